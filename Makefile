@@ -1,0 +1,69 @@
+# Every command of the project. `make help` lists them.
+# What they need: Python 3.11 or newer, make and git. Everything else is installed below .venv or built into a cache.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+UV := $(BIN)/uv
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml requirements/uv.txt requirements/dev.txt
+	@echo "Installing the locked packages into $(VENV) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: setup
+setup: $(READY) ## install the locked packages into .venv
+
+.PHONY: demo
+demo: $(READY) ## show the operator at work on a real API server
+	@$(BIN)/python -m sandbox.demo
+
+.PHONY: cluster
+cluster: $(READY) ## start the local cluster alone and keep it until Ctrl-C
+	@$(BIN)/python -m sandbox.cluster
+
+.PHONY: check
+check: $(READY) ## lint, types, layers, generated files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@PYTHONPATH=operator $(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m dora_operator.crd --check crds
+
+.PHONY: unit
+unit: $(READY) ## the quick tests: no cluster
+	@$(BIN)/python -m pytest tests/unit tests/flow
+
+.PHONY: test
+test: check ## check and every test, on the real API server too
+	@$(BIN)/python -m pytest
+
+.PHONY: crd
+crd: $(READY) ## write crds/ from the models
+	@$(BIN)/python -m dora_operator.crd crds
+
+.PHONY: bench
+bench: $(READY) ## measure: start, memory, time from a change to its PATCH
+	@$(BIN)/python -m bench
+
+.PHONY: lock
+lock: $(READY) ## lock the packages again after a change of pyproject.toml
+	@$(COMPILE) requirements/uv.in -o requirements/uv.txt
+	@$(COMPILE) --group dev pyproject.toml -o requirements/dev.txt
+	@$(COMPILE) -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+
+.PHONY: clean
+clean: ## remove .venv and what the tools left here (the cache of built programs stays: see README)
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
