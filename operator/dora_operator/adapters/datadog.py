@@ -1,0 +1,96 @@
+"""Datadog's DORA API over HTTPS. The only user of httpx.
+
+Sends one request and returns what came back, whatever it is; what it means is decided in `domain.outcome`.
+Hosts come from the table of sites, or from the operator's own setting. Keys leave this module in request headers only.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import httpx
+
+from dora_operator.domain.answer_text import shorten
+from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer
+from dora_operator.domain.request import PatchRequest, encode
+from dora_operator.domain.sites import Site, api_url
+from dora_operator.ports import Keys
+
+BODY_LIMIT = 64 * 1024
+"""Bytes read of an answer; the rest is not waited for."""
+CONNECT_SECONDS = 5.0
+REMEMBERED_HEADERS = frozenset(
+    {"x-ratelimit-limit", "x-ratelimit-period", "x-ratelimit-remaining", "x-ratelimit-reset", "x-ratelimit-name"}
+)
+
+
+class DatadogApi:
+    """Implements `ports.DatadogPort`. One connection pool for all sites; closed by whoever opened it."""
+
+    def __init__(self, client: httpx.AsyncClient, *, base_url: str | None, timeout_seconds: float) -> None:
+        self._client = client
+        self._base_url = base_url.rstrip("/") if base_url else None
+        self._timeout_seconds = timeout_seconds
+
+    async def patch(self, request: PatchRequest, site: Site, keys: Keys) -> Answer | NoAnswer:
+        """Send the request; every failure on the way is a value."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await self._send(request, site, keys)
+        except (TimeoutError, httpx.TimeoutException):
+            return NoAnswer(FailureKind.TIMEOUT, f"no whole answer within {self._timeout_seconds:g} s")
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            return NoAnswer(FailureKind.UNREACHABLE, _described(error, keys))
+
+    async def _send(self, request: PatchRequest, site: Site, keys: Keys) -> Answer:
+        url = (self._base_url or api_url(site)) + request.path
+        headers = _headers(keys)
+        async with self._client.stream("PATCH", url, content=encode(request), headers=headers) as response:
+            body = await _first_bytes(response)
+        return Answer(response.status_code, _remembered(response.headers), _redacted(body, keys))
+
+
+@asynccontextmanager
+async def open_datadog(*, base_url: str | None, timeout_seconds: float, connections: int) -> AsyncIterator[DatadogApi]:
+    """Open the connection pool: TLS verified, no redirects, no proxy or netrc from the environment."""
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=60)
+    timeout = httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds))
+    async with httpx.AsyncClient(
+        limits=limits, timeout=timeout, trust_env=False, follow_redirects=False, verify=True
+    ) as client:
+        yield DatadogApi(client, base_url=base_url, timeout_seconds=timeout_seconds)
+
+
+def _headers(keys: Keys) -> dict[str, str]:
+    return {
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+        "DD-API-KEY": keys.api_key,
+        "DD-APPLICATION-KEY": keys.app_key,
+        "User-Agent": "dora-operator",
+    }
+
+
+async def _first_bytes(response: httpx.Response) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) >= BODY_LIMIT:
+            break
+    return bytes(body[:BODY_LIMIT])
+
+
+def _remembered(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items() if name.lower() in REMEMBERED_HEADERS}
+
+
+def _redacted(body: bytes, keys: Keys) -> bytes:
+    """A proxy may echo the request; its answer must not carry the keys into a status."""
+    for key in (keys.api_key, keys.app_key):
+        body = body.replace(key.encode(), b"[redacted]")
+    return body
+
+
+def _described(error: Exception, keys: Keys) -> str:
+    text = _redacted(f"{type(error).__name__}: {error}".encode(errors="replace"), keys)
+    return shorten(text.decode(errors="replace"), 160)

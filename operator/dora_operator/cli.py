@@ -1,0 +1,31 @@
+"""The command line: `dora-operator run`. Reads the environment and nothing else."""
+
+import asyncio
+import sys
+
+import typer
+from pydantic import ValidationError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def main() -> None:
+    """Keep Datadog DORA Metrics honest about changes that failed."""
+
+
+@app.command()
+def run() -> None:
+    """Run the operator until SIGTERM. Settings come from the environment; see the reference."""
+    from dora_operator.handlers import lifecycle, logs  # noqa: PLC0415 - `--help` need not wait for kopf
+    from dora_operator.settings import Settings  # noqa: PLC0415
+
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for problem in error.errors(include_input=False, include_url=False):  # an input may be a key
+            name = ".".join(str(part) for part in problem["loc"])
+            sys.stderr.write(f"dora-operator: the setting {name} is wrong: {problem['msg']}\n")
+        raise typer.Exit(2) from None
+    logs.configure(settings.log_level)
+    asyncio.run(lifecycle.run(settings))

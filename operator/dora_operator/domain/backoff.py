@@ -1,0 +1,66 @@
+"""How long to wait before the next try: attempts, deadline and a random number in, seconds out.
+
+Pauses grow and are capped; tries have no end, because a lost report is the worst outcome.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import assert_never
+
+from dora_operator.domain.outcome import Pace, TryAgain
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Pauses in seconds. The defaults are the operator's; tests use shorter ones."""
+
+    first: float = 1.0
+    longest: float = 300.0
+    slowly: float = 300.0
+    """After 401 and 403; a changed Secret is tried at once."""
+    ingestion_first: float = 5.0
+    ingestion_longest: float = 60.0
+    ingestion_deadline: float = 3600.0
+    """How long a deployment may be unknown to Datadog before the resource counts as stalled."""
+    after_deadline: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """When to try again, and whether the user has to look first."""
+
+    seconds: float
+    stalled: bool = False
+
+
+def next_pause(
+    outcome: TryAgain, *, attempts: int, pending_for: timedelta, policy: RetryPolicy, jitter: float
+) -> Pause:
+    """Return the pause after the `attempts`-th failure in a row (1 and up); jitter is 0 to 1."""
+    match outcome.pace:
+        case Pace.BACKOFF:
+            return Pause(_spread(_doubling(policy.first, policy.longest, attempts), jitter))
+        case Pace.SLOWLY:
+            return Pause(_spread(policy.slowly, jitter))
+        case Pace.AT_RESET:
+            if outcome.reset_seconds is None:
+                return Pause(_spread(_doubling(policy.ingestion_first, policy.longest, attempts), jitter))
+            return Pause(
+                outcome.reset_seconds + 0.1 + 0.9 * jitter
+            )  # never before the window, not all at once after it
+        case Pace.INGESTION:
+            if pending_for >= timedelta(seconds=policy.ingestion_deadline):
+                return Pause(_spread(policy.after_deadline, jitter), stalled=True)
+            return Pause(_spread(_doubling(policy.ingestion_first, policy.ingestion_longest, attempts), jitter))
+        case _:
+            assert_never(outcome.pace)
+
+
+def _doubling(first: float, longest: float, attempts: int) -> float:
+    doublings = min(max(attempts, 1) - 1, 30)  # 2**30 is beyond any cap, and keeps the float finite
+    return min(longest, first * 2.0**doublings)
+
+
+def _spread(seconds: float, jitter: float) -> float:
+    """Between half and all of it: many resources that failed together do not come back together."""
+    return seconds * (0.5 + 0.5 * jitter)

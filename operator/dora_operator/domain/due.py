@@ -1,0 +1,50 @@
+"""Whether a wanted request has to be sent now, later, or not at all.
+
+The answer comes from the status alone, so a restart of the operator sends nothing twice and forgets nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from dora_operator.domain.observed import ConditionType, DoraDeploymentStatus
+from dora_operator.domain.plan import Send
+from dora_operator.domain.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Send the request now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Datadog has accepted exactly this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Send nothing; look again at `until`, or only after a change where it is None."""
+
+    until: datetime | None
+
+
+Step = Attempt | Settled | Rest
+
+
+def next_step(plan: Send, status: DoraDeploymentStatus, generation: int, now: datetime) -> Step:
+    """Decide about the request of this plan."""
+    same_target = status.target == plan.target
+    if same_target and status.accepted == plan.request.state:
+        return Settled()
+    if not same_target or status.desired != plan.request.state or status.observed_generation != generation:
+        return Attempt()  # a change of the user's is tried at once, whatever came before
+    if _reason(status) == Reason.REQUEST_REJECTED:
+        return Rest(None)
+    if status.next_attempt_time is not None and status.next_attempt_time > now:
+        return Rest(status.next_attempt_time)
+    return Attempt()
+
+
+def _reason(status: DoraDeploymentStatus) -> str | None:
+    ready = status.condition(ConditionType.READY)
+    return ready.reason if ready else None

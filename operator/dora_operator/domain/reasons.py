@@ -1,0 +1,70 @@
+"""The vocabulary of reasons: every `reason` that a condition or an Event of the operator can carry.
+
+These strings are API: users alert on them and wait for them. A meaning may be made clearer, a name never changes.
+`docs/reference/reasons.md` is checked against this file.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a condition has its status. The description of each member is shown in the reference."""
+
+    ACCEPTED = "Accepted"
+    """Datadog answered 202 for exactly the desired state."""
+    PENDING = "Pending"
+    """Nothing was sent for this state yet; it is in the queue."""
+    SUSPENDED = "Suspended"
+    """`spec.suspend` holds the report back."""
+    DRY_RUN = "DryRun"
+    """`spec.dryRun`, or the operator's own setting, holds the report back; `status.dryRun` shows the request."""
+    INVALID_SPEC = "InvalidSpec"
+    """The spec passed the API server and still cannot be understood; the CRD is probably older than the operator."""
+    CONFLICT = "Conflict"
+    """An older DoraDeployment wants the opposite for the same Datadog deployment; the older one wins."""
+    WAITING_FOR_ROLLOUT = "WaitingForRollout"
+    """The Rollout of `spec.rolloutRef` has not decided anything about this version. Not an error."""
+    WAITING_FOR_REMEDIATION = "WaitingForRemediation"
+    """The DoraDeployment of `spec.remediation.deploymentRef` does not exist yet."""
+    REMEDIATION_MISMATCH = "RemediationMismatch"
+    """The DoraDeployment of `spec.remediation.deploymentRef` cannot be the remediation of this one."""
+    CREDENTIALS_NOT_FOUND = "CredentialsNotFound"
+    """The Secret of `spec.credentialsSecretRef` does not exist, or the operator was started without keys."""
+    CREDENTIALS_INVALID = "CredentialsInvalid"
+    """The Secret lacks `api-key` or `app-key`, or a value that cannot be an HTTP header."""
+    CREDENTIALS_NOT_READABLE = "CredentialsNotReadable"
+    """The operator may not read the Secret: its Role does not name it."""
+    UNAUTHORIZED = "Unauthorized"
+    """Datadog answered 401: it does not know the keys on this site."""
+    FORBIDDEN = "Forbidden"
+    """Datadog answered 403: the application key lacks the permission `dora_metrics_write`."""
+    RATE_LIMITED = "RateLimited"
+    """Datadog answered 429; the account waits for `X-RateLimit-Reset`."""
+    DATADOG_UNAVAILABLE = "DatadogUnavailable"
+    """Datadog answered 408 or 5xx; tried again with growing pauses, without end."""
+    DATADOG_UNREACHABLE = "DatadogUnreachable"
+    """No connection, a broken one or an answer cut short; tried again with growing pauses, without end."""
+    DATADOG_TIMEOUT = "DatadogTimeout"
+    """No answer in time; tried again with growing pauses, without end."""
+    UNEXPECTED_ANSWER = "UnexpectedAnswer"
+    """An answer that Datadog's API does not have, such as a proxy's login page; tried again."""
+    REQUEST_REJECTED = "RequestRejected"
+    """Datadog refused the request itself (400, 422 and the like); only a change of the spec can help."""
+    DEPLOYMENT_NOT_FOUND = "DeploymentNotFound"
+    """Datadog answered 404: it may not have ingested the deployment yet. Tried often at first, then slowly."""
+    NOT_READ_BACK = "NotReadBack"
+    """What Datadog stored was not read back; 202 alone proves only that the request was accepted."""
+    SETTLED = "Settled"
+    """Nothing is left to do."""
+
+
+CREDENTIAL_REASONS = frozenset(
+    {
+        Reason.CREDENTIALS_NOT_FOUND,
+        Reason.CREDENTIALS_INVALID,
+        Reason.CREDENTIALS_NOT_READABLE,
+        Reason.UNAUTHORIZED,
+        Reason.FORBIDDEN,
+    }
+)
+"""Reasons that a changed Secret may mend."""

@@ -1,0 +1,69 @@
+"""The two PATCH requests of Datadog's DORA API, as values: path and body from what is wanted.
+
+Knows nothing of resources, keys or connections.
+Source: Datadog API reference, "Mark a deployment as failed by ID" and "… by version".
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from dora_operator.domain.observed import MarkState
+
+REQUEST_TYPE = "dora_deployment_patch_request"
+COLLECTION = "/api/v2/dora/deployments"
+
+
+@dataclass(frozen=True, slots=True)
+class PatchById:
+    """Mark the deployment that has this id."""
+
+    deployment_id: str
+    state: MarkState
+
+    @property
+    def path(self) -> str:
+        """Path with the id percent-encoded, so that no id can leave its segment."""
+        return f"{COLLECTION}/{quote(self.deployment_id, safe='')}"
+
+    def document(self) -> dict[str, Any]:
+        """Return the JSON document; absent fields are absent, never null."""
+        return {"data": {"id": self.deployment_id, "type": REQUEST_TYPE, "attributes": _attributes(self.state)}}
+
+
+@dataclass(frozen=True, slots=True)
+class PatchByVersion:
+    """Mark the most recently finished deployment of this service, env and version."""
+
+    service: str
+    env: str
+    version: str
+    state: MarkState
+
+    @property
+    def path(self) -> str:
+        """The collection itself: the deployment is named in the body."""
+        return COLLECTION
+
+    def document(self) -> dict[str, Any]:
+        """Return the JSON document; absent fields are absent, never null."""
+        named = {"service": self.service, "env": self.env, "version": self.version}
+        return {"data": {"type": REQUEST_TYPE, "attributes": named | _attributes(self.state)}}
+
+
+PatchRequest = PatchById | PatchByVersion
+
+
+def encode(request: PatchRequest) -> bytes:
+    """Return the body as it goes over the wire (JSON in ASCII, keys sorted, no spaces)."""
+    return json.dumps(request.document(), sort_keys=True, separators=(",", ":")).encode()
+
+
+def _attributes(state: MarkState) -> dict[str, Any]:
+    attributes: dict[str, Any] = {}
+    if state.change_failure is not None:
+        attributes["change_failure"] = state.change_failure
+    if state.remediation is not None:
+        attributes["remediation"] = state.remediation.to_api()
+    return attributes

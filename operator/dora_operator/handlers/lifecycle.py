@@ -1,0 +1,153 @@
+"""The composition root: builds every part from the settings, runs them, and stops them.
+
+kopf runs the process, logs in, watches and serves the probe; it writes nothing to any object.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import kopf
+
+from dora_operator.adapters.cluster import Cluster, load_connection, open_cluster
+from dora_operator.adapters.credentials import usable
+from dora_operator.adapters.datadog import DatadogApi, open_datadog
+from dora_operator.domain.reasons import Reason
+from dora_operator.handlers import deployments
+from dora_operator.handlers.engine import Engine
+from dora_operator.inventory import Inventory
+from dora_operator.ports import Keys, NoKeys
+from dora_operator.reconcile.accounts import Accounts
+from dora_operator.reconcile.reconciler import Reconciler
+from dora_operator.reconcile.secret_watch import SecretWatch
+from dora_operator.reconcile.surroundings import Options
+from dora_operator.reconcile.writer import StatusWriter
+from dora_operator.settings import Settings
+from dora_operator.workqueue import WorkQueue
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 5.0
+"""How long requests under way may take to finish at the end."""
+
+
+def clock() -> datetime:
+    """Return the time. The only clock of the operator."""
+    return datetime.now(UTC)  # noqa: TID251 - every other place is given this one
+
+
+async def run(settings: Settings) -> None:
+    """Run the operator until it is told to stop.
+
+    Raises:
+        kopf.LoginError: there is no way to log in to a cluster.
+    """
+    async with (
+        open_cluster(clock) as cluster,
+        open_datadog(
+            base_url=str(settings.datadog_url) if settings.datadog_url else None,
+            timeout_seconds=settings.request_timeout_seconds,
+            connections=settings.workers,
+        ) as datadog,
+    ):
+        engine = build_engine(settings, cluster, datadog)
+        await kopf.operator(
+            registry=build_registry(settings, engine),
+            settings=build_kopf_settings(),
+            standalone=True,
+            clusterwide=not settings.namespaces,
+            namespaces=list(settings.namespaces),
+            liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz" if settings.health_port else None,
+        )
+
+
+def build_engine(settings: Settings, cluster: Cluster, datadog: DatadogApi) -> Engine:
+    """Put the parts together."""
+    inventory = Inventory()
+    secrets = SecretWatch(cluster)
+    reconciler = Reconciler(
+        inventory=inventory,
+        accounts=Accounts(cluster, own_keys(settings)),
+        secrets=secrets,
+        datadog=datadog,
+        writer=StatusWriter(cluster, inventory, settings.site),
+        options=Options(settings.site, settings.dry_run, settings.retry_policy),
+        clock=clock,
+        random=random.random,
+    )
+    return Engine(
+        inventory=inventory,
+        queue=WorkQueue(asyncio.get_running_loop().time),
+        reconciler=reconciler,
+        secrets=secrets,
+        cluster=cluster,
+        clock=clock,
+        default_site=settings.site,
+    )
+
+
+def own_keys(settings: Settings) -> Keys | NoKeys:
+    """Return the keys of the operator's own account."""
+    if settings.api_key is None or settings.app_key is None:
+        message = (
+            "the operator was started without DD_API_KEY and DD_APP_KEY: set both, or name a Secret in"
+            " spec.credentialsSecretRef"
+        )
+        return NoKeys(Reason.CREDENTIALS_NOT_FOUND, message)
+    keys = Keys(settings.api_key.get_secret_value().strip(), settings.app_key.get_secret_value().strip())
+    if usable(keys.api_key) and usable(keys.app_key):
+        return keys
+    message = "the operator's DD_API_KEY or DD_APP_KEY is unusable: 1 to 256 printable ASCII characters each"
+    return NoKeys(Reason.CREDENTIALS_INVALID, message)
+
+
+def build_kopf_settings() -> kopf.OperatorSettings:
+    """Return kopf's settings: it posts nothing, scans nothing, and comes back quickly after an outage."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.watching.chunk_size = 500
+    settings.networking.error_backoffs = _Backoffs()
+    settings.networking.request_timeout = 30
+    return settings
+
+
+class _Backoffs:
+    """Pauses between kopf's tries, in seconds: short, without end within a day, never in step with other clients."""
+
+    def __iter__(self) -> Iterator[float]:
+        return (0.3 + 0.4 * random.random() for _ in range(200_000))  # noqa: S311 - jitter
+
+
+def build_registry(settings: Settings, engine: Engine) -> kopf.OperatorRegistry:
+    """Return kopf's registry with every handler of the operator."""
+    registry = kopf.OperatorRegistry()
+    deployments.register(registry, engine)
+    tasks: list[asyncio.Task[None]] = []
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        connection = await load_connection()
+        return kopf.ConnectionInfo(**connection)
+
+    @kopf.on.startup(registry=registry)
+    async def start(**_: Any) -> None:
+        await engine.list_first(settings.namespaces)
+        tasks.extend(asyncio.create_task(engine.work()) for _ in range(settings.workers))
+        tasks.append(asyncio.create_task(engine.look_at_secrets(settings.secret_poll_seconds)))
+        logger.info("ready: %d DoraDeployments listed, site %s", len(engine.inventory), settings.site.value)
+
+    @kopf.on.cleanup(registry=registry)
+    async def stop(**_: Any) -> None:
+        await engine.stop(tasks, STOP_SECONDS)
+
+    @kopf.on.probe(id="deployments", registry=registry)
+    async def probe(**_: Any) -> dict[str, Any]:
+        if not engine.listed:
+            raise kopf.TemporaryError("the first list of DoraDeployments is not complete")
+        return {"known": len(engine.inventory), "waiting": len(engine.queue)}
+
+    return registry

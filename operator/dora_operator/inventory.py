@@ -1,0 +1,139 @@
+"""What is known of the cluster's DoraDeployments, in memory, with the indexes that decisions need.
+
+Holds levels, not events: the newest version of each object wins, whatever the order in which versions arrive. Decides
+nothing. Specs and statuses are kept as JSON, because ten thousand settled objects shall cost little.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from dora_operator.ports import ObjectKey
+
+
+@dataclass(slots=True)
+class Known:
+    """One DoraDeployment as last seen or written."""
+
+    key: ObjectKey
+    uid: str
+    generation: int
+    resource_version: str
+    created_at: datetime
+    spec_json: bytes
+    status_json: bytes
+    """As Kubernetes has it."""
+    unsaved_status_json: bytes | None = None
+    """As it should be, where writing it has failed so far."""
+    links: frozenset[str] = frozenset()
+
+    @property
+    def newest_status_json(self) -> bytes:
+        """The status to decide from: what the operator knows, written or not."""
+        return self.unsaved_status_json or self.status_json
+
+
+LinksOf = Callable[[Known], Iterable[str]]
+"""Tells what an object depends on; see `domain.links`."""
+
+
+@dataclass(slots=True)
+class Inventory:
+    """All known DoraDeployments by key, and who is linked with what."""
+
+    _known: dict[ObjectKey, Known] = field(default_factory=dict)
+    _linked: dict[str, set[ObjectKey]] = field(default_factory=lambda: defaultdict(set))
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, key: ObjectKey) -> Known | None:
+        """Return what is known of an object."""
+        return self._known.get(key)
+
+    def all_keys(self) -> list[ObjectKey]:
+        """Return the keys of all known objects."""
+        return list(self._known)
+
+    def linked(self, link: str) -> list[ObjectKey]:
+        """Return the objects that depend on a link, in a stable order."""
+        return sorted(self._linked.get(link, ()))
+
+    def observe(self, body: Mapping[str, Any], links_of: LinksOf) -> bool:
+        """Take in a version of an object; tell whether it is news. Our own writes come back and are none."""
+        known = _parse(body)
+        before = self._known.get(known.key)
+        if before is not None and before.uid == known.uid:
+            if not _is_newer(known.resource_version, before.resource_version):
+                return False
+            if (before.generation, before.status_json) == (known.generation, known.status_json):
+                before.resource_version = known.resource_version
+                return False
+            known.unsaved_status_json = before.unsaved_status_json
+        self._replace(before, known, links_of)
+        return True
+
+    def saved(self, before: Known, body: Mapping[str, Any], links_of: LinksOf) -> None:
+        """Take in the object as the API server stored it after our own write."""
+        current = self._known.get(before.key)
+        if current is None or current.uid != before.uid:
+            return
+        current.unsaved_status_json = None
+        self.observe(body, links_of)
+
+    def keep_unsaved(self, before: Known, status_json: bytes) -> None:
+        """Remember a status that could not be written, so that what Datadog answered is not forgotten."""
+        current = self._known.get(before.key)
+        if current is not None and current.uid == before.uid:
+            current.unsaved_status_json = status_json
+
+    def _replace(self, before: Known | None, known: Known, links_of: LinksOf) -> None:
+        self._unlink(before)
+        known.links = frozenset(links_of(known))
+        for link in known.links:
+            self._linked[link].add(known.key)
+        self._known[known.key] = known
+
+    def forget(self, key: ObjectKey, uid: str) -> Known | None:
+        """Drop an object, unless another one of the same name has taken its place."""
+        known = self._known.get(key)
+        if known is None or known.uid != uid:
+            return None
+        self._unlink(known)
+        return self._known.pop(key)
+
+    def _unlink(self, known: Known | None) -> None:
+        if known is None:
+            return
+        for link in known.links:
+            members = self._linked[link]
+            members.discard(known.key)
+            if not members:
+                del self._linked[link]
+
+
+def _parse(body: Mapping[str, Any]) -> Known:
+    metadata = body["metadata"]
+    return Known(
+        key=ObjectKey(metadata["namespace"], metadata["name"]),
+        uid=metadata["uid"],
+        generation=int(metadata.get("generation", 0)),
+        resource_version=metadata["resourceVersion"],
+        created_at=datetime.fromisoformat(metadata["creationTimestamp"]),
+        spec_json=_compact(body.get("spec") or {}),
+        status_json=_compact(body.get("status") or {}),
+    )
+
+
+def _compact(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _is_newer(version: str, than: str) -> bool:
+    """Resource versions of one resource type are ordered numbers (Kubernetes API concepts, since 1.35); else news."""
+    if version.isdigit() and than.isdigit():
+        return int(version) > int(than)
+    return version != than

@@ -1,0 +1,67 @@
+"""Gathers from the inventory what a decision about one DoraDeployment needs besides its spec."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from dora_operator.domain.backoff import RetryPolicy
+from dora_operator.domain.links import claim
+from dora_operator.domain.plan import Rival, Surroundings
+from dora_operator.domain.planning import desired_state, target_of
+from dora_operator.domain.sites import Site
+from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec
+from dora_operator.inventory import Inventory, Known
+from dora_operator.ports import ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The operator's settings as far as a reconcile needs them."""
+
+    default_site: Site
+    dry_run: bool
+    retry_policy: RetryPolicy
+
+
+def surroundings_of(known: Known, spec: DoraDeploymentSpec, inventory: Inventory, options: Options) -> Surroundings:
+    """Return the other resources that matter for this one."""
+    return Surroundings(
+        namespace=known.key.namespace,
+        name=known.key.name,
+        created_at=known.created_at,
+        default_site=options.default_site,
+        dry_run=options.dry_run,
+        referenced=_referenced(known.key.namespace, spec, inventory),
+        rivals=tuple(_rivals(known, spec, inventory, options)),
+    )
+
+
+def spec_of(known: Known) -> DoraDeploymentSpec | None:
+    """Return the spec, or None where it cannot be understood."""
+    try:
+        return DoraDeploymentSpec.model_validate_json(known.spec_json)
+    except ValidationError:
+        return None
+
+
+def _referenced(namespace: str, spec: DoraDeploymentSpec, inventory: Inventory) -> DeploymentSelector | None:
+    if spec.remediation is None or spec.remediation.deployment_ref is None:
+        return None
+    other = inventory.get(ObjectKey(namespace, spec.remediation.deployment_ref.name))
+    other_spec = spec_of(other) if other is not None else None
+    return other_spec.deployment if other_spec is not None else None
+
+
+def _rivals(known: Known, spec: DoraDeploymentSpec, inventory: Inventory, options: Options) -> Iterator[Rival]:
+    """Resources that hold their report back, by suspend or dryRun, want nothing of Datadog and rival nobody."""
+    members = inventory.linked(claim(known.key.namespace, target_of(spec, options.default_site)))
+    for key in members:
+        other = inventory.get(key)
+        if other is None or key == known.key:
+            continue
+        wanted = spec_of(other)
+        if wanted is None or wanted.suspend or wanted.dry_run:
+            continue
+        state = desired_state(wanted, _referenced(key.namespace, wanted, inventory))
+        yield Rival(key.namespace, key.name, other.created_at, state)

@@ -1,0 +1,71 @@
+"""Writes a status once, only where it differs, and never forgets one that could not be written."""
+
+import logging
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from dora_operator.domain.links import links_of
+from dora_operator.domain.notices import warning_for
+from dora_operator.domain.observed import DoraDeploymentStatus
+from dora_operator.domain.sites import Site
+from dora_operator.domain.status import merge_patch
+from dora_operator.inventory import Inventory, Known
+from dora_operator.ports import ClusterPort, ClusterUnavailableError, ObjectGoneError
+from dora_operator.reconcile.surroundings import spec_of
+
+logger = logging.getLogger(__name__)
+
+
+def read_status(text: bytes) -> DoraDeploymentStatus:
+    """Return a status; one that cannot be understood counts as none, and is written anew."""
+    try:
+        return DoraDeploymentStatus.model_validate_json(text)
+    except ValidationError:
+        return DoraDeploymentStatus()
+
+
+def links(known: Known, default_site: Site) -> frozenset[str]:
+    """Return what an object is linked with in the inventory."""
+    spec = spec_of(known)
+    return frozenset() if spec is None else links_of(known.key.namespace, spec, default_site)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusWriter:
+    """The only writer of statuses and Events."""
+
+    cluster: ClusterPort
+    inventory: Inventory
+    default_site: Site
+
+    async def save(self, known: Known, status: DoraDeploymentStatus) -> bool:
+        """Make Kubernetes' status equal to `status`; tell whether the spec has changed since it was read.
+
+        Raises:
+            ClusterUnavailableError: not written; it is kept in the inventory, and the next reconcile tries again.
+        """
+        stored = read_status(known.status_json)
+        if status == stored:
+            known.unsaved_status_json = None
+            return False
+        try:
+            body = await self.cluster.write_status(known.key, known.uid, merge_patch(status))
+        except ObjectGoneError:
+            logger.debug("%s is gone; its status is not written", known.key)
+            return False
+        except ClusterUnavailableError:
+            self.inventory.keep_unsaved(known, status.model_dump_json(by_alias=True, exclude_none=True).encode())
+            raise
+        self.inventory.saved(known, body, lambda one: links(one, self.default_site))
+        await self._warn(known, stored, status)
+        return int(body["metadata"].get("generation", 0)) != known.generation
+
+    async def _warn(self, known: Known, before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> None:
+        warning = warning_for(before, after)
+        if warning is None:
+            return
+        try:
+            await self.cluster.post_warning(known.key, known.uid, warning)
+        except ClusterUnavailableError as error:  # the condition says it too: not worth a retry of its own
+            logger.warning("no Event for DoraDeployment %s (%s): %s", known.key, warning.reason, error)

@@ -1,0 +1,84 @@
+"""The operator's settings: read once from the environment, frozen, handed down.
+
+Nothing below `cli` reads the environment. A resource can change none of these, above all not `datadog_url`.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, HttpUrl, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from dora_operator.domain.backoff import RetryPolicy
+from dora_operator.domain.sites import Site
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class Settings(BaseSettings):
+    """All settings, with the environment variables that carry them."""
+
+    model_config = SettingsConfigDict(env_prefix="DORA_OPERATOR_", frozen=True, populate_by_name=True, extra="ignore")
+
+    site: Site = Field(
+        default=Site.US1,
+        validation_alias=AliasChoices("DD_SITE"),
+        description="Datadog site of the operator's account.",
+    )
+    api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("DD_API_KEY"), description="API key of the operator's account."
+    )
+    app_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("DD_APP_KEY"),
+        description="Application key of the operator's account, with the permission dora_metrics_write.",
+    )
+    datadog_url: HttpUrl | None = Field(
+        default=None, description="Base URL instead of https://api.<site>, for a proxy or tests."
+    )
+    namespaces: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Namespaces to watch, separated by commas; empty: all."
+    )
+    dry_run: bool = Field(default=False, description="true sends nothing and shows in status what would be sent.")
+    health_port: Port | None = Field(default=None, description="Port of /healthz; empty: none.")
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=8, description="Reconciles at the same time. More than 8 is slower, not faster."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+    request_timeout_seconds: Seconds = Field(default=30.0, description="Longest time for one request to Datadog.")
+    retry_first_seconds: Seconds = Field(default=1.0, description="First pause after an outage of Datadog.")
+    retry_longest_seconds: Seconds = Field(default=300.0, description="Longest pause after an outage of Datadog.")
+    retry_slowly_seconds: Seconds = Field(default=300.0, description="Pause after 401 and 403.")
+    not_found_first_seconds: Seconds = Field(default=5.0, description="First pause after 404.")
+    not_found_deadline_seconds: Seconds = Field(
+        default=3600.0, description="How long Datadog may not know a deployment before the resource is Stalled."
+    )
+    not_found_after_deadline_seconds: Seconds = Field(default=3600.0, description="Pause after 404 from then on.")
+    secret_poll_seconds: Seconds = Field(
+        default=2.0, description="How often a Secret is looked at while a resource waits for better keys."
+    )
+
+    @field_validator("namespaces", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("health_port", "datadog_url", "api_key", "app_key", mode="before")
+    @classmethod
+    def _empty_is_absent(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """The pauses as the domain takes them."""
+        return RetryPolicy(
+            first=self.retry_first_seconds,
+            longest=self.retry_longest_seconds,
+            slowly=self.retry_slowly_seconds,
+            ingestion_first=self.not_found_first_seconds,
+            ingestion_longest=max(self.not_found_first_seconds, 60.0),
+            ingestion_deadline=self.not_found_deadline_seconds,
+            after_deadline=self.not_found_after_deadline_seconds,
+        )
