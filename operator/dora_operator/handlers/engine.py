@@ -80,7 +80,7 @@ class Engine:
             key = await self.queue.take()
             try:
                 if not self.stopping:
-                    await self._visit(key)
+                    await self.visit(key)
             finally:
                 self.queue.done(key)
 
@@ -101,10 +101,14 @@ class Engine:
         """Wake resources whose Secret has changed, for ever."""
         while True:
             await asyncio.sleep(period)
-            for key in await self.secrets.look():
-                self.queue.add(key, Urgency.CHANGE)
+            await self.look_at_secrets_once()
 
-    async def _visit(self, key: ObjectKey) -> None:
+    async def look_at_secrets_once(self) -> None:
+        """Wake resources whose Secret has changed since it did not help them."""
+        self._wake(frozenset(await self.secrets.look()))
+
+    async def visit(self, key: ObjectKey) -> None:
+        """Reconcile one key, and note when to look again. Never raises for what a resource or an API does."""
         try:
             visit = await self.reconciler.reconcile(key)
         except SaveFailedError as error:

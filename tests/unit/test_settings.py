@@ -1,0 +1,112 @@
+"""Settings: from the environment, refused with the name of what is wrong and never with a key."""
+
+import base64
+
+import pytest
+from pydantic import ValidationError
+from typer.testing import CliRunner
+
+from dora_operator.adapters.credentials import keys_of
+from dora_operator.cli import app
+from dora_operator.domain.reasons import Reason
+from dora_operator.domain.sites import Site, api_url
+from dora_operator.ports import Keys, NoKeys
+from dora_operator.settings import Settings
+
+NAMES = ("DD_SITE", "DD_API_KEY", "DD_APP_KEY")
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_defaults() -> None:
+    """Without any variable: US1, all namespaces, no dry run, no key."""
+    settings = Settings()
+    assert (settings.site, settings.namespaces, settings.dry_run, settings.api_key) == (Site.US1, (), False, None)
+
+
+def test_everything_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each documented variable arrives."""
+    for name, value in {
+        "DD_SITE": "datadoghq.eu",
+        "DD_API_KEY": "a",
+        "DD_APP_KEY": "b",
+        "DORA_OPERATOR_NAMESPACES": "shop, pay ,",
+        "DORA_OPERATOR_DRY_RUN": "true",
+        "DORA_OPERATOR_HEALTH_PORT": "8081",
+        "DORA_OPERATOR_DATADOG_URL": "http://127.0.0.1:1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    assert settings.site is Site.EU1
+    assert settings.namespaces == ("shop", "pay")
+    assert settings.dry_run
+    assert settings.health_port == 8081
+    assert str(settings.datadog_url) == "http://127.0.0.1:1/"
+    assert "'a'" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("DD_SITE", "us1.datadoghq.com", id="a site that does not exist"),
+        pytest.param("DORA_OPERATOR_DATADOG_URL", "not a url", id="an address that is none"),
+        pytest.param("DORA_OPERATOR_WORKERS", "0", id="no workers"),
+        pytest.param("DORA_OPERATOR_HEALTH_PORT", "70000", id="a port that is none"),
+    ],
+)
+def test_wrong_settings_are_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dora-operator run` ends with 2 and says which setting is wrong; values are not repeated."""
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DD_API_KEY", "canary-key")
+    with pytest.raises(ValidationError):
+        Settings()
+    result = CliRunner().invoke(app, ["run"])
+    assert result.exit_code == 2
+    assert name.removeprefix("DORA_OPERATOR_").lower() in result.output.lower()
+    assert "canary" not in result.output
+
+
+def test_every_site_has_its_own_host() -> None:
+    """Nine sites, nine hosts, all https and below api."""
+    urls = {api_url(site) for site in Site}
+    assert len(urls) == 9
+    assert all(url.startswith("https://api.") for url in urls)
+
+
+def encoded(**values: str | bytes) -> dict[str, str]:
+    """Build a Secret's data."""
+    return {
+        name.replace("_", "-"): base64.b64encode(value if isinstance(value, bytes) else value.encode()).decode()
+        for name, value in values.items()
+    }
+
+
+def test_keys_of_a_secret() -> None:
+    """Both keys are read; the line end that `echo` leaves is dropped, and a repr shows nothing."""
+    keys = keys_of("mine", encoded(api_key="one\n", app_key=" two "))
+    assert keys == Keys("one", "two")
+    assert "one" not in repr(keys)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        pytest.param({}, "lacks the key api-key", id="an empty Secret"),
+        pytest.param(encoded(api_key="one"), "lacks the key app-key", id="half a Secret"),
+        pytest.param(encoded(api_key="one", app_key=" "), "unusable app-key", id="a blank key"),
+        pytest.param(encoded(api_key="one", app_key="tw\no"), "unusable app-key", id="a key of two lines"),
+        pytest.param(encoded(api_key=b"\xff", app_key="two"), "unusable api-key", id="bytes that are no text"),
+        pytest.param(encoded(api_key="x" * 300, app_key="two"), "unusable api-key", id="a key that is too long"),
+        pytest.param({"api-key": "%", "app-key": "%"}, "unusable api-key", id="data that is not base64"),
+    ],
+)
+def test_unusable_secrets(data: dict[str, str], words: str) -> None:
+    """What is wrong with a Secret is said by name, never by value."""
+    found = keys_of("mine", data)
+    assert isinstance(found, NoKeys)
+    assert found.reason is Reason.CREDENTIALS_INVALID
+    assert words in found.message
