@@ -37,9 +37,7 @@ ACCEPTED = [
     pytest.param({"deployment": {"id": "4242fcdd-3158.6083:_x"}, "changeFailure": True}, id="every kind of character"),
     pytest.param({"deployment": BY_ID, "remediation": {"type": "rollback", "id": OTHER_ID}}, id="a remediation alone"),
     pytest.param(WHOLE | {"remediation": {"type": "rollforward", "version": "1.5.1"}}, id="a rollforward by version"),
-    pytest.param(
-        WHOLE | {"remediation": {"type": "rollback", "deploymentRef": {"name": "other"}}}, id="a reference"
-    ),
+    pytest.param(WHOLE | {"remediation": {"type": "rollback", "deploymentRef": {"name": "other"}}}, id="a reference"),
     pytest.param({"deployment": BY_VERSION, "rolloutRef": {"name": "checkout"}}, id="all from a Rollout"),
     pytest.param(
         {"deployment": BY_ID, "rolloutRef": {"name": "checkout", "version": "1.5.0"}}, id="a Rollout and an id"
@@ -59,7 +57,9 @@ REFUSED = [
         "set either id alone, or service, env and version all three",
         id="two of three",
     ),
-    pytest.param({"deployment": BY_ID | {"env": "prod"}, "changeFailure": True}, "set either id alone", id="id and env"),
+    pytest.param(
+        {"deployment": BY_ID | {"env": "prod"}, "changeFailure": True}, "set either id alone", id="id and env"
+    ),
     pytest.param(
         {"deployment": {"id": "tooshort10"}, "changeFailure": True}, "should be at least 11 chars", id="10 characters"
     ),
@@ -79,7 +79,9 @@ REFUSED = [
     pytest.param(
         {"deployment": BY_VERSION | {"env": "a\tb"}, "changeFailure": True}, "remove control characters", id="a tab"
     ),
-    pytest.param({"deployment": BY_VERSION | {"env": ""}, "changeFailure": True}, "at least 1 chars", id="an empty tag"),
+    pytest.param(
+        {"deployment": BY_VERSION | {"env": ""}, "changeFailure": True}, "at least 1 chars", id="an empty tag"
+    ),
     pytest.param({"deployment": BY_VERSION | {"env": "e" * 201}, "changeFailure": True}, "Too long", id="a long tag"),
     pytest.param({"deployment": BY_ID}, "set at least one of changeFailure, remediation and rolloutRef", id="no wish"),
     pytest.param(

@@ -1,0 +1,1 @@
+"""What stands in for the outside world: a local cluster, and Datadog's DORA API."""

@@ -1,0 +1,54 @@
+"""`python -m sandbox.cluster`: the local cluster alone, for trying things by hand."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from sandbox.cluster.local import LocalCluster
+from sandbox.programs.build import ensure
+from sandbox.programs.cache import Cache, SandboxError
+from sandbox.programs.catalogue import CORE
+
+CRDS = Path(__file__).parents[2] / "crds"
+
+
+def main(arguments: list[str]) -> int:
+    """Start a cluster and keep it until Ctrl-C or SIGTERM; or only build, or remove what was built."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox.cluster", description=__doc__)
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--build-only", action="store_true", help="build the programs and start nothing")
+    choice.add_argument("--remove-cache", action="store_true", help="remove all programs that were built")
+    chosen = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # SystemExit runs the clean-up, as Ctrl-C does
+    try:
+        if chosen.remove_cache:
+            cache = Cache.default()
+            print(f"removed {cache.folder}: {cache.remove() / 2**20:.0f} MiB are free again")
+        elif chosen.build_only:
+            ensure(CORE)
+        else:
+            serve()
+    except SandboxError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def serve() -> None:
+    """Start a cluster, say how to reach it, and wait to be stopped."""
+    with LocalCluster.start() as cluster:
+        cluster.kubectl("apply", "-f", str(CRDS))
+        print(
+            f"The cluster is ready, with the CRD of DoraDeployment. In another terminal:\n\n"
+            f"  export KUBECONFIG={cluster.kubeconfig}\n\n"
+            "and then, for example, `kubectl explain dora.spec`. Ctrl-C here ends it and removes everything.",
+            flush=True,
+        )
+        signal.pause()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

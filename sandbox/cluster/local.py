@@ -1,0 +1,214 @@
+"""The local cluster: starts etcd and kube-apiserver in a folder of their own, and takes everything away again."""
+
+import atexit
+import json
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sandbox.cluster import files
+from sandbox.cluster.process import Background, free_ports
+from sandbox.programs.build import ensure
+from sandbox.programs.cache import SandboxError
+from sandbox.programs.catalogue import CORE
+
+READY_SECONDS = 60.0
+TRIES = 3
+"""A port that was free may be taken a moment later; then everything is started again on others."""
+
+
+@dataclass(slots=True)
+class LocalCluster:
+    """A running cluster. Use as a context manager, or call `stop`."""
+
+    folder: Path
+    url: str
+    kubeconfig: Path
+    token: str
+    etcd: Background
+    api_server: Background
+    _certificate: Path
+    _stopped: bool = field(default=False)
+
+    @classmethod
+    def start(cls) -> "LocalCluster":
+        """Build what is missing, start a cluster and wait until it is ready.
+
+        Raises:
+            SandboxError: it cannot be built or started; the message says what to do.
+        """
+        programs = ensure(CORE)
+        for attempt in range(1, TRIES + 1):
+            folder = Path(tempfile.mkdtemp(prefix="dora-cluster-"))
+            try:
+                return _started(programs, folder)
+            except BaseException as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                if (
+                    not isinstance(error, SandboxError)
+                    or "address already in use" not in str(error)
+                    or attempt == TRIES
+                ):
+                    raise
+        raise AssertionError("unreachable")
+
+    def __enter__(self) -> "LocalCluster":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def audit_log(self) -> Path:
+        """One JSON object a line for each request that the API server answered."""
+        return self.folder / "audit.log"
+
+    def audited(self, **wanted: str) -> list[dict[str, Any]]:
+        """Return the audit entries with these values of `user`, `verb`, `resource` and `subresource`."""
+        return [entry for entry in self._audit_entries() if _matches(entry, wanted)]
+
+    def run_kubectl(self, *arguments: str, input: str | None = None) -> subprocess.CompletedProcess[str]:  # noqa: A002
+        """Run kubectl against this cluster and return what came of it."""
+        beside = Path(sys.executable).with_name("kubectl")
+        return subprocess.run(
+            [str(beside) if beside.exists() else "kubectl", *arguments],
+            env=os.environ | {"KUBECONFIG": str(self.kubeconfig)},
+            input=input,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002 - kubectl's own word
+        """Run kubectl and return what it printed.
+
+        Raises:
+            SandboxError: it failed.
+        """
+        result = self.run_kubectl(*arguments, input=input)
+        if result.returncode != 0:
+            raise SandboxError(f"kubectl {' '.join(arguments)}: {result.stderr.strip()}")
+        return result.stdout
+
+    def pause_api_server(self) -> None:
+        """Let the API server hang, as an overloaded one does."""
+        self.api_server.signal(signal.SIGSTOP)
+
+    def resume_api_server(self) -> None:
+        """Let it go on."""
+        self.api_server.signal(signal.SIGCONT)
+
+    def kill_api_server(self) -> None:
+        """Crash the API server."""
+        self.api_server.kill()
+
+    def restart_api_server(self) -> None:
+        """Start a crashed API server again, on the same port and data."""
+        self.api_server = Background.start("kube-apiserver", self.api_server.command, self.folder)
+        self.api_server.wait_until(self._ready, READY_SECONDS)
+
+    def stop(self) -> None:
+        """End all programs and remove the folder. Safe to call twice."""
+        if self._stopped:
+            return
+        self._stopped = True
+        atexit.unregister(self.stop)
+        self.api_server.stop()
+        self.etcd.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _ready(self) -> bool:
+        return _answers(f"{self.url}/readyz", self._certificate, self.token)
+
+    def _audit_entries(self) -> Iterator[dict[str, Any]]:
+        for line in self.audit_log.read_text().splitlines():
+            yield json.loads(line)
+
+
+def _started(programs: dict[str, Path], folder: Path) -> LocalCluster:
+    client_port, peer_port, api_port = free_ports(3)
+    endpoint, url = f"http://127.0.0.1:{client_port}", f"https://127.0.0.1:{api_port}"
+    started: list[Background] = []
+    try:
+        etcd = Background.start("etcd", _etcd_command(programs["etcd"], folder, endpoint, peer_port), folder)
+        started.append(etcd)
+        tokens, token = files.write_tokens(folder)
+        command = _api_server_command(programs["kube-apiserver"], folder, endpoint, api_port, tokens)
+        api_server = Background.start("kube-apiserver", command, folder)
+        started.append(api_server)
+        certificate = folder / "certificates" / "apiserver.crt"
+        api_server.wait_until(lambda: _answers(f"{url}/readyz", certificate, token), READY_SECONDS)
+    except BaseException:
+        for program in reversed(started):
+            program.kill()
+        raise
+    kubeconfig = files.write_kubeconfig(folder, url, certificate, token)
+    cluster = LocalCluster(folder, url, kubeconfig, token, etcd, api_server, certificate)
+    atexit.register(cluster.stop)
+    return cluster
+
+
+def _etcd_command(program: Path, folder: Path, endpoint: str, peer_port: int) -> tuple[str, ...]:
+    return (
+        str(program),
+        f"--data-dir={folder / 'etcd'}",
+        f"--listen-client-urls={endpoint}",
+        f"--advertise-client-urls={endpoint}",
+        f"--listen-peer-urls=http://127.0.0.1:{peer_port}",
+        "--unsafe-no-fsync",  # nothing here has to outlive a power cut
+        "--log-level=warn",
+    )
+
+
+def _api_server_command(program: Path, folder: Path, etcd: str, port: int, tokens: Path) -> tuple[str, ...]:
+    key = files.write_service_account_key(folder)
+    return (
+        str(program),
+        f"--etcd-servers={etcd}",
+        "--bind-address=127.0.0.1",
+        f"--secure-port={port}",
+        f"--cert-dir={folder / 'certificates'}",
+        "--authorization-mode=RBAC",
+        f"--token-auth-file={tokens}",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-account-key-file={key}",
+        f"--service-account-signing-key-file={key}",
+        "--service-cluster-ip-range=10.96.0.0/16",
+        "--disable-admission-plugins=ServiceAccount",  # no token controller runs here
+        f"--audit-policy-file={files.write_audit_policy(folder)}",
+        f"--audit-log-path={folder / 'audit.log'}",
+    )
+
+
+def _answers(url: str, certificate: Path, token: str) -> bool:
+    if not certificate.exists():
+        return False
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    try:
+        context = ssl.create_default_context(cafile=str(certificate))
+        with urllib.request.urlopen(request, timeout=2, context=context) as response:
+            return bool(response.status == 200)
+    except (OSError, urllib.error.URLError, ValueError):
+        return False
+
+
+def _matches(entry: dict[str, Any], wanted: dict[str, str]) -> bool:
+    about = entry.get("objectRef", {})
+    found = {"user": entry["user"]["username"], "verb": entry["verb"]} | {
+        name: about.get(name, "") for name in ("resource", "subresource", "namespace", "name")
+    }
+    return all(found[name] == value for name, value in wanted.items())

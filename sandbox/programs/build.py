@@ -1,0 +1,113 @@
+"""Builds the programs that are missing, with the Go toolchain of the virtual environment.
+
+A program is built beside the cache and moved into it whole: an interrupted or failed build leaves nothing broken.
+"""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from sandbox.programs.cache import Cache, SandboxError
+from sandbox.programs.catalogue import MANIFESTS, Manifests, Program, cache_key
+from sandbox.programs.compiler import compiling, go_command
+from sandbox.programs.progress import Progress
+
+
+def ensure(programs: Sequence[Program], *, cache: Cache | None = None) -> dict[str, Path]:
+    """Return where each program is, after building those that are missing.
+
+    KUBEBUILDER_ASSETS, where set, is looked at first: users of envtest have etcd and kube-apiserver there.
+
+    Raises:
+        SandboxError: a program cannot be built; the message says what to do.
+    """
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    found = {program.name: Path(assets) / program.name for program in programs} if assets else {}
+    found = {name: path for name, path in found.items() if path.exists()}
+    wanted = [program for program in programs if program.name not in found]
+    if wanted:
+        found |= _from_cache(wanted, cache or Cache.default())
+    return found
+
+
+def ensure_manifests(*, cache: Cache | None = None) -> dict[str, Path]:
+    """Return the folders of the manifests that modules bring along, after fetching what is missing.
+
+    Raises:
+        SandboxError: a module cannot be fetched.
+    """
+    cache = cache or Cache.default()
+    go = find_go()
+    paths = {
+        manifests.name: cache.path(cache_key(manifests.name, go_command(go, None, "env", "GOVERSION")))
+        for manifests in MANIFESTS
+    }
+    missing = [manifests for manifests in MANIFESTS if not paths[manifests.name].exists()]
+    if missing:
+        with cache.locked():
+            for manifests in missing:
+                _copy(go, manifests, paths[manifests.name], cache)
+            cache.drop_work()
+    return paths
+
+
+def find_go() -> Path:
+    """Return the Go toolchain: the one that was installed with this Python, else the one on PATH.
+
+    Raises:
+        SandboxError: there is none.
+    """
+    beside = Path(sys.executable).with_name("go")
+    found = str(beside) if beside.exists() else shutil.which("go")
+    if found is None:
+        raise SandboxError("no Go toolchain is installed: run `make setup`, which brings one")
+    return Path(found)
+
+
+def _from_cache(wanted: Sequence[Program], cache: Cache) -> dict[str, Path]:
+    go = find_go()
+    version = go_command(go, None, "env", "GOVERSION")
+    paths = {program.name: cache.path(cache_key(program.name, version)) / program.name for program in wanted}
+    if all(path.exists() for path in paths.values()):
+        return paths
+    with cache.locked():
+        missing = [program for program in wanted if not paths[program.name].exists()]  # another one may have built it
+        if missing:
+            cache.check_room()
+            _build_all(go, missing, paths, cache)
+            cache.drop_work()
+    return paths
+
+
+def _build_all(go: Path, missing: Sequence[Program], paths: dict[str, Path], cache: Cache) -> None:
+    seconds = sum(program.seconds for program in missing)
+    names = ", ".join(program.name for program in missing)
+    print(f"Building {names} from source, once: about {seconds // 60 + 1} minutes on 2 cores.", flush=True)
+    print(f"The result is kept in {cache.folder}.", flush=True)
+    progress = Progress(len(missing), seconds)
+    for done, program in enumerate(missing):
+        begun = time.monotonic()
+        with compiling(go, program, cache) as compiler:
+            while compiler.running():
+                progress.say(done, program.name, compiler.packages)
+            compiler.keep(paths[program.name])
+        progress.finish(program.name, time.monotonic() - begun)
+
+
+def _copy(go: Path, manifests: Manifests, target: Path, cache: Cache) -> None:
+    if target.exists():
+        return
+    source = Path(go_command(go, cache, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", manifests.module))
+    if not source.is_absolute():
+        raise SandboxError(f"the files of {manifests.module} were not fetched: check the network and run again")
+    unfinished = target.with_name(target.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for pattern in manifests.patterns:
+        for file in sorted(source.glob(pattern)):
+            copy = unfinished / file.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.read_bytes())
+    unfinished.replace(target)

@@ -1,0 +1,58 @@
+"""Which programs there are, and under which names the cache keeps them. Pure but for reading go.mod and go.sum."""
+
+import hashlib
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+MODULE_FOLDER = Path(__file__).parent
+KUBERNETES_VERSION = "v1.37.2"
+# Without its version in it, kube-apiserver reports one that kubectl cannot parse.
+LINKER_FLAGS = f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program and the Go package that it is built from."""
+
+    name: str
+    package: str
+    seconds: int
+    """Usual time of a cold build on 2 cores, after those before it in the catalogue."""
+
+
+CORE = (
+    Program("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", 310),
+    Program("etcd", "go.etcd.io/etcd/server/v3", 10),
+)
+ROLLOUTS = (
+    Program("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", 90),
+    Program("rollouts-controller", "github.com/argoproj/argo-rollouts/cmd/rollouts-controller", 65),
+    Program("kwok", "sigs.k8s.io/kwok/cmd/kwok", 10),
+    Program("kubectl-argo-rollouts", "github.com/argoproj/argo-rollouts/cmd/kubectl-argo-rollouts", 20),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """Files that a module brings along and the cluster needs: copied before the module cache is dropped."""
+
+    name: str
+    module: str
+    patterns: tuple[str, ...]
+
+
+MANIFESTS = (
+    Manifests("argo-rollouts-crds", "github.com/argoproj/argo-rollouts", ("manifests/crds/*-crd.yaml",)),
+    Manifests("kwok-stages", "sigs.k8s.io/kwok", ("kustomize/stage/**/*.yaml",)),
+)
+
+
+def cache_key(name: str, go_version: str) -> str:
+    """Return the folder name under which a program is kept: another input gives another folder."""
+    digest = hashlib.sha256()
+    for part in (name, go_version, LINKER_FLAGS, platform.system(), platform.machine()):
+        digest.update(part.encode() + b"\0")
+    for file in ("go.mod", "go.sum"):
+        digest.update((MODULE_FOLDER / file).read_bytes())
+    return f"{name}-{digest.hexdigest()[:16]}"
