@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +31,10 @@ class Background:
     popen: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, name: str, command: Sequence[str], folder: Path) -> "Background":
-        """Start a program; its output goes to a file of the folder."""
+    def start(
+        cls, name: str, command: Sequence[str], folder: Path, variables: Mapping[str, str] | None = None
+    ) -> "Background":
+        """Start a program; its output goes to a file of the folder. Variables are added to the environment."""
         log = folder / f"{name}.log"
         with log.open("ab") as output:
             popen = subprocess.Popen(
@@ -41,6 +43,7 @@ class Background:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=folder,
+                env=os.environ | (variables or {}),
                 start_new_session=True,  # Ctrl-C reaches us alone, and we stop programs in order
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )

@@ -259,9 +259,7 @@ async def test_without_keys_nothing_is_sent(cluster: FakeCluster, datadog: FakeD
     assert datadog.requests == []
 
 
-async def test_an_answer_is_not_forgotten_while_kubernetes_is_down(
-    cluster: FakeCluster, datadog: FakeDatadog
-) -> None:
+async def test_an_answer_is_not_forgotten_while_kubernetes_is_down(cluster: FakeCluster, datadog: FakeDatadog) -> None:
     """Datadog accepted, the status write failed: the write is repeated, the request is not."""
     async with running_operator(cluster, datadog) as operator:
         cluster.apply("a", changeFailure=True)

@@ -68,7 +68,9 @@ class FakeCluster:
             self._store("ADDED", {"metadata": metadata, "spec": spec, "status": {"observedGeneration": -1}})
         elif before["spec"] != spec:
             generation = before["metadata"]["generation"] + 1
-            self._store("MODIFIED", before | {"spec": spec, "metadata": before["metadata"] | {"generation": generation}})
+            self._store(
+                "MODIFIED", before | {"spec": spec, "metadata": before["metadata"] | {"generation": generation}}
+            )
 
     def delete(self, name: str, namespace: str = NAMESPACE) -> None:
         """Delete an object."""
@@ -129,7 +131,9 @@ class FakeCluster:
 class FakeDatadog:
     """Answers requests from a script; the last answer repeats. Records what arrived."""
 
-    answers: list[httpx.Response | Exception] = field(default_factory=lambda: [httpx.Response(202, text='{"data":null}')])
+    answers: list[httpx.Response | Exception] = field(
+        default_factory=lambda: [httpx.Response(202, text='{"data":null}')]
+    )
     requests: list[httpx.Request] = field(default_factory=list)
     release: asyncio.Event | None = None
     """Where set, answers wait for it."""

@@ -44,9 +44,7 @@ def failed(outcome: Outcome, previous: DoraDeploymentStatus = NEW) -> DoraDeploy
         pytest.param(failed(answered(400)), "Stalled", id="a refused request"),
         pytest.param(failed(classify(NoAnswer(FailureKind.TIMEOUT, "x"), NOW)), "Reconciling", id="a timeout"),
         pytest.param(
-            statuses.without_request(
-                NEW, make_plan(spec(changeFailure=True, suspend=True), surroundings()), moment()
-            ),
+            statuses.without_request(NEW, make_plan(spec(changeFailure=True, suspend=True), surroundings()), moment()),
             "",
             id="suspended: neither at work nor stalled",
         ),
@@ -116,13 +114,17 @@ def test_last_transition_time_moves_with_the_status_alone() -> None:
     first = failed(answered(503))
     second = statuses.with_outcome(first, send(), answered(401), moment(now=LATER))
     third = statuses.with_outcome(second, send(), Accepted(202), moment(now=LATER))
-    times = [[condition.last_transition_time for condition in one.conditions or ()][0] for one in (first, second, third)]
+    times = [
+        [condition.last_transition_time for condition in one.conditions or ()][0] for one in (first, second, third)
+    ]
     assert times == [NOW, NOW, LATER]
 
 
 def test_404_until_the_deadline_and_then_slowly() -> None:
     """A deployment that Datadog does not know is stalled after an hour, and still tried again."""
-    before = statuses.with_outcome(failed(answered(404)), send(), answered(404), moment(now=NOW + timedelta(minutes=59)))
+    before = statuses.with_outcome(
+        failed(answered(404)), send(), answered(404), moment(now=NOW + timedelta(minutes=59))
+    )
     after = statuses.with_outcome(before, send(), answered(404), moment(now=NOW + timedelta(minutes=60)))
     assert (conditions(before)["Stalled"], conditions(after)["Stalled"]) == ("False", "True")
     assert reason(after) == "DeploymentNotFound"
@@ -190,9 +192,7 @@ def test_holding_back_what_is_accepted_already_changes_nothing() -> None:
         pytest.param(failed(answered(400)), 1, LATER, Rest(None), id="a refused request is not repeated"),
         pytest.param(failed(answered(400)), 2, NOW, Attempt(), id="until the user edits"),
         pytest.param(
-            statuses.without_request(
-                NEW, make_plan(spec(changeFailure=True, suspend=True), surroundings()), moment()
-            ),
+            statuses.without_request(NEW, make_plan(spec(changeFailure=True, suspend=True), surroundings()), moment()),
             1,
             NOW,
             Attempt(),

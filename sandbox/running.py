@@ -1,0 +1,98 @@
+"""The operator as a process of its own, started as in production: `dora-operator run` with an environment.
+
+For the demo, tests and benchmarks. Sets nothing that a chart could not set.
+"""
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.cluster import LocalCluster
+from sandbox.cluster.process import Background, free_ports
+
+READY_SECONDS = 30.0
+OWN_API_KEY = "sandbox-api-key"
+OWN_APP_KEY = "sandbox-app-key"
+
+
+@dataclass(slots=True)
+class OperatorProcess:
+    """A running operator."""
+
+    process: Background
+    health_url: str
+    ready_after: float
+    """Seconds from the start of the process to its first good probe."""
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self.process.popen.pid
+
+    def probe(self) -> dict[str, Any]:
+        """Return what the probe says."""
+        with urllib.request.urlopen(self.health_url, timeout=5) as response:
+            found: dict[str, Any] = json.load(response)
+        return found
+
+    def log(self) -> str:
+        """Return everything that it has logged."""
+        return self.process.log.read_text()
+
+    def resident_bytes(self) -> int:
+        """Return the memory that it holds now."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def terminate(self, seconds: float = 15.0) -> int:
+        """Stop it as Kubernetes does, and return its exit code."""
+        self.process.signal(signal.SIGTERM)
+        return self.process.popen.wait(seconds)
+
+    def kill(self) -> None:
+        """Crash it."""
+        self.process.kill()
+
+
+@contextmanager
+def running_operator(cluster: LocalCluster, datadog_url: str, **variables: str) -> Iterator[OperatorProcess]:
+    """Start an operator on this cluster and this Datadog, wait until it is ready, and end it afterwards."""
+    (port,) = free_ports(1)
+    environment = {
+        "KUBECONFIG": str(cluster.kubeconfig),
+        "DD_API_KEY": OWN_API_KEY,
+        "DD_APP_KEY": OWN_APP_KEY,
+        "DORA_OPERATOR_DATADOG_URL": datadog_url,
+        "DORA_OPERATOR_HEALTH_PORT": str(port),
+    } | variables
+    with tempfile.TemporaryDirectory(prefix="dora-operator-") as folder:
+        begun = time.monotonic()
+        process = _start(environment, Path(folder))
+        try:
+            health_url = f"http://127.0.0.1:{port}/healthz"
+            process.wait_until(lambda: _healthy(health_url), READY_SECONDS)
+            yield OperatorProcess(process, health_url, time.monotonic() - begun)
+        finally:
+            process.stop()
+
+
+def _start(environment: Mapping[str, str], folder: Path) -> Background:
+    command = [str(Path(sys.executable).with_name("dora-operator")), "run"]
+    return Background.start("operator", command, folder, environment)
+
+
+def _healthy(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            return bool(response.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False

@@ -1,0 +1,51 @@
+"""What a restart costs: nothing, however many resources are settled."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from sandbox.cluster import LocalCluster
+from sandbox.datadog import StandIn
+from sandbox.running import running_operator
+from tests.support.shop import eventually
+
+pytestmark = pytest.mark.cluster
+
+SETTLED = 1000
+QUIET_SECONDS = 2.0
+
+
+def manifest(number: int) -> dict[str, Any]:
+    """Return one of many resources."""
+    return {
+        "apiVersion": "dora-operator.io/v1alpha1",
+        "kind": "DoraDeployment",
+        "metadata": {"name": f"d{number}", "namespace": "many"},
+        "spec": {"deployment": {"id": f"deployment-{number:05}"}, "changeFailure": bool(number % 2)},
+    }
+
+
+def test_settled_resources_cost_nothing_after_a_restart(cluster: LocalCluster) -> None:
+    """1,000 resources: 1,000 requests and status writes; after a restart 0 and 0."""
+    cluster.kubectl("create", "namespace", "many")
+    items = [manifest(number) for number in range(SETTLED)]
+
+    def written() -> int:
+        return len(cluster.audited(verb="patch", resource="doradeployments", namespace="many"))
+
+    with StandIn() as datadog:
+        with running_operator(cluster, datadog.url, DORA_OPERATOR_NAMESPACES="many") as first:
+            cluster.kubectl("create", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+            datadog.wait_for_requests(SETTLED, timeout=60)
+            eventually(lambda: written() >= SETTLED, lambda: f"{written()} statuses are written", seconds=60)
+            assert first.terminate() == 0
+        ready = '{range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}'
+        assert cluster.kubectl("-n", "many", "get", "dora", "-o", f"jsonpath={ready}").split() == ["True"] * SETTLED
+        with running_operator(cluster, datadog.url, DORA_OPERATOR_NAMESPACES="many") as second:
+            eventually(lambda: second.probe()["deployments"]["waiting"] == 0, lambda: str(second.probe()))
+            time.sleep(QUIET_SECONDS)
+            assert second.probe()["deployments"]["known"] == SETTLED
+        assert len(datadog.requests()) == SETTLED
+    assert written() == SETTLED
