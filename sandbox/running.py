@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,6 @@ def _start(environment: Mapping[str, str], folder: Path) -> Background:
 def _healthy(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as response:
-            return bool(response.status == 200)
+            return bool(response.status == HTTPStatus.OK)
     except (OSError, urllib.error.URLError):
         return False

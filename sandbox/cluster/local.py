@@ -13,9 +13,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from sandbox.cluster import files
 from sandbox.cluster.process import Background, free_ports
@@ -63,7 +64,7 @@ class LocalCluster:
                     raise
         raise AssertionError("unreachable")
 
-    def __enter__(self) -> "LocalCluster":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -201,7 +202,7 @@ def _answers(url: str, certificate: Path, token: str) -> bool:
     try:
         context = ssl.create_default_context(cafile=str(certificate))
         with urllib.request.urlopen(request, timeout=2, context=context) as response:
-            return bool(response.status == 200)
+            return bool(response.status == HTTPStatus.OK)
     except (OSError, urllib.error.URLError, ValueError):
         return False
 

@@ -45,7 +45,7 @@ class Background:
                 cwd=folder,
                 env=os.environ | (variables or {}),
                 start_new_session=True,  # Ctrl-C reaches us alone, and we stop programs in order
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one call of libc
             )
         return cls(name, tuple(command), log, popen)
 

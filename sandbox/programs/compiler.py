@@ -1,4 +1,4 @@
-"""Runs the Go toolchain: with its caches below ours, nothing of the user's own Go settings, and words for its failures."""
+"""Runs the Go toolchain with its caches below ours, and finds words for its failures."""
 
 import os
 import signal

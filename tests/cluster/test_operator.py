@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
-from sandbox.datadog.faults import Hang, HalfBody, Match, Reset, Respond
+from sandbox.datadog.faults import HalfBody, Hang, Match, Reset, Respond
 from sandbox.running import OperatorProcess, running_operator
 from tests.support.shop import ID, Shop, eventually
 

@@ -220,7 +220,7 @@ async def running_operator(
             clock=clock,
             random=lambda: 0.5,
         )
-        queue: WorkQueue[ObjectKey] = WorkQueue(lambda: operator.now.timestamp())
+        queue: WorkQueue[ObjectKey] = WorkQueue(lambda: clock().timestamp())
         engine = Engine(inventory, queue, reconciler, secrets, cluster, clock, Site.US1)
         operator = Operator(cluster, datadog, engine)
         cluster.watch = engine.seen

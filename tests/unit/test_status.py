@@ -141,7 +141,7 @@ def test_404_until_the_deadline_and_then_slowly() -> None:
     ],
 )
 def test_a_rate_limit_waits_for_its_reset(reset: str, earliest: float, latest: float) -> None:
-    """nextAttemptTime after 429 lies behind the reset, spread by the jitter."""
+    """After 429, nextAttemptTime lies behind the reset, spread by the jitter."""
     outcome = answered(429, **{"x-ratelimit-reset": reset})
     for jitter in (0.0, 0.5, 1.0):
         status = statuses.with_outcome(NEW, send(), outcome, moment(jitter=jitter))

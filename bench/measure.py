@@ -1,0 +1,85 @@
+"""One candidate measured: started on many settled objects, then given changes one by one."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from kubernetes.aio.client import CustomObjectsApi
+
+from bench import objects
+from sandbox.cluster import LocalCluster
+from sandbox.datadog import StandIn
+
+WARM_UP = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A started candidate, as far as it is measured."""
+
+    ready_seconds: float
+    resident_mib: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What was measured of one candidate."""
+
+    name: str
+    ready_seconds: float
+    resident_mib: float
+    p50_ms: float
+    p99_ms: float
+    writes_per_change: float
+
+
+Start = Callable[[LocalCluster, StandIn], AbstractContextManager[Running]]
+
+
+def measure(name: str, start: Start, cluster: LocalCluster, datadog: StandIn, changes: int) -> Result:
+    """Start a candidate, let it settle, and time each change until its PATCH arrives."""
+    with start(cluster, datadog) as running:
+        settle(datadog)
+        datadog.clear_requests()
+        before = len(cluster.audited(verb="patch", resource="doradeployments"))
+        delays = asyncio.run(_delays(cluster, datadog, changes))
+        time.sleep(1)  # the last status is written after the last request
+        ours = 2 * (changes + WARM_UP)  # there and back again
+        writes = len(cluster.audited(verb="patch", resource="doradeployments")) - before - ours
+        percentiles = statistics.quantiles(delays, n=100)
+        return Result(
+            name,
+            running.ready_seconds,
+            running.resident_mib(),
+            statistics.median(delays),
+            percentiles[98],
+            writes / ours,
+        )
+
+
+def settle(datadog: StandIn, quiet_seconds: float = 3.0) -> None:
+    """Wait until a candidate has nothing left to send."""
+    count, since = -1, time.monotonic()
+    while time.monotonic() - since < quiet_seconds:
+        if len(datadog.requests()) != count:
+            count, since = len(datadog.requests()), time.monotonic()
+        time.sleep(0.1)
+
+
+async def _delays(cluster: LocalCluster, datadog: StandIn, changes: int) -> list[float]:
+    """Return milliseconds from sending each change to the API server until its PATCH arrived at Datadog."""
+    delays = []
+    async with await objects.connect(cluster) as client:
+        api = CustomObjectsApi(client)
+        for count in range(1, changes + WARM_UP + 1):
+            begun = time.time()
+            await objects.change(api, count, failure=False)
+            found = await asyncio.to_thread(datadog.wait_for_requests, count, 30)
+            delays.append((found[-1].time - begun) * 1000)
+        for count in range(1, changes + WARM_UP + 1):  # the next candidate finds what this one found
+            await objects.change(api, count, failure=True)
+        await asyncio.to_thread(datadog.wait_for_requests, 2 * (changes + WARM_UP), 60)
+    return delays[WARM_UP:]

@@ -1,0 +1,92 @@
+"""Makes many settled DoraDeployments quickly, and changes one of them."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration, CustomObjectsApi
+
+from dora_operator.domain.backoff import RetryPolicy
+from dora_operator.domain.observed import DoraDeploymentStatus
+from dora_operator.domain.outcome import Accepted
+from dora_operator.domain.plan import Send, Surroundings
+from dora_operator.domain.planning import make_plan
+from dora_operator.domain.sites import Site
+from dora_operator.domain.spec import GROUP, KIND, PLURAL, VERSION, DoraDeploymentSpec
+from dora_operator.domain.status import Moment, with_outcome
+from sandbox.cluster import LocalCluster
+
+NAMESPACE = "default"
+AT_ONCE = 24
+
+
+async def connect(cluster: LocalCluster) -> ApiClient:
+    """Return a client for the cluster."""
+    configuration = Configuration()
+    await config.load_kube_config(config_file=str(cluster.kubeconfig), client_configuration=configuration)
+    return ApiClient(configuration)
+
+
+async def make_settled(cluster: LocalCluster, count: int) -> None:
+    """Create objects with the status that an operator would have left."""
+    async with await connect(cluster) as client:
+        api, gate = CustomObjectsApi(client), asyncio.Semaphore(AT_ONCE)
+
+        async def make(number: int) -> None:
+            async with gate:
+                body = manifest(number)
+                await api.create_namespaced_custom_object(GROUP, VERSION, NAMESPACE, PLURAL, body)
+                await api.patch_namespaced_custom_object_status(
+                    GROUP,
+                    VERSION,
+                    NAMESPACE,
+                    PLURAL,
+                    name(number),
+                    {"status": settled_status(body["spec"])},
+                    _content_type="application/merge-patch+json",
+                )
+
+        await asyncio.gather(*(make(number) for number in range(count)))
+
+
+async def change(api: CustomObjectsApi, number: int, *, failure: bool) -> None:
+    """Edit one object, as a user does."""
+    await api.patch_namespaced_custom_object(
+        GROUP,
+        VERSION,
+        NAMESPACE,
+        PLURAL,
+        name(number),
+        {"spec": {"changeFailure": failure}},
+        _content_type="application/merge-patch+json",
+    )
+
+
+def name(number: int) -> str:
+    """Return the name of an object."""
+    return f"settled-{number:05}"
+
+
+def deployment_id(number: int) -> str:
+    """Return the Datadog deployment of an object."""
+    return f"deployment-{number:05}"
+
+
+def manifest(number: int) -> dict[str, Any]:
+    """Return an object."""
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": KIND,
+        "metadata": {"name": name(number)},
+        "spec": {"deployment": {"id": deployment_id(number)}, "changeFailure": True},
+    }
+
+
+def settled_status(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return the status after a 202."""
+    now = datetime.now(UTC)  # noqa: TID251 - a benchmark lives in the present
+    around = Surroundings(NAMESPACE, "any", now, Site.US1)
+    plan = make_plan(DoraDeploymentSpec.model_validate(spec), around)
+    assert isinstance(plan, Send)
+    return with_outcome(DoraDeploymentStatus(), plan, Accepted(202), Moment(1, now, RetryPolicy(), 0.5)).to_api()

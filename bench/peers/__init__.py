@@ -1,0 +1,1 @@
+"""What the operator is measured against: programs that do the same job in the simplest way that works."""

@@ -1,0 +1,44 @@
+"""`python -m sandbox.demo`, better known as `make demo`."""
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from sandbox.cluster import LocalCluster
+from sandbox.datadog import StandIn
+from sandbox.demo.stage import Stage
+from sandbox.demo.story import tell
+from sandbox.programs.cache import SandboxError
+from sandbox.running import running_operator
+
+CRDS = Path(__file__).parents[2] / "crds"
+WIDTH = 130
+
+
+def main() -> int:
+    """Play the demo; 1 where something went otherwise than told."""
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    begun = time.monotonic()
+    try:
+        console.print("Starting etcd, kube-apiserver, a stand-in for Datadog and the operator ...")
+        with LocalCluster.start() as cluster, StandIn() as datadog:
+            cluster.kubectl("apply", "-f", str(CRDS))
+            with running_operator(cluster, datadog.url):
+                console.print(f"All of them run after {time.monotonic() - begun:.1f} s.")
+                tell(Stage(console, cluster, datadog))
+    except SandboxError as error:
+        console.print(f"[red]error:[/red] {error}", markup=True)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    console.print(f"\nThe demo took {time.monotonic() - begun:.0f} s; everything that it started is gone.")
+    console.print("To try it by hand: [bold]make cluster[/bold]")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

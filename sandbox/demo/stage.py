@@ -1,0 +1,106 @@
+"""What the demo plays on: a cluster, a stand-in for Datadog, the operator; and what the audience sees of them.
+
+Shows and waits; the story itself is in `story`.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.columns import Columns
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from sandbox.cluster import LocalCluster
+from sandbox.datadog import Recorded, StandIn
+from sandbox.programs.cache import SandboxError
+
+WAIT_SECONDS = 20.0
+COLOURS = {"True": "green", "False": "red", "Unknown": "yellow"}
+
+
+@dataclass(slots=True)
+class Stage:
+    """The parts, and the console in front of them."""
+
+    console: Console
+    cluster: LocalCluster
+    datadog: StandIn
+    _shown: int = field(default=0)
+
+    def scene(self, title: str, words: str) -> None:
+        """Begin a scene."""
+        self.console.print()
+        self.console.rule(f"[bold]{title}", align="left")
+        self.console.print(words)
+
+    def apply(self, manifest: str) -> bool:
+        """Show a manifest, apply it with kubectl, show what kubectl says; tell whether it was taken."""
+        self.console.print(Syntax(manifest.strip(), "yaml", background_color="default"))
+        result = self.cluster.run_kubectl("apply", "-f", "-", input=manifest)
+        self.console.print("[dim]$ kubectl apply -f -[/dim]")
+        text, colour = (result.stdout, "green") if result.returncode == 0 else (result.stderr, "red")
+        self.console.print(Text(text.strip(), style=colour))
+        return result.returncode == 0
+
+    def wait(self, name: str, reason: str) -> dict[str, Any]:
+        """Wait until Ready has a reason.
+
+        Raises:
+            SandboxError: it did not happen in time.
+        """
+        deadline = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < deadline:
+            found: dict[str, Any] = json.loads(self.cluster.kubectl("get", "dora", name, "-o", "json"))
+            status: dict[str, Any] = found.get("status", {})
+            if any(one["type"] == "Ready" and one["reason"] == reason for one in status.get("conditions", [])):
+                return status
+            time.sleep(0.05)
+        raise SandboxError(f"DoraDeployment {name} did not become {reason} within {WAIT_SECONDS:.0f} s: {status}")
+
+    def show(self, name: str, status: dict[str, Any]) -> None:
+        """Show a resource's conditions beside the requests that Datadog has received since the last time."""
+        requests = self.datadog.requests()
+        fresh, self._shown = requests[self._shown :], len(requests)
+        left = Panel(_conditions(status), title=f"status of DoraDeployment {name}", width=64)
+        right = Panel(_received(fresh), title="what Datadog received", width=60)
+        self.console.print(Columns([left, right], padding=(0, 1)))
+
+    def expect(self, *, fact: bool, words: str) -> None:
+        """State a fact that the demo stands for.
+
+        Raises:
+            SandboxError: it is not true.
+        """
+        if not fact:
+            raise SandboxError(f"the demo expected that {words}")
+        self.console.print(f"[green]✓[/green] {words}")
+
+
+def _conditions(status: dict[str, Any]) -> Group:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("condition", "status", "reason"):
+        table.add_column(heading)
+    for one in status["conditions"]:
+        table.add_row(one["type"], Text(one["status"], style=COLOURS[one["status"]]), one["reason"])
+    words = [Text(status["conditions"][0]["message"], style="italic")]
+    if status.get("nextAttemptTime"):
+        words.append(Text(f"next attempt at {status['nextAttemptTime']}", style="dim"))
+    return Group(table, Text(), *words)
+
+
+def _received(requests: Sequence[Recorded]) -> Group:
+    if not requests:
+        return Group(Text("nothing", style="dim"))
+    parts: list[Text | Syntax] = []
+    for request in requests:
+        parts.append(Text(f"{time.strftime('%H:%M:%S', time.localtime(request.time))} {request.method} {request.path}"))
+        document = json.dumps(json.loads(request.body or "{}"), indent=1)
+        parts.append(Syntax(document, "json", background_color="default", word_wrap=True))
+        parts.append(Text(f"answered {request.status}", style="green" if request.status == 202 else "red"))  # noqa: PLR2004
+    return Group(*parts)

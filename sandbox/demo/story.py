@@ -1,0 +1,140 @@
+"""The story of the demo: one scene for each thing that a new user wants to see."""
+
+from sandbox.datadog import Match, Respond
+from sandbox.demo.stage import Stage
+
+BY_ID = """
+apiVersion: dora-operator.io/v1alpha1
+kind: DoraDeployment
+metadata:
+  name: payments-failed
+spec:
+  deployment:
+    id: 4242fcdd31586083
+  changeFailure: true
+"""
+BY_VERSION = """
+apiVersion: dora-operator.io/v1alpha1
+kind: DoraDeployment
+metadata:
+  name: checkout-1.5.0
+spec:
+  deployment:
+    service: checkout
+    env: prod
+    version: 1.5.0
+  changeFailure: true
+  remediation:
+    type: rollback
+    version: 1.4.2
+"""
+BAD = """
+apiVersion: dora-operator.io/v1alpha1
+kind: DoraDeployment
+metadata:
+  name: mistaken
+spec:
+  deployment:
+    service: checkout
+    env: prod
+  changeFailure: true
+  remediation:
+    type: rollback
+"""
+LIMITED = """
+apiVersion: dora-operator.io/v1alpha1
+kind: DoraDeployment
+metadata:
+  name: search-failed
+spec:
+  deployment:
+    id: 43vkaZNgiso
+  changeFailure: true
+"""
+REJECTED = """
+apiVersion: dora-operator.io/v1alpha1
+kind: DoraDeployment
+metadata:
+  name: refused-by-datadog
+spec:
+  deployment:
+    id: z_RwVLi7v4Y
+  changeFailure: true
+"""
+RESET_SECONDS = 2
+
+
+def tell(stage: Stage) -> None:
+    """Play all scenes.
+
+    Raises:
+        SandboxError: something went otherwise than told.
+    """
+    by_id(stage)
+    by_version(stage)
+    refused_by_the_api_server(stage)
+    rate_limited(stage)
+    refused_by_datadog(stage)
+    overview(stage)
+
+
+def by_id(stage: Stage) -> None:
+    """Mark a deployment by its id."""
+    stage.scene("1. A failed deployment, by its id", "CI knows the id of the deployment that it reported.")
+    stage.apply(BY_ID)
+    stage.show("payments-failed", stage.wait("payments-failed", "Accepted"))
+    stage.expect(fact=len(stage.datadog.requests()) == 1, words="one change was one request")
+
+
+def by_version(stage: Stage) -> None:
+    """Mark a deployment by service, env and version, with its remediation."""
+    words = "Nobody knows the id: service, env and version name the deployment. It was rolled back to 1.4.2."
+    stage.scene("2. By service, env and version, with the rollback", words)
+    stage.apply(BY_VERSION)
+    stage.show("checkout-1.5.0", stage.wait("checkout-1.5.0", "Accepted"))
+
+
+def refused_by_the_api_server(stage: Stage) -> None:
+    """A mistake is refused before anything happens."""
+    words = "Two mistakes. The API server refuses them at once, and says what to do about each."
+    stage.scene("3. A bad one", words)
+    before = len(stage.datadog.requests())
+    taken = stage.apply(BAD)
+    stage.expect(
+        fact=not taken and len(stage.datadog.requests()) == before, words="it was refused; Datadog heard nothing of it"
+    )
+
+
+def rate_limited(stage: Stage) -> None:
+    """A 429 is waited for and survived."""
+    words = f"Datadog answers the first request with 429 and X-RateLimit-Reset: {RESET_SECONDS}."
+    stage.scene("4. One that gets a 429 first", words)
+    headers: dict[str, str | list[str] | None] = {"X-RateLimit-Reset": str(RESET_SECONDS)}
+    answer = Respond(status=429, body={"errors": ["Too many requests"]}, headers=headers)
+    stage.datadog.fault(answer, match=Match(method="PATCH"), times=1)
+    stage.apply(LIMITED)
+    stage.show("search-failed", stage.wait("search-failed", "RateLimited"))
+    stage.console.print("[dim]... and without anybody's doing:[/dim]")
+    stage.show("search-failed", stage.wait("search-failed", "Accepted"))
+    refused, accepted = stage.datadog.requests()[-2:]
+    passed = accepted.time - refused.time
+    stage.expect(fact=passed >= RESET_SECONDS, words=f"the second request came {passed:.1f} s later, after the reset")
+
+
+def refused_by_datadog(stage: Stage) -> None:
+    """A 400 stalls the resource, with Datadog's words."""
+    words = "Datadog refuses a request for good. Its own words reach status and a Warning Event; nothing is repeated."
+    stage.scene("5. One that Datadog refuses", words)
+    detail = {"errors": [{"status": "400", "title": "Bad Request", "detail": "deployment is too old to be changed"}]}
+    stage.datadog.fault(Respond(status=400, body=detail), match=Match(method="PATCH"), times=1)
+    stage.apply(REJECTED)
+    stage.show("refused-by-datadog", stage.wait("refused-by-datadog", "RequestRejected"))
+
+
+def overview(stage: Stage) -> None:
+    """What a person sees who comes later."""
+    stage.scene("Who comes later sees", "[dim]$ kubectl get dora[/dim]")
+    stage.console.print(stage.cluster.kubectl("get", "dora").rstrip(), highlight=False)
+    stage.console.print("\n[dim]$ kubectl get events --field-selector type=Warning[/dim]")
+    selector = ("--field-selector", "type=Warning", "-o", "custom-columns=REASON:.reason,MESSAGE:.message")
+    stage.console.print(stage.cluster.kubectl("get", "events", *selector).rstrip(), highlight=False)

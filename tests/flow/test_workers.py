@@ -1,0 +1,86 @@
+"""Several workers at once: never two requests for one Datadog deployment, and no defect stops the others."""
+
+import asyncio
+from collections import Counter
+
+import httpx
+import pytest
+
+from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
+
+WORKERS = 8
+
+
+async def served(operator: Operator) -> None:
+    """Wait until nothing is due and nobody works."""
+    async with asyncio.timeout(5):
+        while operator.engine.queue.busy or len(operator.engine.queue):  # noqa: ASYNC110 - a bounded wait
+            await asyncio.sleep(0.005)
+
+
+class Crowd(FakeDatadog):
+    """Answers slowly and counts who is being served at the same time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Answer after a moment."""
+        path = request.url.path
+        self.open[path] += 1
+        self.most[path] = max(self.most[path], self.open[path])
+        self.most["all"] = max(self.most["all"], sum(self.open.values()))
+        await asyncio.sleep(0.01)
+        self.open[path] -= 1
+        return await super().__call__(request)
+
+
+async def test_one_request_at_a_time_for_one_deployment() -> None:
+    """Resources of several namespaces that mark the same deployment take turns; others go side by side."""
+    cluster, datadog = FakeCluster(), Crowd()
+    async with running_operator(cluster, datadog) as operator:
+        workers = [asyncio.create_task(operator.engine.work()) for _ in range(WORKERS)]
+        for number in range(6):
+            cluster.apply(f"same-{number}", namespace=f"team-{number}", changeFailure=True)
+            cluster.apply(f"other-{number}", deployment={"id": f"deployment-{number}"}, changeFailure=True)
+        await served(operator)
+        await operator.engine.stop(workers, 1)
+    assert len(datadog.requests) == 12
+    assert datadog.most["/api/v2/dora/deployments/43vkaZNgiso"] == 1
+    assert datadog.most["all"] > 1
+
+
+async def test_a_defect_of_ours_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """A reconcile that breaks is logged and tried again after a pause; the worker goes on with the others."""
+    cluster, datadog = FakeCluster(), FakeDatadog()
+    datadog.answers = [RuntimeError("a defect"), *datadog.answers]
+    async with running_operator(cluster, datadog) as operator:
+        cluster.apply("broken", changeFailure=True)
+        cluster.apply("whole", deployment={"id": "X9RMqDwK-4c"}, changeFailure=True)
+        await operator.settle()
+        assert cluster.status("whole")["accepted"] == {"changeFailure": True}
+        assert "DoraDeployment shop/broken: the reconcile broke" in caplog.text
+        await operator.pass_time(1)
+    assert cluster.status("broken")["accepted"] == {"changeFailure": True}
+    assert len(datadog.requests) == 3
+
+
+async def test_a_stop_lets_requests_under_way_finish() -> None:
+    """At the end, what Datadog has been asked is waited for and written down."""
+    cluster, datadog = FakeCluster(), FakeDatadog(release=asyncio.Event())
+    async with running_operator(cluster, datadog) as operator:
+        workers = [asyncio.create_task(operator.engine.work())]
+        cluster.apply("a", changeFailure=True)
+        cluster.apply("b", deployment={"id": "X9RMqDwK-4c"}, changeFailure=True)
+        async with asyncio.timeout(5):
+            while not datadog.requests:  # noqa: ASYNC110 - a bounded wait
+                await asyncio.sleep(0.005)
+        stopping = asyncio.create_task(operator.engine.stop(workers, 5))
+        await asyncio.sleep(0.02)
+        assert datadog.release is not None
+        datadog.release.set()
+        await stopping
+    assert len(datadog.requests) == 1
+    assert cluster.status("a")["accepted"] == {"changeFailure": True}
