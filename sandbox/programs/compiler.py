@@ -25,7 +25,13 @@ class Compiler:
     process: subprocess.Popen[str]
     output: Path
     packages: int = 0
+    reader: threading.Thread = field(init=False)
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+
+    def __post_init__(self) -> None:
+        """Begin to follow the output."""
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
 
     def running(self) -> bool:
         """Wait a moment and tell whether the build still runs."""
@@ -33,6 +39,7 @@ class Compiler:
             self.process.wait(POLL_SECONDS)
         except subprocess.TimeoutExpired:
             return True
+        self.reader.join()  # its last words count most
         return False
 
     def keep(self, path: Path) -> None:
@@ -83,13 +90,11 @@ def compiling(go: Path, program: Program, cache: Cache) -> Iterator[Compiler]:
         start_new_session=True,
     )
     compiler = Compiler(program, process, output)
-    reader = threading.Thread(target=compiler.read, daemon=True)
-    reader.start()
     try:
         yield compiler
     finally:
         compiler.stop()
-        reader.join()
+        compiler.reader.join()
         assert process.stderr is not None
         process.stderr.close()
 
