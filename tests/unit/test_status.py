@@ -115,7 +115,7 @@ def test_last_transition_time_moves_with_the_status_alone() -> None:
     second = statuses.with_outcome(first, send(), answered(401), moment(now=LATER))
     third = statuses.with_outcome(second, send(), Accepted(202), moment(now=LATER))
     times = [
-        [condition.last_transition_time for condition in one.conditions or ()][0] for one in (first, second, third)
+        next(condition.last_transition_time for condition in one.conditions or ()) for one in (first, second, third)
     ]
     assert times == [NOW, NOW, LATER]
 

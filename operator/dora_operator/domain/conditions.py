@@ -85,7 +85,7 @@ def history_with(standing: Standing, current: DoraDeploymentStatus, now: datetim
         remediation=desired.remediation,
     )
     past = current.history or ()
-    if standing.reason is Reason.PENDING or (past and _same_outcome(past[0], entry)):
+    if past and _same_outcome(past[0], entry):
         return current.history
     return (entry, *past)[:HISTORY_LIMIT]
 

@@ -12,8 +12,6 @@ class Reason(StrEnum):
 
     ACCEPTED = "Accepted"
     """Datadog answered 202 for exactly the desired state."""
-    PENDING = "Pending"
-    """Nothing was sent for this state yet; it is in the queue."""
     SUSPENDED = "Suspended"
     """`spec.suspend` holds the report back."""
     DRY_RUN = "DryRun"
@@ -54,8 +52,6 @@ class Reason(StrEnum):
     """Datadog answered 404: it may not have ingested the deployment yet. Tried often at first, then slowly."""
     NOT_READ_BACK = "NotReadBack"
     """What Datadog stored was not read back; 202 alone proves only that the request was accepted."""
-    SETTLED = "Settled"
-    """Nothing is left to do."""
 
 
 CREDENTIAL_REASONS = frozenset(

@@ -28,23 +28,20 @@ class Moment:
     """0 to 1, from outside."""
 
 
-def without_request(previous: DoraDeploymentStatus, plan: Plan, moment: Moment) -> DoraDeploymentStatus:
-    """Return the status after a reconcile that sent nothing."""
-    current = _for_plan(previous, plan, moment)
-    if current.accepted == current.desired and isinstance(plan, Send | Hold):
+def settled(previous: DoraDeploymentStatus, plan: Send, moment: Moment) -> DoraDeploymentStatus:
+    """Return the status of a resource whose desired state Datadog has accepted before."""
+    current = _cleared(_for_plan(previous, plan, moment))
+    return _standing(current, previous, _accepted_standing(current), moment)
+
+
+def without_request(previous: DoraDeploymentStatus, plan: Hold | Wait | Refuse, moment: Moment) -> DoraDeploymentStatus:
+    """Return the status after a plan that sends nothing."""
+    current = _for_plan(previous, plan, moment).model_copy(update={"next_attempt_time": None})
+    if isinstance(plan, Hold) and current.accepted == current.desired:  # there is nothing that could be held back
         return _standing(_cleared(current), previous, _accepted_standing(current), moment)
-    match plan:
-        case Send():
-            standing = Standing(Phase.WORKING, Reason.PENDING, "the request to Datadog is in the queue")
-        case Wait(reason=reason, message=message):
-            standing = Standing(Phase.WORKING, reason, message)
-        case Hold(reason=reason, message=message):
-            standing = Standing(Phase.HELD, reason, message)
-            if reason is Reason.DRY_RUN:
-                current = current.model_copy(update={"dry_run": _shown(plan)})
-        case Refuse(reason=reason, message=message):
-            standing = Standing(Phase.STALLED, reason, message)
-    return _standing(current.model_copy(update={"next_attempt_time": None}), previous, standing, moment)
+    if plan.reason is Reason.DRY_RUN and isinstance(plan, Hold):
+        current = current.model_copy(update={"dry_run": _shown(plan)})
+    return _standing(current, previous, Standing(_PHASES[type(plan)], plan.reason, plan.message), moment)
 
 
 def with_outcome(previous: DoraDeploymentStatus, plan: Send, outcome: Outcome, moment: Moment) -> DoraDeploymentStatus:
@@ -93,6 +90,9 @@ def invalid(previous: DoraDeploymentStatus, message: str, moment: Moment) -> Dor
     """Return the status of a resource whose spec cannot be understood."""
     current = previous.model_copy(update={"observed_generation": moment.generation, "next_attempt_time": None})
     return _standing(current, previous, Standing(Phase.STALLED, Reason.INVALID_SPEC, message), moment)
+
+
+_PHASES = {Hold: Phase.HELD, Wait: Phase.WORKING, Refuse: Phase.STALLED}
 
 
 def _for_plan(previous: DoraDeploymentStatus, plan: Plan, moment: Moment) -> DoraDeploymentStatus:

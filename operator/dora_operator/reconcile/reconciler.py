@@ -80,7 +80,7 @@ class Reconciler:
         changed = self.secrets.take_change(known.key)
         if isinstance(step, Settled):
             self.secrets.forget(known.key)
-            return await self._save(known, statuses.without_request(status, plan, self._moment(known)))
+            return await self._save(known, statuses.settled(status, plan, self._moment(known)))
         if isinstance(step, Rest) and not changed:
             self._rest(known, plan, status)
             return await self._save(known, status, step.until)
