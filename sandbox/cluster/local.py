@@ -18,11 +18,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sandbox.cluster import files
+from sandbox.cluster import files, rollouts
 from sandbox.cluster.process import Background, free_ports
 from sandbox.programs.build import ensure
 from sandbox.programs.cache import SandboxError
-from sandbox.programs.catalogue import CORE
+from sandbox.programs.catalogue import CORE, ROLLOUTS
 
 READY_SECONDS = 60.0
 TRIES = 3
@@ -40,16 +40,31 @@ class LocalCluster:
     etcd: Background
     api_server: Background
     _certificate: Path
+    controllers: list[Background] = field(default_factory=list)
+    """What `rollouts` has added, in the order of their start."""
     _stopped: bool = field(default=False)
 
     @classmethod
-    def start(cls) -> "LocalCluster":
+    def start(cls, *, with_rollouts: bool = False) -> "LocalCluster":
         """Build what is missing, start a cluster and wait until it is ready.
+
+        With Rollouts: also Argo Rollouts' controller, kube-controller-manager, and kwok, which plays the pods.
 
         Raises:
             SandboxError: it cannot be built or started; the message says what to do.
         """
-        programs = ensure(CORE)
+        programs = ensure((*CORE, *ROLLOUTS) if with_rollouts else CORE)
+        cluster = cls._started_somewhere(programs)
+        if with_rollouts:
+            try:
+                rollouts.add_to(cluster, programs)
+            except BaseException:
+                cluster.stop()
+                raise
+        return cluster
+
+    @classmethod
+    def _started_somewhere(cls, programs: dict[str, Path]) -> "LocalCluster":
         for attempt in range(1, TRIES + 1):
             folder = Path(tempfile.mkdtemp(prefix="dora-cluster-"))
             try:
@@ -105,6 +120,19 @@ class LocalCluster:
             raise SandboxError(f"kubectl {' '.join(arguments)}: {result.stderr.strip()}")
         return result.stdout
 
+    def argo(self, *arguments: str) -> str:
+        """Run the plugin `kubectl argo rollouts` and return what it printed.
+
+        Raises:
+            SandboxError: it failed.
+        """
+        program = ensure(ROLLOUTS)["kubectl-argo-rollouts"]
+        command = [str(program), *arguments, "--kubeconfig", str(self.kubeconfig)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        if result.returncode != 0:
+            raise SandboxError(f"kubectl argo rollouts {' '.join(arguments)}: {result.stderr.strip()}")
+        return result.stdout
+
     def pause_api_server(self) -> None:
         """Let the API server hang, as an overloaded one does."""
         self.api_server.signal(signal.SIGSTOP)
@@ -128,6 +156,8 @@ class LocalCluster:
             return
         self._stopped = True
         atexit.unregister(self.stop)
+        for controller in reversed(self.controllers):
+            controller.kill()  # they have nothing to save, and are slow to say goodbye
         self.api_server.stop()
         self.etcd.stop()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -50,7 +50,6 @@ def ensure_manifests(*, cache: Cache | None = None) -> dict[str, Path]:
         with cache.locked():
             for manifests in missing:
                 _copy(go, manifests, paths[manifests.name], cache)
-            cache.drop_work()
     return paths
 
 
@@ -100,6 +99,7 @@ def _build_all(go: Path, missing: Sequence[Program], paths: dict[str, Path], cac
 def _copy(go: Path, manifests: Manifests, target: Path, cache: Cache) -> None:
     if target.exists():
         return
+    go_command(go, cache, "mod", "download", manifests.module)
     source = Path(go_command(go, cache, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", manifests.module))
     if not source.is_absolute():
         raise SandboxError(f"the files of {manifests.module} were not fetched: check the network and run again")

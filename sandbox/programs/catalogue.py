@@ -44,7 +44,15 @@ class Manifests:
 
 MANIFESTS = (
     Manifests("argo-rollouts-crds", "github.com/argoproj/argo-rollouts", ("manifests/crds/*-crd.yaml",)),
-    Manifests("kwok-stages", "sigs.k8s.io/kwok", ("kustomize/stage/**/*.yaml",)),
+    Manifests(
+        "kwok-stages",
+        "sigs.k8s.io/kwok",
+        (
+            "kustomize/stage/node/fast/node-initialize.yaml",
+            "kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
+            "kustomize/stage/pod/fast/pod-*.yaml",
+        ),
+    ),
 )
 
 
