@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from dora_operator.domain.rollout.manifest import VERDICT_ANNOTATION
 from dora_operator.ports import ObjectKey
 
 
@@ -28,12 +29,25 @@ class Known:
     """As Kubernetes has it."""
     unsaved_status_json: bytes | None = None
     """As it should be, where writing it has failed so far."""
+    verdict_json: str | None = None
+    """The annotation that makes an object the operator's own record of a Rollout's verdict."""
     links: frozenset[str] = frozenset()
 
     @property
     def newest_status_json(self) -> bytes:
         """The status to decide from: what the operator knows, written or not."""
         return self.unsaved_status_json or self.status_json
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the object as far as a record is read from it."""
+        return {
+            "metadata": {"annotations": {VERDICT_ANNOTATION: self.verdict_json}},
+            "spec": json.loads(self.spec_json),
+        }
+
+    def tells(self) -> tuple[object, ...]:
+        """Return what a decision could depend on."""
+        return (self.generation, self.status_json, self.verdict_json)
 
 
 LinksOf = Callable[[Known], Iterable[str]]
@@ -69,7 +83,7 @@ class Inventory:
         if before is not None and before.uid == known.uid:
             if not _is_newer(known.resource_version, before.resource_version):
                 return False
-            if (before.generation, before.status_json) == (known.generation, known.status_json):
+            if before.tells() == known.tells():
                 before.resource_version = known.resource_version
                 return False
             known.unsaved_status_json = before.unsaved_status_json
@@ -125,6 +139,7 @@ def _parse(body: Mapping[str, Any]) -> Known:
         created_at=datetime.fromisoformat(metadata["creationTimestamp"]),
         spec_json=_compact(body.get("spec") or {}),
         status_json=_compact(body.get("status") or {}),
+        verdict_json=(metadata.get("annotations") or {}).get(VERDICT_ANNOTATION),
     )
 
 

@@ -3,14 +3,15 @@
 Adapters implement these; nothing here acts.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from dora_operator.domain.notices import WarningEvent
+from dora_operator.domain.notices import EventNote
 from dora_operator.domain.outcome import Answer, NoAnswer
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.request import PatchRequest
+from dora_operator.domain.rollout.restored import Restoration
 from dora_operator.domain.sites import Site
 
 
@@ -48,6 +49,45 @@ class SecretView:
     keys: Keys | NoKeys
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The object that an Event is about."""
+
+    api_version: str
+    kind: str
+    key: ObjectKey
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutsListed:
+    """All Rollouts that there are at this moment; others are gone. Empty where Argo Rollouts is not installed."""
+
+    bodies: tuple[Mapping[str, Any], ...]
+    installed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutSeen:
+    """A Rollout was created or changed."""
+
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutGone:
+    """A Rollout was deleted."""
+
+    body: Mapping[str, Any]
+
+
+RolloutSighting = RolloutsListed | RolloutSeen | RolloutGone
+
+
+class NotOursError(Exception):
+    """A user owns what would be written."""
+
+
 class ObjectGoneError(Exception):
     """The object was deleted, or replaced by another of the same name, before it could be written."""
 
@@ -61,6 +101,10 @@ class DatadogPort(Protocol):
 
     async def patch(self, request: PatchRequest, site: Site, keys: Keys) -> Answer | NoAnswer:
         """Send the request to the site's API. Never raises for anything that Datadog or the network does."""
+        ...
+
+    async def post_deployment(self, event: Restoration, site: Site, keys: Keys) -> Answer | NoAnswer:
+        """Send a deployment event. Never raises for anything that Datadog or the network does."""
         ...
 
 
@@ -92,10 +136,55 @@ class ClusterPort(Protocol):
         """
         ...
 
-    async def post_warning(self, key: ObjectKey, uid: str, warning: WarningEvent) -> None:
-        """Create a Warning Event about a DoraDeployment.
+    async def post_event(self, about: Subject, note: EventNote) -> None:
+        """Create an Event; the same fact about the same object makes no second one.
 
         Raises:
             ClusterUnavailableError: it was not created.
         """
+        ...
+
+    async def list_replica_sets(self, namespace: str, labels: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
+        """List the ReplicaSets of Rollouts that have these labels.
+
+        Raises:
+            ClusterUnavailableError: try again.
+        """
+        ...
+
+    async def list_events(self, about: Subject) -> Sequence[Mapping[str, Any]]:
+        """List the Events about an object that still exist.
+
+        Raises:
+            ClusterUnavailableError: try again.
+        """
+        ...
+
+    async def read_annotations(self, namespace: str) -> Mapping[str, str]:
+        """Return the annotations of a Namespace.
+
+        Raises:
+            ClusterUnavailableError: try again.
+        """
+        ...
+
+    async def apply_record(self, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Create or change a DoraDeployment of the operator's own by server-side apply; return it as stored.
+
+        Raises:
+            NotOursError: a user has changed what the operator would change; nothing was written.
+            ClusterUnavailableError: try again.
+        """
+        ...
+
+    async def delete_record(self, key: ObjectKey, uid: str) -> None:
+        """Delete exactly this DoraDeployment; one that is gone is no error.
+
+        Raises:
+            ClusterUnavailableError: try again.
+        """
+        ...
+
+    def watch_rollouts(self, namespace: str | None, selector: str) -> AsyncIterator[RolloutSighting]:
+        """Iterate for ever over what happens to Rollouts. Survives every trouble of the API server."""
         ...

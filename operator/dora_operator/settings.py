@@ -3,12 +3,14 @@
 Nothing below `cli` reads the environment. A resource can change none of these, above all not `datadog_url`.
 """
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, HttpUrl, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dora_operator.domain.backoff import RetryPolicy
+from dora_operator.domain.rollout.verdict import Policy, RestoredDeployment, RetrySuccess, RollbackMarks
 from dora_operator.domain.sites import Site
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -54,6 +56,23 @@ class Settings(BaseSettings):
         default=3600.0, description="How long Datadog may not know a deployment before the resource is Stalled."
     )
     not_found_after_deadline_seconds: Seconds = Field(default=3600.0, description="Pause after 404 from then on.")
+    rollouts: bool = Field(default=True, description="false leaves Argo Rollouts alone.")
+    rollout_selector: str = Field(default="", max_length=1000, description="Label selector: which Rollouts count.")
+    retry_success: RetrySuccess = Field(
+        default=RetrySuccess.MARK_STABLE,
+        description="After a retry that is promoted: MarkStable clears the mark, Keep leaves it.",
+    )
+    rollback_marks: RollbackMarks = Field(
+        default=RollbackMarks.FIRST_AFTER_TARGET,
+        description="A rollback marks the FirstAfterTarget, as Datadog does, or the Replaced version.",
+    )
+    restored_deployment: RestoredDeployment = Field(
+        default=RestoredDeployment.NONE,
+        description="Record posts a deployment for the version that an abort left in place, and links it.",
+    )
+    lookback_hours: Annotated[float, Field(gt=0, le=720)] = Field(
+        default=24.0, description="How far back a start looks for what happened to Rollouts meanwhile."
+    )
     secret_poll_seconds: Seconds = Field(
         default=2.0, description="How often a Secret is looked at while a resource waits for better keys."
     )
@@ -69,6 +88,16 @@ class Settings(BaseSettings):
     @classmethod
     def _empty_is_absent(cls, value: object) -> object:
         return None if value == "" else value
+
+    @property
+    def rollout_policy(self) -> Policy:
+        """What Rollouts mean, as the domain takes it."""
+        return Policy(
+            retry_success=self.retry_success,
+            restored_deployment=self.restored_deployment,
+            rollback_marks=self.rollback_marks,
+            lookback=timedelta(hours=self.lookback_hours),
+        )
 
     @property
     def retry_policy(self) -> RetryPolicy:

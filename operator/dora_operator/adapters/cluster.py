@@ -1,48 +1,41 @@
-"""The Kubernetes API: list, status, Secrets, Events. The only user of the kubernetes client.
+"""DoraDeployments, Secrets, Events, ReplicaSets: what the operator reads and writes in Kubernetes.
 
-Uses the client's transport and login with plain JSON, not its typed classes: those cost a second and 30 MB at start.
-Never logs a body: a Secret's would be in it.
+Translates between ports and the API server's paths; decides nothing.
 """
 
-import asyncio
 import hashlib
-import json
-import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
-import aiohttp
-from kubernetes.aio import config as kubernetes_config
-from kubernetes.aio.client.api_client import ApiClient
-from kubernetes.aio.client.configuration import Configuration
-
 from dora_operator.adapters.credentials import keys_of
-from dora_operator.domain.notices import WarningEvent
+from dora_operator.adapters.kubernetes_api import APPLY_PATCH, MERGE_PATCH, KubernetesApi, StatusError
+from dora_operator.adapters.rollouts import watch_rollouts
+from dora_operator.domain.notices import EventNote
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.spec import GROUP, KIND, PLURAL, VERSION
-from dora_operator.ports import ClusterUnavailableError, NoKeys, ObjectGoneError, ObjectKey, SecretView
+from dora_operator.domain.spec import GROUP, PLURAL, VERSION
+from dora_operator.ports import (
+    NoKeys,
+    NotOursError,
+    ObjectGoneError,
+    ObjectKey,
+    RolloutSighting,
+    SecretView,
+    Subject,
+)
 
 PAGE = 500
-REQUEST_SECONDS = 15.0
 RESOURCES = f"/apis/{GROUP}/{VERSION}"
-MERGE_PATCH = "application/merge-patch+json"
 FIELD_MANAGER = "dora-operator"
-
-
-class _StatusError(ClusterUnavailableError):
-    """The API server's answer was no success."""
-
-    def __init__(self, code: int, what: str) -> None:
-        super().__init__(f"{what}: the API server answered {code}")
-        self.code = code
+RECORD_MANAGER = "dora-operator-rollouts"
+"""Field manager of specs that the operator writes itself, from what Rollouts do."""
 
 
 class Cluster:
     """Implements `ports.ClusterPort`."""
 
-    def __init__(self, api: ApiClient, clock: Callable[[], datetime]) -> None:
+    def __init__(self, api: KubernetesApi, clock: Callable[[], datetime]) -> None:
         self._api = api
         self._clock = clock
 
@@ -51,7 +44,7 @@ class Cluster:
         path = f"{RESOURCES}/namespaces/{namespace}/{PLURAL}" if namespace else f"{RESOURCES}/{PLURAL}"
         token = ""
         while True:
-            page = await self._request("GET", path, query={"limit": str(PAGE), "continue": token})
+            page = await self._api.request("GET", path, query={"limit": str(PAGE), "continue": token})
             for item in page["items"]:
                 yield item
             token = page["metadata"].get("continue") or ""
@@ -64,114 +57,107 @@ class Cluster:
         body = {"metadata": {"uid": uid}, "status": status}
         query = {"fieldManager": FIELD_MANAGER}
         try:
-            return await self._request("PATCH", path, query=query, body=body)
-        except _StatusError as error:
-            if error.code in {404, 409}:
+            return await self._api.request("PATCH", path, query=query, body=body, content_type=MERGE_PATCH)
+        except StatusError as error:
+            if error.code in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
                 raise ObjectGoneError(str(error)) from error
             raise
 
     async def read_secret(self, key: ObjectKey) -> SecretView:
         """Read a Secret; a missing or forbidden one is an answer."""
         try:
-            secret = await self._request("GET", f"/api/v1/namespaces/{key.namespace}/secrets/{key.name}")
-        except _StatusError as error:
-            if error.code == 404:  # noqa: PLR2004
+            secret = await self._api.request("GET", f"/api/v1/namespaces/{key.namespace}/secrets/{key.name}")
+        except StatusError as error:
+            if error.code == HTTPStatus.NOT_FOUND:
                 message = (
                     f"Secret {key.name} does not exist in namespace {key.namespace}: create it with api-key and app-key"
                 )
                 return SecretView("", NoKeys(Reason.CREDENTIALS_NOT_FOUND, message))
-            if error.code == 403:  # noqa: PLR2004
+            if error.code == HTTPStatus.FORBIDDEN:
                 message = f"the operator may not read Secret {key.name} in namespace {key.namespace}: extend its Role"
                 return SecretView("", NoKeys(Reason.CREDENTIALS_NOT_READABLE, message))
             raise
         return SecretView(secret["metadata"]["resourceVersion"], keys_of(key.name, secret.get("data") or {}))
 
-    async def post_warning(self, key: ObjectKey, uid: str, warning: WarningEvent) -> None:
+    async def post_event(self, about: Subject, note: EventNote) -> None:
         """Create the Event under a name made of the fact, so that a repeated fact makes no second Event."""
-        body = _event(key, uid, warning, self._clock())
+        body = _event(about, note, self._clock())
         try:
-            await self._request("POST", f"/api/v1/namespaces/{key.namespace}/events", body=body)
-        except _StatusError as error:
-            if error.code != 409:  # noqa: PLR2004
+            await self._api.request("POST", f"/api/v1/namespaces/{about.key.namespace}/events", body=body)
+        except StatusError as error:
+            if error.code != HTTPStatus.CONFLICT:
                 raise
 
-    async def _request(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
-        headers = {"Accept": "application/json"}
-        headers["Content-Type"] = MERGE_PATCH if method == "PATCH" else "application/json"
+    async def list_replica_sets(self, namespace: str, labels: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
+        """List by label: only Rollouts' ReplicaSets have a pod template hash of that name."""
+        selector = ",".join(["rollouts-pod-template-hash", *(f"{name}={value}" for name, value in labels.items())])
+        path = f"/apis/apps/v1/namespaces/{namespace}/replicasets"
+        return await self._all(path, {"labelSelector": selector})
+
+    async def list_events(self, about: Subject) -> Sequence[Mapping[str, Any]]:
+        """List by the object's uid."""
+        path = f"/api/v1/namespaces/{about.key.namespace}/events"
+        return await self._all(path, {"fieldSelector": f"involvedObject.uid={about.uid}"})
+
+    async def read_annotations(self, namespace: str) -> Mapping[str, str]:
+        """Read the Namespace."""
+        found = await self._api.request("GET", f"/api/v1/namespaces/{namespace}")
+        annotations: Mapping[str, str] = found["metadata"].get("annotations") or {}
+        return annotations
+
+    async def apply_record(self, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Apply without force: a field that a user has taken over is a conflict, and stays the user's."""
+        metadata = manifest["metadata"]
+        path = f"{RESOURCES}/namespaces/{metadata['namespace']}/{PLURAL}/{metadata['name']}"
+        query = {"fieldManager": RECORD_MANAGER}
         try:
-            async with asyncio.timeout(REQUEST_SECONDS):
-                call = await self._api.param_serialize(
-                    method,
-                    path,
-                    query_params=list((query or {}).items()),
-                    header_params=headers,
-                    body=body,
-                    auth_settings=["BearerToken"],
-                )
-                response = await self._api.call_api(*call)
-                data = await response.read()
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise ClusterUnavailableError(f"{method} {path}: {type(error).__name__}") from error
-        if response.status >= 400:  # noqa: PLR2004
-            raise _StatusError(response.status, f"{method} {path}")
+            return await self._api.request("PATCH", path, query=query, body=manifest, content_type=APPLY_PATCH)
+        except StatusError as error:
+            if error.code == HTTPStatus.CONFLICT:
+                raise NotOursError(str(error)) from error
+            raise
+
+    async def delete_record(self, key: ObjectKey, uid: str) -> None:
+        """Delete with the uid as precondition."""
+        path = f"{RESOURCES}/namespaces/{key.namespace}/{PLURAL}/{key.name}"
         try:
-            answer: dict[str, Any] = json.loads(data)
-        except ValueError as error:
-            raise ClusterUnavailableError(f"{method} {path}: the answer is not JSON") from error
-        return answer
+            await self._api.request("DELETE", path, body={"preconditions": {"uid": uid}})
+        except StatusError as error:
+            if error.code not in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
+                raise
+
+    def watch_rollouts(self, namespace: str | None, selector: str) -> AsyncIterator[RolloutSighting]:
+        """See `adapters.rollouts`."""
+        return watch_rollouts(self._api, namespace, selector)
+
+    async def _all(self, path: str, query: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
+        items: list[Mapping[str, Any]] = []
+        token = ""
+        while True:
+            page = await self._api.request("GET", path, query={"limit": str(PAGE), "continue": token} | dict(query))
+            items += page["items"]
+            token = page["metadata"].get("continue") or ""
+            if not token:
+                return items
 
 
-async def load_configuration() -> Configuration:
-    """Return how to reach the API server: the service account inside a cluster, else the kubeconfig."""
-    configuration = Configuration()
-    if "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
-        kubernetes_config.load_incluster_config(client_configuration=configuration)
-    else:
-        await kubernetes_config.load_kube_config(client_configuration=configuration)
-    return configuration
-
-
-async def load_connection() -> dict[str, Any]:
-    """Return the same way in, in the words of `kopf.ConnectionInfo`. Called again when the API server answers 401."""
-    configuration = await load_configuration()
-    scheme, _, token = configuration.api_key.get("BearerToken", "").partition(" ")
-    return {
-        "server": configuration.host,
-        "ca_path": configuration.ssl_ca_cert,
-        "insecure": not configuration.verify_ssl,
-        "certificate_path": configuration.cert_file,
-        "private_key_path": configuration.key_file,
-        "scheme": scheme.capitalize() or None,
-        "token": token or None,
-    }
-
-
-@asynccontextmanager
-async def open_cluster(clock: Callable[[], datetime]) -> AsyncIterator[Cluster]:
-    """Open a client for the cluster that this process belongs to."""
-    async with ApiClient(await load_configuration()) as api:
-        yield Cluster(api, clock)
-
-
-def _event(key: ObjectKey, uid: str, warning: WarningEvent, now: datetime) -> dict[str, Any]:
-    fact = hashlib.sha256(f"{uid}\0{warning.reason}\0{warning.message}".encode()).hexdigest()[:16]
+def _event(about: Subject, note: EventNote, now: datetime) -> dict[str, Any]:
+    fact = hashlib.sha256(f"{about.uid}\0{note.reason}\0{note.message}".encode()).hexdigest()[:16]
     moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{key.name[:230]}.{fact}", "namespace": key.namespace},
+        "metadata": {"name": f"{about.key.name[:230]}.{fact}", "namespace": about.key.namespace},
         "involvedObject": {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": KIND,
-            "namespace": key.namespace,
-            "name": key.name,
-            "uid": uid,
+            "apiVersion": about.api_version,
+            "kind": about.kind,
+            "namespace": about.key.namespace,
+            "name": about.key.name,
+            "uid": about.uid,
         },
-        "type": "Warning",
-        "reason": warning.reason,
-        "message": warning.message,
+        "type": note.type,
+        "reason": note.reason,
+        "message": note.message,
         "source": {"component": FIELD_MANAGER},
         "reportingComponent": FIELD_MANAGER,
         "firstTimestamp": moment,

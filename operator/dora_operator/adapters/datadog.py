@@ -12,7 +12,8 @@ import httpx
 
 from dora_operator.domain.answer_text import shorten
 from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer
-from dora_operator.domain.request import PatchRequest, encode
+from dora_operator.domain.request import DEPLOYMENT_PATH, PatchRequest, encode, encode_event
+from dora_operator.domain.rollout.restored import Restoration
 from dora_operator.domain.sites import Site, api_url
 from dora_operator.ports import Keys
 
@@ -34,20 +35,25 @@ class DatadogApi:
 
     async def patch(self, request: PatchRequest, site: Site, keys: Keys) -> Answer | NoAnswer:
         """Send the request; every failure on the way is a value."""
+        return await self._sent("PATCH", request.path, encode(request), site, keys)
+
+    async def post_deployment(self, event: Restoration, site: Site, keys: Keys) -> Answer | NoAnswer:
+        """Send a deployment event; every failure on the way is a value."""
+        return await self._sent("POST", DEPLOYMENT_PATH, encode_event(event), site, keys)
+
+    async def _sent(self, method: str, path: str, body: bytes, site: Site, keys: Keys) -> Answer | NoAnswer:
+        url = (self._base_url or api_url(site)) + path
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                return await self._send(request, site, keys)
+            async with (
+                asyncio.timeout(self._timeout_seconds),
+                self._client.stream(method, url, content=body, headers=_headers(keys)) as response,
+            ):
+                answer = await _first_bytes(response)
+                return Answer(response.status_code, _remembered(response.headers), _redacted(answer, keys))
         except (TimeoutError, httpx.TimeoutException):
             return NoAnswer(FailureKind.TIMEOUT, f"no whole answer within {self._timeout_seconds:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             return NoAnswer(FailureKind.UNREACHABLE, _described(error, keys))
-
-    async def _send(self, request: PatchRequest, site: Site, keys: Keys) -> Answer:
-        url = (self._base_url or api_url(site)) + request.path
-        headers = _headers(keys)
-        async with self._client.stream("PATCH", url, content=encode(request), headers=headers) as response:
-            body = await _first_bytes(response)
-        return Answer(response.status_code, _remembered(response.headers), _redacted(body, keys))
 
 
 @asynccontextmanager

@@ -38,20 +38,23 @@ class Standing:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Whether the spec says something else than the Rollout."""
+
+    is_overridden: bool
+    verdict: str
+
+
 def conditions_for(
-    standing: Standing, previous: DoraDeploymentStatus, generation: int, now: datetime
+    standing: Standing,
+    previous: DoraDeploymentStatus,
+    generation: int,
+    now: datetime,
+    override: Override | None = None,
 ) -> tuple[Condition, ...]:
     """Return all conditions; lastTransitionTime moves only where a status changed."""
-    ready = standing.phase is Phase.READY
-    not_read = "202 proves only that Datadog accepted the request; what it stored was not read back"
-    said = shorten(standing.message, 1024)
-    table = (
-        (ConditionType.READY, _truth(value=ready), standing.reason, said),
-        (ConditionType.ACCEPTED, _truth(value=ready), standing.reason, said),
-        (ConditionType.VERIFIED, ConditionStatus.UNKNOWN, Reason.NOT_READ_BACK, not_read),
-        (ConditionType.RECONCILING, _truth(value=standing.phase is Phase.WORKING), standing.reason, ""),
-        (ConditionType.STALLED, _truth(value=standing.phase is Phase.STALLED), standing.reason, ""),
-    )
+    table = [*_from_standing(standing), *([_from_override(override)] if override is not None else [])]
     return tuple(
         Condition(
             type=kind.value,
@@ -63,6 +66,29 @@ def conditions_for(
         )
         for kind, status, reason, message in table
     )
+
+
+_Row = tuple[ConditionType, ConditionStatus, Reason, str]
+
+
+def _from_standing(standing: Standing) -> list[_Row]:
+    ready = standing.phase is Phase.READY
+    not_read = "202 proves only that Datadog accepted the request; what it stored was not read back"
+    said = shorten(standing.message, 1024)
+    return [
+        (ConditionType.READY, _truth(value=ready), standing.reason, said),
+        (ConditionType.ACCEPTED, _truth(value=ready), standing.reason, said),
+        (ConditionType.VERIFIED, ConditionStatus.UNKNOWN, Reason.NOT_READ_BACK, not_read),
+        (ConditionType.RECONCILING, _truth(value=standing.phase is Phase.WORKING), standing.reason, ""),
+        (ConditionType.STALLED, _truth(value=standing.phase is Phase.STALLED), standing.reason, ""),
+    ]
+
+
+def _from_override(override: Override) -> _Row:
+    if override.is_overridden:
+        message = f"the Rollout's verdict is {override.verdict}; spec says otherwise, and spec wins"
+        return (ConditionType.OVERRIDDEN, ConditionStatus.TRUE, Reason.SPEC_WINS, message)
+    return (ConditionType.OVERRIDDEN, ConditionStatus.FALSE, Reason.FOLLOWS_ROLLOUT, "")
 
 
 def _truth(*, value: bool) -> ConditionStatus:

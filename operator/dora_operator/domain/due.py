@@ -33,7 +33,7 @@ Step = Attempt | Settled | Rest
 
 def next_step(plan: Send, status: DoraDeploymentStatus, generation: int, now: datetime) -> Step:
     """Decide about the request of this plan."""
-    same_target = status.target == plan.target
+    same_target = plan.target.is_same_as(status.target)
     if same_target and status.accepted == plan.request.state:
         return Settled()
     if not same_target or status.desired != plan.request.state or status.observed_generation != generation:

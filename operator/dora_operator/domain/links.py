@@ -1,6 +1,6 @@
 """What a DoraDeployment depends on, as names: whoever changes one of them wakes the others.
 
-Three kinds: the Datadog deployment that it marks, the DoraDeployment that its remediation refers to, its Secret.
+The Datadog deployment that it marks, the DoraDeployment that its remediation refers to, the Rollout that it follows.
 """
 
 from dora_operator.domain.observed import Target, TargetKind
@@ -14,6 +14,8 @@ def links_of(namespace: str, spec: DoraDeploymentSpec, default_site: Site) -> fr
     links = {claim(namespace, target_of(spec, default_site))}
     if spec.remediation is not None and spec.remediation.deployment_ref is not None:
         links.add(reference(namespace, spec.remediation.deployment_ref.name))
+    if spec.rollout_ref is not None:
+        links.add(rollout(namespace, spec.rollout_ref.name))
     return frozenset(links)
 
 
@@ -39,6 +41,11 @@ def send_lane(target: Target) -> str:
 def reference(namespace: str, name: str) -> str:
     """Name a DoraDeployment that others refer to."""
     return _name("reference", namespace, name)
+
+
+def rollout(namespace: str, name: str) -> str:
+    """Name a Rollout that DoraDeployments follow or were made for."""
+    return _name("rollout", namespace, name)
 
 
 def _name(*parts: str | None) -> str:

@@ -4,6 +4,7 @@ Outages and rate limits are no Events: they are nobody's mistake, and thousands 
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from dora_operator.domain.observed import ConditionStatus, ConditionType, DoraDeploymentStatus
 from dora_operator.domain.reasons import Reason
@@ -24,16 +25,42 @@ WARNINGS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class WarningEvent:
-    """A Warning Event about a DoraDeployment."""
+MARKED, CLEARED, LINKED = "Marked", "Cleared", "Linked"
+"""Reasons of Normal Events: Datadog accepted a change failure, its withdrawal, a remediation."""
 
+
+@dataclass(frozen=True, slots=True)
+class EventNote:
+    """What a Kubernetes Event says."""
+
+    type: Literal["Normal", "Warning"]
     reason: str
     message: str
 
 
-def warning_for(before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> WarningEvent | None:
-    """Return the Warning that the step from one status to the next deserves, if any."""
+def note_for(before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> EventNote | None:
+    """Return the Event that the step from one status to the next deserves, if any."""
+    return _success(before, after) or _warning(before, after)
+
+
+def _success(before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> EventNote | None:
+    ready, accepted = after.condition(ConditionType.READY), after.accepted
+    if ready is None or accepted is None or (before.accepted, before.accepted_at) == (accepted, after.accepted_at):
+        return None
+    reason = MARKED if accepted.change_failure else CLEARED
+    if accepted.remediation is not None and before.accepted != accepted:
+        reason = LINKED
+    return EventNote("Normal", reason, f"{ready.message}, for {_named(after)}")
+
+
+def _named(status: DoraDeploymentStatus) -> str:
+    target = status.target
+    if target is None:
+        return "nothing"
+    return f"deployment {target.id}" if target.id else f"{target.service} {target.version} in {target.env}"
+
+
+def _warning(before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> EventNote | None:
     ready = after.condition(ConditionType.READY)
     if ready is None or ready.status is ConditionStatus.TRUE:
         return None
@@ -43,7 +70,7 @@ def warning_for(before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> Wa
     earlier = before.condition(ConditionType.READY)
     if earlier is not None and (earlier.reason, _is_stalled(before)) == (ready.reason, _is_stalled(after)):
         return None
-    return WarningEvent(ready.reason, ready.message)
+    return EventNote("Warning", ready.reason, ready.message)
 
 
 def _is_stalled(status: DoraDeploymentStatus) -> bool:

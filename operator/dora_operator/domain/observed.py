@@ -28,6 +28,8 @@ class ConditionType(StrEnum):
     VERIFIED = "Verified"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
+    OVERRIDDEN = "Overridden"
+    """Written only where a Rollout has decided something about the deployment."""
 
 
 class ConditionStatus(StrEnum):
@@ -81,10 +83,20 @@ class Target(Model):
     service: Text | None = Field(default=None, description="Datadog service.")
     env: Text | None = Field(default=None, description="Datadog environment.")
     version: Text | None = Field(default=None, description="Version of the deployment.")
+    revision: int | None = Field(
+        default=None, description="Revision of the Rollout that is meant, where a version was deployed more than once."
+    )
     site: Text = Field(description="Datadog site.")
     credentials_secret: Text | None = Field(
         default=None, description="Secret whose keys are used; absent for the operator's own account."
     )
+
+    def is_same_as(self, other: "Target | None") -> bool:
+        """Tell whether both mean the same deployment; learning the revision later makes no other one of it."""
+        if other is None or self == other:
+            return self == other
+        unknown = None in (self.revision, other.revision)
+        return unknown and self.model_copy(update={"revision": other.revision}) == other
 
 
 class RolloutObservation(Model):
@@ -94,8 +106,16 @@ class RolloutObservation(Model):
     uid: Text | None = Field(default=None, description="UID of the Rollout.")
     revision: int | None = Field(default=None, description="Revision of the Rollout.")
     pod_template_hash: Text | None = Field(default=None, description="Pod template hash of the revision.")
+    service: Text | None = Field(default=None, description="Service of the revision, by its labels.")
+    env: Text | None = Field(default=None, description="Environment of the revision, by its labels.")
     version: Text | None = Field(default=None, description="Version of the revision.")
-    verdict: Text | None = Field(default=None, description="What the Rollout did to this version.")
+    deployment_id: Text | None = Field(default=None, description="Datadog id that the pod template names.")
+    cause: int | None = Field(default=None, description="Revision whose abort, start or promotion decided it.")
+    verdict: Text | None = Field(
+        default=None,
+        description="What the Rollout did to this version: Aborted, Undone, RolledBack, Reverted, Recovered or Kept.",
+    )
+    remediation: RemediationLink | None = Field(default=None, description="The deployment that put it right.")
     message: Text | None = Field(default=None, description="Argo's own words.")
     at: datetime | None = Field(default=None, description="When it happened.")
 

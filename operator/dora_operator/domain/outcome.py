@@ -92,6 +92,13 @@ def classify(reply: Answer | NoAnswer, now: datetime) -> Outcome:
     return _MEANINGS.get(reply.status, _by_class)(reply)
 
 
+def classify_event(reply: Answer | NoAnswer, now: datetime) -> Outcome:
+    """Return what the reply to a deployment event means: as for a mark, but 200 is its word for success too."""
+    if isinstance(reply, Answer) and reply.status == HTTPStatus.OK:
+        return _accepted(reply)
+    return classify(reply, now)
+
+
 def _by_class(answer: Answer) -> Outcome:
     """Statuses without a meaning of their own."""
     if HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -30,6 +30,15 @@ class Rival:
 
 
 @dataclass(frozen=True, slots=True)
+class Opinion:
+    """What the Rollout says about the deployment. What stands in spec wins over it."""
+
+    state: MarkState
+    revision: int | None
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a decision about one DoraDeployment needs besides its spec."""
 
@@ -42,6 +51,7 @@ class Surroundings:
     referenced: DeploymentSelector | None = None
     """spec.deployment of remediation.deploymentRef; None where that object does not exist."""
     rivals: tuple[Rival, ...] = field(default=())
+    opinion: Opinion | None = None
 
 
 @dataclass(frozen=True, slots=True)

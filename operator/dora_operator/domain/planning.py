@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dora_operator.domain.observed import MarkState, RemediationLink, Target, TargetKind
-from dora_operator.domain.plan import Hold, Plan, Refuse, Rival, Send, Surroundings, Wait
+from dora_operator.domain.plan import Hold, Opinion, Plan, Refuse, Rival, Send, Surroundings, Wait
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.request import PatchById, PatchByVersion, PatchRequest
 from dora_operator.domain.sites import Site
-from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec
+from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec, Remediation
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class _Case:
 
 def make_plan(spec: DoraDeploymentSpec, around: Surroundings) -> Plan:
     """Decide what this resource asks for. The first check that finds something decides."""
-    state = desired_state(spec, around.referenced)
-    case = _Case(spec, around, state, target_of(spec, around.default_site))
+    state = desired_state(spec, around.referenced, around.opinion)
+    case = _Case(spec, around, state, target_of(spec, around.default_site, around.opinion))
     for check in CHECKS:
         found = check(case)
         if found is not None:
@@ -33,7 +33,7 @@ def make_plan(spec: DoraDeploymentSpec, around: Surroundings) -> Plan:
     return Send(_request(case), case.target)
 
 
-def target_of(spec: DoraDeploymentSpec, default_site: Site) -> Target:
+def target_of(spec: DoraDeploymentSpec, default_site: Site, opinion: Opinion | None = None) -> Target:
     """Return the Datadog deployment and account that the spec names."""
     chosen = spec.deployment
     return Target(
@@ -42,25 +42,40 @@ def target_of(spec: DoraDeploymentSpec, default_site: Site) -> Target:
         service=chosen.service,
         env=chosen.env,
         version=chosen.version,
+        revision=opinion.revision if opinion is not None else None,
         site=(spec.site or default_site).value,
         credentials_secret=spec.credentials_secret_ref.name if spec.credentials_secret_ref else None,
     )
 
 
-def desired_state(spec: DoraDeploymentSpec, referenced: DeploymentSelector | None) -> MarkState:
-    """Return what the spec wants Datadog to know, with deploymentRef resolved where it can be."""
-    wanted = spec.remediation
-    if wanted is None:
-        return MarkState(change_failure=spec.change_failure)
+def desired_state(
+    spec: DoraDeploymentSpec, referenced: DeploymentSelector | None, opinion: Opinion | None = None
+) -> MarkState:
+    """Return what Datadog shall know: the spec's words, then the Rollout's, with deploymentRef resolved."""
+    said = opinion.state if opinion is not None else MarkState()
+    failure = spec.change_failure if spec.change_failure is not None else said.change_failure
+    link = said.remediation if spec.remediation is None else _link(spec.remediation, referenced)
+    return MarkState(change_failure=failure, remediation=link)
+
+
+def overrides(spec: DoraDeploymentSpec, opinion: Opinion) -> bool:
+    """Tell whether the spec says something else than the Rollout."""
+    failure, said = spec.change_failure, opinion.state
+    if failure is not None and said.change_failure is not None and failure != said.change_failure:
+        return True
+    return (
+        spec.remediation is not None
+        and said.remediation is not None
+        and _link(spec.remediation, None) != said.remediation
+    )
+
+
+def _link(wanted: Remediation, referenced: DeploymentSelector | None) -> RemediationLink | None:
     if wanted.deployment_ref is None:
-        link = RemediationLink(type=wanted.type, id=wanted.id, version=wanted.version)
-    elif referenced is None:
-        return MarkState(change_failure=spec.change_failure)
-    else:
-        link = RemediationLink(
-            type=wanted.type, id=referenced.id, version=None if referenced.id else referenced.version
-        )
-    return MarkState(change_failure=spec.change_failure, remediation=link)
+        return RemediationLink(type=wanted.type, id=wanted.id, version=wanted.version)
+    if referenced is None:
+        return None
+    return RemediationLink(type=wanted.type, id=referenced.id, version=None if referenced.id else referenced.version)
 
 
 def contradicts(one: MarkState, other: MarkState) -> bool:
@@ -80,7 +95,7 @@ def _names_no_deployment(case: _Case) -> Plan | None:
 
 def _waits_for_rollout(case: _Case) -> Plan | None:
     spec = case.spec
-    if spec.rollout_ref is None or spec.change_failure is not None:
+    if spec.rollout_ref is None or case.state.change_failure is not None:
         return None
     version = spec.rollout_ref.version or spec.deployment.version
     message = f"Rollout {spec.rollout_ref.name} has decided nothing about version {version} yet"
@@ -90,7 +105,7 @@ def _waits_for_rollout(case: _Case) -> Plan | None:
 def _has_nothing_to_say(case: _Case) -> Plan | None:
     spec = case.spec
     by_version = spec.deployment.id is None
-    if spec.change_failure is not None or (spec.remediation is not None and not by_version):
+    if case.state.change_failure is not None or (case.state.remediation is not None and not by_version):
         return None
     message = "spec.changeFailure is missing: set it to true or false; Datadog requires it for service, env and version"
     return Refuse(case.state, case.target, Reason.INVALID_SPEC, message)

@@ -50,6 +50,10 @@ class Reason(StrEnum):
     """Datadog refused the request itself (400, 422 and the like); only a change of the spec can help."""
     DEPLOYMENT_NOT_FOUND = "DeploymentNotFound"
     """Datadog answered 404: it may not have ingested the deployment yet. Tried often at first, then slowly."""
+    SPEC_WINS = "SpecWins"
+    """On Overridden: the spec says something else than the Rollout, and wins."""
+    FOLLOWS_ROLLOUT = "FollowsRollout"
+    """On Overridden: what the spec says does not contradict the Rollout."""
     NOT_READ_BACK = "NotReadBack"
     """What Datadog stored was not read back; 202 alone proves only that the request was accepted."""
 

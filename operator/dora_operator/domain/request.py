@@ -6,13 +6,17 @@ Source: Datadog API reference, "Mark a deployment as failed by ID" and "… by v
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from dora_operator.domain.observed import MarkState
+from dora_operator.domain.rollout.restored import Restoration
 
 REQUEST_TYPE = "dora_deployment_patch_request"
 COLLECTION = "/api/v2/dora/deployments"
+DEPLOYMENT_PATH = "/api/v2/dora/deployment"
+"""Singular: where deployment events are sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,22 @@ PatchRequest = PatchById | PatchByVersion
 def encode(request: PatchRequest) -> bytes:
     """Return the body as it goes over the wire (JSON in ASCII, keys sorted, no spaces)."""
     return json.dumps(request.document(), sort_keys=True, separators=(",", ":")).encode()
+
+
+def encode_event(event: Restoration) -> bytes:
+    """Return the body of a deployment event; moments in nanoseconds, absent fields absent."""
+    attributes: dict[str, Any] = {
+        "id": event.deployment_id,
+        "service": event.service,
+        "started_at": _nanoseconds(event.started_at),
+        "finished_at": _nanoseconds(event.finished_at),
+    }
+    attributes |= {name: value for name, value in (("env", event.env), ("version", event.version)) if value}
+    return json.dumps({"data": {"attributes": attributes}}, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _nanoseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1_000_000) * 1000
 
 
 def _attributes(state: MarkState) -> dict[str, Any]:

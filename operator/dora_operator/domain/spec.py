@@ -16,6 +16,7 @@ GROUP = "dora-operator.io"
 VERSION = "v1alpha1"
 KIND = "DoraDeployment"
 PLURAL = "doradeployments"
+API_VERSION = f"{GROUP}/{VERSION}"
 
 DeploymentId = Annotated[
     str,

@@ -9,8 +9,15 @@ from typing import Any
 
 from dora_operator.domain.answer_text import shorten
 from dora_operator.domain.backoff import RetryPolicy, next_pause
-from dora_operator.domain.conditions import Phase, Standing, conditions_for, history_with, whole_seconds
-from dora_operator.domain.observed import DoraDeploymentStatus, DryRunRequest, MarkState
+from dora_operator.domain.conditions import (
+    Override,
+    Phase,
+    Standing,
+    conditions_for,
+    history_with,
+    whole_seconds,
+)
+from dora_operator.domain.observed import DoraDeploymentStatus, DryRunRequest, MarkState, RolloutObservation
 from dora_operator.domain.outcome import Accepted, Outcome, Rejected, TryAgain
 from dora_operator.domain.plan import Hold, Plan, Refuse, Send, Wait
 from dora_operator.domain.reasons import Reason
@@ -26,6 +33,9 @@ class Moment:
     policy: RetryPolicy
     jitter: float
     """0 to 1, from outside."""
+    rollout: RolloutObservation | None = None
+    """What the Rollout has decided so far."""
+    override: Override | None = None
 
 
 def settled(previous: DoraDeploymentStatus, plan: Send, moment: Moment) -> DoraDeploymentStatus:
@@ -99,10 +109,12 @@ def _for_plan(previous: DoraDeploymentStatus, plan: Plan, moment: Moment) -> Dor
     """Carry the previous status over to this plan: what was counted for another desired state starts anew."""
     desired = plan.request.state if isinstance(plan, Send | Hold) else plan.state
     update: dict[str, object] = {"observed_generation": moment.generation, "desired": desired, "dry_run": None}
+    update["rollout"] = moment.rollout
     update["target"] = plan.target
-    if previous.target is not None and previous.target != plan.target:
+    same_target = plan.target.is_same_as(previous.target)
+    if previous.target is not None and not same_target:
         update |= {"accepted": None, "accepted_at": None, "http_status": None}
-    if (previous.desired, previous.target) != (desired, plan.target):
+    if not same_target or previous.desired != desired:
         update |= {"attempts": None, "last_error": None, "next_attempt_time": None, "pending_since": None}
     current = previous.model_copy(update=update)
     if current.pending_since is None and current.accepted != desired:
@@ -147,7 +159,7 @@ def _shown(plan: Hold) -> DryRunRequest:
 def _standing(
     current: DoraDeploymentStatus, previous: DoraDeploymentStatus, standing: Standing, moment: Moment
 ) -> DoraDeploymentStatus:
-    conditions = conditions_for(standing, previous, moment.generation, moment.now)
+    conditions = conditions_for(standing, previous, moment.generation, moment.now, moment.override)
     history = history_with(standing, current, moment.now)
     return current.model_copy(update={"conditions": conditions, "history": history})
 

@@ -6,22 +6,29 @@ kopf runs the process, logs in, watches and serves the probe; it writes nothing 
 import asyncio
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import kopf
 
-from dora_operator.adapters.cluster import Cluster, load_connection, open_cluster
+from dora_operator.adapters.cluster import Cluster
 from dora_operator.adapters.credentials import usable
 from dora_operator.adapters.datadog import DatadogApi, open_datadog
+from dora_operator.adapters.kubernetes_api import load_connection, open_kubernetes
 from dora_operator.domain.reasons import Reason
 from dora_operator.handlers import deployments
 from dora_operator.handlers.engine import Engine
+from dora_operator.handlers.rollouts import RolloutEngine
 from dora_operator.inventory import Inventory
 from dora_operator.ports import Keys, NoKeys
 from dora_operator.reconcile.accounts import Accounts
+from dora_operator.reconcile.board import VerdictBoard
+from dora_operator.reconcile.known_rollouts import KnownRollouts
 from dora_operator.reconcile.reconciler import Reconciler
+from dora_operator.reconcile.restoring import Restorer
+from dora_operator.reconcile.rollouts import RolloutReconciler
 from dora_operator.reconcile.secret_watch import SecretWatch
 from dora_operator.reconcile.surroundings import Options
 from dora_operator.reconcile.writer import StatusWriter
@@ -30,8 +37,9 @@ from dora_operator.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
-STOP_SECONDS = 5.0
+STOP_SECONDS = 4.0
 """How long requests under way may take to finish at the end."""
+ROLLOUT_WORKERS = 4
 
 
 def clock() -> datetime:
@@ -46,16 +54,16 @@ async def run(settings: Settings) -> None:
         kopf.LoginError: there is no way to log in to a cluster.
     """
     async with (
-        open_cluster(clock) as cluster,
+        open_kubernetes() as kubernetes,
         open_datadog(
             base_url=str(settings.datadog_url) if settings.datadog_url else None,
             timeout_seconds=settings.request_timeout_seconds,
             connections=settings.workers,
         ) as datadog,
     ):
-        engine = build_engine(settings, cluster, datadog)
+        parts = build(settings, Cluster(kubernetes, clock), datadog)
         await kopf.operator(
-            registry=build_registry(settings, engine),
+            registry=build_registry(settings, parts),
             settings=build_kopf_settings(),
             standalone=True,
             clusterwide=not settings.namespaces,
@@ -64,29 +72,36 @@ async def run(settings: Settings) -> None:
         )
 
 
-def build_engine(settings: Settings, cluster: Cluster, datadog: DatadogApi) -> Engine:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The two engines of the operator."""
+
+    deployments: Engine
+    rollouts: RolloutEngine
+
+
+def build(settings: Settings, cluster: Cluster, datadog: DatadogApi) -> Parts:
     """Put the parts together."""
-    inventory = Inventory()
-    secrets = SecretWatch(cluster)
+    inventory, secrets, board, keys = Inventory(), SecretWatch(cluster), VerdictBoard(), own_keys(settings)
+    time = asyncio.get_running_loop().time
     reconciler = Reconciler(
         inventory=inventory,
-        accounts=Accounts(cluster, own_keys(settings)),
+        accounts=Accounts(cluster, keys),
         secrets=secrets,
+        board=board,
         datadog=datadog,
         writer=StatusWriter(cluster, inventory, settings.site),
         options=Options(settings.site, settings.dry_run, settings.retry_policy),
         clock=clock,
         random=random.random,
     )
-    return Engine(
-        inventory=inventory,
-        queue=WorkQueue(asyncio.get_running_loop().time),
-        reconciler=reconciler,
-        secrets=secrets,
-        cluster=cluster,
-        clock=clock,
-        default_site=settings.site,
-    )
+    deployments = Engine(inventory, WorkQueue(time), reconciler, secrets, cluster, clock, settings.site)
+    rollouts = KnownRollouts()
+    restorer = Restorer(datadog, settings.site, keys, clock, settings.dry_run)
+    looks = RolloutReconciler(rollouts, inventory, board, cluster, restorer, settings.rollout_policy, clock)
+    engine = RolloutEngine(rollouts, WorkQueue(time), looks, deployments, cluster, clock)
+    deployments.wake_rollout = engine.wake
+    return Parts(deployments, engine)
 
 
 def own_keys(settings: Settings) -> Keys | NoKeys:
@@ -122,27 +137,27 @@ class _Backoffs:
         return (0.3 + 0.4 * random.random() for _ in range(200_000))  # noqa: S311 - jitter
 
 
-def build_registry(settings: Settings, engine: Engine) -> kopf.OperatorRegistry:
+def build_registry(settings: Settings, parts: Parts) -> kopf.OperatorRegistry:
     """Return kopf's registry with every handler of the operator."""
     registry = kopf.OperatorRegistry()
+    engine = parts.deployments
     deployments.register(registry, engine)
     tasks: list[asyncio.Task[None]] = []
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.ConnectionInfo:
-        connection = await load_connection()
-        return kopf.ConnectionInfo(**connection)
+        return kopf.ConnectionInfo(**await load_connection())
 
     @kopf.on.startup(registry=registry)
     async def start(**_: Any) -> None:
         await engine.list_first(settings.namespaces)
-        tasks.extend(asyncio.create_task(engine.work()) for _ in range(settings.workers))
-        tasks.append(asyncio.create_task(engine.look_at_secrets(settings.secret_poll_seconds)))
+        tasks.extend(asyncio.create_task(one) for one in background(settings, parts))
         logger.info("ready: %d DoraDeployments listed, site %s", len(engine.inventory), settings.site.value)
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
-        await engine.stop(tasks, STOP_SECONDS)
+        await parts.rollouts.workers.stop([], STOP_SECONDS)
+        await engine.workers.stop(tasks, STOP_SECONDS)
 
     @kopf.on.probe(id="deployments", registry=registry)
     async def probe(**_: Any) -> dict[str, Any]:
@@ -151,3 +166,14 @@ def build_registry(settings: Settings, engine: Engine) -> kopf.OperatorRegistry:
         return {"known": len(engine.inventory), "waiting": len(engine.queue)}
 
     return registry
+
+
+def background(settings: Settings, parts: Parts) -> list[Coroutine[Any, Any, None]]:
+    """Return everything that runs beside kopf."""
+    running = [parts.deployments.workers.work() for _ in range(settings.workers)]
+    running.append(parts.deployments.look_at_secrets(settings.secret_poll_seconds))
+    if settings.rollouts:
+        running += [parts.rollouts.workers.work() for _ in range(ROLLOUT_WORKERS)]
+        watched = settings.namespaces or (None,)
+        running += [parts.rollouts.watch(namespace, settings.rollout_selector) for namespace in watched]
+    return running

@@ -7,8 +7,10 @@ from pydantic import ValidationError
 
 from dora_operator.domain.backoff import RetryPolicy
 from dora_operator.domain.links import claim
-from dora_operator.domain.plan import Rival, Surroundings
+from dora_operator.domain.observed import DoraDeploymentStatus
+from dora_operator.domain.plan import Opinion, Rival, Surroundings
 from dora_operator.domain.planning import desired_state, target_of
+from dora_operator.domain.rollout.follow import opinion_of, to_verdict
 from dora_operator.domain.sites import Site
 from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec
 from dora_operator.inventory import Inventory, Known
@@ -24,7 +26,9 @@ class Options:
     retry_policy: RetryPolicy
 
 
-def surroundings_of(known: Known, spec: DoraDeploymentSpec, inventory: Inventory, options: Options) -> Surroundings:
+def surroundings_of(
+    known: Known, spec: DoraDeploymentSpec, opinion: Opinion | None, inventory: Inventory, options: Options
+) -> Surroundings:
     """Return the other resources that matter for this one."""
     return Surroundings(
         namespace=known.key.namespace,
@@ -34,6 +38,7 @@ def surroundings_of(known: Known, spec: DoraDeploymentSpec, inventory: Inventory
         dry_run=options.dry_run,
         referenced=_referenced(known.key.namespace, spec, inventory),
         rivals=tuple(_rivals(known, spec, inventory, options)),
+        opinion=opinion,
     )
 
 
@@ -53,6 +58,16 @@ def _referenced(namespace: str, spec: DoraDeploymentSpec, inventory: Inventory) 
     return other_spec.deployment if other_spec is not None else None
 
 
+def _opinion(other: Known) -> Opinion | None:
+    """What a Rollout has decided about another resource stands in its status; of our own records, in the spec."""
+    try:
+        rollout = DoraDeploymentStatus.model_validate_json(other.newest_status_json).rollout
+    except ValidationError:
+        return None
+    verdict = to_verdict(rollout)
+    return opinion_of(verdict) if verdict is not None else None
+
+
 def _rivals(known: Known, spec: DoraDeploymentSpec, inventory: Inventory, options: Options) -> Iterator[Rival]:
     """Resources that hold their report back, by suspend or dryRun, want nothing of Datadog and rival nobody."""
     members = inventory.linked(claim(known.key.namespace, target_of(spec, options.default_site)))
@@ -63,5 +78,5 @@ def _rivals(known: Known, spec: DoraDeploymentSpec, inventory: Inventory, option
         wanted = spec_of(other)
         if wanted is None or wanted.suspend or wanted.dry_run:
             continue
-        state = desired_state(wanted, _referenced(key.namespace, wanted, inventory))
+        state = desired_state(wanted, _referenced(key.namespace, wanted, inventory), _opinion(other))
         yield Rival(key.namespace, key.name, other.created_at, state)

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from dora_operator.domain.links import links_of
-from dora_operator.domain.notices import warning_for
+from dora_operator.domain.notices import EventNote, note_for
 from dora_operator.domain.observed import DoraDeploymentStatus
 from dora_operator.domain.sites import Site
+from dora_operator.domain.spec import API_VERSION, KIND
 from dora_operator.domain.status import merge_patch
 from dora_operator.inventory import Inventory, Known
-from dora_operator.ports import ClusterPort, ClusterUnavailableError, ObjectGoneError
+from dora_operator.ports import ClusterPort, ClusterUnavailableError, ObjectGoneError, ObjectKey, Subject
 from dora_operator.reconcile.surroundings import spec_of
 
 logger = logging.getLogger(__name__)
+
+ROLLOUT_API_VERSION = "argoproj.io/v1alpha1"
 
 
 def read_status(text: bytes) -> DoraDeploymentStatus:
@@ -58,14 +61,19 @@ class StatusWriter:
             self.inventory.keep_unsaved(known, status.model_dump_json(by_alias=True, exclude_none=True).encode())
             raise
         self.inventory.saved(known, body, lambda one: links(one, self.default_site))
-        await self._warn(known, stored, status)
+        note = note_for(stored, status)
+        if note is not None:
+            await self._tell(known, status, note)
         return int(body["metadata"].get("generation", 0)) != known.generation
 
-    async def _warn(self, known: Known, before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> None:
-        warning = warning_for(before, after)
-        if warning is None:
-            return
-        try:
-            await self.cluster.post_warning(known.key, known.uid, warning)
-        except ClusterUnavailableError as error:  # the condition says it too: not worth a retry of its own
-            logger.warning("no Event for DoraDeployment %s (%s): %s", known.key, warning.reason, error)
+    async def _tell(self, known: Known, status: DoraDeploymentStatus, note: EventNote) -> None:
+        """Tell the DoraDeployment, and of a success also the Rollout that it is about."""
+        about = [Subject(API_VERSION, KIND, known.key, known.uid)]
+        if note.type == "Normal" and status.rollout is not None and status.rollout.uid is not None:
+            rollout = ObjectKey(known.key.namespace, status.rollout.name)
+            about.append(Subject(ROLLOUT_API_VERSION, "Rollout", rollout, status.rollout.uid))
+        for subject in about:
+            try:
+                await self.cluster.post_event(subject, note)
+            except ClusterUnavailableError as error:  # the condition says it too: not worth a retry of its own
+                logger.warning("no Event %s for %s %s: %s", note.reason, subject.kind, subject.key, error)

@@ -1,0 +1,146 @@
+"""The Kubernetes API as plain JSON: one request, or one watch. The only user of the kubernetes client.
+
+Uses the client's transport and login, not its typed classes: those cost a second and 30 MB at start. Knows no resource.
+Never logs a body: a Secret's would be in it.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import config as kubernetes_config
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+
+from dora_operator.ports import ClusterUnavailableError
+
+REQUEST_SECONDS = 15.0
+WATCH_SECONDS = 290
+"""The API server ends a watch after this long; the next one goes on where it ended."""
+SILENCE_SECONDS = 75.0
+"""Bookmarks come every minute. A watch that says nothing for longer is dead, though its connection may stand."""
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+JSON = "application/json"
+
+
+class StatusError(ClusterUnavailableError):
+    """The API server's answer was no success."""
+
+    def __init__(self, code: int, what: str) -> None:
+        super().__init__(f"{what}: the API server answered {code}")
+        self.code = code
+
+
+class KubernetesApi:
+    """Requests with the login of this process."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = JSON,
+    ) -> dict[str, Any]:
+        """Return the answer's JSON object.
+
+        Raises:
+            StatusError: another status than success.
+            ClusterUnavailableError: no answer, or none that can be read.
+        """
+        what = f"{method} {path}"
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                response = await self._call(method, path, query, body, content_type, REQUEST_SECONDS)
+                data = await response.read()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise ClusterUnavailableError(f"{what}: {type(error).__name__}") from error
+        if response.status >= 400:  # noqa: PLR2004 - the first that is no success
+            raise StatusError(response.status, what)
+        try:
+            answer: dict[str, Any] = json.loads(data)
+        except ValueError as error:
+            raise ClusterUnavailableError(f"{what}: the answer is not JSON") from error
+        return answer
+
+    async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
+        """Iterate over the events of one watch, until the API server ends it.
+
+        Raises:
+            StatusError: the watch was refused.
+            ClusterUnavailableError: it broke, or fell silent.
+        """
+        what = f"WATCH {path}"
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENCE_SECONDS)
+        query = {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": str(WATCH_SECONDS)} | dict(query)
+        try:
+            response = await self._call("GET", path, query, None, JSON, timeout)
+            async with response:
+                if response.status >= 400:  # noqa: PLR2004 - the first that is no success
+                    raise StatusError(response.status, what)
+                async for line in response.content:
+                    yield json.loads(line)
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            raise ClusterUnavailableError(f"{what}: {type(error).__name__}") from error
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None,
+        content_type: str,
+        timeout: Any,  # noqa: ANN401, ASYNC109 - handed through to aiohttp
+    ) -> aiohttp.ClientResponse:
+        call = await self._client.param_serialize(
+            method,
+            path,
+            query_params=[(name, value) for name, value in (query or {}).items() if value],
+            header_params={"Accept": JSON, "Content-Type": content_type},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        answer = await self._client.call_api(*call, _request_timeout=timeout)
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+
+async def load_configuration() -> Configuration:
+    """Return how to reach the API server: the service account inside a cluster, else the kubeconfig."""
+    configuration = Configuration()
+    if "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
+        kubernetes_config.load_incluster_config(client_configuration=configuration)
+    else:
+        await kubernetes_config.load_kube_config(client_configuration=configuration)
+    return configuration
+
+
+async def load_connection() -> dict[str, Any]:
+    """Return the same way in, in the words of `kopf.ConnectionInfo`. Called again when the API server answers 401."""
+    configuration = await load_configuration()
+    scheme, _, token = configuration.api_key.get("BearerToken", "").partition(" ")
+    return {
+        "server": configuration.host,
+        "ca_path": configuration.ssl_ca_cert,
+        "insecure": not configuration.verify_ssl,
+        "certificate_path": configuration.cert_file,
+        "private_key_path": configuration.key_file,
+        "scheme": scheme.capitalize() or None,
+        "token": token or None,
+    }
+
+
+@asynccontextmanager
+async def open_kubernetes() -> AsyncIterator[KubernetesApi]:
+    """Open a client for the cluster that this process belongs to."""
+    async with ApiClient(await load_configuration()) as client:
+        yield KubernetesApi(client)

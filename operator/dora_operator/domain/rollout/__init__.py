@@ -1,0 +1,34 @@
+"""What an Argo Rollout means for Datadog: levels and records in, verdicts out.
+
+    observation = observe(rollout, replica_sets, events)   # raw objects -> one frozen value; never raises
+    decision = decide(observation, records, policy, now, memory)
+    manifests = [wanted_resource(observation, verdict) for verdict in decision.changes]
+    records = [read_record(manifest) for manifest in manifests]
+
+Modules, each using only those before it: `reading`, `identity`, `observation`, `verdict`, `timeline`, `evidence`,
+`target`, `scene`, `failures`, `endings`, `decide`; beside them `manifest` and `restored`.
+
+What the rules say where DESIGN section 4 is silent:
+
+- Deployments are told apart as Datadog does, by id or by service + env + version. Two pod hashes of one version are one
+  deployment: going from one to the other is neither a rollback nor an undo, the promotion of one clears the mark of the
+  other, and an abort of one while the other is stable says nothing (notice `SameVersionAsStable`).
+- The first deployment after a rollback target is the first promoted one: those aborted, undone or superseded in flight
+  are passed over.
+- A rollback that is aborted marks its target (DESIGN: abort of revision N) and leaves the replaced version marked; when
+  the rollback is called off and the replaced version is back, the mark is cleared as after a retry (`retrySuccess`).
+  When a newer version is promoted instead, that is the remediation.
+- An id annotation names one deployment event; a revision that runs it again is not marked when aborted.
+- A failure with a remediation is closed. The same version failing again under a later revision is a new failure.
+
+What levels cannot show, and what follows (nothing is ever marked on a guess; `Decision.wants_events` says when Argo's
+Events, which last an hour, could still tell):
+
+- Whether a revision was promoted, when it was replaced before this process first looked and no Event tells any more.
+  A return to an older version then marks the newer one only where both readings would (`Reverted`, never linked), and
+  a rollback over several such revisions marks nothing (notice `RollbackUnclear`).
+- An abort, a retry or an undo that began and ended between two looks.
+- That a version was there before, once all its ReplicaSets have been deleted: deployed again, it is new.
+- A retry that was promoted and replaced by a newer version between two looks: its mark stays, and is linked to the
+  newer version, as if it had never been retried.
+"""

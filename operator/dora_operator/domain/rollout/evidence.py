@@ -1,0 +1,134 @@
+"""What proves that a revision was promoted, or that it was replaced before it could be.
+
+Each source is a function that returns only what it is sure of. Knows nothing of Datadog.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from dora_operator.domain.rollout.observation import Observation, Told
+from dora_operator.domain.rollout.timeline import Entry, Fate, Timeline
+from dora_operator.domain.rollout.verdict import Kind, Memory, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Numbers of revisions. A promotion, once seen, stands: it cannot be aborted any more."""
+
+    promoted: frozenset[int] = frozenset()
+    unpromoted: frozenset[int] = frozenset()
+
+    def __or__(self, other: "Evidence") -> "Evidence":
+        promoted = self.promoted | other.promoted
+        return Evidence(promoted, (self.unpromoted | other.unpromoted) - promoted)
+
+    def fate(self, number: int) -> Fate:
+        """Return how this revision ended."""
+        if number in self.promoted:
+            return Fate.PROMOTED
+        return Fate.NOT_PROMOTED if number in self.unpromoted else Fate.UNKNOWN
+
+
+def from_levels(observation: Observation, entries: Sequence[Entry]) -> Evidence:
+    """Return what the objects show: the first revision of a Rollout is stable at once, and `stableRS`."""
+    first = frozenset({1}) if entries[0].number == 1 < entries[-1].number else frozenset()
+    return Evidence(promoted=first) | _from_stable_hash(observation, entries)
+
+
+def _from_stable_hash(observation: Observation, entries: Sequence[Entry]) -> Evidence:
+    """It names the last promoted revision, so what came after it was not promoted."""
+    current = entries[-1]
+    if not observation.stable_hash:
+        return Evidence()
+    if observation.stable_hash == current.replica_set.pod_template_hash:
+        return Evidence(promoted=frozenset({current.number}))
+    later: set[int] = {current.number}
+    expected = current.number - 1
+    for entry in reversed(entries[:-1]):
+        if entry.number != expected:
+            return Evidence(unpromoted=frozenset(later))
+        if entry.replica_set.pod_template_hash == observation.stable_hash:
+            return Evidence(promoted=frozenset({entry.number}), unpromoted=frozenset(later))
+        later.add(entry.number)
+        expected -= 1
+    # The stable ReplicaSet carries no number before the current one: these objects are not of one moment.
+    return Evidence(unpromoted=frozenset({current.number}))
+
+
+def from_events(observation: Observation, current: int) -> Evidence:
+    """Read Argo's Events. A missing one proves nothing: they are dropped under load and kept for an hour."""
+    told = observation.events or ()
+    return Evidence(
+        promoted=frozenset(event.revision for event in told if event.told is Told.COMPLETED),
+        # The current one may have been retried since; a former one that was completed as well is overruled in `|`.
+        unpromoted=frozenset(
+            event.revision for event in told if event.told is Told.ABORTED and event.revision < current
+        ),
+    )
+
+
+def from_memory(memory: Memory, uid: str) -> Evidence:
+    """Read what this process saw of this very Rollout."""
+    return Evidence(memory.promoted, memory.unpromoted) if memory.rollout_uid == uid else Evidence()
+
+
+def from_records(records: Iterable[Verdict]) -> Evidence:
+    """Read what was once decided for sure."""
+    evidence = Evidence()
+    for record in records:
+        evidence |= _from_record(record)
+    return evidence
+
+
+def aborted_on_record(records: Iterable[Verdict]) -> frozenset[int]:
+    """Return the revisions that were seen aborted. Each may have been retried and promoted since, unseen."""
+    return frozenset(record.revision for record in records if record.kind is Kind.ABORTED)
+
+
+def remembered(evidence: Evidence, observation: Observation, entries: Sequence[Entry], memory: Memory) -> Memory:
+    """Return what to keep: only of revisions that still exist, and nothing about the current one but its promotion."""
+    known = frozenset(entry.number for entry in entries)
+    current = entries[-1].number
+    read = memory.events_read if memory.rollout_uid == observation.uid else 0
+    return Memory(
+        rollout_uid=observation.uid,
+        seen=current,
+        promoted=evidence.promoted & known,
+        unpromoted=(evidence.unpromoted & known) - {current},
+        events_read=read if observation.events is None else current,
+    )
+
+
+def of_the_one_left(observation: Observation) -> Evidence:
+    """Return how a revision stood when the next one began: the status still speaks of it, the annotation no longer."""
+    left = observation.replica_set(observation.current_hash)
+    if left is None or not observation.stable_hash or not follows(observation, left.numbers[-1]):
+        return Evidence()
+    number = frozenset({left.numbers[-1]})
+    is_promoted = observation.stable_hash == observation.current_hash
+    return Evidence(promoted=number) if is_promoted else Evidence(unpromoted=number)
+
+
+def follows(observation: Observation, number: int) -> bool:
+    """Tell whether annotation and ReplicaSets agree on a revision newer than `number`."""
+    newest = observation.revision or 0
+    return newest > number and any(each.numbers[-1] == newest for each in observation.replica_sets)
+
+
+def noted(seen: Evidence, memory: Memory, uid: str) -> Memory:
+    """Return the memory with more evidence, and without that of another Rollout."""
+    own = memory if memory.rollout_uid == uid else Memory(uid)
+    known = from_memory(own, uid) | seen
+    return replace(own, promoted=known.promoted, unpromoted=known.unpromoted)
+
+
+def timeline(entries: Sequence[Entry], evidence: Evidence) -> Timeline:
+    """Return the revisions with their fates."""
+    return Timeline(tuple(replace(entry, fate=evidence.fate(entry.number)) for entry in entries))
+
+
+def _from_record(record: Verdict) -> Evidence:
+    revision = frozenset({record.revision})
+    if record.kind in {Kind.RECOVERED, Kind.ROLLED_BACK}:
+        return Evidence(promoted=revision)
+    return Evidence(unpromoted=revision) if record.kind is Kind.UNDONE else Evidence()

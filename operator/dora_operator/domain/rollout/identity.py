@@ -1,0 +1,130 @@
+"""Which Datadog deployment a pod template stands for: by id, by service + env + version, or not to be told.
+
+The template's annotation `dora-operator.io/deployment-id` wins: it was put there on purpose and names one deployment.
+A broken id is an error of the user and never falls back to the labels, because that could mark another deployment
+than the one that was meant. Without it the labels `tags.datadoghq.com/{service,env,version}` count, each overridden
+by the template's annotation `dora-operator.io/{service,env,version}`. Nothing outside the pod template is looked at,
+so a revision keeps its identity for as long as its ReplicaSet exists.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from dora_operator.domain.rollout import reading
+
+ID_ANNOTATION = "dora-operator.io/deployment-id"
+LABEL_PREFIX = "tags.datadoghq.com/"
+OVERRIDE_PREFIX = "dora-operator.io/"
+TAGS = ("service", "env", "version")
+LONGEST_TAG = 200
+_ID = re.compile(r"[A-Za-z0-9_.:-]{11,256}")
+
+
+@dataclass(frozen=True, slots=True)
+class ById:
+    """One deployment, named by Datadog's id; tags are kept where the template has them."""
+
+    deployment_id: str
+    service: str | None = None
+    env: str | None = None
+    version: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What makes two revisions the same deployment."""
+        return f"id\n{self.deployment_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class ByVersion:
+    """What Datadog calls the unique key of a deployment: service, env and version."""
+
+    service: str
+    env: str
+    version: str
+
+    @property
+    def key(self) -> str:
+        """What makes two revisions the same deployment."""
+        return f"version\n{self.service}\n{self.env}\n{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unidentified:
+    """Nothing may be sent for this revision; `mend` tells the user what to change."""
+
+    problem: str
+    mend: str
+
+
+Identified = ById | ByVersion
+Identity = ById | ByVersion | Unidentified
+
+
+def identify(template: Mapping[str, Any]) -> Identity:
+    """Return the identity that a pod template gives its revision."""
+    annotations = reading.mapping(template, "metadata", "annotations")
+    tags = {tag: _tag_value(template, tag) for tag in TAGS}
+    if ID_ANNOTATION in annotations:
+        return _by_id(annotations[ID_ANNOTATION], tags)
+    missing = [tag for tag in TAGS if tags[tag] is None]
+    if missing:
+        return _without(missing)
+    return ByVersion(**{tag: value for tag, value in tags.items() if value is not None})
+
+
+def shared_id(deployment_id: str) -> Unidentified:
+    """Return the identity of revisions that claim one id although their versions differ."""
+    return Unidentified(
+        problem=f"the id {deployment_id} stands in pod templates of different versions",
+        mend=f"set {ID_ANNOTATION} anew in the pod template with every version",
+    )
+
+
+def linkable(failed: Identified, fixed: Identified) -> bool:
+    """Tell whether Datadog can find `fixed` from `failed`: versions are looked for in its service and env."""
+    if isinstance(fixed, ById) or (isinstance(failed, ById) and failed.service is None):
+        return True
+    return (failed.service, failed.env) == (fixed.service, fixed.env)
+
+
+def is_deployment_id(value: object) -> TypeGuard[str]:
+    """Tell whether Datadog could have made this id."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def is_tag(value: object) -> TypeGuard[str]:
+    """Tell whether a tag value can be sent: not empty, not long, nothing unprintable in it."""
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= LONGEST_TAG
+        and value == value.strip()
+        and not any(unicodedata.category(character).startswith("C") for character in value)
+    )
+
+
+def _by_id(written: object, tags: Mapping[str, str | None]) -> Identity:
+    if not is_deployment_id(written):
+        return Unidentified(
+            problem=f"the pod template's annotation {ID_ANNOTATION} is no deployment id",
+            mend="an id has 11 to 256 letters, digits, dots, colons, hyphens and underscores",
+        )
+    return ById(written, **tags)
+
+
+def _without(missing: list[str]) -> Unidentified:
+    labels = ", ".join(LABEL_PREFIX + tag for tag in missing)
+    return Unidentified(
+        problem=f"the pod template has no usable {labels}",
+        mend=f"set the label on the pod template, or the annotation {OVERRIDE_PREFIX}{{{','.join(missing)}}}",
+    )
+
+
+def _tag_value(template: Mapping[str, Any], tag: str) -> str | None:
+    annotations = reading.mapping(template, "metadata", "annotations")
+    labels = reading.mapping(template, "metadata", "labels")
+    value = annotations.get(OVERRIDE_PREFIX + tag, labels.get(LABEL_PREFIX + tag))
+    return value if is_tag(value) else None

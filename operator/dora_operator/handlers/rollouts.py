@@ -1,0 +1,64 @@
+"""The engine room of Rollouts: what the watch brings goes to the workers, and their verdicts to DoraDeployments.
+
+Not a handler of kopf's: see docs/decisions/0005. Decides nothing.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from dora_operator.handlers.engine import Engine
+from dora_operator.handlers.workers import Workers
+from dora_operator.ports import ClusterPort, ObjectKey, RolloutGone, RolloutSeen, RolloutSighting, RolloutsListed
+from dora_operator.reconcile.known_rollouts import KnownRollouts, key_of
+from dora_operator.reconcile.rollouts import RolloutReconciler
+from dora_operator.workqueue import Urgency, WorkQueue
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class RolloutEngine:
+    """Everything between a Rollout's change and the DoraDeployment that carries its verdict."""
+
+    rollouts: KnownRollouts
+    queue: WorkQueue[ObjectKey]
+    reconciler: RolloutReconciler
+    deployments: Engine
+    cluster: ClusterPort
+    clock: Callable[[], datetime]
+    workers: Workers[ObjectKey] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the workers."""
+        self.workers = Workers("Rollout", self.queue, self._visit, self.clock)
+
+    async def watch(self, namespace: str | None, selector: str) -> None:
+        """Follow the Rollouts of a namespace, or of the cluster, for ever."""
+        async for sighting in self.cluster.watch_rollouts(namespace, selector):
+            self.take_in(sighting, namespace)
+
+    def take_in(self, sighting: RolloutSighting, namespace: str | None) -> None:
+        """Take in what the watch has brought."""
+        match sighting:
+            case RolloutsListed(bodies=bodies):
+                self.rollouts.keep_only(map(key_of, bodies), namespace)
+                for body in bodies:
+                    self.queue.add(self.rollouts.see(body), Urgency.LISTED)
+            case RolloutSeen(body=body):
+                self.queue.add(self.rollouts.see(body), Urgency.ABORT)
+            case RolloutGone(body=body):
+                self.rollouts.forget(body)
+
+    def wake(self, key: ObjectKey) -> None:
+        """Look again at a Rollout that a DoraDeployment follows."""
+        if self.rollouts.get(key) is not None:
+            self.queue.add(key, Urgency.CHANGE)
+
+    async def _visit(self, key: ObjectKey) -> datetime | None:
+        visit = await self.reconciler.reconcile(key)
+        for body in visit.stored:
+            self.deployments.seen("MODIFIED", body, Urgency.ABORT)
+        self.deployments.wake(visit.wake, Urgency.ABORT)
+        return visit.again_at

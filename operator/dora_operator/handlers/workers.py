@@ -1,0 +1,81 @@
+"""Workers: serve keys of a queue for ever, survive what a visit raises, and try again with growing pauses.
+
+Knows nothing of what a visit does.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from dora_operator.ports import ClusterUnavailableError
+from dora_operator.workqueue import Urgency, WorkQueue
+
+logger = logging.getLogger(__name__)
+
+Key = TypeVar("Key", bound=Hashable)
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+
+
+@dataclass(slots=True)
+class Workers(Generic[Key]):
+    """The workers of one kind of object."""
+
+    kind: str
+    queue: WorkQueue[Key]
+    visit: Callable[[Key], Awaitable[datetime | None]]
+    """Visits a key, and returns when to visit it again, if at all."""
+    clock: Callable[[], datetime]
+    stopping: bool = False
+    _failures: dict[Key, int] = field(default_factory=dict)
+
+    async def work(self) -> None:
+        """Serve keys for ever. One worker; several may run."""
+        while True:
+            key = await self.queue.take()
+            try:
+                if not self.stopping:
+                    await self.serve(key)
+            finally:
+                self.queue.done(key)
+
+    async def serve(self, key: Key) -> None:
+        """Visit one key. Never raises for what a resource or an API does."""
+        try:
+            again_at = await self.visit(key)
+        except ClusterUnavailableError as error:
+            pause = self._try_later(key)
+            logger.warning("%s %s, trying again in %.1f s: %s", self.kind, key, pause, error.__cause__ or error)
+        except Exception:  # the one place that survives a defect of our own: no resource may stop the process
+            self._try_later(key)
+            logger.exception("%s %s: the reconcile broke", self.kind, key)
+        else:
+            self._failures.pop(key, None)
+            if again_at is not None:
+                self.queue.add(key, Urgency.RETRY, (again_at - self.clock()).total_seconds())
+
+    async def stop(self, tasks: list[asyncio.Task[None]], seconds: float) -> None:
+        """Take no new keys, let visits under way finish for a moment, then end all tasks.
+
+        What did not finish is safe to repeat: the resource is the queue, and the next start reads it.
+        """
+        self.stopping = True
+        deadline = asyncio.get_running_loop().time() + seconds
+        while self.queue.busy and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - once, at the end
+            await asyncio.sleep(0.05)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def forget(self, key: Key) -> None:
+        """Drop what is remembered of a key that is gone."""
+        self._failures.pop(key, None)
+
+    def _try_later(self, key: Key) -> float:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        pause: float = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures - 1, 10))
+        self.queue.add(key, Urgency.RETRY, pause)
+        return pause

@@ -1,0 +1,95 @@
+"""What is known of the cluster's Rollouts, in memory: levels, and what was learnt by looking at them.
+
+Decides nothing. Losing it costs a list of ReplicaSets, and nothing else.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH, REVISION
+from dora_operator.domain.rollout.verdict import Memory
+from dora_operator.ports import ObjectKey
+
+
+@dataclass(slots=True)
+class KnownRollout:
+    """One Rollout as last seen."""
+
+    key: ObjectKey
+    uid: str
+    body: Mapping[str, Any]
+    replica_sets: Sequence[Mapping[str, Any]] = ()
+    memory: Memory = field(default_factory=Memory)
+    told: set[str] = field(default_factory=set)
+    """Facts that were told by an Event already."""
+    _listed_for: tuple[str, str] | None = None
+
+    def needs_replica_sets(self) -> bool:
+        """Tell whether a revision has begun since the ReplicaSets were listed. Once for each revision is enough.
+
+        While the controller has not looked at the newest spec yet, there is nothing new to list.
+        """
+        status, metadata = self.body.get("status") or {}, self.body["metadata"]
+        if str(status.get("observedGeneration")) != str(metadata.get("generation")):
+            return False
+        return self._listed_for != self._revision()
+
+    def listed(self, replica_sets: Sequence[Mapping[str, Any]]) -> None:
+        """Take in the ReplicaSets; a list that lacks the current one is asked for again."""
+        self.replica_sets = replica_sets
+        revision, current = self._revision()
+        for each in replica_sets:
+            metadata = each["metadata"]
+            is_current = (metadata.get("labels") or {}).get(POD_TEMPLATE_HASH) == current
+            if is_current and (metadata.get("annotations") or {}).get(REVISION) == revision:
+                self._listed_for = (revision, current)
+
+    def _revision(self) -> tuple[str, str]:
+        annotations = self.body["metadata"].get("annotations") or {}
+        return str(annotations.get(REVISION, "")), str((self.body.get("status") or {}).get("currentPodHash", ""))
+
+
+@dataclass(slots=True)
+class KnownRollouts:
+    """All known Rollouts by key."""
+
+    _known: dict[ObjectKey, KnownRollout] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, key: ObjectKey) -> KnownRollout | None:
+        """Return what is known of a Rollout."""
+        return self._known.get(key)
+
+    def all_keys(self) -> list[ObjectKey]:
+        """Return the keys of all known Rollouts."""
+        return list(self._known)
+
+    def see(self, body: Mapping[str, Any]) -> ObjectKey:
+        """Take in a version of a Rollout. Another uid is another Rollout, of which nothing is known yet."""
+        key = key_of(body)
+        known, uid = self._known.get(key), body["metadata"]["uid"]
+        if known is None or known.uid != uid:
+            self._known[key] = KnownRollout(key, uid, body)
+        else:
+            known.body = body
+        return key
+
+    def forget(self, body: Mapping[str, Any]) -> None:
+        """Drop a Rollout that was deleted."""
+        known = self._known.get(key_of(body))
+        if known is not None and known.uid == body["metadata"]["uid"]:
+            del self._known[known.key]
+
+    def keep_only(self, keys: Iterable[ObjectKey], namespace: str | None) -> None:
+        """Drop every Rollout of a namespace, or of all, that a list did not have."""
+        kept = set(keys)
+        for key in [key for key in self._known if key not in kept and namespace in (None, key.namespace)]:
+            del self._known[key]
+
+
+def key_of(body: Mapping[str, Any]) -> ObjectKey:
+    """Return where an object lives."""
+    return ObjectKey(body["metadata"]["namespace"], body["metadata"]["name"])

@@ -1,0 +1,187 @@
+"""From what a Rollout does to DoraDeployments: its verdicts are written down before anything is sent.
+
+Joins `domain.rollout` with the ports. Sends marks never itself: that is the way of the DoraDeployment.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from dora_operator.domain.links import rollout as rollout_link
+from dora_operator.domain.notices import EventNote
+from dora_operator.domain.rollout.decide import decide
+from dora_operator.domain.rollout.follow import follows, to_status
+from dora_operator.domain.rollout.manifest import wanted_resource
+from dora_operator.domain.rollout.observation import Observation, observe
+from dora_operator.domain.rollout.verdict import Decision, Kind, Notice, Policy, RestoredDeployment, Verdict
+from dora_operator.inventory import Inventory, Known
+from dora_operator.ports import ClusterPort, ClusterUnavailableError, NotOursError, ObjectKey, Subject
+from dora_operator.reconcile.board import VerdictBoard, record_of, remembered_verdict
+from dora_operator.reconcile.known_rollouts import KnownRollout, KnownRollouts
+from dora_operator.reconcile.restoring import Restorer
+from dora_operator.reconcile.surroundings import spec_of
+from dora_operator.reconcile.writer import ROLLOUT_API_VERSION, read_status
+
+logger = logging.getLogger(__name__)
+
+IGNORE = "dora-operator.io/ignore"
+RESTORING_SECONDS = 2.0
+"""How often an aborted Rollout is looked at while its stable version is not whole again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutVisit:
+    """What a look at a Rollout leaves to do."""
+
+    stored: tuple[Mapping[str, Any], ...] = ()
+    """DoraDeployments as written: news for whoever keeps the inventory."""
+    wake: frozenset[ObjectKey] = frozenset()
+    again_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class RolloutReconciler:
+    """Looks at one Rollout at a time per key; the caller sees to that."""
+
+    rollouts: KnownRollouts
+    inventory: Inventory
+    board: VerdictBoard
+    cluster: ClusterPort
+    restorer: Restorer
+    policy: Policy
+    clock: Callable[[], datetime]
+
+    async def reconcile(self, key: ObjectKey) -> RolloutVisit:
+        """Decide what a Rollout means, and write it down.
+
+        Raises:
+            ClusterUnavailableError: the API server has to be asked again; the levels are still there.
+        """
+        known = self.rollouts.get(key)
+        if known is None or _ignored(known.body["metadata"].get("annotations")):
+            return RolloutVisit()
+        if known.needs_replica_sets():
+            await self._list(known)
+        observation, decision = await self._decide(known)
+        followers = self._followers(key)
+        wanted = [verdict for verdict in decision.verdicts if self._is_untold(verdict, decision, followers)]
+        visit = RolloutVisit()
+        if (wanted or decision.notices) and not _ignored(await self.cluster.read_annotations(key.namespace)):
+            await self._tell(known, decision.notices)
+            visit = await self._write_down(observation, wanted, followers)
+        known.memory = decision.memory
+        return await self._restore(known, observation, decision, visit)
+
+    async def _list(self, known: KnownRollout) -> None:
+        labels = ((known.body.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+        known.listed(await self.cluster.list_replica_sets(known.key.namespace, labels))
+
+    async def _decide(self, known: KnownRollout) -> tuple[Observation, Decision]:
+        records, now = self._records(known.key), self.clock()
+        observation = observe(known.body, known.replica_sets)
+        decision = decide(observation, records, self.policy, now, known.memory)
+        if decision.wants_events:
+            events = await self.cluster.list_events(_subject(known))
+            observation = observe(known.body, known.replica_sets, events)
+            decision = decide(observation, records, self.policy, now, known.memory)
+        return observation, decision
+
+    def _records(self, key: ObjectKey) -> list[Verdict]:
+        found = (remembered_verdict(known, read_status(known.newest_status_json)) for known in self._linked(key))
+        return [verdict for verdict in found if verdict is not None]
+
+    def _linked(self, key: ObjectKey) -> Iterable[Known]:
+        keys = self.inventory.linked(rollout_link(*key))
+        return [known for known in map(self.inventory.get, keys) if known is not None]
+
+    def _followers(self, key: ObjectKey) -> list[Known]:
+        return [known for known in self._linked(key) if record_of(known) is None]
+
+    def _is_untold(self, verdict: Verdict, decision: Decision, followers: list[Known]) -> bool:
+        """A verdict is written down when it is new, or when a DoraDeployment that follows it has not heard of it."""
+        if verdict in decision.changes:
+            return True
+        return any(_has_not_heard(known, verdict) for known in followers)
+
+    async def _write_down(
+        self, observation: Observation, verdicts: list[Verdict], followers: list[Known]
+    ) -> RolloutVisit:
+        stored: list[Mapping[str, Any]] = []
+        wake: set[ObjectKey] = set()
+        for verdict in verdicts:
+            own = [known for known in followers if _follows(known, verdict)]
+            for known in own:
+                self.board.post(known.key, observation.name, verdict)
+                wake.add(known.key)
+            if not own:
+                stored += await self._record(wanted_resource(observation, verdict))
+        return RolloutVisit(tuple(stored), frozenset(wake))
+
+    async def _record(self, manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        key = ObjectKey(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+        standing = self.inventory.get(key)
+        if standing is not None and standing.verdict_json is None:
+            logger.warning("DoraDeployment %s is a user's: the Rollout's verdict is not recorded there", key)
+            return []
+        try:
+            return [await self.cluster.apply_record(manifest)]
+        except NotOursError:
+            logger.warning("DoraDeployment %s was changed by a user, and stays as it is", key)
+            return []
+
+    async def _tell(self, known: KnownRollout, notices: Iterable[Notice]) -> None:
+        for notice in notices:
+            if notice.message in known.told:
+                continue
+            try:
+                await self.cluster.post_event(_subject(known), EventNote("Warning", notice.about.value, notice.message))
+            except ClusterUnavailableError as error:
+                logger.warning("no Event %s for Rollout %s: %s", notice.about.value, known.key, error)
+            else:
+                known.told.add(notice.message)
+
+    async def _restore(
+        self, known: KnownRollout, observation: Observation, decision: Decision, visit: RolloutVisit
+    ) -> RolloutVisit:
+        """Post the return to the stable version after an abort, where the setting asks for it, and link it."""
+        open_aborts = [
+            verdict for verdict in decision.verdicts if verdict.kind is Kind.ABORTED and not verdict.remediation
+        ]
+        if self.policy.restored_deployment is not RestoredDeployment.RECORD or not observation.abort or not open_aborts:
+            return visit
+        await self._list(known)
+        now = self.clock()
+        observation = observe(known.body, known.replica_sets)
+        again_at = now + timedelta(seconds=RESTORING_SECONDS)
+        for verdict in open_aborts:
+            linked = await self.restorer.restore(observation, verdict, self.policy)
+            if linked is not None:
+                more = await self._write_down(observation, [linked], self._followers(known.key))
+                return RolloutVisit(visit.stored + more.stored, visit.wake | more.wake)
+        return RolloutVisit(visit.stored, visit.wake, again_at)
+
+
+def _has_not_heard(known: Known, verdict: Verdict) -> bool:
+    if not _follows(known, verdict):
+        return False
+    return read_status(known.newest_status_json).rollout != to_status(_rollout_name(known), verdict)
+
+
+def _follows(known: Known, verdict: Verdict) -> bool:
+    spec = spec_of(known)
+    return spec is not None and follows(spec, verdict)
+
+
+def _rollout_name(known: Known) -> str:
+    spec = spec_of(known)
+    return spec.rollout_ref.name if spec is not None and spec.rollout_ref is not None else ""
+
+
+def _ignored(annotations: Mapping[str, str] | None) -> bool:
+    return (annotations or {}).get(IGNORE) == "true"
+
+
+def _subject(known: KnownRollout) -> Subject:
+    return Subject(ROLLOUT_API_VERSION, "Rollout", known.key, known.uid)
