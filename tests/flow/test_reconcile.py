@@ -120,7 +120,7 @@ async def test_a_conflict_ends_with_its_older_side(cluster: FakeCluster, datadog
     async with running_operator(cluster, datadog) as operator:
         assert ready(cluster, "newer") == ("False", "Conflict")
         assert bodies(datadog) == [{"change_failure": True}]
-        assert [name for name, _ in cluster.warnings] == ["newer"]
+        assert cluster.warnings() == [("newer", "Conflict")]
         cluster.delete("older")
         await operator.settle()
     assert bodies(datadog) == [{"change_failure": True}, {"change_failure": False}]
@@ -212,7 +212,7 @@ async def test_an_outage_is_survived(cluster: FakeCluster, datadog: FakeDatadog)
         await operator.settle()
     assert reasons == ["DatadogUnavailable", "DatadogUnreachable", "DatadogTimeout", "DatadogUnreachable", "Accepted"]
     assert cluster.status_writes == 5
-    assert cluster.warnings == []
+    assert cluster.warnings() == []
 
 
 async def test_a_missing_secret_that_appears(cluster: FakeCluster, datadog: FakeDatadog) -> None:

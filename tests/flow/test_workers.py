@@ -41,12 +41,12 @@ async def test_one_request_at_a_time_for_one_deployment() -> None:
     """Resources of several namespaces that mark the same deployment take turns; others go side by side."""
     cluster, datadog = FakeCluster(), Crowd()
     async with running_operator(cluster, datadog) as operator:
-        workers = [asyncio.create_task(operator.engine.work()) for _ in range(WORKERS)]
+        workers = [asyncio.create_task(operator.engine.workers.work()) for _ in range(WORKERS)]
         for number in range(6):
             cluster.apply(f"same-{number}", namespace=f"team-{number}", changeFailure=True)
             cluster.apply(f"other-{number}", deployment={"id": f"deployment-{number}"}, changeFailure=True)
         await served(operator)
-        await operator.engine.stop(workers, 1)
+        await operator.engine.workers.stop(workers, 1)
     assert len(datadog.requests) == 12
     assert datadog.most["/api/v2/dora/deployments/43vkaZNgiso"] == 1
     assert datadog.most["all"] > 1
@@ -71,13 +71,13 @@ async def test_a_stop_lets_requests_under_way_finish() -> None:
     """At the end, what Datadog has been asked is waited for and written down."""
     cluster, datadog = FakeCluster(), FakeDatadog(release=asyncio.Event())
     async with running_operator(cluster, datadog) as operator:
-        workers = [asyncio.create_task(operator.engine.work())]
+        workers = [asyncio.create_task(operator.engine.workers.work())]
         cluster.apply("a", changeFailure=True)
         cluster.apply("b", deployment={"id": "X9RMqDwK-4c"}, changeFailure=True)
         async with asyncio.timeout(5):
             while not datadog.requests:  # noqa: ASYNC110 - a bounded wait
                 await asyncio.sleep(0.005)
-        stopping = asyncio.create_task(operator.engine.stop(workers, 5))
+        stopping = asyncio.create_task(operator.engine.workers.stop(workers, 5))
         await asyncio.sleep(0.02)
         assert datadog.release is not None
         datadog.release.set()

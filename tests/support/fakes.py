@@ -4,6 +4,7 @@ The cluster keeps the rules of the API server that matter here: generations, res
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,14 +15,31 @@ import httpx
 
 from dora_operator.adapters.datadog import DatadogApi
 from dora_operator.domain.backoff import RetryPolicy
-from dora_operator.domain.notices import WarningEvent
+from dora_operator.domain.notices import EventNote
 from dora_operator.domain.reasons import Reason
+from dora_operator.domain.rollout.verdict import Policy
 from dora_operator.domain.sites import Site
 from dora_operator.handlers.engine import Engine
+from dora_operator.handlers.rollouts import RolloutEngine
+from dora_operator.handlers.workers import Workers
 from dora_operator.inventory import Inventory
-from dora_operator.ports import ClusterUnavailableError, Keys, NoKeys, ObjectGoneError, ObjectKey, SecretView
+from dora_operator.ports import (
+    ClusterUnavailableError,
+    Keys,
+    NoKeys,
+    NotOursError,
+    ObjectGoneError,
+    ObjectKey,
+    RolloutSighting,
+    SecretView,
+    Subject,
+)
 from dora_operator.reconcile.accounts import Accounts
+from dora_operator.reconcile.board import VerdictBoard
+from dora_operator.reconcile.known_rollouts import KnownRollouts
 from dora_operator.reconcile.reconciler import Reconciler
+from dora_operator.reconcile.restoring import Restorer
+from dora_operator.reconcile.rollouts import RolloutReconciler
 from dora_operator.reconcile.secret_watch import SecretWatch
 from dora_operator.reconcile.surroundings import Options
 from dora_operator.reconcile.writer import StatusWriter
@@ -50,8 +68,16 @@ class FakeCluster:
 
     objects: dict[ObjectKey, dict[str, Any]] = field(default_factory=dict)
     secrets: dict[ObjectKey, SecretView] = field(default_factory=dict)
-    warnings: list[tuple[str, WarningEvent]] = field(default_factory=list)
+    events: list[tuple[Subject, EventNote]] = field(default_factory=list)
+    replica_sets: list[Mapping[str, Any]] = field(default_factory=list)
+    rollout_events: list[Mapping[str, Any]] = field(default_factory=list)
+    annotations: dict[str, str] = field(default_factory=dict)
+    """Of every Namespace."""
+    reads: Counter[str] = field(default_factory=Counter)
     status_writes: int = 0
+    record_writes: int = 0
+    taken_over: set[ObjectKey] = field(default_factory=set)
+    """Records whose fields a user has changed."""
     down: bool = False
     watch: Callable[[str, Mapping[str, Any]], None] = lambda *_: None
     _versions: int = 100
@@ -109,11 +135,67 @@ class FakeCluster:
         self._check()
         return self.secrets.get(key, SecretView("", NoKeys(Reason.CREDENTIALS_NOT_FOUND, f"no Secret {key}")))
 
-    async def post_warning(self, key: ObjectKey, uid: str, warning: WarningEvent) -> None:
+    async def post_event(self, about: Subject, note: EventNote) -> None:
         """Implement the port."""
-        assert uid
         self._check()
-        self.warnings.append((key.name, warning))
+        if (about, note) not in self.events:
+            self.events.append((about, note))
+
+    def warnings(self) -> list[tuple[str, str]]:
+        """Return names and reasons of the Warning Events."""
+        return [(about.key.name, note.reason) for about, note in self.events if note.type == "Warning"]
+
+    async def list_replica_sets(self, namespace: str, labels: Mapping[str, str]) -> list[Mapping[str, Any]]:
+        """Implement the port."""
+        self._check()
+        assert namespace
+        self.reads["replicasets"] += 1
+        wanted = labels.items()
+        return [each for each in self.replica_sets if wanted <= (each["metadata"].get("labels") or {}).items()]
+
+    async def list_events(self, about: Subject) -> list[Mapping[str, Any]]:
+        """Implement the port."""
+        self._check()
+        self.reads["events"] += 1
+        return [each for each in self.rollout_events if each["involvedObject"]["uid"] == about.uid]
+
+    async def read_annotations(self, namespace: str) -> Mapping[str, str]:
+        """Implement the port."""
+        self._check()
+        assert namespace
+        self.reads["namespaces"] += 1
+        return self.annotations
+
+    async def apply_record(self, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Implement the port: one manager owns everything it applied."""
+        await asyncio.sleep(0)
+        self._check()
+        metadata = manifest["metadata"]
+        key = ObjectKey(metadata["namespace"], metadata["name"])
+        if key in self.taken_over:
+            raise NotOursError
+        self.record_writes += 1
+        before = self.objects.get(key)
+        if before is None:
+            born = {"uid": f"{key.name}-{self._versions}", "generation": 1, "creationTimestamp": NOW.isoformat()}
+            body = {"metadata": {**metadata, **born}, "spec": manifest["spec"], "status": {"observedGeneration": -1}}
+            return self._store("ADDED", body)
+        grown = before["metadata"]["generation"] + int(before["spec"] != manifest["spec"])
+        return self._store(
+            "MODIFIED",
+            before | {"metadata": {**before["metadata"], **metadata, "generation": grown}, "spec": manifest["spec"]},
+        )
+
+    async def delete_record(self, key: ObjectKey, uid: str) -> None:
+        """Implement the port."""
+        self._check()
+        if key in self.objects and self.objects[key]["metadata"]["uid"] == uid:
+            self.watch("DELETED", self.objects.pop(key))
+
+    async def watch_rollouts(self, namespace: str | None, selector: str) -> AsyncIterator[RolloutSighting]:
+        """Implement the port: tests bring Rollouts in themselves."""
+        raise NotImplementedError(namespace, selector)
+        yield
 
     def _check(self) -> None:
         if self.down:
@@ -167,19 +249,26 @@ class Operator:
     cluster: FakeCluster
     datadog: FakeDatadog
     engine: Engine
+    rollouts: RolloutEngine
     now: datetime = NOW
 
     async def settle(self) -> None:
         """Serve every key that is due."""
         for _ in range(10_000):
-            try:
-                async with asyncio.timeout(0.005):
-                    key = await self.engine.queue.take()
-            except TimeoutError:
+            served = [await self._serve(workers) for workers in (self.rollouts.workers, self.engine.workers)]
+            if not any(served):
                 return
-            await self.engine.visit(key)
-            self.engine.queue.done(key)
-        raise AssertionError("the queue never empties")
+        raise AssertionError("the queues never empty")
+
+    async def _serve(self, workers: Workers[ObjectKey]) -> bool:
+        try:
+            async with asyncio.timeout(0.003):
+                key = await workers.queue.take()
+        except TimeoutError:
+            return False
+        await workers.serve(key)
+        workers.queue.done(key)
+        return True
 
     async def pass_time(self, seconds: float) -> None:
         """Move the clock and serve what is due then."""
@@ -200,11 +289,12 @@ async def running_operator(
     own_keys: Keys | NoKeys = Keys("own-api", "own-app"),  # noqa: B008 - frozen
     dry_run: bool = False,
     policy: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+    rollout_policy: Policy = Policy(),  # noqa: B008 - frozen
 ) -> AsyncIterator[Operator]:
     """Start an operator on a cluster: list, then serve what is due."""
     async with httpx.AsyncClient(transport=httpx.MockTransport(datadog)) as client:
         api = DatadogApi(client, base_url=None, timeout_seconds=5)
-        inventory, secrets = Inventory(), SecretWatch(cluster)
+        inventory, secrets, board = Inventory(), SecretWatch(cluster), VerdictBoard()
         operator: Operator
 
         def clock() -> datetime:
@@ -214,17 +304,26 @@ async def running_operator(
             inventory=inventory,
             accounts=Accounts(cluster, own_keys),
             secrets=secrets,
+            board=board,
             datadog=api,
             writer=StatusWriter(cluster, inventory, Site.US1),
             options=Options(Site.US1, dry_run, policy),
             clock=clock,
             random=lambda: 0.5,
         )
-        queue: WorkQueue[ObjectKey] = WorkQueue(lambda: clock().timestamp())
-        engine = Engine(inventory, queue, reconciler, secrets, cluster, clock, Site.US1)
-        operator = Operator(cluster, datadog, engine)
+        engine = Engine(inventory, _queue(clock), reconciler, secrets, cluster, clock, Site.US1)
+        known = KnownRollouts()
+        restorer = Restorer(api, Site.US1, own_keys, clock, dry_run)
+        looks = RolloutReconciler(known, inventory, board, cluster, restorer, rollout_policy, clock)
+        rollouts = RolloutEngine(known, _queue(clock), looks, engine, cluster, clock)
+        engine.wake_rollout = rollouts.wake
+        operator = Operator(cluster, datadog, engine, rollouts)
         cluster.watch = engine.seen
         await engine.list_first(())
         await operator.settle()
         yield operator
         cluster.watch = lambda *_: None
+
+
+def _queue(clock: Callable[[], datetime]) -> WorkQueue[ObjectKey]:
+    return WorkQueue(lambda: clock().timestamp())

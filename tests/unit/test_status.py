@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dora_operator.domain import status as statuses
 from dora_operator.domain.due import Attempt, Rest, Settled, next_step
-from dora_operator.domain.notices import warning_for
+from dora_operator.domain.notices import EventNote, note_for
 from dora_operator.domain.observed import DoraDeploymentStatus
 from dora_operator.domain.outcome import Accepted, Answer, FailureKind, NoAnswer, Outcome, classify
 from dora_operator.domain.planning import make_plan
@@ -298,15 +298,14 @@ def test_the_patch_makes_kubernetes_copy_equal(path: list) -> None:
         pytest.param(NEW, failed(answered(503)), None, id="an outage is nobody's mistake"),
         pytest.param(NEW, failed(answered(429)), None, id="nor is a rate limit"),
         pytest.param(NEW, failed(answered(404)), None, id="a deployment that may come"),
-        pytest.param(NEW, ACCEPTED, None, id="success"),
     ],
 )
 def test_what_deserves_a_warning(
     before: DoraDeploymentStatus, after: DoraDeploymentStatus, warned: Reason | None
 ) -> None:
     """A Warning Event is for what a person must mend, once."""
-    warning = warning_for(before, after)
-    assert (warning.reason if warning else None) == warned
+    warning = note_for(before, after)
+    assert (warning and (warning.type, warning.reason)) == (warned and ("Warning", warned))
 
 
 def test_a_deployment_that_never_comes_is_warned_about() -> None:
@@ -314,7 +313,29 @@ def test_a_deployment_that_never_comes_is_warned_about() -> None:
     first = failed(answered(404))
     stalled = statuses.with_outcome(first, send(), answered(404), moment(now=NOW + timedelta(hours=2)))
     again = statuses.with_outcome(stalled, send(), answered(404), moment(now=NOW + timedelta(hours=3)))
-    warning = warning_for(first, stalled)
+    warning = note_for(first, stalled)
     assert warning is not None
     assert warning.reason == "DeploymentNotFound"
-    assert warning_for(stalled, again) is None
+    assert note_for(stalled, again) is None
+
+
+FAILURE_LINKED = {"remediation": {"type": "rollback", "id": OTHER_ID}}
+
+
+@pytest.mark.parametrize(
+    ("before", "fields", "reason"),
+    [
+        pytest.param(NEW, {}, "Marked", id="a change failure"),
+        pytest.param(ACCEPTED, {"changeFailure": False}, "Cleared", id="its withdrawal"),
+        pytest.param(ACCEPTED, FAILURE_LINKED, "Linked", id="a remediation"),
+        pytest.param(NEW, FAILURE_LINKED, "Linked", id="both at once"),
+    ],
+)
+def test_what_is_told_of_a_success(before: DoraDeploymentStatus, fields: dict, reason: str) -> None:
+    """Each accepted change is a Normal Event that names the deployment."""
+    after = statuses.with_outcome(before, send(**fields), Accepted(202), moment(2, LATER))
+    note = note_for(before, after)
+    assert isinstance(note, EventNote)
+    assert (note.type, note.reason) == ("Normal", reason)
+    assert "deployment 43vkaZNgiso" in note.message
+    assert note_for(after, after) is None

@@ -142,7 +142,7 @@ class Cluster:
 
 
 def _event(about: Subject, note: EventNote, now: datetime) -> dict[str, Any]:
-    fact = hashlib.sha256(f"{about.uid}\0{note.reason}\0{note.message}".encode()).hexdigest()[:16]
+    fact = hashlib.sha256(f"{about.uid}\0{note.reason}\0{note.message}\0{note.fact}".encode()).hexdigest()[:16]
     moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "apiVersion": "v1",

@@ -36,6 +36,8 @@ class EventNote:
     type: Literal["Normal", "Warning"]
     reason: str
     message: str
+    fact: str = ""
+    """What sets this fact apart from another that reads the same; nothing for facts that are told once for ever."""
 
 
 def note_for(before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> EventNote | None:
@@ -50,7 +52,8 @@ def _success(before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> Event
     reason = MARKED if accepted.change_failure else CLEARED
     if accepted.remediation is not None and before.accepted != accepted:
         reason = LINKED
-    return EventNote("Normal", reason, f"{ready.message}, for {_named(after)}")
+    at = after.accepted_at.isoformat() if after.accepted_at is not None else ""
+    return EventNote("Normal", reason, f"{ready.message}, for {_named(after)}", at)
 
 
 def _named(status: DoraDeploymentStatus) -> str:

@@ -1,0 +1,199 @@
+"""What is asked for and kept beside the verdicts: Events, memory, times, and deployments named by id."""
+
+from datetime import timedelta
+
+import pytest
+
+from dora_operator.domain.rollout.decide import decide
+from dora_operator.domain.rollout.observation import Observation, observe
+from dora_operator.domain.rollout.verdict import About, Memory, Policy, Verdict, asks_again
+from tests.unit.rollout.operator_stand_in import NOW
+from tests.unit.rollout.stories import Stage, looks
+
+PEACEFUL = ["deploy 1.1.0", "promote", "deploy 1.2.0", "deploy 1.3.0", "promote", "scale", "annotate"]
+IDS = {"1.0.0": "id-of-1.0.0-aaaa", "1.1.0": "id-of-1.1.0-aaaa", "1.2.0": "id-of-1.2.0-aaaa"}
+
+
+def observed(stage: Stage, *, with_events: bool = False) -> Observation:
+    """Return what stands on the stage."""
+    levels = stage.simulator.levels
+    return observe(levels.rollout, levels.replica_sets.values(), levels.events.values() if with_events else None)
+
+
+def played(*story: str) -> Stage:
+    """Return a stage after a story."""
+    stage = Stage()
+    for action in story:
+        stage.play(action)
+    return stage
+
+
+def test_a_peaceful_rollout_never_wants_events() -> None:
+    """Who looked all the time needs no more calls than those that brought the levels."""
+    wanted = []
+    stage = Stage(after_write=lambda stage: wanted.append(stage.operator.look(stage.simulator.levels).wants_events))
+    for action in PEACEFUL:
+        stage.play(action)
+    assert len(wanted) > len(PEACEFUL)
+    assert not any(wanted)
+
+
+def test_events_are_wanted_once_for_a_revision_after_a_restart() -> None:
+    """How former revisions ended is asked once, and not again when Events did not tell."""
+    observation = observed(played(*PEACEFUL))
+    first = decide(observation, [], Policy(), NOW)
+    assert first.wants_events
+    told = decide(observed(played(*PEACEFUL), with_events=True), [], Policy(), NOW)
+    assert not told.wants_events
+    assert not decide(observation, [], Policy(), NOW, told.memory).wants_events
+
+
+def test_events_are_not_wanted_for_what_is_history() -> None:
+    """Revisions replaced before the look-back are nobody's news: a start lists no Events for them."""
+    assert not decide(observed(played(*PEACEFUL)), [], Policy(), NOW + timedelta(days=2)).wants_events
+
+
+def test_memory_of_another_rollout_is_forgotten() -> None:
+    """Numbers of a Rollout that was deleted say nothing about its successor."""
+    memory = Memory("another", seen=9, promoted=frozenset({2}), unpromoted=frozenset({1}), events_read=9)
+    assert decide(observed(played("deploy 1.1.0")), [], Policy(), NOW, memory).memory == Memory(
+        "uid-1", seen=2, promoted=frozenset({1})
+    )
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_an_undo_is_news_to_who_saw_the_revision_before(is_seen: bool) -> None:  # noqa: FBT001
+    """Without any time in the objects, only what began since the last look is news."""
+    stage = played("deploy 1.1.0", "promote")
+    stage.after_write = lambda _: None
+    stage.play("undo 1")
+    for each in stage.simulator.levels.replica_sets.values():
+        del each["metadata"]["creationTimestamp"]
+    stage.simulator.levels.rollout["status"]["conditions"] = []
+    if not is_seen:
+        stage.operator.restart()
+    looks(stage)
+    assert bool(stage.operator.asked) is is_seen
+
+
+@pytest.mark.parametrize(
+    ("created", "moved", "is_told"),
+    [
+        pytest.param("2026-11-23T03:00:00Z", None, True, id="its newest ReplicaSet is recent"),
+        pytest.param("2026-11-01T03:00:00Z", "2026-11-23T03:00:00Z", True, id="it moved recently"),
+        pytest.param("2026-11-01T03:00:00Z", "2026-11-01T03:00:00Z", False, id="both long ago"),
+        pytest.param("2026-11-01T03:00:00Z", None, False, id="long ago, and nothing about its moves"),
+    ],
+)
+def test_what_began_when_is_told_by_replica_sets_and_conditions(
+    created: str, moved: str | None, is_told: bool  # noqa: FBT001
+) -> None:  # fmt: skip
+    """A rollback in flight that a fresh operator finds is reported when it is recent."""
+    stage = played("deploy 1.1.0", "promote")
+    stage.after_write = lambda _: None
+    stage.play("undo 1")
+    for each in stage.simulator.levels.replica_sets.values():
+        each["metadata"]["creationTimestamp"] = created
+    conditions = [{"type": "Progressing", "status": "True", "lastUpdateTime": moved}] if moved else []
+    stage.simulator.levels.rollout["status"]["conditions"] = conditions
+    assert bool(decide(observed(stage), [], Policy(), NOW).changes) is is_told
+
+
+def test_times_come_from_the_objects() -> None:
+    """A recovery is told with the time at which Argo completed the revision."""
+    stage = played("deploy 1.1.0", "abort", "retry", "promote")
+    (record,) = stage.operator.records
+    assert record.at == observed(stage).changed_at
+    stage.play("deploy 1.2.0")
+    assert stage.operator.records == [record]
+
+
+def test_a_workload_that_is_observed_is_up_to_date() -> None:
+    """workloadRef: the status is believed when both generations are observed."""
+    stage = played("deploy 1.1.0")
+    seen = []
+    for generation in ("2", "3"):
+        rollout = stage.simulator.levels.rollout
+        rollout["metadata"]["annotations"]["rollout.argoproj.io/workload-generation"] = generation
+        rollout["status"]["workloadObservedGeneration"] = "2"
+        seen.append(observed(stage).up_to_date)
+    assert seen == [True, False]
+
+
+def test_the_event_of_the_right_revision_is_read() -> None:
+    """Two aborts while nobody looked are found with their own messages."""
+    stage = Stage(after_write=lambda _: None)
+    for action in ("deploy 1.1.0", "abort", "deploy 1.2.0", "abort", "deploy 1.3.0", "promote"):
+        stage.play(action)
+    looks(stage)
+    assert stage.operator.asked == [
+        ("1.1.0", True, "rollforward 1.3.0"),
+        ("1.2.0", True, "rollforward 1.3.0"),
+    ]
+    assert {record.message for record in stage.operator.records} == {
+        "Rollout aborted update to revision 2",
+        "Rollout aborted update to revision 3",
+    }
+
+
+@pytest.mark.parametrize(
+    ("story", "asked", "notices"),
+    [
+        pytest.param("deploy 1.1.0, abort", [("1.1.0", True, "")], set(), id="an abort is marked by id"),
+        pytest.param(
+            "deploy 1.1.0, abort, undo 1, undo 2, abort",
+            [("1.1.0", True, ""), ("1.1.0", True, "")],
+            set(),
+            id="an id that was never promoted can fail again",
+        ),
+        pytest.param(
+            "deploy 1.1.0, promote, undo 1, promote",
+            [("1.1.0", True, ""), ("1.1.0", True, "rollback 1.0.0")],
+            set(),
+            id="a rollback is linked by id",
+        ),
+        pytest.param(
+            "deploy 1.1.0, promote, undo 1, abort",
+            [("1.1.0", True, "")],
+            {About.ID_ALREADY_DEPLOYED},
+            id="the id of a rollback's target names the deployment that once succeeded",
+        ),
+    ],
+)
+def test_deployments_named_by_id(story: str, asked: list[tuple[str, bool, str]], notices: set[About]) -> None:
+    """The annotation on the pod template names one deployment event."""
+
+    def with_ids(stage: Stage) -> None:
+        for each in stage.simulator.levels.replica_sets.values():
+            metadata = each["spec"]["template"]["metadata"]
+            version = metadata["labels"].pop("tags.datadoghq.com/version")
+            metadata["annotations"] = {"dora-operator.io/deployment-id": IDS[version]}
+        looks(stage)
+
+    stage = Stage(after_write=with_ids)
+    for action in story.split(", "):
+        stage.play(action)
+    names = {deployment_id: version for version, deployment_id in IDS.items()}
+    read = [(names[named], failure, _named(link, names)) for named, failure, link in stage.operator.asked]
+    assert read == asked
+    assert {notice.about for notice in stage.operator.notices} == notices
+
+
+def test_a_completed_time_is_not_asked_again() -> None:
+    """Only another answer, link, revision or Rollout is a new fact for Datadog."""
+    stage = played("deploy 1.1.0", "abort")
+    (record,) = stage.operator.records
+    assert asks_again(None, record)
+    assert not asks_again(record, _with(record, at=None, message=""))
+    assert asks_again(record, _with(record, revision=4))
+    assert asks_again(record, _with(record, rollout_uid="another"))
+
+
+def _with(record: Verdict, **changes: object) -> Verdict:
+    fields = {name: getattr(record, name) for name in Verdict.__dataclass_fields__}
+    return Verdict(**fields | changes)
+
+
+def _named(link: str, names: dict[str, str]) -> str:
+    way, _, deployment_id = link.partition(" ")
+    return f"{way} {names[deployment_id]}" if link else ""
