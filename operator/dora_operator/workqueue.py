@@ -75,13 +75,15 @@ class WorkQueue(Generic[Key]):
 
     async def take(self) -> Key:
         """Wait for the next key; the caller owns it until `done`."""
-        while True:
-            self._promote()
-            key = self._next_ready()
-            if key is not None:
-                return key
+        while (key := self.try_take()) is None:
             self._changed.clear()
             await self._sleep()
+        return key
+
+    def try_take(self) -> Key | None:
+        """Take the next key if one is due; the caller owns it until `done`."""
+        self._promote()
+        return self._next_ready()
 
     def done(self, key: Key) -> None:
         """Give a key back; it is served again if it was asked for in the meantime."""

@@ -261,10 +261,8 @@ class Operator:
         raise AssertionError("the queues never empty")
 
     async def _serve(self, workers: Workers[ObjectKey]) -> bool:
-        try:
-            async with asyncio.timeout(0.003):
-                key = await workers.queue.take()
-        except TimeoutError:
+        key = workers.queue.try_take()
+        if key is None:
             return False
         await workers.serve(key)
         workers.queue.done(key)

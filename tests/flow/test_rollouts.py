@@ -1,0 +1,290 @@
+"""From real traces of Rollouts to requests at Datadog, through the whole operator but kopf and the watch."""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import httpx
+import pytest
+
+from dora_operator.domain.rollout.verdict import Policy, RestoredDeployment
+from dora_operator.ports import ObjectKey, RolloutGone, RolloutSeen, RolloutsListed
+from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
+from tests.unit.rollout.test_traces import EXPECTED, Lines, trace
+
+EVERY_TRACE = pytest.mark.parametrize("name", sorted(EXPECTED))
+ABORTED = {"change_failure": True, "env": "prod", "service": "checkout", "version": "1.1.0"}
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    """Return an empty cluster."""
+    return FakeCluster()
+
+
+@pytest.fixture
+def datadog() -> FakeDatadog:
+    """Return a Datadog that accepts everything."""
+    return FakeDatadog()
+
+
+def asked(datadog: FakeDatadog) -> list[tuple[str, bool, str]]:
+    """Return the requests in the words of the traces' tests."""
+    found = []
+    for request in datadog.requests:
+        attributes = json.loads(request.content)["data"]["attributes"]
+        link = attributes.get("remediation")
+        words = f"{link['type']} {link.get('id') or link.get('version')}" if link else ""
+        found.append((attributes["version"], attributes["change_failure"], words))
+    return found
+
+
+async def live(operator: Operator, lines: Iterable[dict[str, Any]]) -> None:
+    """Let the operator see each line of a trace."""
+    for line in lines:
+        take_in(operator, line)
+        await operator.settle()
+
+
+def take_in(operator: Operator, line: dict[str, Any]) -> None:
+    """Change the cluster as one line says."""
+    body, cluster = line["object"], operator.cluster
+    uid = body["metadata"]["uid"]
+    match body["kind"]:
+        case "ReplicaSet":
+            cluster.replica_sets = [each for each in cluster.replica_sets if each["metadata"]["uid"] != uid]
+            cluster.replica_sets += [] if line["type"] == "DELETED" else [body]
+        case "Event":
+            cluster.rollout_events.append(body)
+        case "Rollout" if line["type"] == "DELETED":
+            operator.rollouts.take_in(RolloutGone(body), None)
+        case "Rollout":
+            operator.rollouts.take_in(RolloutSeen(body), None)
+
+
+def last_rollout(lines: Lines) -> dict[str, Any]:
+    """Return the newest Rollout of some lines."""
+    found = [line["object"] for line in lines if line["object"]["kind"] == "Rollout"]
+    return dict(found[-1]) if found else {}
+
+
+@EVERY_TRACE
+async def test_a_trace_ends_in_exactly_these_requests(name: str, cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """Each real run becomes the requests that its name says, in order, by way of DoraDeployments."""
+    async with running_operator(cluster, datadog) as operator:
+        await live(operator, trace(name))
+        await operator.pass_time(60)
+    assert asked(datadog) == EXPECTED[name]
+
+
+@EVERY_TRACE
+async def test_an_operator_killed_between_any_two_steps_ends_the_same(name: str) -> None:
+    """Killed after every seventh line, in any phase of seven, each new operator finds the same."""
+    lines = trace(name)
+    for phase in range(7):
+        cluster, datadog = FakeCluster(), FakeDatadog()
+        position = 0
+        while position < len(lines):
+            end = position + 7 if position else 1 + phase
+            async with running_operator(cluster, datadog) as operator:
+                known = last_rollout(lines[:position])
+                operator.rollouts.take_in(RolloutsListed((known,) if known else ()), None)
+                await operator.settle()
+                await live(operator, lines[position:end])
+            position = end
+        assert asked(datadog) == EXPECTED[name], f"phase {phase}"
+
+
+async def test_a_release_without_trouble_costs_one_list_per_revision(
+    cluster: FakeCluster, datadog: FakeDatadog
+) -> None:
+    """From deploy to promotion: one list of ReplicaSets for each revision, no other read and no write."""
+    async with running_operator(cluster, datadog) as operator:
+        await live(operator, trace("canary-promoted"))
+    assert dict(cluster.reads) == {"replicasets": 2}
+    assert (cluster.record_writes, cluster.status_writes, cluster.events) == (0, 0, [])
+
+
+async def test_a_made_resource(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """It is named after Rollout and pod hash, labelled, has no owner, and tells what the Rollout did."""
+    async with running_operator(cluster, datadog) as operator:
+        await live(operator, trace("canary-manual-abort"))
+    ((key, body),) = cluster.objects.items()
+    rollout = last_rollout(trace("canary-manual-abort"))["metadata"]["name"]
+    assert key.name.startswith(f"{rollout}-")
+    assert body["metadata"]["labels"] == {"dora-operator.io/rollout": rollout}
+    assert "ownerReferences" not in body["metadata"]
+    assert body["status"]["rollout"]["verdict"] == "Aborted"
+    reasons = [(about.kind, note.reason) for about, note in cluster.events]
+    assert reasons == [("DoraDeployment", "Marked"), ("Rollout", "Marked")]
+
+
+async def test_an_unidentified_version_is_told_once(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """Nothing is sent, and one Warning Event on the Rollout names the label."""
+    async with running_operator(cluster, datadog) as operator:
+        await live(operator, trace("version-label-missing"))
+    ((about, note),) = cluster.events
+    assert (about.kind, note.type, note.reason) == ("Rollout", "Warning", "NotIdentified")
+    assert "tags.datadoghq.com/version" in note.message
+
+
+def followed(**spec: Any) -> Callable[[FakeCluster], None]:
+    """Return what applies a user's DoraDeployment that follows the traces' Rollout."""
+    rollout = last_rollout(trace("canary-manual-abort"))["metadata"]
+
+    def apply(cluster: FakeCluster) -> None:
+        reference = {"name": rollout["name"], "version": "1.1.0"}
+        cluster.apply("mine", namespace=rollout["namespace"], rolloutRef=reference, **spec)
+
+    return apply
+
+
+def mine(cluster: FakeCluster) -> dict[str, Any]:
+    """Return the user's DoraDeployment."""
+    return next(body for key, body in cluster.objects.items() if key.name == "mine")
+
+
+def conditions(body: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return status and reason of each condition."""
+    return {one["type"]: (one["status"], one["reason"]) for one in body["status"]["conditions"]}
+
+
+@pytest.mark.parametrize("applied_at", [pytest.param(0, id="before the abort"), pytest.param(-1, id="after the abort")])
+async def test_a_users_resource_follows(applied_at: int, cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """The verdict arrives in the user's resource, whose spec stays as it is."""
+    apply, lines = followed(), trace("canary-manual-abort")
+    async with running_operator(cluster, datadog) as operator:
+        if applied_at == 0:
+            apply(cluster)
+            await operator.settle()
+            assert conditions(mine(cluster))["Ready"] == ("False", "WaitingForRollout")
+        await live(operator, lines)
+        if applied_at != 0:
+            apply(cluster)
+            await operator.settle()
+    spec = mine(cluster)["spec"]
+    assert "changeFailure" not in spec
+    assert mine(cluster)["status"]["rollout"]["verdict"] == "Aborted"
+    assert conditions(mine(cluster))["Ready"] == ("True", "Accepted")
+    paths = [request.url.path for request in datadog.requests]
+    assert paths.count("/api/v2/dora/deployments/43vkaZNgiso") == 1
+    if applied_at == 0:
+        assert len(cluster.objects) == 1
+        assert cluster.record_writes == 0
+
+
+async def test_spec_wins_over_the_rollout(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """What the user says is sent; that the Rollout says otherwise is shown."""
+    async with running_operator(cluster, datadog) as operator:
+        followed(changeFailure=False)(cluster)
+        await live(operator, trace("canary-manual-abort"))
+    assert [json.loads(request.content)["data"]["attributes"] for request in datadog.requests] == [
+        {"change_failure": False}
+    ]
+    assert conditions(mine(cluster))["Overridden"] == ("True", "SpecWins")
+    assert conditions(mine(cluster))["Ready"] == ("True", "Accepted")
+
+
+@pytest.mark.parametrize("where", ["the Rollout", "the Namespace"])
+async def test_opting_out(where: str, cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """An ignored Rollout is not looked at."""
+    ignore = {"dora-operator.io/ignore": "true"}
+    if where == "the Namespace":
+        cluster.annotations = ignore
+    async with running_operator(cluster, datadog) as operator:
+        for line in trace("canary-manual-abort"):
+            if where == "the Rollout" and line["object"]["kind"] == "Rollout":
+                metadata = line["object"]["metadata"]
+                body = {**line["object"], "metadata": metadata | {"annotations": metadata["annotations"] | ignore}}
+                line = {**line, "object": body}  # noqa: PLW2901 - the trace itself is shared
+            take_in(operator, line)
+            await operator.settle()
+    assert datadog.requests == []
+    assert cluster.objects == {}
+
+
+async def test_a_record_that_a_user_took_over_stays_the_users(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """A conflict of field managers is not forced, and nothing goes round in circles."""
+    lines = trace("abort-retry-promoted")
+    half = next(n for n, line in enumerate(lines) if line["object"].get("status", {}).get("abort")) + 4
+    async with running_operator(cluster, datadog) as operator:
+        await live(operator, lines[:half])
+        (key,) = cluster.objects
+        cluster.taken_over.add(key)
+        written = cluster.record_writes
+        await live(operator, lines[half:])
+    assert cluster.record_writes == written
+    assert asked(datadog) == EXPECTED["abort-retry-promoted"][:1]
+
+
+async def test_a_users_resource_of_the_records_name_is_not_touched(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """Where the name is taken by something else, that stays as it is."""
+    async with running_operator(cluster, datadog) as operator:
+        await live(operator, trace("canary-manual-abort"))
+    ((key, _),) = cluster.objects.items()
+    other = FakeCluster()
+    other.apply(key.name, namespace=key.namespace, deployment={"id": "X9RMqDwK-4c"}, changeFailure=False)
+    before = dict(other.objects[key]["spec"])
+    async with running_operator(other, FakeDatadog()) as operator:
+        await live(operator, trace("canary-manual-abort"))
+    assert other.objects[key]["spec"] == before
+    assert other.record_writes == 0
+
+
+async def test_a_deleted_rollout_takes_no_report_along(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """Datadog is down, the Rollout is deleted, Datadog comes back: the mark arrives."""
+    datadog.answers = [httpx.Response(503), httpx.Response(503), httpx.Response(202)]
+    lines = trace("canary-manual-abort")
+    async with running_operator(cluster, datadog) as operator:
+        await live(operator, lines)
+        operator.rollouts.take_in(RolloutGone(last_rollout(lines)), None)
+        cluster.replica_sets.clear()
+        await operator.pass_time(600)
+        await operator.pass_time(600)
+    assert asked(datadog)[-1] == ("1.1.0", True, "")
+    ((_, body),) = cluster.objects.items()
+    assert conditions(body)["Ready"] == ("True", "Accepted")
+
+
+async def test_the_restored_version_is_posted_and_then_linked(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """restoredDeployment: Record. Mark at once; a deployment event when the stable version is whole; then the link."""
+    policy = Policy(restored_deployment=RestoredDeployment.RECORD)
+    async with running_operator(cluster, datadog, rollout_policy=policy) as operator:
+        await live(operator, trace("canary-manual-abort"))
+        await operator.pass_time(10)
+    mark, post, link = datadog.requests
+    assert (mark.method, post.method, link.method) == ("PATCH", "POST", "PATCH")
+    assert post.url.path == "/api/v2/dora/deployment"
+    event = json.loads(post.content)["data"]["attributes"]
+    assert (event["service"], event["env"], event["version"]) == ("checkout", "prod", "1.0.0")
+    assert event["started_at"] <= event["finished_at"]
+    attributes = json.loads(link.content)["data"]["attributes"]
+    assert attributes == ABORTED | {"remediation": {"type": "rollback", "id": event["id"]}}
+
+
+async def test_the_link_waits_until_the_post_is_accepted(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """A refused event is posted again under the same id; nothing is linked before."""
+    ok = httpx.Response(202)
+    datadog.answers = [ok, httpx.Response(503), httpx.Response(200, text='{"data":{"id":"x"}}'), ok]
+    policy = Policy(restored_deployment=RestoredDeployment.RECORD)
+    async with running_operator(cluster, datadog, rollout_policy=policy) as operator:
+        await live(operator, trace("canary-manual-abort"))
+        for _ in range(5):
+            await operator.pass_time(30)
+    posts = [json.loads(each.content)["data"]["attributes"] for each in datadog.requests if each.method == "POST"]
+    assert len(posts) == 2
+    assert posts[0]["id"] == posts[1]["id"]
+    assert [each.method for each in datadog.requests] == ["PATCH", "POST", "POST", "PATCH"]
+
+
+async def test_rollouts_that_vanish_with_their_crd_are_forgotten(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """An empty list drops what was known; the same Rollouts listed again are news."""
+    lines = trace("canary-manual-abort")
+    async with running_operator(cluster, datadog) as operator:
+        await live(operator, lines)
+        operator.rollouts.take_in(RolloutsListed((), installed=False), None)
+        assert len(operator.rollouts.rollouts) == 0
+        operator.rollouts.take_in(RolloutsListed((last_rollout(lines),)), None)
+        await operator.settle()
+    assert asked(datadog) == EXPECTED["canary-manual-abort"]
+    assert ObjectKey(*next(iter(cluster.objects))) in cluster.objects
