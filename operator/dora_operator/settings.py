@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field, HttpUrl, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dora_operator.domain.backoff import RetryPolicy
+from dora_operator.domain.rollout.retention import Retention
 from dora_operator.domain.rollout.verdict import Policy, RestoredDeployment, RetrySuccess, RollbackMarks
 from dora_operator.domain.sites import Site
 
@@ -73,6 +74,12 @@ class Settings(BaseSettings):
     lookback_hours: Annotated[float, Field(gt=0, le=720)] = Field(
         default=24.0, description="How far back a start looks for what happened to Rollouts meanwhile."
     )
+    retention_days: Annotated[float, Field(gt=0, le=3650)] = Field(
+        default=90.0, description="How long settled DoraDeployments that the operator made are kept."
+    )
+    retention_per_rollout: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=20, description="How many of them are kept for each Rollout."
+    )
     secret_poll_seconds: Seconds = Field(
         default=2.0, description="How often a Secret is looked at while a resource waits for better keys."
     )
@@ -98,6 +105,11 @@ class Settings(BaseSettings):
             rollback_marks=self.rollback_marks,
             lookback=timedelta(hours=self.lookback_hours),
         )
+
+    @property
+    def retention(self) -> Retention:
+        """What is kept, as the domain takes it."""
+        return Retention(timedelta(days=self.retention_days), self.retention_per_rollout)
 
     @property
     def retry_policy(self) -> RetryPolicy:

@@ -168,8 +168,8 @@ async def test_a_users_resource_follows(applied_at: int, cluster: FakeCluster, d
     assert conditions(mine(cluster))["Ready"] == ("True", "Accepted")
     paths = [request.url.path for request in datadog.requests]
     assert paths.count("/api/v2/dora/deployments/43vkaZNgiso") == 1
+    assert len(cluster.objects) == 1, "the operator's own record gives way"
     if applied_at == 0:
-        assert len(cluster.objects) == 1
         assert cluster.record_writes == 0
 
 
@@ -275,6 +275,21 @@ async def test_the_link_waits_until_the_post_is_accepted(cluster: FakeCluster, d
     assert len(posts) == 2
     assert posts[0]["id"] == posts[1]["id"]
     assert [each.method for each in datadog.requests] == ["PATCH", "POST", "POST", "PATCH"]
+
+
+async def test_settled_records_go_after_their_time(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """A record is kept for 90 days, and nothing comes back when it is gone."""
+    async with running_operator(cluster, datadog) as operator:
+        await live(operator, trace("canary-manual-abort"))
+        await operator.pass_time(89 * 86_400)
+        assert await operator.rollouts.reconciler.own.sweep() == 0
+        await operator.pass_time(2 * 86_400)
+        assert await operator.rollouts.reconciler.own.sweep() == 1
+        assert cluster.objects == {}
+        operator.rollouts.take_in(RolloutsListed((last_rollout(trace("canary-manual-abort")),)), None)
+        await operator.settle()
+    assert cluster.objects == {}
+    assert len(datadog.requests) == 1
 
 
 async def test_rollouts_that_vanish_with_their_crd_are_forgotten(cluster: FakeCluster, datadog: FakeDatadog) -> None:

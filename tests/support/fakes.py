@@ -17,6 +17,7 @@ from dora_operator.adapters.datadog import DatadogApi
 from dora_operator.domain.backoff import RetryPolicy
 from dora_operator.domain.notices import EventNote
 from dora_operator.domain.reasons import Reason
+from dora_operator.domain.rollout.retention import Retention
 from dora_operator.domain.rollout.verdict import Policy
 from dora_operator.domain.sites import Site
 from dora_operator.handlers.engine import Engine
@@ -38,6 +39,7 @@ from dora_operator.reconcile.accounts import Accounts
 from dora_operator.reconcile.board import VerdictBoard
 from dora_operator.reconcile.known_rollouts import KnownRollouts
 from dora_operator.reconcile.reconciler import Reconciler
+from dora_operator.reconcile.records import Records
 from dora_operator.reconcile.restoring import Restorer
 from dora_operator.reconcile.rollouts import RolloutReconciler
 from dora_operator.reconcile.secret_watch import SecretWatch
@@ -312,7 +314,8 @@ async def running_operator(
         engine = Engine(inventory, _queue(clock), reconciler, secrets, cluster, clock, Site.US1)
         known = KnownRollouts()
         restorer = Restorer(api, Site.US1, own_keys, clock, dry_run)
-        looks = RolloutReconciler(known, inventory, board, cluster, restorer, rollout_policy, clock)
+        records = Records(inventory, cluster, Retention(), rollout_policy.lookback, clock)
+        looks = RolloutReconciler(known, inventory, board, cluster, restorer, records, rollout_policy, clock)
         rollouts = RolloutEngine(known, _queue(clock), looks, engine, cluster, clock)
         engine.wake_rollout = rollouts.wake
         operator = Operator(cluster, datadog, engine, rollouts)

@@ -19,6 +19,12 @@ PATIENCE_SECONDS = 40.0
 """Longest wait for controllers that share two processors with everything else."""
 NOWHERE = "no-such-node"
 """A node that does not exist: no pod on it ever becomes ready."""
+SOON = {
+    f"pod-{stage}.stage.kwok.x-k8s.io/{word}": "50ms"
+    for stage in ("create", "ready", "delete")
+    for word in ("delay", "jitter-delay")
+}
+"""Annotations by which kwok lets a pod live at once; by default it takes seconds for each step."""
 IN_STEPS: dict[str, Any] = {"canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}}
 """A canary that waits half-way for `promote`."""
 
@@ -73,7 +79,7 @@ class App:
         tags = {"service": self.name, "env": "prod", "version": version}
         labels = {f"tags.datadoghq.com/{tag}": value for tag, value in tags.items() if tag not in self.untagged}
         return {
-            "metadata": {"labels": labels | {"app": self.name}, "annotations": annotations or {}},
+            "metadata": {"labels": labels | {"app": self.name}, "annotations": SOON | (annotations or {})},
             "spec": {
                 "nodeName": node,
                 "terminationGracePeriodSeconds": 0,
@@ -151,6 +157,10 @@ class App:
         ours = [one for one in about if "dora" in json.dumps([one.get("source"), one.get("reportingComponent")])]
         named = [one for one in ours if one["involvedObject"]["name"] == (name or self.name)]
         return [(one["type"], one["reason"], one["message"]) for one in named]
+
+    def told(self, kind: str, name: str | None = None) -> list[tuple[str, str]]:
+        """Return type and reason of the operator's Events on an object, sorted."""
+        return sorted((type_, reason) for type_, reason, _ in self.events(kind, name))
 
     def asked(self) -> list[Call]:
         """Return the marks that Datadog was asked for, in order."""

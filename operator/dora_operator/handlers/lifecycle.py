@@ -27,6 +27,7 @@ from dora_operator.reconcile.accounts import Accounts
 from dora_operator.reconcile.board import VerdictBoard
 from dora_operator.reconcile.known_rollouts import KnownRollouts
 from dora_operator.reconcile.reconciler import Reconciler
+from dora_operator.reconcile.records import Records
 from dora_operator.reconcile.restoring import Restorer
 from dora_operator.reconcile.rollouts import RolloutReconciler
 from dora_operator.reconcile.secret_watch import SecretWatch
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 STOP_SECONDS = 4.0
 """How long requests under way may take to finish at the end."""
 ROLLOUT_WORKERS = 4
+SWEEP_SECONDS = 1800.0
+"""How often the operator looks for records that may go."""
 
 
 def clock() -> datetime:
@@ -98,7 +101,9 @@ def build(settings: Settings, cluster: Cluster, datadog: DatadogApi) -> Parts:
     deployments = Engine(inventory, WorkQueue(time), reconciler, secrets, cluster, clock, settings.site)
     rollouts = KnownRollouts()
     restorer = Restorer(datadog, settings.site, keys, clock, settings.dry_run)
-    looks = RolloutReconciler(rollouts, inventory, board, cluster, restorer, settings.rollout_policy, clock)
+    policy = settings.rollout_policy
+    records = Records(inventory, cluster, settings.retention, policy.lookback, clock)
+    looks = RolloutReconciler(rollouts, inventory, board, cluster, restorer, records, policy, clock)
     engine = RolloutEngine(rollouts, WorkQueue(time), looks, deployments, cluster, clock)
     deployments.wake_rollout = engine.wake
     return Parts(deployments, engine)
@@ -174,6 +179,7 @@ def background(settings: Settings, parts: Parts) -> list[Coroutine[Any, Any, Non
     running.append(parts.deployments.look_at_secrets(settings.secret_poll_seconds))
     if settings.rollouts:
         running += [parts.rollouts.workers.work() for _ in range(ROLLOUT_WORKERS)]
+        running.append(parts.rollouts.sweep(SWEEP_SECONDS))
         watched = settings.namespaces or (None,)
         running += [parts.rollouts.watch(namespace, settings.rollout_selector) for namespace in watched]
     return running

@@ -3,6 +3,7 @@
 Not a handler of kopf's: see docs/decisions/0005. Decides nothing.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +11,15 @@ from datetime import datetime
 
 from dora_operator.handlers.engine import Engine
 from dora_operator.handlers.workers import Workers
-from dora_operator.ports import ClusterPort, ObjectKey, RolloutGone, RolloutSeen, RolloutSighting, RolloutsListed
+from dora_operator.ports import (
+    ClusterPort,
+    ClusterUnavailableError,
+    ObjectKey,
+    RolloutGone,
+    RolloutSeen,
+    RolloutSighting,
+    RolloutsListed,
+)
 from dora_operator.reconcile.known_rollouts import KnownRollouts, key_of
 from dora_operator.reconcile.rollouts import RolloutReconciler
 from dora_operator.workqueue import Urgency, WorkQueue
@@ -38,6 +47,17 @@ class RolloutEngine:
         """Follow the Rollouts of a namespace, or of the cluster, for ever."""
         async for sighting in self.cluster.watch_rollouts(namespace, selector):
             self.take_in(sighting, namespace)
+
+    async def sweep(self, period: float) -> None:
+        """Take away records that were kept long enough, now and then, for ever."""
+        while True:
+            await asyncio.sleep(period)
+            try:
+                swept = await self.reconciler.own.sweep()
+            except ClusterUnavailableError as error:
+                logger.warning("records are swept later: %s", error)
+            else:
+                logger.log(logging.INFO if swept else logging.DEBUG, "%d settled records were deleted", swept)
 
     def take_in(self, sighting: RolloutSighting, namespace: str | None) -> None:
         """Take in what the watch has brought."""

@@ -20,6 +20,7 @@ from dora_operator.inventory import Inventory, Known
 from dora_operator.ports import ClusterPort, ClusterUnavailableError, NotOursError, ObjectKey, Subject
 from dora_operator.reconcile.board import VerdictBoard, record_of, remembered_verdict
 from dora_operator.reconcile.known_rollouts import KnownRollout, KnownRollouts
+from dora_operator.reconcile.records import Records
 from dora_operator.reconcile.restoring import Restorer
 from dora_operator.reconcile.surroundings import spec_of
 from dora_operator.reconcile.writer import ROLLOUT_API_VERSION, read_status
@@ -50,6 +51,7 @@ class RolloutReconciler:
     board: VerdictBoard
     cluster: ClusterPort
     restorer: Restorer
+    own: Records
     policy: Policy
     clock: Callable[[], datetime]
 
@@ -72,6 +74,7 @@ class RolloutReconciler:
             await self._tell(known, decision.notices)
             visit = await self._write_down(observation, wanted, followers)
         known.memory = decision.memory
+        await self.own.hand_over(key)
         return await self._restore(known, observation, decision, visit)
 
     async def _list(self, known: KnownRollout) -> None:
