@@ -8,7 +8,7 @@ from pathlib import Path
 from sandbox.cluster.local import LocalCluster
 from sandbox.programs.build import ensure
 from sandbox.programs.cache import Cache, SandboxError
-from sandbox.programs.catalogue import CORE
+from sandbox.programs.catalogue import CORE, ROLLOUTS
 
 CRDS = Path(__file__).parents[2] / "crds"
 
@@ -19,6 +19,7 @@ def main(arguments: list[str]) -> int:
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--build-only", action="store_true", help="build the programs and start nothing")
     choice.add_argument("--remove-cache", action="store_true", help="remove all programs that were built")
+    parser.add_argument("--rollouts", action="store_true", help="with Argo Rollouts, and pods that kwok plays")
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # SystemExit runs the clean-up, as Ctrl-C does
     try:
@@ -26,9 +27,9 @@ def main(arguments: list[str]) -> int:
             cache = Cache.default()
             print(f"removed {cache.folder}: {cache.remove() / 2**20:.0f} MiB are free again")
         elif chosen.build_only:
-            ensure(CORE)
+            ensure((*CORE, *ROLLOUTS) if chosen.rollouts else CORE)
         else:
-            serve()
+            serve(with_rollouts=chosen.rollouts)
     except SandboxError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -37,9 +38,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def serve() -> None:
+def serve(*, with_rollouts: bool) -> None:
     """Start a cluster, say how to reach it, and wait to be stopped."""
-    with LocalCluster.start() as cluster:
+    with LocalCluster.start(with_rollouts=with_rollouts) as cluster:
         cluster.kubectl("apply", "-f", str(CRDS))
         print(
             f"The cluster is ready, with the CRD of DoraDeployment. In another terminal:\n\n"

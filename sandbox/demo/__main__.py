@@ -9,8 +9,9 @@ from rich.console import Console
 
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
+from sandbox.demo.rollouts import metrics_service
 from sandbox.demo.stage import Stage
-from sandbox.demo.story import tell
+from sandbox.demo.story import prepare, tell
 from sandbox.programs.cache import SandboxError
 from sandbox.running import running_operator
 
@@ -24,12 +25,18 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     begun = time.monotonic()
     try:
-        console.print("Starting etcd, kube-apiserver, a stand-in for Datadog and the operator ...")
-        with LocalCluster.start() as cluster, StandIn() as datadog:
+        console.print("Starting a cluster with Argo Rollouts, a stand-in for Datadog and the operator ...")
+        with (
+            LocalCluster.start(with_rollouts=True) as cluster,
+            StandIn() as datadog,
+            metrics_service(success_rate=0.71) as metrics_url,
+        ):
+            stage = Stage(console, cluster, datadog)
             cluster.kubectl("apply", "-f", str(CRDS))
+            prepare(stage, metrics_url)
             with running_operator(cluster, datadog.url):
                 console.print(f"All of them run after {time.monotonic() - begun:.1f} s.")
-                tell(Stage(console, cluster, datadog))
+                tell(stage)
     except SandboxError as error:
         console.print(f"[red]error:[/red] {error}", markup=True)
         return 1

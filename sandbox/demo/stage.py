@@ -5,7 +5,7 @@ Shows and waits; the story itself is in `story`.
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from sandbox.cluster import LocalCluster
 from sandbox.datadog import Recorded, StandIn
 from sandbox.programs.cache import SandboxError
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 COLOURS = {"True": "green", "False": "red", "Unknown": "yellow"}
 
 
@@ -54,14 +54,46 @@ class Stage:
         Raises:
             SandboxError: it did not happen in time.
         """
+
+        def told() -> bool:
+            conditions = self.status(name).get("conditions", [])
+            return any(one["type"] == "Ready" and one["reason"] == reason for one in conditions)
+
+        self.wait_until(told, f"DoraDeployment {name} did not become {reason}")
+        return self.status(name)
+
+    def status(self, name: str) -> dict[str, Any]:
+        """Return the status of a DoraDeployment."""
+        found: dict[str, Any] = json.loads(self.cluster.kubectl("get", "dora", name, "-o", "json"))
+        status: dict[str, Any] = found.get("status", {})
+        return status
+
+    def wait_made(self, rollout: str) -> str:
+        """Wait until the operator has made a DoraDeployment for a Rollout, and return its name."""
+
+        def names() -> str:
+            label = f"dora-operator.io/rollout={rollout}"
+            return self.cluster.kubectl("get", "dora", "-l", label, "-o", "jsonpath={.items[*].metadata.name}")
+
+        self.wait_until(lambda: bool(names()), f"no DoraDeployment was made for Rollout {rollout}")
+        return names()
+
+    def wait_healthy(self, *rollouts: str) -> None:
+        """Wait until Rollouts are healthy with the version of their spec."""
+        for name in rollouts:
+            self.cluster.argo("status", name, "--timeout", f"{WAIT_SECONDS:.0f}s")
+
+    def wait_until(self, condition: Callable[[], bool], words: str) -> None:
+        """Wait for a condition.
+
+        Raises:
+            SandboxError: it did not become true in time.
+        """
         deadline = time.monotonic() + WAIT_SECONDS
-        while time.monotonic() < deadline:
-            found: dict[str, Any] = json.loads(self.cluster.kubectl("get", "dora", name, "-o", "json"))
-            status: dict[str, Any] = found.get("status", {})
-            if any(one["type"] == "Ready" and one["reason"] == reason for one in status.get("conditions", [])):
-                return status
-            time.sleep(0.05)
-        raise SandboxError(f"DoraDeployment {name} did not become {reason} within {WAIT_SECONDS:.0f} s: {status}")
+        while not condition():
+            if time.monotonic() > deadline:
+                raise SandboxError(f"{words} within {WAIT_SECONDS:.0f} s")
+            time.sleep(0.1)
 
     def show(self, name: str, status: dict[str, Any]) -> None:
         """Show a resource's conditions beside the requests that Datadog has received since the last time."""

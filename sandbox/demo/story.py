@@ -1,6 +1,7 @@
 """The story of the demo: one scene for each thing that a new user wants to see."""
 
 from sandbox.datadog import Match, Respond
+from sandbox.demo import rollouts
 from sandbox.demo.stage import Stage
 
 BY_ID = """
@@ -75,6 +76,8 @@ def tell(stage: Stage) -> None:
     refused_by_the_api_server(stage)
     rate_limited(stage)
     refused_by_datadog(stage)
+    aborted_by_analysis(stage)
+    undone_after_promotion(stage)
     overview(stage)
 
 
@@ -129,6 +132,45 @@ def refused_by_datadog(stage: Stage) -> None:
     stage.datadog.fault(Respond(status=400, body=detail), match=Match(method="PATCH"), times=1)
     stage.apply(REJECTED)
     stage.show("refused-by-datadog", stage.wait("refused-by-datadog", "RequestRejected"))
+
+
+def prepare(stage: Stage, metrics_url: str) -> None:
+    """Deploy the first version of two services, which become healthy while the first scenes play."""
+    stage.cluster.kubectl("apply", "-f", "-", input=rollouts.analysis_template(metrics_url))
+    for name, strategy in (("web", rollouts.CANARY_WITH_ANALYSIS), ("cart", rollouts.CANARY_AT_ONCE)):
+        stage.cluster.kubectl("apply", "-f", "-", input=rollouts.rollout(name, "1.0.0", strategy))
+
+
+def aborted_by_analysis(stage: Stage) -> None:
+    """A canary fails its analysis; nobody does anything."""
+    words = (
+        "Service web runs 1.0.0. A canary of 1.1.0 begins; its analysis asks a metrics service, which reports a success"
+        "\nrate of 71 %. Argo aborts. Nothing is deployed, so Datadog alone would never learn of it."
+    )
+    stage.scene("6. A canary that is aborted by its analysis", words)
+    stage.wait_healthy("web", "cart")
+    stage.cluster.kubectl("apply", "-f", "-", input=rollouts.rollout("cart", "1.1.0", rollouts.CANARY_AT_ONCE))
+    stage.cluster.kubectl("apply", "-f", "-", input=rollouts.rollout("web", "1.1.0", rollouts.CANARY_WITH_ANALYSIS))
+    made = stage.wait_made("web")
+    message = stage.cluster.kubectl("get", "rollout", "web", "-o", "jsonpath={.status.message}")
+    stage.console.print(f"[dim]Rollout web says:[/dim] {message}")
+    stage.show(made, stage.wait(made, "Accepted"))
+    requests = [request for request in stage.datadog.requests() if '"web"' in request.body]
+    stage.expect(fact=len(requests) == 1, words="one abort was one request, and nobody had to do anything")
+
+
+def undone_after_promotion(stage: Stage) -> None:
+    """A promoted version is rolled back by hand."""
+    words = "Service cart has promoted 1.1.0. Somebody finds it bad and goes back: kubectl argo rollouts undo cart."
+    stage.scene("7. An undo after promotion", words)
+    stage.wait_healthy("cart")
+    stage.cluster.argo("undo", "cart")
+    made = stage.wait_made("cart")
+    stage.wait_until(lambda: "remediation" in stage.status(made).get("accepted", {}), "the rollback was not linked")
+    stage.show(made, stage.wait(made, "Accepted"))
+    requests = [request for request in stage.datadog.requests() if '"cart"' in request.body]
+    words = "marked when the rollback started, linked when 1.0.0 was promoted again"
+    stage.expect(fact=len(requests) == len(("mark", "link")), words=words)
 
 
 def overview(stage: Stage) -> None:

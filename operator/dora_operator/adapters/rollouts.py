@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 PAGE = "500"
 ABSENT_SECONDS = 5.0
 """How often it is looked whether Argo Rollouts was installed."""
+FORBIDDEN_SECONDS = 15.0
 BROKEN_SECONDS = 0.5
 FORGOTTEN_SPEC = frozenset({"template", "strategy", "analysis"})
 """Large parts of a Rollout that no decision reads: templates are read from ReplicaSets."""
@@ -28,21 +29,31 @@ async def watch_rollouts(api: KubernetesApi, namespace: str | None, selector: st
     """Iterate over what happens to the Rollouts of a namespace, or of the cluster."""
     where = f"/namespaces/{namespace}" if namespace else ""
     path = f"/apis/argoproj.io/v1alpha1{where}/rollouts"
-    installed = True
+    last_trouble = ""
     while True:
         try:
             async for sighting in _one_round(api, path, {"labelSelector": selector}):
-                installed = True
+                last_trouble = ""
                 yield sighting
         except ClusterUnavailableError as error:
-            absent = isinstance(error, StatusError) and error.code == HTTPStatus.NOT_FOUND
-            if absent and installed:
-                logger.info("Argo Rollouts is not installed; looking again every %.0f s", ABSENT_SECONDS)
+            if str(error) != last_trouble:  # once, not every few seconds
+                logger.warning("Rollouts are not watched now: %s", error)
+            last_trouble = str(error)
+            if _is(error, HTTPStatus.NOT_FOUND):
                 yield RolloutsListed((), installed=False)
-            elif not absent:
-                logger.info("the watch of Rollouts begins anew: %s", error)
-            installed = not absent
-            await asyncio.sleep((ABSENT_SECONDS if absent else BROKEN_SECONDS) * (0.75 + 0.5 * random.random()))  # noqa: S311
+            await asyncio.sleep(_pause(error) * (0.75 + 0.5 * random.random()))  # noqa: S311 - jitter
+
+
+def _pause(error: ClusterUnavailableError) -> float:
+    if _is(error, HTTPStatus.NOT_FOUND):
+        return ABSENT_SECONDS
+    if _is(error, HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED):
+        return FORBIDDEN_SECONDS
+    return BROKEN_SECONDS
+
+
+def _is(error: ClusterUnavailableError, *codes: HTTPStatus) -> bool:
+    return isinstance(error, StatusError) and error.code in codes
 
 
 async def _one_round(api: KubernetesApi, path: str, query: Mapping[str, str]) -> AsyncIterator[RolloutSighting]:

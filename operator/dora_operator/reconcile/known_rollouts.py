@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH, REVISION
-from dora_operator.domain.rollout.verdict import Memory
+from dora_operator.domain.rollout.verdict import Memory, Notice, Verdict
 from dora_operator.ports import ObjectKey
 
 
@@ -21,8 +21,12 @@ class KnownRollout:
     body: Mapping[str, Any]
     replica_sets: Sequence[Mapping[str, Any]] = ()
     memory: Memory = field(default_factory=Memory)
-    told: set[str] = field(default_factory=set)
+    told: set[Notice] = field(default_factory=set)
     """Facts that were told by an Event already."""
+    refused: set[Verdict] = field(default_factory=set)
+    """Verdicts that could not be recorded because a user owns the record."""
+    restore_tries: int = 0
+    """Looks in a row at an aborted Rollout that did not end in a link."""
     _listed_for: tuple[str, str] | None = None
 
     def needs_replica_sets(self) -> bool:

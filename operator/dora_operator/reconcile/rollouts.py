@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 
 IGNORE = "dora-operator.io/ignore"
 RESTORING_SECONDS = 2.0
-"""How often an aborted Rollout is looked at while its stable version is not whole again."""
+LONGEST_RESTORING_SECONDS = 60.0
+"""How often an aborted Rollout is looked at while its stable version is not whole again; pauses grow between these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,13 @@ class RolloutReconciler:
             await self._list(known)
         observation, decision = await self._decide(known)
         followers = self._followers(key)
-        wanted = [verdict for verdict in decision.verdicts if self._is_untold(verdict, decision, followers)]
+        untold = [verdict for verdict in decision.verdicts if self._is_untold(verdict, decision, followers)]
+        wanted = [verdict for verdict in untold if verdict not in known.refused]
+        notices = [notice for notice in decision.notices if notice not in known.told]
         visit = RolloutVisit()
-        if (wanted or decision.notices) and not _ignored(await self.cluster.read_annotations(key.namespace)):
-            await self._tell(known, decision.notices)
-            visit = await self._write_down(observation, wanted, followers)
+        if (wanted or notices) and not _ignored(await self.cluster.read_annotations(key.namespace)):
+            await self._tell(known, notices)
+            visit = await self._write_down(known, observation, wanted)
         known.memory = decision.memory
         await self.own.hand_over(key)
         return await self._restore(known, observation, decision, visit)
@@ -108,42 +111,42 @@ class RolloutReconciler:
             return True
         return any(_has_not_heard(known, verdict) for known in followers)
 
-    async def _write_down(
-        self, observation: Observation, verdicts: list[Verdict], followers: list[Known]
-    ) -> RolloutVisit:
+    async def _write_down(self, known: KnownRollout, observation: Observation, verdicts: list[Verdict]) -> RolloutVisit:
+        followers = self._followers(known.key)
         stored: list[Mapping[str, Any]] = []
         wake: set[ObjectKey] = set()
         for verdict in verdicts:
-            own = [known for known in followers if _follows(known, verdict)]
-            for known in own:
-                self.board.post(known.key, observation.name, verdict)
-                wake.add(known.key)
-            if not own:
-                stored += await self._record(wanted_resource(observation, verdict))
+            following = [follower.key for follower in followers if _follows(follower, verdict)]
+            for key in following:
+                self.board.post(key, observation.name, verdict)
+                wake.add(key)
+            if not following:
+                stored += await self._record(known, observation, verdict)
         return RolloutVisit(tuple(stored), frozenset(wake))
 
-    async def _record(self, manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    async def _record(self, known: KnownRollout, observation: Observation, verdict: Verdict) -> list[Mapping[str, Any]]:
+        manifest = wanted_resource(observation, verdict)
         key = ObjectKey(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
         standing = self.inventory.get(key)
         if standing is not None and standing.verdict_json is None:
             logger.warning("DoraDeployment %s is a user's: the Rollout's verdict is not recorded there", key)
+            known.refused.add(verdict)
             return []
         try:
             return [await self.cluster.apply_record(manifest)]
         except NotOursError:
             logger.warning("DoraDeployment %s was changed by a user, and stays as it is", key)
+            known.refused.add(verdict)
             return []
 
     async def _tell(self, known: KnownRollout, notices: Iterable[Notice]) -> None:
         for notice in notices:
-            if notice.message in known.told:
-                continue
             try:
                 await self.cluster.post_event(_subject(known), EventNote("Warning", notice.about.value, notice.message))
             except ClusterUnavailableError as error:
                 logger.warning("no Event %s for Rollout %s: %s", notice.about.value, known.key, error)
             else:
-                known.told.add(notice.message)
+                known.told.add(notice)
 
     async def _restore(
         self, known: KnownRollout, observation: Observation, decision: Decision, visit: RolloutVisit
@@ -157,13 +160,15 @@ class RolloutReconciler:
         await self._list(known)
         now = self.clock()
         observation = observe(known.body, known.replica_sets)
-        again_at = now + timedelta(seconds=RESTORING_SECONDS)
+        pause = min(LONGEST_RESTORING_SECONDS, RESTORING_SECONDS * 2.0 ** min(known.restore_tries, 10))
+        known.restore_tries += 1
         for verdict in open_aborts:
             linked = await self.restorer.restore(observation, verdict, self.policy)
             if linked is not None:
-                more = await self._write_down(observation, [linked], self._followers(known.key))
+                known.restore_tries = 0
+                more = await self._write_down(known, observation, [linked])
                 return RolloutVisit(visit.stored + more.stored, visit.wake | more.wake)
-        return RolloutVisit(visit.stored, visit.wake, again_at)
+        return RolloutVisit(visit.stored, visit.wake, now + timedelta(seconds=pause))
 
 
 def _has_not_heard(known: Known, verdict: Verdict) -> bool:

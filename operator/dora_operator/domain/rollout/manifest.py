@@ -28,11 +28,12 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9]
 
 def wanted_resource(observation: Observation, verdict: Verdict) -> dict[str, Any]:
     """Return the manifest to apply. It has no owner: a deleted Rollout must not take an unsent report along."""
-    version = verdict.identity.version
+    # With an id and no version label, the pod hash says which revision is meant.
+    version = verdict.identity.version or verdict.pod_template_hash
     spec: dict[str, Any] = {
         "deployment": _deployment(verdict.identity),
         "changeFailure": verdict.change_failure,
-        "rolloutRef": {"name": observation.name} | ({"version": version} if version else {}),
+        "rolloutRef": {"name": observation.name, "version": version},
     }
     if verdict.remediation is not None:
         spec["remediation"] = _remediation(verdict.remediation)
