@@ -72,6 +72,14 @@ def test_the_manifest_of_an_abort() -> None:
     }
 
 
+def test_with_an_id_alone_the_pod_hash_says_which_revision() -> None:
+    """The CRD wants rolloutRef.version beside deployment.id, and not every pod template has a version label."""
+    by_id = replace(VERDICT, identity=ById("43vkaZNgiso"))
+    spec = wanted_resource(observed(aborted_rollout()[0]), by_id)["spec"]
+    assert spec["deployment"] == {"id": "43vkaZNgiso"}
+    assert spec["rolloutRef"] == {"name": "checkout", "version": "7bddf7c8fc"}
+
+
 def test_the_manifest_of_a_recovery_says_false() -> None:
     """A cleared mark is sent as false."""
     assert (
