@@ -45,7 +45,7 @@ def naive_kopf(cluster: LocalCluster, datadog: StandIn) -> Iterator[Running]:
             if measured:
                 yield Running(ready, lambda process=process: _resident_mib(process))  # type: ignore[misc]
             else:
-                settle(datadog)
+                settle(cluster, datadog)
 
 
 @contextmanager

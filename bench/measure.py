@@ -42,7 +42,7 @@ Start = Callable[[LocalCluster, StandIn], AbstractContextManager[Running]]
 def measure(name: str, start: Start, cluster: LocalCluster, datadog: StandIn, changes: int) -> Result:
     """Start a candidate, let it settle, and time each change until its PATCH arrives."""
     with start(cluster, datadog) as running:
-        settle(datadog)
+        settle(cluster, datadog)
         datadog.clear_requests()
         before = len(cluster.audited(verb="patch", resource="doradeployments"))
         delays = asyncio.run(_delays(cluster, datadog, changes))
@@ -60,13 +60,14 @@ def measure(name: str, start: Start, cluster: LocalCluster, datadog: StandIn, ch
         )
 
 
-def settle(datadog: StandIn, quiet_seconds: float = 3.0) -> None:
-    """Wait until a candidate has nothing left to send."""
-    count, since = -1, time.monotonic()
+def settle(cluster: LocalCluster, datadog: StandIn, quiet_seconds: float = 4.0) -> None:
+    """Wait until a candidate has nothing left to send, neither to Datadog nor to the API server."""
+    seen, since = (-1, -1), time.monotonic()
     while time.monotonic() - since < quiet_seconds:
-        if len(datadog.requests()) != count:
-            count, since = len(datadog.requests()), time.monotonic()
-        time.sleep(0.1)
+        now = (len(datadog.requests()), cluster.audit_log.stat().st_size)
+        if now != seen:
+            seen, since = now, time.monotonic()
+        time.sleep(0.2)
 
 
 async def _delays(cluster: LocalCluster, datadog: StandIn, changes: int) -> list[float]:

@@ -19,12 +19,6 @@ PATIENCE_SECONDS = 40.0
 """Longest wait for controllers that share two processors with everything else."""
 NOWHERE = "no-such-node"
 """A node that does not exist: no pod on it ever becomes ready."""
-SOON = {
-    f"pod-{stage}.stage.kwok.x-k8s.io/{word}": "50ms"
-    for stage in ("create", "ready", "delete")
-    for word in ("delay", "jitter-delay")
-}
-"""Annotations by which kwok lets a pod live at once; by default it takes seconds for each step."""
 IN_STEPS: dict[str, Any] = {"canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}}
 """A canary that waits half-way for `promote`."""
 
@@ -56,6 +50,8 @@ class App:
     annotations: dict[str, str] = field(default_factory=dict)
     ids: tuple[str, ...] = ()
     """Ids of deployments that requests may name instead of the service."""
+    pods_after: str = "50ms"
+    """How long a pod takes for each step of its life."""
     untagged: tuple[str, ...] = ()
     """Which of service, env and version the pod template does not have as a label."""
 
@@ -70,8 +66,6 @@ class App:
         spec = {"replicas": 1, "selector": {"matchLabels": {"app": self.name}}, "strategy": self.strategy} | self.spec
         if "workloadRef" not in spec:
             spec["template"] = self.template(version, annotations, node)
-        else:
-            del spec["selector"]
         return {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": metadata, "spec": spec}
 
     def template(self, version: str, annotations: dict[str, str] | None = None, node: str = NODE) -> dict[str, Any]:
@@ -79,7 +73,10 @@ class App:
         tags = {"service": self.name, "env": "prod", "version": version}
         labels = {f"tags.datadoghq.com/{tag}": value for tag, value in tags.items() if tag not in self.untagged}
         return {
-            "metadata": {"labels": labels | {"app": self.name}, "annotations": SOON | (annotations or {})},
+            "metadata": {
+                "labels": labels | {"app": self.name},
+                "annotations": _pace(self.pods_after) | (annotations or {}),
+            },
             "spec": {
                 "nodeName": node,
                 "terminationGracePeriodSeconds": 0,
@@ -95,10 +92,20 @@ class App:
         """Apply objects in one go."""
         self.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
 
-    def deploy(self, version: str, *, node: str = NODE, **annotations: str) -> None:
+    def deploy(self, version: str, /, *, node: str = NODE, **annotations: str) -> None:
         """Apply the Rollout with this version; annotations (of the pod template) are dora-operator.io's."""
         keys = {f"dora-operator.io/{name.replace('_', '-')}": value for name, value in annotations.items()}
-        self.apply(self.manifest(version, keys, node))
+        objects = [self.manifest(version, keys, node)]
+        if "workloadRef" in self.spec:
+            objects.insert(0, self._workload(version, keys, node))
+        self.apply(*objects)
+
+    def _workload(self, version: str, annotations: dict[str, str], node: str) -> dict[str, Any]:
+        """Return the Deployment whose template the Rollout runs."""
+        selector = {"matchLabels": {"app": self.name}}
+        spec = {"replicas": 0, "selector": selector, "template": self.template(version, annotations, node)}
+        metadata = {"name": self.name, "namespace": self.namespace}
+        return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
     def release(self, *versions: str) -> None:
         """Bring versions out one after the other, each to the end."""
@@ -130,11 +137,27 @@ class App:
         def there() -> bool:
             body = self.get()
             status = body.get("status") or {}
-            current = str(status.get("observedGeneration")) == str(body["metadata"]["generation"])
             promoted = status.get("stableRS") == status.get("currentPodHash")
-            return current and status.get("phase") == phase and (promoted or phase != "Healthy")
+            return self._is_current(body, status) and status.get("phase") == phase and (promoted or phase != "Healthy")
 
         eventually(there, lambda: f"{self.name} is not {phase}: {self.levels()}", PATIENCE_SECONDS)
+
+    def until_scaled_down(self) -> None:
+        """Wait until only the current ReplicaSet has pods."""
+
+        def alone() -> bool:
+            sizes = self.kubectl("get", "rs", "-l", f"app={self.name}", "-o", "jsonpath={.items[*].spec.replicas}")
+            return sizes.split().count("0") == len(sizes.split()) - 1
+
+        eventually(alone, self.levels, PATIENCE_SECONDS)
+
+    def _is_current(self, body: dict[str, Any], status: dict[str, Any]) -> bool:
+        if str(status.get("observedGeneration")) != str(body["metadata"]["generation"]):
+            return False
+        if "workloadRef" not in self.spec:
+            return True
+        generation = self.kubectl("get", "deployment", self.name, "-o", "jsonpath={.metadata.generation}")
+        return str(status.get("workloadObservedGeneration")) == generation
 
     def levels(self) -> str:
         """Return what the controller made of the Rollout, for people."""
@@ -182,6 +205,12 @@ class App:
         link = attributes.get("remediation", {})
         what = data.get("id") or attributes["version"]
         return what, attributes["change_failure"], link.get("type"), link.get("id") or link.get("version")
+
+
+def _pace(pods_after: str) -> dict[str, str]:
+    """Return the annotations by which kwok lets pods live so fast; by default it takes seconds for each step."""
+    steps = [f"pod-{stage}.stage.kwok.x-k8s.io" for stage in ("create", "ready", "delete")]
+    return {f"{step}/{word}": pods_after for step in steps for word in ("delay", "jitter-delay")}
 
 
 def expect(*expected: tuple[App, list[Call]]) -> None:

@@ -1,6 +1,6 @@
 """What should be asked of Datadog, told by someone who sees every action as it happens and forgets nothing.
 
-This is DESIGN section 4 with its decided gaps (`domain/rollout/__init__.py`), written forwards from the actions instead
+This is the table of docs/rollouts.md with its decided gaps (`domain/rollout/__init__.py`), written forwards from the actions instead
 of backwards from the levels. It shares no code with the decision.
 """
 

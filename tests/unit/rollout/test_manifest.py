@@ -53,7 +53,7 @@ def observed(simulator: Simulator) -> Observation:
 
 
 def test_the_manifest_of_an_abort() -> None:
-    """Name, labels and spec as DESIGN has them; no owner, so that a deleted Rollout takes no unsent report along."""
+    """Name, labels and spec as documented; no owner, so that a deleted Rollout takes no unsent report along."""
     manifest = wanted_resource(observed(aborted_rollout()[0]), VERDICT)
     assert json.loads(manifest["metadata"].pop("annotations")["dora-operator.io/verdict"])["kind"] == "Aborted"
     assert manifest == {

@@ -1,4 +1,4 @@
-"""Every row of DESIGN section 4, and what the rules say where it is silent: a story in, the ordered requests out."""
+"""Every row of the table in docs/rollouts.md, and what the rules say beyond it: a story in, the ordered requests out."""
 
 import pytest
 

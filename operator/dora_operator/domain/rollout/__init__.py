@@ -8,14 +8,14 @@
 Modules, each using only those before it: `reading`, `identity`, `observation`, `verdict`, `timeline`, `evidence`,
 `target`, `scene`, `failures`, `endings`, `decide`; beside them `manifest` and `restored`.
 
-What the rules say where DESIGN section 4 is silent:
+What the rules say beyond the table in docs/rollouts.md:
 
 - Deployments are told apart as Datadog does, by id or by service + env + version. Two pod hashes of one version are one
   deployment: going from one to the other is neither a rollback nor an undo, the promotion of one clears the mark of the
   other, and an abort of one while the other is stable says nothing (notice `SameVersionAsStable`).
 - The first deployment after a rollback target is the first promoted one: those aborted, undone or superseded in flight
   are passed over.
-- A rollback that is aborted marks its target (DESIGN: abort of revision N) and leaves the replaced version marked; when
+- A rollback that is aborted marks its target (it is an abort like any other) and leaves the replaced version marked; when
   the rollback is called off and the replaced version is back, the mark is cleared as after a retry (`retrySuccess`).
   When a newer version is promoted instead, that is the remediation.
 - An id annotation names one deployment event; a revision that runs it again is not marked when aborted.
