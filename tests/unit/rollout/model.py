@@ -1,7 +1,7 @@
 """What should be asked of Datadog, told by someone who sees every action as it happens and forgets nothing.
 
-This is the table of docs/rollouts.md with its decided gaps (`domain/rollout/__init__.py`), written forwards from the actions instead
-of backwards from the levels. It shares no code with the decision.
+This is the table of docs/rollouts.md with its decided gaps (`domain/rollout/__init__.py`), written forwards from the
+actions instead of backwards from the levels. It shares no code with the decision.
 """
 
 from dataclasses import dataclass, field

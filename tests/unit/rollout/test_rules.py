@@ -1,4 +1,4 @@
-"""Every row of the table in docs/rollouts.md, and what the rules say beyond it: a story in, the ordered requests out."""
+"""Every row of docs/rollouts.md's table, and what the rules say beyond it: a story in, the ordered requests out."""
 
 import pytest
 

@@ -1,6 +1,7 @@
 """The rules that find failed revisions. Each looks at one revision and yields what its start or its abort means.
 
-The table in docs/rollouts.md is the list; superseding, scaling, restarting, pausing, degrading and the first revision have no rule.
+The table in docs/rollouts.md is the list; superseding, scaling, restarting, pausing, degrading and the first revision
+have no rule.
 Nothing is decided here about how a failure ends.
 """
 
