@@ -15,8 +15,9 @@ What the rules say beyond the table in docs/rollouts.md:
   other, and an abort of one while the other is stable says nothing (notice `SameVersionAsStable`).
 - The first deployment after a rollback target is the first promoted one: those aborted, undone or superseded in flight
   are passed over.
-- A rollback that is aborted marks its target, as any abort does, and leaves the replaced version marked; when the rollback is called off and the replaced version is back, the mark is cleared as after a retry (`retrySuccess`).
-  When a newer version is promoted instead, that is the remediation.
+- A rollback that is aborted marks its target, as any abort does, and leaves the replaced version marked; when the
+  rollback is called off and the replaced version is back, the mark is cleared as after a retry (`retrySuccess`). When a
+  newer version is promoted instead, that is the remediation.
 - An id annotation names one deployment event; a revision that runs it again is not marked when aborted.
 - A failure with a remediation is closed. The same version failing again under a later revision is a new failure.
 
