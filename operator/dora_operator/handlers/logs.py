@@ -5,7 +5,7 @@ Libraries that could show a request's headers or a Secret's body stay at WARNING
 
 import logging
 
-SILENT_BELOW_WARNING = ("httpcore", "httpx", "kubernetes", "kubernetes_asyncio", "aiohttp", "urllib3", "asyncio")
+SILENT_BELOW_WARNING = ("httpcore", "httpx", "kubernetes", "aiohttp", "urllib3", "asyncio")
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
