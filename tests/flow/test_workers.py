@@ -6,6 +6,7 @@ from collections import Counter
 import httpx
 import pytest
 
+from dora_operator.handlers import workers as workers_module
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 
 WORKERS = 8
@@ -65,6 +66,27 @@ async def test_a_defect_of_ours_stops_nobody(caplog: pytest.LogCaptureFixture) -
         await operator.pass_time(1)
     assert cluster.status("broken")["accepted"] == {"changeFailure": True}
     assert len(datadog.requests) == 3
+
+
+async def test_what_never_ends_begins_anew_after_a_defect(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watch that breaks with an error of ours is logged and started again."""
+    monkeypatch.setattr(workers_module, "FIRST_PAUSE", 0.0)
+    runs = []
+
+    async def watch() -> None:
+        runs.append(1)
+        if len(runs) > 1:
+            await asyncio.Event().wait()
+        raise KeyError("metadata")
+
+    task = asyncio.create_task(workers_module.forever("the watch", watch))
+    async with asyncio.timeout(5):
+        while len(runs) < 2:  # noqa: ASYNC110 - a bounded wait
+            await asyncio.sleep(0)
+    task.cancel()
+    assert "the watch ended and begins anew" in caplog.text
 
 
 async def test_a_stop_lets_requests_under_way_finish() -> None:

@@ -9,6 +9,7 @@ import random
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import kopf
@@ -21,6 +22,7 @@ from dora_operator.domain.reasons import Reason
 from dora_operator.handlers import deployments
 from dora_operator.handlers.engine import Engine
 from dora_operator.handlers.rollouts import RolloutEngine
+from dora_operator.handlers.workers import forever
 from dora_operator.inventory import Inventory
 from dora_operator.ports import Keys, NoKeys
 from dora_operator.reconcile.accounts import Accounts
@@ -175,11 +177,14 @@ def build_registry(settings: Settings, parts: Parts) -> kopf.OperatorRegistry:
 
 def background(settings: Settings, parts: Parts) -> list[Coroutine[Any, Any, None]]:
     """Return everything that runs beside kopf."""
-    running = [parts.deployments.workers.work() for _ in range(settings.workers)]
-    running.append(parts.deployments.look_at_secrets(settings.secret_poll_seconds))
-    if settings.rollouts:
-        running += [parts.rollouts.workers.work() for _ in range(ROLLOUT_WORKERS)]
-        running.append(parts.rollouts.sweep(SWEEP_SECONDS))
-        watched = settings.namespaces or (None,)
-        running += [parts.rollouts.watch(namespace, settings.rollout_selector) for namespace in watched]
+    made, rollouts = parts.deployments, parts.rollouts
+    running = [forever("a worker", made.workers.work) for _ in range(settings.workers)]
+    running.append(forever("the look at Secrets", partial(made.look_at_secrets, settings.secret_poll_seconds)))
+    if not settings.rollouts:
+        return running
+    running += [forever("a worker", rollouts.workers.work) for _ in range(ROLLOUT_WORKERS)]
+    running.append(forever("the sweep", partial(rollouts.sweep, SWEEP_SECONDS)))
+    for namespace in settings.namespaces or (None,):
+        watch = partial(rollouts.watch, namespace, settings.rollout_selector)
+        running.append(forever("the watch of Rollouts", watch))
     return running

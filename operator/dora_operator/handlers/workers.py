@@ -20,6 +20,16 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 
 
+async def forever(what: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Run something that never ends, and begin it anew where a defect of ours ended it all the same."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            logger.exception("%s ended and begins anew", what)
+        await asyncio.sleep(FIRST_PAUSE)
+
+
 @dataclass(slots=True)
 class Workers(Generic[Key]):
     """The workers of one kind of object."""

@@ -28,6 +28,7 @@ from dora_operator.reconcile.writer import ROLLOUT_API_VERSION, read_status
 logger = logging.getLogger(__name__)
 
 IGNORE = "dora-operator.io/ignore"
+HAND_OVER_SECONDS = 1.0
 RESTORING_SECONDS = 2.0
 LONGEST_RESTORING_SECONDS = 60.0
 """How often an aborted Rollout is looked at while its stable version is not whole again; pauses grow between these."""
@@ -122,7 +123,9 @@ class RolloutReconciler:
                 wake.add(key)
             if not following:
                 stored += await self._record(known, observation, verdict)
-        return RolloutVisit(tuple(stored), frozenset(wake))
+        # Who follows has to write the verdict down first; then the operator's own record can give way.
+        again_at = self.clock() + timedelta(seconds=HAND_OVER_SECONDS) if wake else None
+        return RolloutVisit(tuple(stored), frozenset(wake), again_at)
 
     async def _record(self, known: KnownRollout, observation: Observation, verdict: Verdict) -> list[Mapping[str, Any]]:
         manifest = wanted_resource(observation, verdict)
