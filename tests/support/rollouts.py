@@ -198,6 +198,8 @@ class App:
         return f"{self.name}: asked {self.asked()}, not {list(calls)}\n{self.kubectl('get', 'dora', '-o', 'yaml')}"
 
     def _call(self, request: Recorded) -> Call | None:
+        if request.method != "PATCH":
+            return None
         data = request.document()["data"]
         attributes = data["attributes"]
         if attributes.get("service") != self.name and data.get("id") not in self.ids:

@@ -70,6 +70,30 @@ def test_accepted_status() -> None:
     assert not {"attempts", "pendingSince", "nextAttemptTime", "lastError"} & set(shown)
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        pytest.param({}, "change failure", id="a failure"),
+        pytest.param({"changeFailure": False}, "no change failure", id="none"),
+        pytest.param(
+            {"remediation": {"type": "rollback", "id": OTHER_ID}},
+            f"change failure, rollback to id {OTHER_ID}",
+            id="by id",
+        ),
+        pytest.param(
+            {"remediation": {"type": "rollforward", "version": "2"}},
+            "change failure, rollforward to version 2",
+            id="by version",
+        ),
+    ],
+)
+def test_the_message_says_what_was_accepted(fields: dict, words: str) -> None:
+    """A person reads in Ready's message what Datadog knows now."""
+    status = statuses.with_outcome(NEW, send(**fields), Accepted(202), moment())
+    assert status.conditions is not None
+    assert status.conditions[0].message == f"Datadog accepted: {words}"
+
+
 def test_failures_are_counted_and_the_pauses_grow() -> None:
     """Each failure adds an attempt and a later next attempt; pendingSince stays at the first."""
     status, pauses = NEW, []
