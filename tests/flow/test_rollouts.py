@@ -162,6 +162,7 @@ async def test_a_users_resource_follows(applied_at: int, cluster: FakeCluster, d
         if applied_at != 0:
             apply(cluster)
             await operator.settle()
+            await operator.pass_time(2)
     spec = mine(cluster)["spec"]
     assert "changeFailure" not in spec
     assert mine(cluster)["status"]["rollout"]["verdict"] == "Aborted"
@@ -290,6 +291,18 @@ async def test_settled_records_go_after_their_time(cluster: FakeCluster, datadog
         await operator.settle()
     assert cluster.objects == {}
     assert len(datadog.requests) == 1
+
+
+async def test_a_late_deletion_does_not_drop_the_successor(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """A Rollout of the same name and another uid is another Rollout."""
+    old = last_rollout(trace("canary-manual-abort"))
+    new = {**old, "metadata": {**old["metadata"], "uid": "another"}}
+    async with running_operator(cluster, datadog) as operator:
+        operator.rollouts.take_in(RolloutSeen(new), None)
+        operator.rollouts.take_in(RolloutGone(old), None)
+        assert len(operator.rollouts.rollouts) == 1
+        operator.rollouts.take_in(RolloutGone(new), None)
+        assert len(operator.rollouts.rollouts) == 0
 
 
 async def test_rollouts_that_vanish_with_their_crd_are_forgotten(cluster: FakeCluster, datadog: FakeDatadog) -> None:

@@ -129,7 +129,12 @@ class FakeCluster:
         if before is None or before["metadata"]["uid"] != uid:
             raise ObjectGoneError
         self.status_writes += 1
-        return self._store("MODIFIED", before | {"status": merge(before["status"], status)})
+        # The watch's echo comes after the answer to the write, as it mostly does on a real API server.
+        watch, self.watch = self.watch, lambda *_: None
+        body = self._store("MODIFIED", before | {"status": merge(before["status"], status)})
+        self.watch = watch
+        asyncio.get_running_loop().call_soon(watch, "MODIFIED", body)
+        return body
 
     async def read_secret(self, key: ObjectKey) -> SecretView:
         """Implement the port."""

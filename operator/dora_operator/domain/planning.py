@@ -60,8 +60,8 @@ def desired_state(
 
 def overrides(spec: DoraDeploymentSpec, opinion: Opinion) -> bool:
     """Tell whether the spec says something else than the Rollout."""
-    failure, said = spec.change_failure, opinion.state
-    if failure is not None and said.change_failure is not None and failure != said.change_failure:
+    said = opinion.state
+    if spec.change_failure not in (None, said.change_failure):
         return True
     return (
         spec.remediation is not None
