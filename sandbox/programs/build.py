@@ -41,10 +41,7 @@ def ensure_manifests(*, cache: Cache | None = None) -> dict[str, Path]:
     """
     cache = cache or Cache.default()
     go = find_go()
-    paths = {
-        manifests.name: cache.path(cache_key(manifests.name, go_command(go, None, "env", "GOVERSION")))
-        for manifests in MANIFESTS
-    }
+    paths = {manifests.name: cache.path(cache_key(manifests.name, *manifests.patterns)) for manifests in MANIFESTS}
     missing = [manifests for manifests in MANIFESTS if not paths[manifests.name].exists()]
     if missing:
         with cache.locked():

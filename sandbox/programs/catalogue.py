@@ -56,10 +56,10 @@ MANIFESTS = (
 )
 
 
-def cache_key(name: str, go_version: str) -> str:
-    """Return the folder name under which a program is kept: another input gives another folder."""
+def cache_key(name: str, *inputs: str) -> str:
+    """Return the folder name under which something is kept; other inputs, such as a toolchain, give another one."""
     digest = hashlib.sha256()
-    for part in (name, go_version, LINKER_FLAGS, platform.system(), platform.machine()):
+    for part in (name, *inputs, LINKER_FLAGS, platform.system(), platform.machine()):
         digest.update(part.encode() + b"\0")
     for file in ("go.mod", "go.sum"):
         digest.update((MODULE_FOLDER / file).read_bytes())
