@@ -109,13 +109,7 @@ class App:
 
     def release(self, *versions: str) -> None:
         """Bring versions out one after the other, each to the end."""
-        for version in versions:
-            first = not self.exists()
-            self.deploy(version)
-            if not first and self.strategy is IN_STEPS:
-                self.until("Paused")
-                self.argo("promote")
-            self.until("Healthy")
+        release(self, versions=versions)
 
     def exists(self) -> bool:
         """Tell whether the Rollout is there."""
@@ -150,6 +144,11 @@ class App:
             return sizes.split().count("0") == len(sizes.split()) - 1
 
         eventually(alone, self.levels, PATIENCE_SECONDS)
+
+    def versions(self) -> list[str]:
+        """Return the versions that there are ReplicaSets of."""
+        path = "{.items[*].metadata.labels.tags\\.datadoghq\\.com/version}"
+        return sorted(self.kubectl("get", "rs", "-l", f"app={self.name}", "-o", f"jsonpath={path}").split())
 
     def _is_current(self, body: dict[str, Any], status: dict[str, Any]) -> bool:
         if str(status.get("observedGeneration")) != str(body["metadata"]["generation"]):
@@ -191,7 +190,7 @@ class App:
 
     def wait_asked(self, *calls: Call) -> None:
         """Wait until Datadog was asked for exactly these marks."""
-        eventually(lambda: len(self.asked()) >= len(calls), lambda: self._unlike(calls), PATIENCE_SECONDS)
+        eventually(lambda: len(self.asked()) >= len(calls), lambda: self._unlike(calls))
         assert self.asked() == list(calls), self._unlike(calls)
 
     def _unlike(self, calls: tuple[Call, ...]) -> str:
@@ -213,6 +212,19 @@ def _pace(pods_after: str) -> dict[str, str]:
     """Return the annotations by which kwok lets pods live so fast; by default it takes seconds for each step."""
     steps = [f"pod-{stage}.stage.kwok.x-k8s.io" for stage in ("create", "ready", "delete")]
     return {f"{step}/{word}": pods_after for step in steps for word in ("delay", "jitter-delay")}
+
+
+def release(*apps: App, versions: tuple[str, ...] = ("1.0.0",)) -> None:
+    """Bring versions out one after the other, each to the end, in all apps side by side."""
+    for version in versions:
+        waiting = [app for app in apps if app.strategy is IN_STEPS and app.exists()]
+        for app in apps:
+            app.deploy(version)
+        for app in waiting:
+            app.until("Paused")
+            app.argo("promote")
+        for app in apps:
+            app.until("Healthy")
 
 
 def expect(*expected: tuple[App, list[Call]]) -> None:

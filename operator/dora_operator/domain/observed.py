@@ -86,6 +86,9 @@ class Target(Model):
     revision: int | None = Field(
         default=None, description="Revision of the Rollout that is meant, where a version was deployed more than once."
     )
+    rollout_uid: Text | None = Field(
+        default=None, description="Rollout that counts these revisions: one that is created again begins anew."
+    )
     site: Text = Field(description="Datadog site.")
     credentials_secret: Text | None = Field(
         default=None, description="Secret whose keys are used; absent for the operator's own account."
@@ -96,7 +99,8 @@ class Target(Model):
         if other is None or self == other:
             return self == other
         unknown = None in (self.revision, other.revision)
-        return unknown and self.model_copy(update={"revision": other.revision}) == other
+        learnt = {"revision": other.revision, "rollout_uid": other.rollout_uid}
+        return unknown and self.model_copy(update=learnt) == other
 
 
 class RolloutObservation(Model):

@@ -34,7 +34,9 @@ class Opinion:
     """What the Rollout says about the deployment. What stands in spec wins over it."""
 
     state: MarkState
-    revision: int | None
+    rollout_uid: str
+    revision: int
+    """With the uid: which deployment of the version is meant, as the same version may fail again."""
     verdict: str
 
 

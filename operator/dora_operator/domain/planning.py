@@ -43,6 +43,7 @@ def target_of(spec: DoraDeploymentSpec, default_site: Site, opinion: Opinion | N
         env=chosen.env,
         version=chosen.version,
         revision=opinion.revision if opinion is not None else None,
+        rollout_uid=opinion.rollout_uid if opinion is not None else None,
         site=(spec.site or default_site).value,
         credentials_secret=spec.credentials_secret_ref.name if spec.credentials_secret_ref else None,
     )

@@ -55,7 +55,7 @@ def to_verdict(observed: RolloutObservation | None) -> Verdict | None:
 def opinion_of(verdict: Verdict) -> Opinion:
     """Return what the verdict asks of Datadog."""
     state = MarkState(change_failure=verdict.change_failure, remediation=_link(verdict.remediation))
-    return Opinion(state, verdict.revision, verdict.kind.value)
+    return Opinion(state, verdict.rollout_uid, verdict.revision, verdict.kind.value)
 
 
 def follows(spec: DoraDeploymentSpec, verdict: Verdict) -> bool:

@@ -1,0 +1,194 @@
+"""Rollouts on the real cluster while the operator is down, and Rollouts that are deleted."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+
+from sandbox.cluster import LocalCluster
+from sandbox.datadog import StandIn
+from sandbox.datadog.faults import Match, Respond
+from sandbox.running import OperatorProcess, running_operator
+from tests.support.rollouts import App, Street, cleared, expect, marked, namespace_of, release
+from tests.support.shop import eventually
+
+pytestmark = pytest.mark.cluster
+
+Start = Callable[..., AbstractContextManager[OperatorProcess]]
+
+
+@pytest.fixture
+def unwatched(
+    rollouts_cluster: LocalCluster, rollouts_datadog: StandIn, request: pytest.FixtureRequest
+) -> Iterator[Street]:
+    """Return a fresh namespace that no operator watches yet."""
+    street = Street(rollouts_cluster, rollouts_datadog, namespace_of(request))
+    rollouts_cluster.kubectl("create", "namespace", street.namespace)
+    yield street
+    rollouts_datadog.clear_faults()
+
+
+@pytest.fixture
+def operator(unwatched: Street) -> Start:
+    """Return what starts an operator for this namespace alone."""
+
+    def start(**variables: str) -> AbstractContextManager[OperatorProcess]:
+        own = {"DORA_OPERATOR_NAMESPACES": unwatched.namespace, "DORA_OPERATOR_RETRY_FIRST_SECONDS": "0.2"}
+        return running_operator(unwatched.cluster, unwatched.datadog.url, **(own | variables))
+
+    return start
+
+
+def test_what_happened_while_it_was_down(unwatched: Street, operator: Start) -> None:
+    """Killed before, started after: aborted, aborted and undone, promoted and undone, retried; each reported once."""
+    aborted, undone, rolled_back, retried = apps = [
+        unwatched.app(name) for name in ("aborted", "undone", "rolled", "retried")
+    ]
+    release(*apps)
+    rolled_back.release("1.1.0")
+    with operator() as running:
+        for app in (aborted, undone, retried):
+            app.deploy("1.1.0")
+        for app in (aborted, undone, retried):
+            app.until("Paused")
+        retried.argo("abort")
+        retried.wait_asked(marked("1.1.0"))
+        running.kill()
+    for app in (aborted, undone):
+        app.argo("abort")
+    for app in (aborted, undone, retried):
+        app.until("Degraded")
+    undone.argo("undo")
+    retried.argo("retry")
+    rolled_back.argo("undo")
+    for app in (retried, rolled_back):
+        app.until("Paused")
+        app.argo("promote")
+    for app in (undone, retried, rolled_back):
+        app.until("Healthy")
+    once = [
+        (aborted, [marked("1.1.0")]),
+        (undone, [marked("1.1.0")]),
+        (rolled_back, [marked("1.1.0", "rollback", "1.0.0")]),
+        (retried, [marked("1.1.0"), cleared("1.1.0")]),
+    ]
+    with operator():
+        expect(*once)
+    with operator():
+        expect(*once)
+
+
+def test_settings_that_change_what_is_said(unwatched: Street, operator: Start) -> None:
+    """With rollbackMarks Replaced V1, V2, V3, V1 marks V3; with retrySuccess Keep a promoted retry clears nothing."""
+    rolled_back, retried = unwatched.app("back"), unwatched.app("retried")
+    with operator(DORA_OPERATOR_ROLLBACK_MARKS="Replaced", DORA_OPERATOR_RETRY_SUCCESS="Keep"):
+        release(rolled_back, retried, versions=("1.0.0", "1.1.0"))
+        for app in (rolled_back, retried):
+            app.deploy("1.2.0")
+        for app in (rolled_back, retried):
+            app.until("Paused")
+        retried.argo("abort")
+        rolled_back.argo("promote")
+        rolled_back.until("Healthy")
+        retried.until("Degraded")
+        retried.wait_asked(marked("1.2.0"))
+        retried.argo("retry")
+        rolled_back.argo("undo", "--to-revision=1")
+        for app in (rolled_back, retried):
+            app.until("Paused")
+        expect((rolled_back, [marked("1.2.0")]), (retried, [marked("1.2.0")]))
+        for app in (rolled_back, retried):
+            app.argo("promote")
+            app.until("Healthy")
+        whole = [marked("1.2.0"), marked("1.2.0", "rollback", "1.0.0")]
+        expect((rolled_back, whole), (retried, [marked("1.2.0")]))
+
+
+def test_the_restored_deployment_is_posted(unwatched: Street, operator: Start) -> None:
+    """With restoredDeployment Record: the mark, then the event of the stable version, then the link to its id."""
+    app = unwatched.app()
+    with operator(DORA_OPERATOR_RESTORED_DEPLOYMENT="Record"):
+        app.release("1.0.0")
+        app.deploy("1.1.0")
+        app.until("Paused")
+        app.argo("abort")
+
+        def events() -> list[str]:
+            posted = [one.document() for one in app.datadog.requests() if one.method == "POST"]
+            own = [one["data"]["attributes"] for one in posted]
+            return [one["id"] for one in own if (one["service"], one["version"]) == (app.name, "1.0.0")]
+
+        eventually(events, app.levels)
+        (posted,) = events()
+        expect((app, [marked("1.1.0"), marked("1.1.0", "rollback", posted)]))
+        assert events() == [posted]
+        order = [one.method for one in app.datadog.requests() if app.name in one.body]
+        assert order == ["PATCH", "POST", "PATCH"]
+
+
+def test_deleted_right_after_the_abort(unwatched: Street, operator: Start) -> None:
+    """The mark still arrives, after Datadog is well again too, and its DoraDeployment outlives the Rollout."""
+    at_once, unsent = unwatched.app("once"), unwatched.app("unsent")
+    unavailable = Respond(status=503, body="upstream")
+    with operator():
+        unwatched.datadog.fault(unavailable, match=Match(body_contains=unsent.name))
+        release(at_once, unsent)
+        for app in (at_once, unsent):
+            app.deploy("1.1.0")
+        for app in (at_once, unsent):
+            app.until("Paused")
+        for app in (at_once, unsent):
+            app.argo("abort")
+        at_once.kubectl("delete", "rollout", at_once.name)
+        eventually(unsent.asked, unsent.levels)
+        unsent.kubectl("delete", "rollout", unsent.name)
+        unwatched.datadog.clear_faults()
+        for app in (at_once, unsent):
+            record = eventually(lambda app=app: app.records(), app.levels)[0]["metadata"]["name"]
+            app.kubectl("wait", "--for=condition=Ready", f"dora/{record}", "--timeout=20s")
+        expect((at_once, [marked("1.1.0")]))
+        assert set(unsent.asked()) == {marked("1.1.0")}
+        fates = [one.status for one in unwatched.datadog.requests() if unsent.name in one.body]
+        assert fates[-1] == 202
+        assert fates.count(202) == 1
+        assert len(at_once.records()) == len(unsent.records()) == 1
+
+
+def abort_and_delete(app: App) -> None:
+    """Abort the update from 1.0.0 to 1.1.0, see it marked, and delete the Rollout."""
+    app.release("1.0.0")
+    app.deploy("1.1.0")
+    app.until("Paused")
+    app.argo("abort")
+    app.until("Degraded")
+    app.wait_asked(marked("1.1.0"))
+    app.kubectl("delete", "rollout", app.name, "--cascade=foreground", "--timeout=30s")
+
+
+def test_created_again_with_the_same_name(unwatched: Street, operator: Start) -> None:
+    """Another uid is another Rollout: the marked version as its first revision says nothing."""
+    app = unwatched.app()
+    with operator():
+        abort_and_delete(app)
+        app.release("1.1.0")
+        expect((app, [marked("1.1.0")]))
+        app.deploy("1.2.0")
+        app.until("Paused")
+        app.argo("abort")
+        app.until("Degraded")
+        expect((app, [marked("1.1.0"), marked("1.2.0")]))
+
+
+def test_created_again_and_failing_again(unwatched: Street, operator: Start) -> None:
+    """The same version aborted by another Rollout of the same name is a new failure of a newer deployment."""
+    app = unwatched.app()
+    with operator():
+        abort_and_delete(app)
+        app.release("1.0.0")
+        expect((app, [marked("1.1.0")]))
+        app.deploy("1.1.0")
+        app.until("Paused")
+        app.argo("abort")
+        app.until("Degraded")
+        expect((app, [marked("1.1.0"), marked("1.1.0")]))
+        assert len(app.records()) == 1

@@ -1,0 +1,105 @@
+"""Which deployment a Rollout on the real cluster speaks of, and which Rollouts are not spoken of."""
+
+import pytest
+
+from tests.support.rollouts import App, Street, expect, marked, release
+
+pytestmark = pytest.mark.cluster
+
+OLD_ID, BAD_ID, NEW_ID = "oldEvent-01", "badEvent-02", "newEvent-03"
+
+
+def abort_an_update(*apps: App) -> None:
+    """Release 1.0.0, update to 1.1.0, and abort that by hand."""
+    release(*apps)
+    for app in apps:
+        app.deploy("1.1.0")
+    for app in apps:
+        app.until("Paused")
+        app.argo("abort")
+    for app in apps:
+        app.until("Degraded")
+
+
+def test_by_id(street: Street) -> None:
+    """The annotation deployment-id on the pod template names both the failed deployment and its remediation."""
+    app = street.app(ids=(OLD_ID, BAD_ID, NEW_ID))
+    app.deploy("1.0.0", deployment_id=OLD_ID)
+    app.until("Healthy")
+    app.deploy("1.1.0", deployment_id=BAD_ID)
+    app.until("Paused")
+    app.argo("abort")
+    app.until("Degraded")
+    app.wait_asked(marked(BAD_ID))
+    app.deploy("1.2.0", deployment_id=NEW_ID)
+    app.until("Paused")
+    app.argo("promote")
+    app.until("Healthy")
+    expect((app, [marked(BAD_ID), marked(BAD_ID, "rollforward", NEW_ID)]))
+
+
+def test_an_annotation_overrides_a_label(street: Street) -> None:
+    """The version of the annotation is sent, also where there is no label."""
+    other, only = street.app("other"), street.app("only", untagged=("version",))
+    for app in (other, only):
+        app.deploy("1.0.0", version="build-1")
+        app.until("Healthy")
+        app.deploy("1.1.0", version="build-2")
+        app.until("Paused")
+        app.argo("abort")
+    expect((other, [marked("build-2")]), (only, [marked("build-2")]))
+
+
+def test_a_workload_of_its_own(street: Street) -> None:
+    """A Rollout that runs a Deployment's template: the ReplicaSets tell its versions."""
+    app = street.app()
+    app.spec = {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": app.name}}
+    app.release("1.0.0", "1.1.0")
+    app.deploy("1.2.0")
+    app.until("Paused")
+    app.argo("abort")
+    app.until("Degraded")
+    app.wait_asked(marked("1.2.0"))
+    app.deploy("1.0.0")
+    app.until("Paused")
+    first = [marked("1.2.0"), marked("1.1.0")]
+    expect((app, first))
+    app.argo("promote")
+    app.until("Healthy")
+    expect((app, [*first, marked("1.1.0", "rollback", "1.0.0")]))
+
+
+def test_a_missing_label_is_told_once(street: Street) -> None:
+    """Nothing is sent, and one Warning Event on the Rollout names the label, however often it is looked at."""
+    app = street.app(untagged=("version",))
+    abort_an_update(app)
+    app.kubectl("annotate", "rollout", app.name, "look=again")
+    app.argo("retry")
+    app.until("Paused")
+    app.argo("abort")
+    app.until("Degraded")
+    expect((app, []))
+    ((type_, reason, message),) = app.events("Rollout")
+    assert (type_, reason) == ("Warning", "NotIdentified")
+    assert "tags.datadoghq.com/version" in message
+    assert app.records() == []
+
+
+def test_ignored(street: Street) -> None:
+    """The annotation ignore on the Rollout: nothing is sent or written, and the label of the selector does as much."""
+    annotated = street.app("annotated", annotations={"dora-operator.io/ignore": "true"})
+    unselected = street.app("unselected", labels={"separate": "yes"})
+    abort_an_update(annotated, unselected)
+    expect((annotated, []), (unselected, []))
+    assert annotated.records() == unselected.records() == []
+
+
+def test_a_namespace_that_is_ignored(street: Street) -> None:
+    """The annotation ignore on the Namespace: nothing is sent or written."""
+    street.cluster.kubectl("annotate", "namespace", street.namespace, "dora-operator.io/ignore=true")
+    app = street.app()
+    abort_an_update(app)
+    app.argo("undo")
+    app.until("Healthy")
+    expect((app, []))
+    assert app.records() == []
