@@ -1,11 +1,12 @@
 """The Rollouts of the demo: manifests, and a web service that their analysis asks."""
 
 import http.server
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sandbox.cluster.rollouts import NODE
+from sandbox.cluster.rollouts import NODE, pace
 
 CANARY_WITH_ANALYSIS = """
     canary:
@@ -33,6 +34,7 @@ spec:
   strategy:{strategy}
   template:
     metadata:
+      annotations: {json.dumps(pace("100ms"))}
       labels:
         app: {name}
         tags.datadoghq.com/service: {name}

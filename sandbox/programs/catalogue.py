@@ -50,7 +50,7 @@ MANIFESTS = (
         (
             "kustomize/stage/node/fast/node-initialize.yaml",
             "kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
-            "kustomize/stage/pod/fast/pod-*.yaml",
+            "kustomize/stage/pod/general/pod-*.yaml",
         ),
     ),
 )

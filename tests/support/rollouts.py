@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sandbox.cluster import LocalCluster
-from sandbox.cluster.rollouts import NODE
+from sandbox.cluster.rollouts import NODE, pace
 from sandbox.datadog import StandIn
 from sandbox.datadog.recording import Recorded
 from tests.support.shop import eventually
@@ -75,7 +75,7 @@ class App:
         return {
             "metadata": {
                 "labels": labels | {"app": self.name},
-                "annotations": _pace(self.pods_after) | (annotations or {}),
+                "annotations": pace(self.pods_after) | (annotations or {}),
             },
             "spec": {
                 "nodeName": node,
@@ -206,12 +206,6 @@ class App:
         link = attributes.get("remediation", {})
         what = data.get("id") or attributes["version"]
         return what, attributes["change_failure"], link.get("type"), link.get("id") or link.get("version")
-
-
-def _pace(pods_after: str) -> dict[str, str]:
-    """Return the annotations by which kwok lets pods live so fast; by default it takes seconds for each step."""
-    steps = [f"pod-{stage}.stage.kwok.x-k8s.io" for stage in ("create", "ready", "delete")]
-    return {f"{step}/{word}": pods_after for step in steps for word in ("delay", "jitter-delay")}
 
 
 def release(*apps: App, versions: tuple[str, ...] = ("1.0.0",)) -> None:
