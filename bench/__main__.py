@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import candidates, objects
+from bench.aborts import AbortResults, measure_aborts
 from bench.measure import Result, measure
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
@@ -19,28 +20,62 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--objects", type=int, default=10_000, help="settled DoraDeployments")
     parser.add_argument("--changes", type=int, default=200, help="changes that are timed")
+    parser.add_argument("--aborts", type=int, default=100, help="aborts that are timed, for each way of marking")
+    parser.add_argument("--rollouts", type=int, default=300, help="Rollouts of which some abort at once")
+    parser.add_argument("--aborting", type=int, default=50, help="how many of them")
+    parser.add_argument("--only", choices=("settled", "aborts"), help="measure this alone")
     chosen = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     try:
-        with LocalCluster.start() as cluster, StandIn() as datadog:
-            cluster.kubectl("apply", "-f", "crds/")
-            cluster.kubectl("wait", "--for=condition=Established", "crd/doradeployments.dora-operator.io")
-            console.print(f"Making {chosen.objects} settled DoraDeployments ...")
-            asyncio.run(objects.make_settled(cluster, chosen.objects))
-            starts = (
-                ("dora-operator", candidates.operator),
-                ("bare watch", candidates.bare_watch),
-                ("naive kopf", candidates.naive_kopf),
+        if chosen.only != "aborts":
+            results = measure_settled(console, chosen.objects, chosen.changes)
+            console.print(_table(results, chosen.objects, chosen.changes))
+        if chosen.only != "settled":
+            console.print(
+                f"Aborting Rollouts, {chosen.aborts} for each way of marking, then {chosen.aborting} at once ..."
             )
-            results = []
-            for name, start in starts:
-                console.print(f"Measuring {name} ...")
-                results.append(measure(name, start, cluster, datadog, chosen.changes))
+            console.print(_abort_table(measure_aborts(chosen.aborts, chosen.rollouts, chosen.aborting)))
     except SandboxError as error:
         console.print(f"error: {error}")
         return 1
-    console.print(_table(results, chosen.objects, chosen.changes))
     return 0
+
+
+def measure_settled(console: Console, count: int, changes: int) -> list[Result]:
+    """Measure the operator and its peers on many settled objects."""
+    starts = (
+        ("dora-operator", candidates.operator),
+        ("bare watch", candidates.bare_watch),
+        ("naive kopf", candidates.naive_kopf),
+    )
+    with LocalCluster.start() as cluster, StandIn() as datadog:
+        cluster.kubectl("apply", "-f", "crds/")
+        cluster.kubectl("wait", "--for=condition=Established", "crd/doradeployments.dora-operator.io")
+        console.print(f"Making {count} settled DoraDeployments ...")
+        asyncio.run(objects.make_settled(cluster, count))
+        results = []
+        for name, start in starts:
+            console.print(f"Measuring {name} ...")
+            results.append(measure(name, start, cluster, datadog, changes))
+    return results
+
+
+def _abort_table(results: AbortResults) -> Table:
+    table = Table(title="abort visible in the API -> PATCH received (ratios to the operator's)")
+    for heading in ("", "p50", "p99", "calls", "aborts"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    own = results.markers[0]
+    for marker in results.markers:
+        median, late = marker.percentile(50), marker.percentile(99)
+        calls, aborts = str(marker.calls), str(marker.aborts)
+        cells = (_beside(median, own.percentile(50), "ms"), _beside(late, own.percentile(99), "ms"), calls, aborts)
+        table.add_row(marker.name, *cells)
+    table.caption = (
+        f"A release without trouble costs {results.lists_per_revision:.2f} lists per revision and"
+        f" {results.writes_per_release:.2f} writes. Of {results.crowd} Rollouts, {results.crowd_aborts} aborted at"
+        f" once: the last was marked {results.crowd_seconds:.2f} s after the last abort, with {results.crowd_calls} calls."
+    )
+    return table
 
 
 def _table(results: list[Result], count: int, changes: int) -> Table:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, Configuration, CustomObjectsApi
+from kubernetes.aio.client import ApiClient, ApiException, Configuration, CustomObjectsApi
 
 from dora_operator.domain.backoff import RetryPolicy
 from dora_operator.domain.observed import DoraDeploymentStatus
@@ -51,7 +51,18 @@ async def make_settled(cluster: LocalCluster, count: int) -> None:
 
 
 async def change(api: CustomObjectsApi, number: int, *, failure: bool) -> None:
-    """Edit one object, as a user does."""
+    """Edit one object, as a user does; an API server that a peer has overloaded is asked again."""
+    for pause in (1, 2, 4, 8):
+        try:
+            return await _change(api, number, failure=failure)
+        except ApiException as error:
+            if (error.status or 0) < 500:
+                raise
+            await asyncio.sleep(pause)
+    return await _change(api, number, failure=failure)
+
+
+async def _change(api: CustomObjectsApi, number: int, *, failure: bool) -> None:
     await api.patch_namespaced_custom_object(
         GROUP,
         VERSION,
