@@ -71,9 +71,10 @@ def _abort_table(results: AbortResults) -> Table:
         cells = (_beside(median, own.percentile(50), "ms"), _beside(late, own.percentile(99), "ms"), calls, aborts)
         table.add_row(marker.name, *cells)
     table.caption = (
-        f"A release without trouble costs {results.lists_per_revision:.2f} lists per revision and"
-        f" {results.writes_per_release:.2f} writes. Of {results.crowd} Rollouts, {results.crowd_aborts} aborted at"
-        f" once: the last was marked {results.crowd_seconds:.2f} s after the last abort, with {results.crowd_calls} calls."
+        f"A release without trouble costs {results.lists_per_revision:.2f} lists per revision,"
+        f" {results.writes_per_release:.2f} writes. Of {results.crowd} Rollouts, {results.crowd_aborts}"
+        f" aborted at once: the last was marked {results.crowd_seconds:.2f} s after the last abort, with"
+        f" {results.crowd_calls} calls."
     )
     return table
 

@@ -81,7 +81,7 @@ async def all_in(api: CustomObjectsApi, names: Iterable[str], phase: str) -> Non
     """Wait until all are in a phase; TimeoutError when they are not in time."""
     wanted, deadline = set(names), time.monotonic() + PATIENCE_SECONDS
     while True:
-        listed = await api.list_namespaced_custom_object(*ARGO)
+        listed: Any = await api.list_namespaced_custom_object(*ARGO)
         there = {each["metadata"]["name"] for each in listed["items"] if each.get("status", {}).get("phase") == phase}
         if wanted <= there:
             return
