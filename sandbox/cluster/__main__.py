@@ -22,6 +22,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rollouts", action="store_true", help="with Argo Rollouts, and pods that kwok plays")
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # SystemExit runs the clean-up, as Ctrl-C does
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets background jobs ignore it
     try:
         if chosen.remove_cache:
             cache = Cache.default()

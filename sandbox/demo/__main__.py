@@ -23,6 +23,7 @@ def main() -> int:
     """Play the demo; 1 where something went otherwise than told."""
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets background jobs ignore it
     begun = time.monotonic()
     try:
         console.print("Starting a cluster with Argo Rollouts, a stand-in for Datadog and the operator ...")
