@@ -82,7 +82,8 @@ def test_an_interrupted_build_leaves_no_process_and_no_program(folder: Path) -> 
     """Ctrl-C in the middle of a build."""
     fake_go(folder, f'echo half > "$output"; echo $$ > "{folder}/pid"; sleep 60')
     code = (
-        "import pathlib, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nfrom sandbox.programs import build\nfrom sandbox.programs.cache import Cache\n"
+        "import pathlib, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from sandbox.programs import build\nfrom sandbox.programs.cache import Cache\n"
         "from sandbox.programs.catalogue import Program\n"
         f"build.find_go = lambda: pathlib.Path({str(folder / 'go')!r})\n"
         f"build.ensure([Program('kube-apiserver', 'x', 1)], cache=Cache(pathlib.Path({str(folder / 'cache')!r})))\n"
