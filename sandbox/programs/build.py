@@ -47,6 +47,7 @@ def ensure_manifests(*, cache: Cache | None = None) -> dict[str, Path]:
         with cache.locked():
             for manifests in missing:
                 _copy(go, manifests, paths[manifests.name], cache)
+            cache.drop_work()
     return paths
 
 
