@@ -57,7 +57,16 @@ def measure_settled(console: Console, count: int, changes: int) -> list[Result]:
         for name, start in starts:
             console.print(f"Measuring {name} ...")
             results.append(measure(name, start, cluster, datadog, changes))
+            console.print(_line(results[-1]))
     return results
+
+
+def _line(result: Result) -> str:
+    """A slow peer comes last: say at once what was measured before it."""
+    return (
+        f"  ready after {result.ready_seconds:.1f} s, {result.resident_mib:.0f} MiB, change to PATCH p50"
+        f" {result.p50_ms:.1f} ms, p99 {result.p99_ms:.1f} ms, {result.writes_per_change:.2f} writes per change"
+    )
 
 
 def _abort_table(results: AbortResults) -> Table:
