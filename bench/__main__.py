@@ -8,11 +8,18 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import candidates, objects
-from bench.aborts import AbortResults, measure_aborts
+from bench.aborts import AbortResults, Marks, measure_aborts
+from bench.machine import processors
 from bench.measure import Result, measure
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
 from sandbox.programs.cache import SandboxError
+
+NAMES = {
+    "operator": "dora-operator",
+    "webhook": "webhook on abort",
+    "webhook-once": "webhook on abortedAt",
+}
 
 
 def main() -> int:
@@ -34,7 +41,9 @@ def main() -> int:
             console.print(
                 f"Aborting Rollouts, {chosen.aborts} for each way of marking, then {chosen.aborting} at once ..."
             )
-            console.print(_abort_table(measure_aborts(chosen.aborts, chosen.rollouts, chosen.aborting)))
+            found = measure_aborts(chosen.aborts, chosen.rollouts, chosen.aborting)
+            console.print(_abort_table(found))
+            console.print(_operator_table(found, chosen.rollouts))
     except SandboxError as error:
         console.print(f"error: {error}")
         return 1
@@ -70,22 +79,39 @@ def _line(result: Result) -> str:
 
 
 def _abort_table(results: AbortResults) -> Table:
-    table = Table(title="abort visible in the API -> PATCH received (ratios to the operator's)")
-    for heading in ("", "p50", "p99", "calls", "aborts"):
+    table = Table(title="abort visible in the API -> PATCH received, beside Argo's webhook (ratios to the operator's)")
+    for heading in ("", "p50", "p99", "aborts", "calls per abort", "marked twice", "never marked"):
         table.add_column(heading, justify="left" if not heading else "right")
-    own = results.markers[0]
-    for marker in results.markers:
-        median, late = marker.percentile(50), marker.percentile(99)
-        calls, aborts = str(marker.calls), str(marker.aborts)
-        cells = (_beside(median, own.percentile(50), "ms"), _beside(late, own.percentile(99), "ms"), calls, aborts)
-        table.add_row(marker.name, *cells)
-    table.caption = (
-        f"A release without trouble costs {results.lists_per_revision:.2f} lists per revision,"
-        f" {results.writes_per_release:.2f} writes. Of {results.crowd} Rollouts, {results.crowd_aborts}"
-        f" aborted at once: the last was marked {results.crowd_seconds:.2f} s after the last abort, with"
-        f" {results.crowd_calls} calls."
-    )
+    own = results.one_by_one[0]
+    for marks in results.one_by_one:
+        table.add_row(
+            NAMES[marks.name],
+            _beside(marks.percentile(50), own.percentile(50), "ms"),
+            _beside(marks.percentile(99), own.percentile(99), "ms"),
+            str(len(marks.seen)),
+            f"{marks.sent / max(1, len(marks.seen)):.2f}",
+            str(marks.again),
+            str(marks.unmarked),
+        )
     return table
+
+
+def _operator_table(results: AbortResults, crowd: int) -> Table:
+    release, at_once = results.release, results.at_once
+    table = Table(title="dora-operator: a crowd, and a release without trouble", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_row(f"{len(at_once.seen)} of {crowd} abort at once: last abort to last mark", _s(at_once))
+    table.add_row("of these marked twice / never marked", f"{at_once.again} / {at_once.unmarked}")
+    table.add_row("lists of ReplicaSets per revision, deploy to promotion", f"{release.lists_per_revision:.2f}")
+    table.add_row("other reads / writes per Rollout", f"{release.other_reads:.2f} / {release.writes:.2f}")
+    table.add_row(f"busy share of {processors()} processors before the run", f"{results.busy_before:.0%}")
+    table.add_row("busy share while aborting one by one", f"{results.busy_one_by_one:.0%}")
+    return table
+
+
+def _s(marks: Marks) -> str:
+    return f"{marks.last_after_seconds:.2f} s"
 
 
 def _table(results: list[Result], count: int, changes: int) -> Table:
@@ -107,7 +133,8 @@ def _table(results: list[Result], count: int, changes: int) -> Table:
 
 
 def _beside(value: float, own: float, unit: str) -> str:
-    return f"{value:.1f} {unit} ({value / own:.2f})"
+    ratio = f"{value / own:.2f}" if own else "-"
+    return f"{value:.1f} {unit} ({ratio})"
 
 
 if __name__ == "__main__":

@@ -1,135 +1,175 @@
 """Aborts: how soon each is marked, how often, and what a release without trouble costs; beside Argo's own webhook."""
 
 import asyncio
-import json
+import math
 import statistics
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 
 from kubernetes.aio.client import CustomObjectsApi
 
 from bench import objects, rollouts, webhook
+from bench.machine import Busy, busy_with_others
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
 from sandbox.running import running_operator
 
+PAUSE_SECONDS = 0.25
 QUIET_SECONDS = 3.0
+PATIENCE_SECONDS = 60.0
+RELEASES = 10
+OPERATOR = "operator"
 OPERATORS_CLIENT = "OpenAPI-Generator"
-"""How the operator's own client names itself in the audit log."""
+"""How the operator's own client names itself in the audit log; kopf's requests are watches of DoraDeployments."""
 
 
 @dataclass(frozen=True, slots=True)
-class Marker:
-    """What was measured of one way of marking."""
+class Marks:
+    """What became of some aborts that were marked in one way."""
 
     name: str
-    delays_ms: list[float]
-    calls: int
-    aborts: int
+    seen: dict[str, float]
+    """When our own watch saw each abort."""
+    calls: dict[str, list[float]]
+    """When each PATCH of each Rollout was received."""
+
+    @property
+    def delays_ms(self) -> list[float]:
+        """From the abort that was seen until the first PATCH; below zero where the PATCH was seen before the abort."""
+        return [(self.calls[name][0] - at) * 1000 for name, at in self.seen.items() if name in self.calls]
 
     def percentile(self, number: int) -> float:
         """Return a percentile of the delays in milliseconds."""
-        return statistics.quantiles(self.delays_ms, n=100)[number - 1]
+        delays = self.delays_ms
+        if len(delays) < 2:
+            return delays[0] if delays else math.nan
+        return min(max(delays), statistics.quantiles(delays, n=100)[number - 1])  # it guesses beyond a few
+
+    @property
+    def sent(self) -> int:
+        """How many PATCHes came, of whichever Rollout."""
+        return sum(map(len, self.calls.values()))
+
+    @property
+    def unmarked(self) -> int:
+        """How many aborts were never reported."""
+        return len(self.seen.keys() - self.calls.keys())
+
+    @property
+    def again(self) -> int:
+        """How many Rollouts were marked more than once."""
+        return sum(len(times) > 1 for times in self.calls.values())
+
+    @property
+    def last_after_seconds(self) -> float:
+        """From the last abort that was seen until the last Rollout was marked."""
+        first = [times[0] for times in self.calls.values()]
+        return max(first) - max(self.seen.values()) if first and self.seen else math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What the operator asked of the API server for a release without trouble."""
+
+    lists_per_revision: float
+    other_reads: float
+    writes: float
 
 
 @dataclass(frozen=True, slots=True)
 class AbortResults:
     """Everything that the run has shown."""
 
-    markers: tuple[Marker, Marker]
-    lists_per_revision: float
-    writes_per_release: float
-    crowd: int
-    crowd_aborts: int
-    crowd_seconds: float
-    crowd_calls: int
+    one_by_one: list[Marks]
+    release: Release
+    at_once: Marks
+    busy_before: float
+    busy_one_by_one: float
 
 
 def measure_aborts(aborts: int, crowd: int, crowd_aborts: int) -> AbortResults:
     """Run everything on a cluster of its own."""
-    with (
-        LocalCluster.start(with_rollouts=True) as cluster,
-        StandIn() as datadog,
-        StandIn() as webhooks,
-    ):
+    others = busy_with_others()
+    with LocalCluster.start(with_rollouts=True) as cluster, StandIn() as own, StandIn() as quick, StandIn() as once:
         cluster.kubectl("apply", "-f", "crds/")
-        webhook.subscribe(cluster, webhooks.url)
-        with running_operator(cluster, datadog.url, DORA_OPERATOR_ROLLOUT_SELECTOR="marked-by=operator"):
-            return asyncio.run(_measure(cluster, datadog, webhooks, (aborts, crowd, crowd_aborts)))
+        peers = dict(zip(webhook.TRIGGERS, (quick, once), strict=True))
+        webhook.subscribe(cluster, peers)
+        with running_operator(cluster, own.url, DORA_OPERATOR_ROLLOUT_SELECTOR=f"marked-by={OPERATOR}"):
+            return asyncio.run(_measure(cluster, {OPERATOR: own} | peers, (aborts, crowd, crowd_aborts), others))
 
 
 async def _measure(
-    cluster: LocalCluster, datadog: StandIn, webhooks: StandIn, sizes: tuple[int, int, int]
+    cluster: LocalCluster, datadogs: dict[str, StandIn], sizes: tuple[int, int, int], others: float
 ) -> AbortResults:
     aborts, crowd, crowd_aborts = sizes
     async with await objects.connect(cluster) as client:
         client.user_agent = "bench"
         api = CustomObjectsApi(client)
-        markers = await _one_by_one(api, datadog, webhooks, aborts)
-        lists, writes = await _without_trouble(api, cluster)
-        datadog.clear_requests()
-        seconds = await _at_once(api, datadog, crowd, crowd_aborts)
-        calls = len(datadog.requests())
-    return AbortResults(markers, lists, writes, crowd, crowd_aborts, seconds, calls)
+        one_by_one, busy = await _one_by_one(api, datadogs, aborts)
+        release = await _without_trouble(api, cluster)
+        at_once = await _at_once(api, datadogs[OPERATOR], crowd, crowd_aborts)
+    return AbortResults(one_by_one, release, at_once, others, busy)
 
 
-async def _one_by_one(api: CustomObjectsApi, datadog: StandIn, webhooks: StandIn, aborts: int) -> tuple[Marker, Marker]:
-    """Abort in turns one that the operator marks and one that the webhook marks."""
-    names = {f"{who}-{number}": who for number in range(aborts) for who in ("operator", "webhook")}
+async def _one_by_one(api: CustomObjectsApi, datadogs: dict[str, StandIn], aborts: int) -> tuple[list[Marks], float]:
+    """Abort in turns one Rollout of each way of marking."""
+    names = {f"{who}-{number}": who for number in range(aborts) for who in datadogs}
     await rollouts.deploy(api, names)
     sightings = rollouts.Sightings(api)
     await asyncio.sleep(QUIET_SECONDS)
+    busy = Busy()
     for name in names:
         await rollouts.abort(api, name)
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(PAUSE_SECONDS)
+    share = busy.share()
     await asyncio.sleep(QUIET_SECONDS)
     await sightings.stop()
-    return (
-        _marker("dora-operator", "operator", datadog, sightings.seen),
-        _marker("Argo's webhook", "webhook", webhooks, sightings.seen),
-    )
+    own = {who: {name: at for name, at in sightings.seen.items() if names.get(name) == who} for who in datadogs}
+    return [Marks(who, own[who], _calls(datadog)) for who, datadog in datadogs.items()], share
 
 
-def _marker(name: str, prefix: str, datadog: StandIn, seen: dict[str, float]) -> Marker:
-    first: dict[str, float] = {}
+def _calls(datadog: StandIn) -> dict[str, list[float]]:
+    calls: dict[str, list[float]] = {}
     for request in datadog.requests():
-        service = json.loads(request.body)["data"]["attributes"]["service"]
-        first.setdefault(service, request.time)
-    own = {rollout: at for rollout, at in seen.items() if rollout.startswith(prefix)}
-    delays = [(first[rollout] - at) * 1000 for rollout, at in own.items() if rollout in first]
-    return Marker(name, delays, len(datadog.requests()), len(own))
+        calls.setdefault(request.document()["data"]["attributes"]["service"], []).append(request.time)
+    return calls
 
 
-async def _without_trouble(api: CustomObjectsApi, cluster: LocalCluster, releases: int = 10) -> tuple[float, float]:
-    """Return lists of ReplicaSets per revision, and writes per Rollout, from deploy to promotion."""
+async def _without_trouble(api: CustomObjectsApi, cluster: LocalCluster) -> Release:
+    """Count the operator's requests for some Rollouts that are deployed, released once and promoted."""
     before = _operators_requests(cluster)
-    names = {f"quiet-{number}": "operator" for number in range(releases)}
+    names = {f"quiet-{number}": OPERATOR for number in range(RELEASES)}
     await rollouts.deploy(api, names)
     await rollouts.side_by_side(names, lambda name: rollouts.promote(api, name))
     await rollouts.all_in(api, names, "Healthy")
     await asyncio.sleep(QUIET_SECONDS)
-    after = _operators_requests(cluster)
-    writes = sum(after[verb] - before[verb] for verb in ("create", "patch", "update", "delete"))
-    return (after["list"] - before["list"]) / (2 * releases), writes / releases
+    asked = _operators_requests(cluster) - before
+    lists = asked["list", "replicasets"]
+    reads = sum(count for (verb, _), count in asked.items() if verb in {"get", "list"}) - lists
+    writes = sum(count for (verb, _), count in asked.items() if verb not in {"get", "list", "watch"})
+    return Release(lists / (2 * RELEASES), reads / RELEASES, writes / RELEASES)
 
 
-def _operators_requests(cluster: LocalCluster) -> Counter[str]:
-    entries = cluster.audited()
-    return Counter(entry["verb"] for entry in entries if entry.get("userAgent", "").startswith(OPERATORS_CLIENT))
+def _operators_requests(cluster: LocalCluster) -> Counter[tuple[str, str]]:
+    return Counter(
+        (entry["verb"], entry.get("objectRef", {}).get("resource", ""))
+        for entry in cluster.audited()
+        if entry.get("userAgent", "").startswith(OPERATORS_CLIENT)
+    )
 
 
-async def _at_once(api: CustomObjectsApi, datadog: StandIn, crowd: int, aborting: int) -> float:
-    """Return seconds from the last abort that was visible until the last was marked."""
-    names = {f"crowd-{number}": "operator" for number in range(crowd)}
-    await rollouts.deploy(api, names)
+async def _at_once(api: CustomObjectsApi, datadog: StandIn, crowd: int, aborting: int) -> Marks:
+    """Abort some of many Rollouts together."""
+    names = [f"crowd-{number}" for number in range(crowd)]
+    await rollouts.deploy(api, dict.fromkeys(names, OPERATOR))
     sightings = rollouts.Sightings(api)
     await asyncio.sleep(QUIET_SECONDS)
-    await rollouts.side_by_side(list(names)[:aborting], lambda name: rollouts.abort(api, name))
-    await asyncio.to_thread(datadog.wait_for_requests, aborting, 60)
+    datadog.clear_requests()
+    await rollouts.side_by_side(names[:aborting], lambda name: rollouts.abort(api, name))
+    with suppress(TimeoutError):  # what never came is counted
+        await asyncio.to_thread(datadog.wait_for_requests, min(aborting, crowd), PATIENCE_SECONDS)
     await asyncio.sleep(QUIET_SECONDS)
     await sightings.stop()
-    marked = {
-        json.loads(each.body)["data"]["attributes"]["service"]: each.time for each in reversed(datadog.requests())
-    }
-    last_abort = max(at for name, at in sightings.seen.items() if name in names)
-    return max(time_of for name, time_of in marked.items() if name in names) - last_abort
+    seen = {name: at for name, at in sightings.seen.items() if name in set(names)}
+    return Marks(OPERATOR, seen, _calls(datadog))

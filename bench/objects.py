@@ -2,8 +2,10 @@
 
 import asyncio
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
+from aiohttp import ClientError
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, ApiException, Configuration, CustomObjectsApi
 
@@ -55,8 +57,8 @@ async def change(api: CustomObjectsApi, number: int, *, failure: bool) -> None:
     for pause in (1, 2, 4, 8):
         try:
             return await _change(api, number, failure=failure)
-        except ApiException as error:
-            if (error.status or 0) < 500:
+        except (ApiException, TimeoutError, ClientError) as error:
+            if isinstance(error, ApiException) and (error.status or 0) < HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise
             await asyncio.sleep(pause)
     return await _change(api, number, failure=failure)

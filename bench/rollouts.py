@@ -9,18 +9,17 @@ from kubernetes.aio.client import CustomObjectsApi
 from kubernetes.aio.watch import Watch
 
 from bench.objects import NAMESPACE
+from bench.webhook import TRIGGERS, subscription
 from sandbox.cluster.rollouts import NODE, pace
 
 ARGO = ("argoproj.io", "v1alpha1", NAMESPACE, "rollouts")
 AT_ONCE = 16
 MERGE_PATCH = "application/merge-patch+json"
-SUBSCRIPTION = "notifications.argoproj.io/subscribe.on-abort.datadog"
 PATIENCE_SECONDS = 300.0
 
 
 def manifest(name: str, version: str, *, marked_by: str) -> dict[str, Any]:
-    """Return a Rollout that is marked by the operator, or by Argo's own webhook."""
-    by_webhook = marked_by == "webhook"
+    """Return a Rollout that is marked by the operator, or by one of the webhook's triggers."""
     labels = {f"tags.datadoghq.com/{tag}": value for tag, value in _tags(name, version).items()}
     return {
         "apiVersion": "argoproj.io/v1alpha1",
@@ -28,7 +27,7 @@ def manifest(name: str, version: str, *, marked_by: str) -> dict[str, Any]:
         "metadata": {
             "name": name,
             "labels": {"marked-by": marked_by},
-            "annotations": {SUBSCRIPTION: ""} if by_webhook else {},
+            "annotations": {subscription(marked_by): ""} if marked_by in TRIGGERS else {},
         },
         "spec": {
             "replicas": 1,
