@@ -47,8 +47,12 @@ unit: $(READY) ## the quick tests: no cluster
 	@$(BIN)/python -m pytest tests/unit tests/flow
 
 .PHONY: test
-test: check ## check and every test, on the real API server too
+test: check programs ## check and every test, on the real API server too
 	@$(BIN)/python -m pytest
+
+.PHONY: programs
+programs: $(READY) ## build the local cluster's programs into the cache, where they are missing
+	@$(BIN)/python -m sandbox.cluster --build-only --rollouts
 
 .PHONY: crd
 crd: $(READY) ## write crds/ from the models

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from sandbox.cluster.local import LocalCluster
-from sandbox.programs.build import ensure
+from sandbox.programs.build import ensure, ensure_manifests
 from sandbox.programs.cache import Cache, SandboxError
 from sandbox.programs.catalogue import CORE, ROLLOUTS
 
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
             cache = Cache.default()
             print(f"removed {cache.folder}: {cache.remove() / 2**20:.0f} MiB are free again")
         elif chosen.build_only:
-            ensure((*CORE, *ROLLOUTS) if chosen.rollouts else CORE)
+            build(with_rollouts=chosen.rollouts)
         else:
             serve(with_rollouts=chosen.rollouts)
     except SandboxError as error:
@@ -37,6 +37,13 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def build(*, with_rollouts: bool) -> None:
+    """Build everything that a cluster will need, so that starting one takes seconds."""
+    ensure((*CORE, *ROLLOUTS) if with_rollouts else CORE)
+    if with_rollouts:
+        ensure_manifests()
 
 
 def serve(*, with_rollouts: bool) -> None:
