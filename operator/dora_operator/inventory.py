@@ -72,6 +72,16 @@ class Inventory:
         """Return the keys of all known objects."""
         return list(self._known)
 
+    def missing(self, keys: frozenset[ObjectKey], version: str, namespace: str | None) -> list[Known]:
+        """Return what is known of a namespace, or of the cluster, and gone: a list of that version lacks it."""
+        return [
+            known
+            for key, known in self._known.items()
+            if key not in keys
+            and namespace in (None, key.namespace)
+            and not (version.isdigit() and _is_newer(known.resource_version, version))
+        ]
+
     def linked(self, link: str) -> list[ObjectKey]:
         """Return the objects that depend on a link, in a stable order."""
         return sorted(self._linked.get(link, ()))

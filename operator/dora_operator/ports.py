@@ -60,28 +60,49 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class RolloutsListed:
-    """All Rollouts that there are at this moment; others are gone. Empty where Argo Rollouts is not installed."""
+class Found:
+    """Objects of a list that is under way; `Listed` comes when it is complete."""
 
     bodies: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A list is complete: all objects that there are. Others are gone. Empty where the kind is not installed."""
+
+    keys: frozenset[ObjectKey]
+    version: str = ""
+    """The resource version of the list: an object that is newer is not gone because the list lacks it."""
     installed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class RolloutSeen:
-    """A Rollout was created or changed."""
+class Seen:
+    """An object was created or changed."""
 
     body: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class RolloutGone:
-    """A Rollout was deleted."""
+class Gone:
+    """An object was deleted."""
 
     body: Mapping[str, Any]
 
 
-RolloutSighting = RolloutsListed | RolloutSeen | RolloutGone
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Nothing has happened, and the watch stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """The objects are not watched at this moment; it is tried again."""
+
+    message: str
+
+
+Sighting = Found | Listed | Seen | Gone | Quiet | Trouble
 
 
 class NotOursError(Exception):
@@ -111,12 +132,8 @@ class DatadogPort(Protocol):
 class ClusterPort(Protocol):
     """Reads and writes Kubernetes."""
 
-    def list_deployments(self, namespace: str | None) -> AsyncIterator[Mapping[str, Any]]:
-        """Iterate over all DoraDeployments of a namespace, or of the cluster, page by page.
-
-        Raises:
-            ClusterUnavailableError: the list is not complete; begin anew.
-        """
+    def watch_deployments(self, namespace: str | None, selector: str) -> AsyncIterator[Sighting]:
+        """Iterate for ever over what happens to DoraDeployments. Survives every trouble of the API server."""
         ...
 
     async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -185,6 +202,6 @@ class ClusterPort(Protocol):
         """
         ...
 
-    def watch_rollouts(self, namespace: str | None, selector: str) -> AsyncIterator[RolloutSighting]:
+    def watch_rollouts(self, namespace: str | None, selector: str) -> AsyncIterator[Sighting]:
         """Iterate for ever over what happens to Rollouts. Survives every trouble of the API server."""
         ...

@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from dora_operator.domain.rollout.verdict import Policy, RestoredDeployment
-from dora_operator.ports import ObjectKey, RolloutGone, RolloutSeen, RolloutsListed
+from dora_operator.ports import Found, Gone, Listed, ObjectKey, Seen
+from dora_operator.reconcile.known_rollouts import key_of
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 from tests.unit.rollout.test_traces import EXPECTED, Lines, trace
 
@@ -57,9 +58,15 @@ def take_in(operator: Operator, line: dict[str, Any]) -> None:
         case "Event":
             cluster.rollout_events.append(body)
         case "Rollout" if line["type"] == "DELETED":
-            operator.rollouts.take_in(RolloutGone(body), None)
+            operator.rollouts.take_in(Gone(body), None)
         case "Rollout":
-            operator.rollouts.take_in(RolloutSeen(body), None)
+            operator.rollouts.take_in(Seen(body), None)
+
+
+def take_in_list(operator: Operator, *bodies: dict[str, Any]) -> None:
+    """Let the operator list Rollouts."""
+    operator.rollouts.take_in(Found(bodies), None)
+    operator.rollouts.take_in(Listed(frozenset(map(key_of, bodies))), None)
 
 
 def last_rollout(lines: Lines) -> dict[str, Any]:
@@ -88,7 +95,7 @@ async def test_an_operator_killed_between_any_two_steps_ends_the_same(name: str)
             end = position + 7 if position else 1 + phase
             async with running_operator(cluster, datadog) as operator:
                 known = last_rollout(lines[:position])
-                operator.rollouts.take_in(RolloutsListed((known,) if known else ()), None)
+                take_in_list(operator, *([known] if known else []))
                 await operator.settle()
                 await live(operator, lines[position:end])
             position = end
@@ -238,7 +245,7 @@ async def test_a_deleted_rollout_takes_no_report_along(cluster: FakeCluster, dat
     lines = trace("canary-manual-abort")
     async with running_operator(cluster, datadog) as operator:
         await live(operator, lines)
-        operator.rollouts.take_in(RolloutGone(last_rollout(lines)), None)
+        operator.rollouts.take_in(Gone(last_rollout(lines)), None)
         cluster.replica_sets.clear()
         await operator.pass_time(600)
         await operator.pass_time(600)
@@ -287,7 +294,7 @@ async def test_settled_records_go_after_their_time(cluster: FakeCluster, datadog
         await operator.pass_time(2 * 86_400)
         assert await operator.rollouts.reconciler.own.sweep() == 1
         assert cluster.objects == {}
-        operator.rollouts.take_in(RolloutsListed((last_rollout(trace("canary-manual-abort")),)), None)
+        take_in_list(operator, last_rollout(trace("canary-manual-abort")))
         await operator.settle()
     assert cluster.objects == {}
     assert len(datadog.requests) == 1
@@ -298,10 +305,10 @@ async def test_a_late_deletion_does_not_drop_the_successor(cluster: FakeCluster,
     old = last_rollout(trace("canary-manual-abort"))
     new = {**old, "metadata": {**old["metadata"], "uid": "another"}}
     async with running_operator(cluster, datadog) as operator:
-        operator.rollouts.take_in(RolloutSeen(new), None)
-        operator.rollouts.take_in(RolloutGone(old), None)
+        operator.rollouts.take_in(Seen(new), None)
+        operator.rollouts.take_in(Gone(old), None)
         assert len(operator.rollouts.rollouts) == 1
-        operator.rollouts.take_in(RolloutGone(new), None)
+        operator.rollouts.take_in(Gone(new), None)
         assert len(operator.rollouts.rollouts) == 0
 
 
@@ -310,9 +317,9 @@ async def test_rollouts_that_vanish_with_their_crd_are_forgotten(cluster: FakeCl
     lines = trace("canary-manual-abort")
     async with running_operator(cluster, datadog) as operator:
         await live(operator, lines)
-        operator.rollouts.take_in(RolloutsListed((), installed=False), None)
+        operator.rollouts.take_in(Listed(frozenset(), installed=False), None)
         assert len(operator.rollouts.rollouts) == 0
-        operator.rollouts.take_in(RolloutsListed((last_rollout(lines),)), None)
+        take_in_list(operator, last_rollout(lines))
         await operator.settle()
     assert asked(datadog) == EXPECTED["canary-manual-abort"]
     assert ObjectKey(*next(iter(cluster.objects))) in cluster.objects

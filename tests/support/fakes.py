@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -26,13 +27,17 @@ from dora_operator.handlers.workers import Workers
 from dora_operator.inventory import Inventory
 from dora_operator.ports import (
     ClusterUnavailableError,
+    Found,
+    Gone,
     Keys,
+    Listed,
     NoKeys,
     NotOursError,
     ObjectGoneError,
     ObjectKey,
-    RolloutSighting,
     SecretView,
+    Seen,
+    Sighting,
     Subject,
 )
 from dora_operator.reconcile.accounts import Accounts
@@ -81,7 +86,7 @@ class FakeCluster:
     taken_over: set[ObjectKey] = field(default_factory=set)
     """Records whose fields a user has changed."""
     down: bool = False
-    watch: Callable[[str, Mapping[str, Any]], None] = lambda *_: None
+    watch: Callable[[Sighting], None] = lambda _: None
     _versions: int = 100
 
     def apply(self, name: str, *, age_seconds: float = 0, namespace: str = NAMESPACE, **spec: Any) -> None:
@@ -93,16 +98,14 @@ class FakeCluster:
             created = (NOW - timedelta(seconds=age_seconds)).isoformat()
             metadata = {"namespace": namespace, "name": name, "uid": f"{name}-{self._versions}", "generation": 1}
             metadata["creationTimestamp"] = created
-            self._store("ADDED", {"metadata": metadata, "spec": spec, "status": {"observedGeneration": -1}})
+            self._store({"metadata": metadata, "spec": spec, "status": {"observedGeneration": -1}})
         elif before["spec"] != spec:
             generation = before["metadata"]["generation"] + 1
-            self._store(
-                "MODIFIED", before | {"spec": spec, "metadata": before["metadata"] | {"generation": generation}}
-            )
+            self._store(before | {"spec": spec, "metadata": before["metadata"] | {"generation": generation}})
 
     def delete(self, name: str, namespace: str = NAMESPACE) -> None:
         """Delete an object."""
-        self.watch("DELETED", self.objects.pop(ObjectKey(namespace, name)))
+        self.watch(Gone(self.objects.pop(ObjectKey(namespace, name))))
 
     def put_secret(self, name: str, api_key: str, namespace: str = NAMESPACE) -> None:
         """Create or change a Secret."""
@@ -114,12 +117,14 @@ class FakeCluster:
         found: dict[str, Any] = self.objects[ObjectKey(namespace, name)]["status"]
         return found
 
-    async def list_deployments(self, namespace: str | None) -> AsyncIterator[Mapping[str, Any]]:
-        """Implement the port."""
-        self._check()
-        for key, item in list(self.objects.items()):
-            if namespace in (None, key.namespace):
-                yield item
+    async def watch_deployments(self, namespace: str | None, selector: str) -> AsyncIterator[Sighting]:
+        """Implement the port: what is brought comes through `watch`."""
+        raise NotImplementedError(namespace, selector)
+        yield
+
+    def listing(self) -> tuple[Sighting, ...]:
+        """Return a whole list."""
+        return Found(tuple(self.objects.values())), Listed(frozenset(self.objects), str(self._versions))
 
     async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
         """Implement the port."""
@@ -130,10 +135,10 @@ class FakeCluster:
             raise ObjectGoneError
         self.status_writes += 1
         # The watch's echo comes after the answer to the write, as it mostly does on a real API server.
-        watch, self.watch = self.watch, lambda *_: None
-        body = self._store("MODIFIED", before | {"status": merge(before["status"], status)})
+        watch, self.watch = self.watch, lambda _: None
+        body = self._store(before | {"status": merge(before["status"], status)})
         self.watch = watch
-        asyncio.get_running_loop().call_soon(watch, "MODIFIED", body)
+        asyncio.get_running_loop().call_soon(watch, Seen(body))
         return body
 
     async def read_secret(self, key: ObjectKey) -> SecretView:
@@ -186,10 +191,9 @@ class FakeCluster:
         if before is None:
             born = {"uid": f"{key.name}-{self._versions}", "generation": 1, "creationTimestamp": NOW.isoformat()}
             body = {"metadata": {**metadata, **born}, "spec": manifest["spec"], "status": {"observedGeneration": -1}}
-            return self._store("ADDED", body)
+            return self._store(body)
         grown = before["metadata"]["generation"] + int(before["spec"] != manifest["spec"])
         return self._store(
-            "MODIFIED",
             before | {"metadata": {**before["metadata"], **metadata, "generation": grown}, "spec": manifest["spec"]},
         )
 
@@ -197,9 +201,9 @@ class FakeCluster:
         """Implement the port."""
         self._check()
         if key in self.objects and self.objects[key]["metadata"]["uid"] == uid:
-            self.watch("DELETED", self.objects.pop(key))
+            self.watch(Gone(self.objects.pop(key)))
 
-    async def watch_rollouts(self, namespace: str | None, selector: str) -> AsyncIterator[RolloutSighting]:
+    async def watch_rollouts(self, namespace: str | None, selector: str) -> AsyncIterator[Sighting]:
         """Implement the port: tests bring Rollouts in themselves."""
         raise NotImplementedError(namespace, selector)
         yield
@@ -208,11 +212,11 @@ class FakeCluster:
         if self.down:
             raise ClusterUnavailableError("the API server is down")
 
-    def _store(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _store(self, body: dict[str, Any]) -> dict[str, Any]:
         self._versions += 1
         body = body | {"metadata": body["metadata"] | {"resourceVersion": str(self._versions)}}
         self.objects[ObjectKey(body["metadata"]["namespace"], body["metadata"]["name"])] = body
-        self.watch(kind, body)
+        self.watch(Seen(body))
         return body
 
 
@@ -324,11 +328,12 @@ async def running_operator(
         rollouts = RolloutEngine(known, _queue(clock), looks, engine, cluster, clock)
         engine.wake_rollout = rollouts.wake
         operator = Operator(cluster, datadog, engine, rollouts)
-        cluster.watch = engine.seen
-        await engine.list_first(())
+        cluster.watch = partial(engine.take_in, namespace=None)
+        for sighting in cluster.listing():
+            cluster.watch(sighting)
         await operator.settle()
         yield operator
-        cluster.watch = lambda *_: None
+        cluster.watch = lambda _: None
 
 
 def _queue(clock: Callable[[], datetime]) -> WorkQueue[ObjectKey]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dora_operator.adapters.credentials import keys_of
 from dora_operator.adapters.kubernetes_api import APPLY_PATCH, MERGE_PATCH, KubernetesApi, StatusError
-from dora_operator.adapters.rollouts import watch_rollouts
+from dora_operator.adapters.watching import Watched, watch
 from dora_operator.domain.notices import EventNote
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.spec import GROUP, PLURAL, VERSION
@@ -20,13 +20,16 @@ from dora_operator.ports import (
     NotOursError,
     ObjectGoneError,
     ObjectKey,
-    RolloutSighting,
     SecretView,
+    Sighting,
     Subject,
 )
 
 PAGE = 500
 RESOURCES = f"/apis/{GROUP}/{VERSION}"
+ROLLOUTS = "/apis/argoproj.io/v1alpha1"
+FORGOTTEN_SPEC = frozenset({"template", "strategy", "analysis"})
+"""Large parts of a Rollout that no decision reads: templates are read from ReplicaSets."""
 FIELD_MANAGER = "dora-operator"
 RECORD_MANAGER = "dora-operator-rollouts"
 """Field manager of specs that the operator writes itself, from what Rollouts do."""
@@ -39,17 +42,15 @@ class Cluster:
         self._api = api
         self._clock = clock
 
-    async def list_deployments(self, namespace: str | None) -> AsyncIterator[Mapping[str, Any]]:
-        """Iterate over all DoraDeployments, page by page."""
-        path = f"{RESOURCES}/namespaces/{namespace}/{PLURAL}" if namespace else f"{RESOURCES}/{PLURAL}"
-        token = ""
-        while True:
-            page = await self._api.request("GET", path, query={"limit": str(PAGE), "continue": token})
-            for item in page["items"]:
-                yield item
-            token = page["metadata"].get("continue") or ""
-            if not token:
-                return
+    def watch_deployments(self, namespace: str | None, selector: str) -> AsyncIterator[Sighting]:
+        """See `adapters.watching`."""
+        where = f"/namespaces/{namespace}" if namespace else ""
+        return watch(self._api, Watched("DoraDeployments", f"{RESOURCES}{where}/{PLURAL}", selector))
+
+    def watch_rollouts(self, namespace: str | None, selector: str) -> AsyncIterator[Sighting]:
+        """See `adapters.watching`."""
+        where = f"/namespaces/{namespace}" if namespace else ""
+        return watch(self._api, Watched("Rollouts", f"{ROLLOUTS}{where}/rollouts", selector, _slim_rollout))
 
     async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
         """Write the whole status; the uid in the patch makes the API server refuse another object of the same name."""
@@ -126,10 +127,6 @@ class Cluster:
             if error.code not in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
                 raise
 
-    def watch_rollouts(self, namespace: str | None, selector: str) -> AsyncIterator[RolloutSighting]:
-        """See `adapters.rollouts`."""
-        return watch_rollouts(self._api, namespace, selector)
-
     async def _all(self, path: str, query: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
         items: list[Mapping[str, Any]] = []
         token = ""
@@ -139,6 +136,12 @@ class Cluster:
             token = page["metadata"].get("continue") or ""
             if not token:
                 return items
+
+
+def _slim_rollout(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
+    spec = {name: value for name, value in (body.get("spec") or {}).items() if name not in FORGOTTEN_SPEC}
+    return {"metadata": metadata, "spec": spec, "status": body.get("status") or {}}
 
 
 def _event(about: Subject, note: EventNote, now: datetime) -> dict[str, Any]:

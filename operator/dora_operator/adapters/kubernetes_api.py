@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -19,10 +20,12 @@ from kubernetes.aio.client.configuration import Configuration
 from dora_operator.ports import ClusterUnavailableError
 
 REQUEST_SECONDS = 15.0
-WATCH_SECONDS = 290
-"""The API server ends a watch after this long; the next one goes on where it ended."""
-SILENCE_SECONDS = 75.0
-"""Bookmarks come every minute. A watch that says nothing for longer is dead, though its connection may stand."""
+WATCH_SECONDS = 30
+"""The API server ends a watch after this long, with a bookmark; the next one goes on from there."""
+SILENCE_SECONDS = WATCH_SECONDS + 5.0
+"""A watch that has said nothing for longer is dead, though its connection may stand."""
+LOGIN_SECONDS = 1.0
+"""How often at most the login is read again after a 401."""
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 JSON = "application/json"
@@ -41,6 +44,7 @@ class KubernetesApi:
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
+        self._login_read_at = -LOGIN_SECONDS
 
     async def request(
         self,
@@ -101,17 +105,35 @@ class KubernetesApi:
         content_type: str,
         timeout: Any,  # noqa: ANN401, ASYNC109 - handed through to aiohttp
     ) -> aiohttp.ClientResponse:
-        call = await self._client.param_serialize(
-            method,
-            path,
-            query_params=[(name, value) for name, value in (query or {}).items() if value],
-            header_params={"Accept": JSON, "Content-Type": content_type},
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        answer = await self._client.call_api(*call, _request_timeout=timeout)
-        response: aiohttp.ClientResponse = answer.response
+        for last in (False, True):
+            call = await self._client.param_serialize(
+                method,
+                path,
+                query_params=[(name, value) for name, value in (query or {}).items() if value],
+                header_params={"Accept": JSON, "Content-Type": content_type},
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            answer = await self._client.call_api(*call, _request_timeout=timeout)
+            response: aiohttp.ClientResponse = answer.response
+            if last or response.status != HTTPStatus.UNAUTHORIZED or not await self._log_in_again():
+                break
+            response.release()
         return response
+
+    async def _log_in_again(self) -> bool:
+        """Read token or kubeconfig anew: tokens are replaced while a process runs. Tell whether it is worth a try."""
+        now = asyncio.get_running_loop().time()
+        if now - self._login_read_at < LOGIN_SECONDS:
+            return False
+        self._login_read_at = now
+        try:
+            fresh = await load_configuration()
+        except (kubernetes_config.ConfigException, OSError):
+            return False
+        self._client.configuration.api_key = fresh.api_key
+        self._client.configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
+        return True
 
 
 async def load_configuration() -> Configuration:

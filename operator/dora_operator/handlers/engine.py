@@ -12,9 +12,9 @@ from typing import Any
 
 from dora_operator.domain.links import reference
 from dora_operator.domain.sites import Site
-from dora_operator.handlers.workers import FIRST_PAUSE, LONGEST_PAUSE, Workers
+from dora_operator.handlers.workers import Workers
 from dora_operator.inventory import Inventory, Known
-from dora_operator.ports import ClusterPort, ClusterUnavailableError, ObjectKey
+from dora_operator.ports import ClusterPort, Found, Gone, Listed, ObjectKey, Seen, Sighting
 from dora_operator.reconcile.reconciler import Reconciler, SaveFailedError
 from dora_operator.reconcile.secret_watch import SecretWatch
 from dora_operator.reconcile.writer import links
@@ -36,42 +36,52 @@ class Engine:
     default_site: Site
     wake_rollout: Callable[[ObjectKey], None] = lambda _: None
     """Told of each Rollout that a new or changed DoraDeployment follows."""
-    listed: bool = False
-    """Whether the first list is complete. Before that, nobody can know who the older of two rivals is."""
+    unlisted: set[str | None] = field(default_factory=lambda: {None})
+    """Namespaces whose first list is not complete; None stands for the whole cluster."""
+    all_listed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when there are none. Before that, nobody can know who the older of two rivals is."""
     workers: Workers[ObjectKey] = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the workers."""
         self.workers = Workers("DoraDeployment", self.queue, self._visit, self.clock)
 
-    def seen(self, kind: str | None, body: Mapping[str, Any], urgency: Urgency = Urgency.CHANGE) -> None:
-        """Take in a watch event: kind is ADDED, MODIFIED, DELETED, or None for the first list."""
-        if kind == "DELETED":
-            self._deleted(body)
-            return
+    def take_in(self, sighting: Sighting, namespace: str | None) -> None:
+        """Take in what the watch of a namespace, or of the cluster, has brought."""
+        match sighting:
+            case Found(bodies=bodies):
+                for body in bodies:
+                    self._found(body)
+            case Listed(keys=keys, version=version, installed=True):
+                for known in self.inventory.missing(keys, version, namespace):
+                    self._forget(known.key, known.uid)
+                self._listed(namespace)
+            case Seen(body=body):
+                self.seen(body)
+            case Gone(body=body):
+                self._forget(_key(body), body["metadata"]["uid"])
+
+    def seen(self, body: Mapping[str, Any], urgency: Urgency = Urgency.CHANGE) -> None:
+        """Take in a version of an object."""
         key = _key(body)
         before = self.inventory.get(key)
         if self.inventory.observe(body, self._links):
-            self.queue.add(key, Urgency.LISTED if kind is None else urgency)
+            self.queue.add(key, urgency)
             self._wake_dependants(before)
             self._wake_dependants(self.inventory.get(key))
 
-    async def list_first(self, namespaces: tuple[str, ...]) -> None:
-        """Fill the inventory before anything is decided; go on trying until the API server has answered.
+    def _found(self, body: Mapping[str, Any]) -> None:
+        if self.all_listed.is_set():
+            self.seen(body)
+        else:
+            self.inventory.observe(body, self._links)
 
-        Much quicker than kopf's own first list, which then brings only what is known already.
-        """
-        pause = FIRST_PAUSE
-        while not self.listed:
-            try:
-                for namespace in namespaces or (None,):
-                    async for body in self.cluster.list_deployments(namespace):
-                        self.inventory.observe(body, self._links)
-                self.listed = True
-            except ClusterUnavailableError as error:
-                logger.warning("DoraDeployments cannot be listed, trying again in %.0f s: %s", pause, error)
-                await asyncio.sleep(pause)
-                pause = min(LONGEST_PAUSE, pause * 2)
+    def _listed(self, namespace: str | None) -> None:
+        self.unlisted.discard(namespace)
+        if self.unlisted or self.all_listed.is_set():
+            return
+        self.all_listed.set()
+        logger.info("ready: %d DoraDeployments listed, site %s", len(self.inventory), self.default_site.value)
         for key in self.inventory.all_keys():
             self.queue.add(key, Urgency.LISTED)
 
@@ -99,8 +109,8 @@ class Engine:
         self.wake(visit.wake)
         return visit.again_at
 
-    def _deleted(self, body: Mapping[str, Any]) -> None:
-        known = self.inventory.forget(_key(body), body["metadata"]["uid"])
+    def _forget(self, key: ObjectKey, uid: str) -> None:
+        known = self.inventory.forget(key, uid)
         if known is not None:
             self.workers.forget(known.key)
             self.queue.add(known.key, Urgency.CHANGE)  # lets the reconciler drop what it remembers

@@ -1,12 +1,12 @@
 """The composition root: builds every part from the settings, runs them, and stops them.
 
-kopf runs the process, logs in, watches and serves the probe; it writes nothing to any object.
+kopf runs the process and serves the probe. It watches nothing (docs/decisions/0005) and writes nothing.
 """
 
 import asyncio
 import logging
 import random
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -19,8 +19,8 @@ from dora_operator.adapters.credentials import usable
 from dora_operator.adapters.datadog import DatadogApi, open_datadog
 from dora_operator.adapters.kubernetes_api import load_connection, open_kubernetes
 from dora_operator.domain.reasons import Reason
-from dora_operator.handlers import deployments
 from dora_operator.handlers.engine import Engine
+from dora_operator.handlers.following import Following, WatchHealth
 from dora_operator.handlers.rollouts import RolloutEngine
 from dora_operator.handlers.workers import forever
 from dora_operator.inventory import Inventory
@@ -79,10 +79,11 @@ async def run(settings: Settings) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The two engines of the operator."""
+    """The two engines of the operator, and the watches that they live from."""
 
     deployments: Engine
     rollouts: RolloutEngine
+    watches: tuple[Following, ...]
 
 
 def build(settings: Settings, cluster: Cluster, datadog: DatadogApi) -> Parts:
@@ -108,7 +109,29 @@ def build(settings: Settings, cluster: Cluster, datadog: DatadogApi) -> Parts:
     looks = RolloutReconciler(rollouts, inventory, board, cluster, restorer, records, policy, clock)
     engine = RolloutEngine(rollouts, WorkQueue(time), looks, deployments, cluster, clock)
     deployments.wake_rollout = engine.wake
-    return Parts(deployments, engine)
+    return Parts(deployments, engine, tuple(watches(settings, cluster, deployments, engine)))
+
+
+def watches(settings: Settings, cluster: Cluster, deployments: Engine, rollouts: RolloutEngine) -> Iterator[Following]:
+    """Put the watches together: one for each kind, and for each namespace where these are named."""
+    time = asyncio.get_running_loop().time
+    namespaces = settings.namespaces or (None,)
+    deployments.unlisted = set(namespaces)
+    for namespace in namespaces:
+        where = f" of namespace {namespace}" if namespace else ""
+        if settings.rollouts:
+            yield Following(
+                WatchHealth(f"Rollouts{where}", time, may_be_absent=True),
+                partial(cluster.watch_rollouts, namespace, settings.rollout_selector),
+                partial(rollouts.take_in, namespace=namespace),
+                rollouts.workers.try_failed_now,
+            )
+        yield Following(
+            WatchHealth(f"DoraDeployments{where}", time),
+            partial(cluster.watch_deployments, namespace, ""),
+            partial(deployments.take_in, namespace=namespace),
+            deployments.workers.try_failed_now,
+        )
 
 
 def own_keys(settings: Settings) -> Keys | NoKeys:
@@ -131,7 +154,6 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True
-    settings.watching.chunk_size = 500
     settings.networking.error_backoffs = _Backoffs()
     settings.networking.request_timeout = 30
     return settings
@@ -147,8 +169,6 @@ class _Backoffs:
 def build_registry(settings: Settings, parts: Parts) -> kopf.OperatorRegistry:
     """Return kopf's registry with every handler of the operator."""
     registry = kopf.OperatorRegistry()
-    engine = parts.deployments
-    deployments.register(registry, engine)
     tasks: list[asyncio.Task[None]] = []
 
     @kopf.on.login(registry=registry)
@@ -157,20 +177,20 @@ def build_registry(settings: Settings, parts: Parts) -> kopf.OperatorRegistry:
 
     @kopf.on.startup(registry=registry)
     async def start(**_: Any) -> None:
-        await engine.list_first(settings.namespaces)
         tasks.extend(asyncio.create_task(one) for one in background(settings, parts))
-        logger.info("ready: %d DoraDeployments listed, site %s", len(engine.inventory), settings.site.value)
+        await parts.deployments.all_listed.wait()  # the probe answers from then on
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
         await parts.rollouts.workers.stop([], STOP_SECONDS)
-        await engine.workers.stop(tasks, STOP_SECONDS)
+        await parts.deployments.workers.stop(tasks, STOP_SECONDS)
 
     @kopf.on.probe(id="deployments", registry=registry)
     async def probe(**_: Any) -> dict[str, Any]:
-        if not engine.listed:
-            raise kopf.TemporaryError("the first list of DoraDeployments is not complete")
-        return {"known": len(engine.inventory), "waiting": len(engine.queue)}
+        wrong = [why for each in parts.watches for why in (each.health.not_ready(), each.health.not_alive()) if why]
+        if wrong:
+            raise kopf.TemporaryError("; ".join(wrong))
+        return {"known": len(parts.deployments.inventory), "waiting": len(parts.deployments.queue)}
 
     return registry
 
@@ -178,13 +198,17 @@ def build_registry(settings: Settings, parts: Parts) -> kopf.OperatorRegistry:
 def background(settings: Settings, parts: Parts) -> list[Coroutine[Any, Any, None]]:
     """Return everything that runs beside kopf."""
     made, rollouts = parts.deployments, parts.rollouts
-    running = [forever("a worker", made.workers.work) for _ in range(settings.workers)]
+    running = [forever("a worker", partial(listed_first, made, made.workers.work)) for _ in range(settings.workers)]
     running.append(forever("the look at Secrets", partial(made.look_at_secrets, settings.secret_poll_seconds)))
-    if not settings.rollouts:
-        return running
-    running += [forever("a worker", rollouts.workers.work) for _ in range(ROLLOUT_WORKERS)]
-    running.append(forever("the sweep", partial(rollouts.sweep, SWEEP_SECONDS)))
-    for namespace in settings.namespaces or (None,):
-        watch = partial(rollouts.watch, namespace, settings.rollout_selector)
-        running.append(forever("the watch of Rollouts", watch))
+    running += [forever(f"the watch of {each.health.what}", each.run) for each in parts.watches]
+    if settings.rollouts:
+        looking = partial(listed_first, made, rollouts.workers.work)
+        running += [forever("a worker", looking) for _ in range(ROLLOUT_WORKERS)]
+        running.append(forever("the sweep", partial(rollouts.sweep, SWEEP_SECONDS)))
     return running
+
+
+async def listed_first(engine: Engine, work: Callable[[], Awaitable[None]]) -> None:
+    """Work when all DoraDeployments are listed: before that, nobody knows what is on record already."""
+    await engine.all_listed.wait()
+    await work()

@@ -1,6 +1,6 @@
 """The engine room of Rollouts: what the watch brings goes to the workers, and their verdicts to DoraDeployments.
 
-Not a handler of kopf's: see docs/decisions/0005. Decides nothing.
+Decides nothing; knows nothing of kopf.
 """
 
 import asyncio
@@ -14,13 +14,14 @@ from dora_operator.handlers.workers import Workers
 from dora_operator.ports import (
     ClusterPort,
     ClusterUnavailableError,
+    Found,
+    Gone,
+    Listed,
     ObjectKey,
-    RolloutGone,
-    RolloutSeen,
-    RolloutSighting,
-    RolloutsListed,
+    Seen,
+    Sighting,
 )
-from dora_operator.reconcile.known_rollouts import KnownRollouts, key_of
+from dora_operator.reconcile.known_rollouts import KnownRollouts
 from dora_operator.reconcile.rollouts import RolloutReconciler
 from dora_operator.workqueue import Urgency, WorkQueue
 
@@ -37,16 +38,13 @@ class RolloutEngine:
     deployments: Engine
     cluster: ClusterPort
     clock: Callable[[], datetime]
+    listed: bool = False
+    """Whether Rollouts were listed before: what a later list brings has happened just now."""
     workers: Workers[ObjectKey] = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the workers."""
         self.workers = Workers("Rollout", self.queue, self._visit, self.clock)
-
-    async def watch(self, namespace: str | None, selector: str) -> None:
-        """Follow the Rollouts of a namespace, or of the cluster, for ever."""
-        async for sighting in self.cluster.watch_rollouts(namespace, selector):
-            self.take_in(sighting, namespace)
 
     async def sweep(self, period: float) -> None:
         """Take away records that were kept long enough, now and then, for ever."""
@@ -59,16 +57,19 @@ class RolloutEngine:
             else:
                 logger.log(logging.INFO if swept else logging.DEBUG, "%d settled records were deleted", swept)
 
-    def take_in(self, sighting: RolloutSighting, namespace: str | None) -> None:
+    def take_in(self, sighting: Sighting, namespace: str | None) -> None:
         """Take in what the watch has brought."""
         match sighting:
-            case RolloutsListed(bodies=bodies):
-                self.rollouts.keep_only(map(key_of, bodies), namespace)
+            case Found(bodies=bodies):
                 for body in bodies:
-                    self.queue.add(self.rollouts.see(body), Urgency.LISTED)
-            case RolloutSeen(body=body):
+                    if self.rollouts.is_news(body):
+                        self.queue.add(self.rollouts.see(body), Urgency.ABORT if self.listed else Urgency.LISTED)
+            case Listed(keys=keys):
+                self.rollouts.keep_only(keys, namespace)
+                self.listed = True
+            case Seen(body=body):
                 self.queue.add(self.rollouts.see(body), Urgency.ABORT)
-            case RolloutGone(body=body):
+            case Gone(body=body):
                 self.rollouts.forget(body)
 
     def wake(self, key: ObjectKey) -> None:
@@ -79,6 +80,6 @@ class RolloutEngine:
     async def _visit(self, key: ObjectKey) -> datetime | None:
         visit = await self.reconciler.reconcile(key)
         for body in visit.stored:
-            self.deployments.seen("MODIFIED", body, Urgency.ABORT)
+            self.deployments.seen(body, Urgency.ABORT)
         self.deployments.wake(visit.wake, Urgency.ABORT)
         return visit.again_at

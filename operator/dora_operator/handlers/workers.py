@@ -84,6 +84,11 @@ class Workers(Generic[Key]):
         """Drop what is remembered of a key that is gone."""
         self._failures.pop(key, None)
 
+    def try_failed_now(self) -> None:
+        """Look at once at every key that waits because its last visit failed: the reason may be gone."""
+        for key in self._failures:
+            self.queue.add(key, Urgency.RETRY)
+
     def _try_later(self, key: Key) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         pause: float = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures - 1, 10))

@@ -81,6 +81,11 @@ class KnownRollouts:
             known.body = body
         return key
 
+    def is_news(self, body: Mapping[str, Any]) -> bool:
+        """Tell whether a version of a Rollout is another than the one that is known."""
+        known = self._known.get(key_of(body))
+        return known is None or known.body["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]
+
     def forget(self, body: Mapping[str, Any]) -> None:
         """Drop a Rollout that was deleted."""
         known = self._known.get(key_of(body))
