@@ -42,7 +42,9 @@ from dora_operator.ports import (
 )
 from dora_operator.reconcile.accounts import Accounts
 from dora_operator.reconcile.board import VerdictBoard
+from dora_operator.reconcile.events import EventQueue
 from dora_operator.reconcile.known_rollouts import KnownRollouts
+from dora_operator.reconcile.namespaces import Namespaces
 from dora_operator.reconcile.reconciler import Reconciler
 from dora_operator.reconcile.records import Records
 from dora_operator.reconcile.restoring import Restorer
@@ -261,6 +263,7 @@ class Operator:
     datadog: FakeDatadog
     engine: Engine
     rollouts: RolloutEngine
+    events: EventQueue
     now: datetime = NOW
 
     async def settle(self) -> None:
@@ -268,6 +271,7 @@ class Operator:
         for _ in range(10_000):
             served = [await self._serve(workers) for workers in (self.rollouts.workers, self.engine.workers)]
             if not any(served):
+                await self.events.finish(1)
                 return
         raise AssertionError("the queues never empty")
 
@@ -304,6 +308,7 @@ async def running_operator(
     async with httpx.AsyncClient(transport=httpx.MockTransport(datadog)) as client:
         api = DatadogApi(client, base_url=None, timeout_seconds=5)
         inventory, secrets, board = Inventory(), SecretWatch(cluster), VerdictBoard()
+        events = EventQueue(cluster)
         operator: Operator
 
         def clock() -> datetime:
@@ -315,7 +320,7 @@ async def running_operator(
             secrets=secrets,
             board=board,
             datadog=api,
-            writer=StatusWriter(cluster, inventory, Site.US1),
+            writer=StatusWriter(cluster, events, inventory, Site.US1),
             options=Options(Site.US1, dry_run, policy),
             clock=clock,
             random=lambda: 0.5,
@@ -324,10 +329,13 @@ async def running_operator(
         known = KnownRollouts()
         restorer = Restorer(api, Site.US1, own_keys, clock, dry_run)
         records = Records(inventory, cluster, Retention(), rollout_policy.lookback, clock)
-        looks = RolloutReconciler(known, inventory, board, cluster, restorer, records, rollout_policy, clock)
+        names = Namespaces(cluster, clock)
+        looks = RolloutReconciler(
+            known, inventory, board, cluster, names, events, restorer, records, rollout_policy, clock
+        )
         rollouts = RolloutEngine(known, _queue(clock), looks, engine, cluster, clock)
         engine.wake_rollout = rollouts.wake
-        operator = Operator(cluster, datadog, engine, rollouts)
+        operator = Operator(cluster, datadog, engine, rollouts, events)
         cluster.watch = partial(engine.take_in, namespace=None)
         for sighting in cluster.listing():
             cluster.watch(sighting)

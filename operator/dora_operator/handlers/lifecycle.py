@@ -27,7 +27,9 @@ from dora_operator.inventory import Inventory
 from dora_operator.ports import Keys, NoKeys
 from dora_operator.reconcile.accounts import Accounts
 from dora_operator.reconcile.board import VerdictBoard
+from dora_operator.reconcile.events import EventQueue
 from dora_operator.reconcile.known_rollouts import KnownRollouts
+from dora_operator.reconcile.namespaces import Namespaces
 from dora_operator.reconcile.reconciler import Reconciler
 from dora_operator.reconcile.records import Records
 from dora_operator.reconcile.restoring import Restorer
@@ -42,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 4.0
 """How long requests under way may take to finish at the end."""
+LAST_EVENTS_SECONDS = 1.0
 ROLLOUT_WORKERS = 4
 SWEEP_SECONDS = 1800.0
 """How often the operator looks for records that may go."""
@@ -83,20 +86,21 @@ class Parts:
 
     deployments: Engine
     rollouts: RolloutEngine
+    events: EventQueue
     watches: tuple[Following, ...]
 
 
 def build(settings: Settings, cluster: Cluster, datadog: DatadogApi) -> Parts:
     """Put the parts together."""
     inventory, secrets, board, keys = Inventory(), SecretWatch(cluster), VerdictBoard(), own_keys(settings)
-    time = asyncio.get_running_loop().time
+    time, events = asyncio.get_running_loop().time, EventQueue(cluster)
     reconciler = Reconciler(
         inventory=inventory,
         accounts=Accounts(cluster, keys),
         secrets=secrets,
         board=board,
         datadog=datadog,
-        writer=StatusWriter(cluster, inventory, settings.site),
+        writer=StatusWriter(cluster, events, inventory, settings.site),
         options=Options(settings.site, settings.dry_run, settings.retry_policy),
         clock=clock,
         random=random.random,
@@ -106,10 +110,12 @@ def build(settings: Settings, cluster: Cluster, datadog: DatadogApi) -> Parts:
     restorer = Restorer(datadog, settings.site, keys, clock, settings.dry_run)
     policy = settings.rollout_policy
     records = Records(inventory, cluster, settings.retention, policy.lookback, clock)
-    looks = RolloutReconciler(rollouts, inventory, board, cluster, restorer, records, policy, clock)
+    looks = RolloutReconciler(
+        rollouts, inventory, board, cluster, Namespaces(cluster, clock), events, restorer, records, policy, clock
+    )
     engine = RolloutEngine(rollouts, WorkQueue(time), looks, deployments, cluster, clock)
     deployments.wake_rollout = engine.wake
-    return Parts(deployments, engine, tuple(watches(settings, cluster, deployments, engine)))
+    return Parts(deployments, engine, events, tuple(watches(settings, cluster, deployments, engine)))
 
 
 def watches(settings: Settings, cluster: Cluster, deployments: Engine, rollouts: RolloutEngine) -> Iterator[Following]:
@@ -184,6 +190,7 @@ def build_registry(settings: Settings, parts: Parts) -> kopf.OperatorRegistry:
     async def stop(**_: Any) -> None:
         await parts.rollouts.workers.stop([], STOP_SECONDS)
         await parts.deployments.workers.stop(tasks, STOP_SECONDS)
+        await parts.events.finish(LAST_EVENTS_SECONDS)
 
     @kopf.on.probe(id="deployments", registry=registry)
     async def probe(**_: Any) -> dict[str, Any]:
@@ -200,6 +207,7 @@ def background(settings: Settings, parts: Parts) -> list[Coroutine[Any, Any, Non
     made, rollouts = parts.deployments, parts.rollouts
     running = [forever("a worker", partial(listed_first, made, made.workers.work)) for _ in range(settings.workers)]
     running.append(forever("the look at Secrets", partial(made.look_at_secrets, settings.secret_poll_seconds)))
+    running.append(forever("the posting of Events", parts.events.run))
     running += [forever(f"the watch of {each.health.what}", each.run) for each in parts.watches]
     if settings.rollouts:
         looking = partial(listed_first, made, rollouts.workers.work)

@@ -17,9 +17,11 @@ from dora_operator.domain.rollout.manifest import wanted_resource
 from dora_operator.domain.rollout.observation import Observation, observe
 from dora_operator.domain.rollout.verdict import Decision, Kind, Notice, Policy, RestoredDeployment, Verdict
 from dora_operator.inventory import Inventory, Known
-from dora_operator.ports import ClusterPort, ClusterUnavailableError, NotOursError, ObjectKey, Subject
+from dora_operator.ports import ClusterPort, NotOursError, ObjectKey, Subject
 from dora_operator.reconcile.board import VerdictBoard, record_of, remembered_verdict
+from dora_operator.reconcile.events import EventQueue
 from dora_operator.reconcile.known_rollouts import KnownRollout, KnownRollouts
+from dora_operator.reconcile.namespaces import Namespaces
 from dora_operator.reconcile.records import Records
 from dora_operator.reconcile.restoring import Restorer
 from dora_operator.reconcile.surroundings import spec_of
@@ -52,6 +54,8 @@ class RolloutReconciler:
     inventory: Inventory
     board: VerdictBoard
     cluster: ClusterPort
+    namespaces: Namespaces
+    events: EventQueue
     restorer: Restorer
     own: Records
     policy: Policy
@@ -74,8 +78,8 @@ class RolloutReconciler:
         wanted = [verdict for verdict in untold if verdict not in known.refused]
         notices = [notice for notice in decision.notices if notice not in known.told]
         visit = RolloutVisit()
-        if (wanted or notices) and not _ignored(await self.cluster.read_annotations(key.namespace)):
-            await self._tell(known, notices)
+        if (wanted or notices) and not _ignored(await self.namespaces.annotations(key.namespace)):
+            self._tell(known, notices)
             visit = await self._write_down(known, observation, wanted)
         known.memory = decision.memory
         await self.own.hand_over(key)
@@ -142,14 +146,10 @@ class RolloutReconciler:
             known.refused.add(verdict)
             return []
 
-    async def _tell(self, known: KnownRollout, notices: Iterable[Notice]) -> None:
+    def _tell(self, known: KnownRollout, notices: Iterable[Notice]) -> None:
         for notice in notices:
-            try:
-                await self.cluster.post_event(_subject(known), EventNote("Warning", notice.about.value, notice.message))
-            except ClusterUnavailableError as error:
-                logger.warning("no Event %s for Rollout %s: %s", notice.about.value, known.key, error)
-            else:
-                known.told.add(notice)
+            self.events.tell(_subject(known), EventNote("Warning", notice.about.value, notice.message))
+            known.told.add(notice)
 
     async def _restore(
         self, known: KnownRollout, observation: Observation, decision: Decision, visit: RolloutVisit

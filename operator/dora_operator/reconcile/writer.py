@@ -13,6 +13,7 @@ from dora_operator.domain.spec import API_VERSION, KIND
 from dora_operator.domain.status import merge_patch
 from dora_operator.inventory import Inventory, Known
 from dora_operator.ports import ClusterPort, ClusterUnavailableError, ObjectGoneError, ObjectKey, Subject
+from dora_operator.reconcile.events import EventQueue
 from dora_operator.reconcile.surroundings import spec_of
 
 logger = logging.getLogger(__name__)
@@ -36,9 +37,10 @@ def links(known: Known, default_site: Site) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class StatusWriter:
-    """The only writer of statuses and Events."""
+    """The only writer of statuses."""
 
     cluster: ClusterPort
+    events: EventQueue
     inventory: Inventory
     default_site: Site
 
@@ -63,17 +65,14 @@ class StatusWriter:
         self.inventory.saved(known, body, lambda one: links(one, self.default_site))
         note = note_for(stored, status)
         if note is not None:
-            await self._tell(known, status, note)
+            self._tell(known, status, note)
         return int(body["metadata"].get("generation", 0)) != known.generation
 
-    async def _tell(self, known: Known, status: DoraDeploymentStatus, note: EventNote) -> None:
+    def _tell(self, known: Known, status: DoraDeploymentStatus, note: EventNote) -> None:
         """Tell the DoraDeployment, and of a success also the Rollout that it is about."""
         about = [Subject(API_VERSION, KIND, known.key, known.uid)]
         if note.type == "Normal" and status.rollout is not None and status.rollout.uid is not None:
             rollout = ObjectKey(known.key.namespace, status.rollout.name)
             about.append(Subject(ROLLOUT_API_VERSION, "Rollout", rollout, status.rollout.uid))
         for subject in about:
-            try:
-                await self.cluster.post_event(subject, note)
-            except ClusterUnavailableError as error:  # the condition says it too: not worth a retry of its own
-                logger.warning("no Event %s for %s %s: %s", note.reason, subject.kind, subject.key, error)
+            self.events.tell(subject, note)
