@@ -344,5 +344,5 @@ async def running_operator(
         cluster.watch = lambda _: None
 
 
-def _queue(clock: Callable[[], datetime]) -> WorkQueue[ObjectKey]:
+def _queue(clock: Callable[[], datetime]) -> WorkQueue[ObjectKey, Any]:
     return WorkQueue(lambda: clock().timestamp())

@@ -27,17 +27,17 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def queue(clock: Clock) -> WorkQueue[str]:
+def queue(clock: Clock) -> WorkQueue[str, str]:
     """Return an empty queue."""
     return WorkQueue(clock)
 
 
-async def taken(queue: WorkQueue[str]) -> str | None:
+async def taken(queue: WorkQueue[str, str]) -> str | None:
     """Take a key if one is due."""
     return queue.try_take()
 
 
-async def test_a_key_waits_once(queue: WorkQueue[str]) -> None:
+async def test_a_key_waits_once(queue: WorkQueue[str, str]) -> None:
     """However often a key is added, it is served once."""
     for _ in range(5):
         queue.add("a", Urgency.CHANGE)
@@ -46,7 +46,7 @@ async def test_a_key_waits_once(queue: WorkQueue[str]) -> None:
     assert await taken(queue) is None
 
 
-async def test_one_worker_per_key(queue: WorkQueue[str]) -> None:
+async def test_one_worker_per_key(queue: WorkQueue[str, str]) -> None:
     """A key that was added while a worker has it comes again only after that worker is done."""
     queue.add("a", Urgency.CHANGE)
     assert await taken(queue) == "a"
@@ -56,14 +56,14 @@ async def test_one_worker_per_key(queue: WorkQueue[str]) -> None:
     assert await taken(queue) == "a"
 
 
-async def test_urgent_keys_first(queue: WorkQueue[str]) -> None:
+async def test_urgent_keys_first(queue: WorkQueue[str, str]) -> None:
     """Of keys that became ready together, the more urgent one is served first."""
     for name, urgency in (("l", Urgency.LISTED), ("r", Urgency.RETRY), ("c", Urgency.CHANGE), ("a", Urgency.ABORT)):
         queue.add(name, urgency)
     assert [await taken(queue) for _ in range(4)] == ["a", "c", "r", "l"]
 
 
-async def test_an_old_key_overtakes_newer_urgent_ones(queue: WorkQueue[str], clock: Clock) -> None:
+async def test_an_old_key_overtakes_newer_urgent_ones(queue: WorkQueue[str, str], clock: Clock) -> None:
     """Ageing: after its handicap, a listed key is served before an abort that came later."""
     queue.add("old", Urgency.LISTED)
     clock.now += 31
@@ -71,7 +71,7 @@ async def test_an_old_key_overtakes_newer_urgent_ones(queue: WorkQueue[str], clo
     assert await taken(queue) == "old"
 
 
-async def test_becoming_more_urgent(queue: WorkQueue[str]) -> None:
+async def test_becoming_more_urgent(queue: WorkQueue[str, str]) -> None:
     """A second, more urgent wish moves a key forward; a less urgent one does not move it back."""
     queue.add("a", Urgency.LISTED)
     queue.add("b", Urgency.RETRY)
@@ -80,7 +80,7 @@ async def test_becoming_more_urgent(queue: WorkQueue[str]) -> None:
     assert await taken(queue) == "a"
 
 
-async def test_a_delay_is_kept(queue: WorkQueue[str], clock: Clock) -> None:
+async def test_a_delay_is_kept(queue: WorkQueue[str, str], clock: Clock) -> None:
     """A delayed key is not served before its time."""
     queue.add("a", Urgency.RETRY, delay=10)
     assert await taken(queue) is None
@@ -88,7 +88,7 @@ async def test_a_delay_is_kept(queue: WorkQueue[str], clock: Clock) -> None:
     assert await taken(queue) == "a"
 
 
-async def test_the_sooner_wish_wins(queue: WorkQueue[str]) -> None:
+async def test_the_sooner_wish_wins(queue: WorkQueue[str, str]) -> None:
     """A change need not wait for the end of a pause."""
     queue.add("a", Urgency.RETRY, delay=300)
     queue.add("a", Urgency.CHANGE)
@@ -97,7 +97,7 @@ async def test_the_sooner_wish_wins(queue: WorkQueue[str]) -> None:
     assert len(queue) == 0
 
 
-async def test_a_waiting_worker_is_woken(queue: WorkQueue[str]) -> None:
+async def test_a_waiting_worker_is_woken(queue: WorkQueue[str, str]) -> None:
     """A worker that waits on an empty queue gets the next key at once."""
     worker = asyncio.create_task(queue.take())
     await asyncio.sleep(0)
@@ -106,7 +106,7 @@ async def test_a_waiting_worker_is_woken(queue: WorkQueue[str]) -> None:
         assert await worker == "a"
 
 
-async def test_a_forgotten_key_is_not_served(queue: WorkQueue[str]) -> None:
+async def test_a_forgotten_key_is_not_served(queue: WorkQueue[str, str]) -> None:
     """Forgetting drops the wish."""
     queue.add("a", Urgency.CHANGE)
     queue.forget("a")
@@ -124,7 +124,7 @@ def test_nothing_is_lost_and_nobody_meets(path: list[tuple[str, Urgency, int, bo
 
     async def live() -> None:
         clock = Clock()
-        queue: WorkQueue[str] = WorkQueue(clock)
+        queue: WorkQueue[str, str] = WorkQueue(clock)
         owed: set[str] = set()
         working: list[str] = []
         for key, urgency, delay, finish in path:

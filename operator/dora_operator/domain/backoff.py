@@ -45,9 +45,9 @@ def next_pause(
         case Pace.AT_RESET:
             if outcome.reset_seconds is None:
                 return Pause(_spread(_doubling(policy.ingestion_first, policy.longest, attempts), jitter))
-            return Pause(
-                outcome.reset_seconds + 0.1 + 0.9 * jitter
-            )  # never before the window, not all at once after it
+            # Never before the window, not in step with other clients after it, and not at once for ever.
+            again = _doubling(0.1, 5.0, attempts - 2)
+            return Pause(outcome.reset_seconds + again + min(0.9, 0.1 * outcome.reset_seconds) * jitter)
         case Pace.INGESTION:
             if pending_for >= timedelta(seconds=policy.ingestion_deadline):
                 return Pause(_spread(policy.after_deadline, jitter), stalled=True)

@@ -29,3 +29,14 @@ def seconds_until_reset(header: str | None, now: datetime) -> float | None:
     if number > EPOCH_FROM:
         number = max(0.0, number - now.timestamp())
     return min(number, LONGEST_RESET)
+
+
+def remaining_requests(header: str | None) -> int | None:
+    """Return how many requests the window still admits, or None where the header says nothing usable."""
+    if header is None:
+        return None
+    try:
+        number = int(header.split(",")[0].strip())
+    except ValueError:
+        return None
+    return max(0, number)

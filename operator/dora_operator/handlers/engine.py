@@ -15,8 +15,10 @@ from dora_operator.domain.sites import Site
 from dora_operator.handlers.workers import Workers
 from dora_operator.inventory import Inventory, Known
 from dora_operator.ports import ClusterPort, Found, Gone, Listed, ObjectKey, Seen, Sighting
-from dora_operator.reconcile.reconciler import Reconciler, SaveFailedError
+from dora_operator.reconcile.accounts import Account
+from dora_operator.reconcile.reconciler import Reconciler
 from dora_operator.reconcile.secret_watch import SecretWatch
+from dora_operator.reconcile.visit import SaveFailedError
 from dora_operator.reconcile.writer import links
 from dora_operator.workqueue import Urgency, WorkQueue
 
@@ -28,7 +30,7 @@ class Engine:
     """Everything between an event and its reconcile."""
 
     inventory: Inventory
-    queue: WorkQueue[ObjectKey]
+    queue: WorkQueue[ObjectKey, Account]
     reconciler: Reconciler
     secrets: SecretWatch
     cluster: ClusterPort
@@ -82,6 +84,7 @@ class Engine:
             return
         self.all_listed.set()
         logger.info("ready: %d DoraDeployments listed, site %s", len(self.inventory), self.default_site.value)
+        self.reconciler.lessons.from_all(self.inventory)
         for key in self.inventory.all_keys():
             self.queue.add(key, Urgency.LISTED)
 
@@ -106,8 +109,23 @@ class Engine:
         except SaveFailedError as error:
             self.wake(error.wake)
             raise
-        self.wake(visit.wake)
-        return visit.again_at
+        else:
+            self.wake(visit.wake)
+            if visit.room is not None:
+                self.queue.park(key, visit.room)
+            return visit.again_at
+        finally:
+            self._open_rooms()
+
+    def _open_rooms(self) -> None:
+        """Let those go on who wait for an account that has room for them now, or say when it will."""
+        now = self.clock()
+        for room in self.queue.rooms:
+            admission = self.reconciler.accounts.admission(room, now)
+            if admission.count:
+                self.queue.release(room, admission.count)
+            elif admission.opens_at is not None:
+                self.queue.open_at(room, self.queue.clock() + (admission.opens_at - now).total_seconds())
 
     def _forget(self, key: ObjectKey, uid: str) -> None:
         known = self.inventory.forget(key, uid)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from dora_operator.handlers.engine import Engine
 from dora_operator.handlers.workers import Workers
@@ -33,7 +34,7 @@ class RolloutEngine:
     """Everything between a Rollout's change and the DoraDeployment that carries its verdict."""
 
     rollouts: KnownRollouts
-    queue: WorkQueue[ObjectKey]
+    queue: WorkQueue[ObjectKey, Any]
     reconciler: RolloutReconciler
     deployments: Engine
     cluster: ClusterPort

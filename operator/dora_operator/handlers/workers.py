@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from dora_operator.ports import ClusterUnavailableError
 from dora_operator.workqueue import Urgency, WorkQueue
@@ -35,7 +35,7 @@ class Workers(Generic[Key]):
     """The workers of one kind of object."""
 
     kind: str
-    queue: WorkQueue[Key]
+    queue: WorkQueue[Key, Any]
     visit: Callable[[Key], Awaitable[datetime | None]]
     """Visits a key, and returns when to visit it again, if at all."""
     clock: Callable[[], datetime]

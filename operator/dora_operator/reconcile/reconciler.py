@@ -1,6 +1,6 @@
 """The one way from a DoraDeployment to Datadog and back to its status."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -8,39 +8,28 @@ from dora_operator.domain import status as statuses
 from dora_operator.domain.conditions import Override, Phase, Standing
 from dora_operator.domain.due import Rest, Settled, next_step
 from dora_operator.domain.links import send_lane
-from dora_operator.domain.observed import ConditionType, DoraDeploymentStatus, RolloutObservation
-from dora_operator.domain.outcome import Outcome, Pace, TryAgain, classify
+from dora_operator.domain.observed import DoraDeploymentStatus, RolloutObservation
+from dora_operator.domain.outcome import Answer, Outcome, Pace, TryAgain, classify
 from dora_operator.domain.plan import Plan, Send
 from dora_operator.domain.planning import make_plan, overrides
-from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
+from dora_operator.domain.reasons import Reason
 from dora_operator.domain.rollout.follow import opinion_of, to_verdict
 from dora_operator.domain.sites import Site
 from dora_operator.domain.spec import DoraDeploymentSpec
 from dora_operator.domain.status import Moment
 from dora_operator.inventory import Inventory, Known
 from dora_operator.ports import ClusterUnavailableError, DatadogPort, Keys, NoKeys, ObjectKey
-from dora_operator.reconcile.accounts import Account, Accounts, account_of
+from dora_operator.reconcile.accounts import Account, Accounts, Admission, account_of
 from dora_operator.reconcile.board import VerdictBoard
 from dora_operator.reconcile.lanes import Lanes
+from dora_operator.reconcile.lessons import Lessons, is_rate_limited
 from dora_operator.reconcile.secret_watch import SecretWatch
 from dora_operator.reconcile.surroundings import Options, spec_of, surroundings_of
+from dora_operator.reconcile.visit import SaveFailedError, Visit
 from dora_operator.reconcile.writer import StatusWriter, read_status
 
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """What a reconcile leaves to do: look again at a time, and whom to wake."""
-
-    again_at: datetime | None = None
-    wake: frozenset[ObjectKey] = frozenset()
-
-
-class SaveFailedError(ClusterUnavailableError):
-    """The status could not be written; the inventory keeps it. `wake` names who must be woken all the same."""
-
-    def __init__(self, wake: frozenset[ObjectKey]) -> None:
-        super().__init__("the status was not written")
-        self.wake = wake
+QUIET_WAIT = timedelta(seconds=5)
+"""How long a request may wait for its account before the status says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +57,11 @@ class Reconciler:
     clock: Callable[[], datetime]
     random: Callable[[], float]
     lanes: Lanes = field(default_factory=Lanes)
+    lessons: Lessons = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Be ready to learn."""
+        self.lessons = Lessons(self.accounts, self.secrets, self.clock)
 
     async def reconcile(self, key: ObjectKey) -> Visit:
         """Bring Datadog and the status of one DoraDeployment up to date with its spec.
@@ -111,24 +105,28 @@ class Reconciler:
             self.secrets.forget(known.key)
             return await self._save(known, statuses.settled(case.status, plan, self._moment_of(case)))
         if isinstance(step, Rest) and not changed:
-            self._learn_again(case, plan)
-            return await self._save(known, case.status, step.until)
+            account = account_of(known.key.namespace, plan.target)
+            self.lessons.from_status(known.key, case.status, account)
+            return await self._save(
+                known, case.status, step.until, room=account if is_rate_limited(case.status) else None
+            )
         return await self._attempt(case, plan)
 
     async def _attempt(self, case: Case, plan: Send) -> Visit:
         known = case.known
         account = account_of(known.key.namespace, plan.target)
-        paused_until = self.accounts.paused_until(account, self.clock())
-        if paused_until is not None:
-            waiting = "this account's rate limit is used up; the request is sent when the next window begins"
-            return await self._postpone(case, plan, Standing(Phase.WORKING, Reason.RATE_LIMITED, waiting), paused_until)
+        admission = self.accounts.admission(account, self.clock())
+        if not admission.count:
+            return await self._park(case, plan, account, admission)
         view = await self.accounts.keys(account)
         if isinstance(view.keys, NoKeys):
-            self._wait_for_secret(known.key, account, view.resource_version)
+            self.lessons.wait_for_secret(known.key, account, view.resource_version)
             until = self.clock() + timedelta(seconds=self.options.retry_policy.slowly)
             return await self._postpone(case, plan, Standing(Phase.WORKING, view.keys.reason, view.keys.message), until)
         if self.inventory.get(known.key) is not known:
             return Visit(again_at=self.clock())  # changed while the Secret was read: decide again
+        if not self.accounts.admission(account, self.clock()).count:
+            return Visit(room=account)  # used up while the Secret was read
         lane = send_lane(plan.target)
         if not self.lanes.enter(lane, known.key):
             return Visit()  # woken when the lane is free
@@ -137,42 +135,36 @@ class Reconciler:
         finally:
             wake = frozenset(self.lanes.leave(lane))
         after = statuses.with_outcome(case.status, plan, outcome, self._moment_of(case))
-        self._learn(known.key, account, view.resource_version, outcome, after)
-        return await self._save(known, after, after.next_attempt_time, wake)
+        self.lessons.from_answer(known.key, account, view.resource_version, outcome, after)
+        room = account if isinstance(outcome, TryAgain) and outcome.pace is Pace.AT_RESET else None
+        return await self._save(known, after, after.next_attempt_time, wake, room)
+
+    async def _park(self, case: Case, plan: Send, account: Account, admission: Admission) -> Visit:
+        """Wait for the account's turn. A wait that people would notice is said in the status, once."""
+        opens_at = admission.opens_at
+        is_long = opens_at is not None and opens_at - self.clock() > QUIET_WAIT
+        said = is_rate_limited(case.status) and case.status.desired == plan.request.state
+        if is_long and not said:
+            waiting = "this account's rate limit is used up; the request is sent when a later window has room for it"
+            standing = Standing(Phase.WORKING, Reason.RATE_LIMITED, waiting)
+            return await self._postpone(case, plan, standing, opens_at, account)
+        return Visit(room=account)
 
     async def _ask(self, plan: Send, account: Account, keys: Keys) -> Outcome:
-        answer = await self.datadog.patch(plan.request, Site(account.site), keys)
+        self.accounts.begin(account)
+        headers: Mapping[str, str] = {}
+        try:
+            answer = await self.datadog.patch(plan.request, Site(account.site), keys)
+            headers = answer.headers if isinstance(answer, Answer) else {}
+        finally:
+            self.accounts.end(account, headers, self.clock())
         return classify(answer, self.clock())
 
-    def _learn(
-        self, key: ObjectKey, account: Account, version: str, outcome: Outcome, after: DoraDeploymentStatus
-    ) -> None:
-        """Take from an answer what concerns others too: a pause of the account, a Secret that did not help."""
-        if not isinstance(outcome, TryAgain):
-            self.secrets.forget(key)
-        elif outcome.pace is Pace.AT_RESET and after.next_attempt_time is not None:
-            self.accounts.pause(account, after.next_attempt_time)
-        elif outcome.reason in CREDENTIAL_REASONS:
-            self._wait_for_secret(key, account, version)
-
-    def _learn_again(self, case: Case, plan: Send) -> None:
-        """After a restart, take from the status what was only in memory."""
-        ready, until = case.status.condition(ConditionType.READY), case.status.next_attempt_time
-        account = account_of(case.known.key.namespace, plan.target)
-        if ready is None or until is None:
-            return
-        if ready.reason == Reason.RATE_LIMITED:
-            self.accounts.pause(account, until)
-        elif ready.reason in CREDENTIAL_REASONS:
-            self._wait_for_secret(case.known.key, account, None)
-
-    def _wait_for_secret(self, key: ObjectKey, account: Account, version: str | None) -> None:
-        if account.secret is not None:
-            self.secrets.wait_for_change(account.secret, version, key)
-
-    async def _postpone(self, case: Case, plan: Send, standing: Standing, until: datetime) -> Visit:
+    async def _postpone(
+        self, case: Case, plan: Send, standing: Standing, until: datetime | None, room: Account | None = None
+    ) -> Visit:
         after = statuses.postponed(case.status, plan, standing, until, self._moment_of(case))
-        return await self._save(case.known, after, until)
+        return await self._save(case.known, after, until, room=room)
 
     async def _save(
         self,
@@ -180,12 +172,15 @@ class Reconciler:
         status: DoraDeploymentStatus,
         again_at: datetime | None = None,
         wake: frozenset[ObjectKey] = frozenset(),
+        room: Account | None = None,
     ) -> Visit:
         try:
             spec_changed = await self.writer.save(known, status)
         except ClusterUnavailableError as error:
             raise SaveFailedError(wake) from error
-        return Visit(self.clock() if spec_changed else again_at, wake)
+        if spec_changed:
+            return Visit(self.clock(), wake)
+        return Visit(None, wake, room) if room else Visit(again_at, wake)
 
     def _moment(self, known: Known) -> Moment:
         return Moment(known.generation, self.clock(), self.options.retry_policy, self.random())
