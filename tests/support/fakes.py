@@ -308,7 +308,7 @@ async def running_operator(
     async with httpx.AsyncClient(transport=httpx.MockTransport(datadog)) as client:
         api = DatadogApi(client, base_url=None, timeout_seconds=5)
         inventory, secrets, board = Inventory(), SecretWatch(cluster), VerdictBoard()
-        events = EventQueue(cluster)
+        events, accounts = EventQueue(cluster), Accounts(cluster, own_keys)
         operator: Operator
 
         def clock() -> datetime:
@@ -316,7 +316,7 @@ async def running_operator(
 
         reconciler = Reconciler(
             inventory=inventory,
-            accounts=Accounts(cluster, own_keys),
+            accounts=accounts,
             secrets=secrets,
             board=board,
             datadog=api,
@@ -327,7 +327,7 @@ async def running_operator(
         )
         engine = Engine(inventory, _queue(clock), reconciler, secrets, cluster, clock, Site.US1)
         known = KnownRollouts()
-        restorer = Restorer(api, Site.US1, own_keys, clock, dry_run)
+        restorer = Restorer(api, accounts, Site.US1, own_keys, clock, dry_run)
         records = Records(inventory, cluster, Retention(), rollout_policy.lookback, clock)
         names = Namespaces(cluster, clock)
         looks = RolloutReconciler(

@@ -51,9 +51,7 @@ class Budget:
             return max(0, min(free, self.window.remaining - self.in_flight))
         if self.window.remaining > self.most_at_once:
             return free
-        return (
-            min(free, 1) if self.in_flight == 0 else 0
-        )  # the first of a new window goes alone, and tells what is left
+        return 0 if self.in_flight else 1  # the first of a new window goes alone, and tells what is left
 
     def opens_at(self, now: datetime) -> datetime | None:
         """Return when requests may begin again, or None where that depends on answers that are under way."""

@@ -94,9 +94,10 @@ def build(settings: Settings, cluster: Cluster, datadog: DatadogApi) -> Parts:
     """Put the parts together."""
     inventory, secrets, board, keys = Inventory(), SecretWatch(cluster), VerdictBoard(), own_keys(settings)
     time, events = asyncio.get_running_loop().time, EventQueue(cluster)
+    accounts = Accounts(cluster, keys)
     reconciler = Reconciler(
         inventory=inventory,
-        accounts=Accounts(cluster, keys),
+        accounts=accounts,
         secrets=secrets,
         board=board,
         datadog=datadog,
@@ -107,7 +108,7 @@ def build(settings: Settings, cluster: Cluster, datadog: DatadogApi) -> Parts:
     )
     deployments = Engine(inventory, WorkQueue(time), reconciler, secrets, cluster, clock, settings.site)
     rollouts = KnownRollouts()
-    restorer = Restorer(datadog, settings.site, keys, clock, settings.dry_run)
+    restorer = Restorer(datadog, accounts, settings.site, keys, clock, settings.dry_run)
     policy = settings.rollout_policy
     records = Records(inventory, cluster, settings.retention, policy.lookback, clock)
     looks = RolloutReconciler(

@@ -4,16 +4,18 @@ The link to it is sent only after Datadog has accepted the event. A repeated pos
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from dora_operator.domain.outcome import Accepted, classify_event
+from dora_operator.domain.backoff import RetryPolicy, next_pause
+from dora_operator.domain.outcome import Accepted, Answer, Outcome, Pace, TryAgain, classify_event
 from dora_operator.domain.rollout.observation import Observation
-from dora_operator.domain.rollout.restored import linked, restoration
+from dora_operator.domain.rollout.restored import Restoration, linked, restoration
 from dora_operator.domain.rollout.verdict import Policy, Verdict
 from dora_operator.domain.sites import Site
 from dora_operator.ports import DatadogPort, Keys, NoKeys
+from dora_operator.reconcile.accounts import Account, Accounts
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +25,7 @@ class Restorer:
     """Posts to the operator's own account, as automatic marks go there."""
 
     datadog: DatadogPort
+    accounts: Accounts
     site: Site
     own_keys: Keys | NoKeys
     clock: Callable[[], datetime]
@@ -33,8 +36,9 @@ class Restorer:
         event = restoration(observation, verdict, policy, self.clock())
         if event is None or self.dry_run or isinstance(self.own_keys, NoKeys):
             return None
-        reply = await self.datadog.post_deployment(event, self.site, self.own_keys)
-        outcome = classify_event(reply, self.clock())
+        outcome = await self._post(event, self.own_keys)
+        if outcome is None:
+            return None
         if isinstance(outcome, Accepted):
             return linked(verdict, event)
         logger.warning(
@@ -44,3 +48,21 @@ class Restorer:
             outcome.message,
         )
         return None
+
+    async def _post(self, event: Restoration, keys: Keys) -> Outcome | None:
+        """Post within the account's budget, which marks need too; None where it has no room now."""
+        account = Account(self.site.value, None)
+        if not self.accounts.admission(account, self.clock()).count:
+            return None
+        headers: Mapping[str, str] = {}
+        self.accounts.begin(account)
+        try:
+            reply = await self.datadog.post_deployment(event, self.site, keys)
+            headers = reply.headers if isinstance(reply, Answer) else {}
+        finally:
+            self.accounts.end(account, headers, self.clock())
+        outcome = classify_event(reply, self.clock())
+        if isinstance(outcome, TryAgain) and outcome.pace is Pace.AT_RESET:
+            pause = next_pause(outcome, attempts=1, pending_for=timedelta(), policy=RetryPolicy(), jitter=0.5)
+            self.accounts.close(account, self.clock() + timedelta(seconds=pause.seconds), self.clock())
+        return outcome
