@@ -20,8 +20,8 @@ QUIET_SECONDS = 3.0
 PATIENCE_SECONDS = 60.0
 RELEASES = 10
 OPERATOR = "operator"
-OPERATORS_CLIENT = "OpenAPI-Generator"
-"""How the operator's own client names itself in the audit log; kopf's requests are watches of DoraDeployments."""
+OPERATORS_CLIENT = "dora-operator"
+"""How the operator names itself in the audit log."""
 
 
 @dataclass(frozen=True, slots=True)
