@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     dry_run: bool = Field(default=False, description="true sends nothing and shows in status what would be sent.")
     health_port: Port | None = Field(default=None, description="Port of /healthz; empty: none.")
     workers: Annotated[int, Field(ge=1, le=64)] = Field(
-        default=8, description="Reconciles at the same time. More than 8 is slower, not faster."
+        default=16, description="Reconciles at the same time; of these, 8 at most send to one account of Datadog."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
     request_timeout_seconds: Seconds = Field(default=30.0, description="Longest time for one request to Datadog.")

@@ -1,6 +1,7 @@
 """From plans and outcomes to statuses: conditions, counters, history, and the patch that writes them."""
 
 from copy import deepcopy
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from dora_operator.domain import status as statuses
 from dora_operator.domain.due import Attempt, Rest, Settled, next_step
 from dora_operator.domain.notices import EventNote, note_for
-from dora_operator.domain.observed import DoraDeploymentStatus
+from dora_operator.domain.observed import DoraDeploymentStatus, RolloutObservation
 from dora_operator.domain.outcome import Accepted, Answer, FailureKind, NoAnswer, Outcome, classify
 from dora_operator.domain.planning import make_plan
 from dora_operator.domain.reasons import Reason
@@ -356,10 +357,16 @@ FAILURE_LINKED = {"remediation": {"type": "rollback", "id": OTHER_ID}}
     ],
 )
 def test_what_is_told_of_a_success(before: DoraDeploymentStatus, fields: dict, reason: str) -> None:
-    """Each accepted change is a Normal Event that names the deployment."""
-    after = statuses.with_outcome(before, send(**fields), Accepted(202), moment(2, LATER))
+    """Each accepted change that a Rollout decided is a Normal Event that names the deployment."""
+    because = replace(moment(2, LATER), rollout=RolloutObservation(name="checkout"))
+    after = statuses.with_outcome(before, send(**fields), Accepted(202), because)
     note = note_for(before, after)
     assert isinstance(note, EventNote)
     assert (note.type, note.reason) == ("Normal", reason)
     assert "deployment 43vkaZNgiso" in note.message
     assert note_for(after, after) is None
+
+
+def test_a_success_that_a_person_asked_for_is_not_told() -> None:
+    """One write for one change: the conditions and the history of the resource say it."""
+    assert note_for(NEW, statuses.with_outcome(NEW, send(), Accepted(202), moment())) is None

@@ -1,6 +1,8 @@
 """Which changes of status deserve a Kubernetes Event. Once per fact: the previous status is the memory.
 
-Outages and rate limits are no Events: they are nobody's mistake, and thousands of resources have them at once.
+Outages and rate limits are no Events: they are nobody's mistake, and thousands of resources have them at once. Nor is
+the success of what a person applied: that person looks at the resource, whose conditions and history say it. What the
+operator did by itself, because of a Rollout, is told.
 """
 
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ WARNINGS = frozenset(
 
 
 MARKED, CLEARED, LINKED = "Marked", "Cleared", "Linked"
-"""Reasons of Normal Events: Datadog accepted a change failure, its withdrawal, a remediation."""
+"""Reasons of Normal Events: Datadog accepted what a Rollout decided, a failure, its withdrawal or a remediation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,9 @@ def note_for(before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> Event
 
 def _success(before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> EventNote | None:
     ready, accepted = after.condition(ConditionType.READY), after.accepted
-    if ready is None or accepted is None or (before.accepted, before.accepted_at) == (accepted, after.accepted_at):
+    if after.rollout is None or ready is None or accepted is None:
+        return None
+    if (before.accepted, before.accepted_at) == (accepted, after.accepted_at):
         return None
     reason = MARKED if accepted.change_failure else CLEARED
     if accepted.remediation is not None and before.accepted != accepted:
