@@ -31,7 +31,7 @@ class OperatorProcess:
     """A running operator."""
 
     process: Background
-    health_url: str
+    base_url: str
     ready_after: float
     """Seconds from the start of the process to its first good probe."""
 
@@ -41,10 +41,16 @@ class OperatorProcess:
         return self.process.popen.pid
 
     def probe(self) -> dict[str, Any]:
-        """Return what the probe says."""
-        with urllib.request.urlopen(self.health_url, timeout=5) as response:
+        """Return what the readiness probe says."""
+        with urllib.request.urlopen(f"{self.base_url}/readyz", timeout=5) as response:
             found: dict[str, Any] = json.load(response)
         return found
+
+    def metrics(self) -> str:
+        """Return what a scrape returns."""
+        with urllib.request.urlopen(f"{self.base_url}/metrics", timeout=5) as response:
+            text: bytes = response.read()
+        return text.decode()
 
     def log(self) -> str:
         """Return everything that it has logged."""
@@ -74,14 +80,15 @@ def running_operator(cluster: LocalCluster, datadog_url: str, **variables: str) 
         "DD_APP_KEY": OWN_APP_KEY,
         "DORA_OPERATOR_DATADOG_URL": datadog_url,
         "DORA_OPERATOR_HEALTH_PORT": str(port),
+        "DORA_OPERATOR_METRICS_PORT": str(port),
     } | variables
     with tempfile.TemporaryDirectory(prefix="dora-operator-") as folder:
         begun = time.monotonic()
         process = _start(environment, Path(folder))
         try:
-            health_url = f"http://127.0.0.1:{port}/healthz"
-            process.wait_until(lambda: _healthy(health_url), READY_SECONDS)
-            yield OperatorProcess(process, health_url, time.monotonic() - begun)
+            base_url = f"http://127.0.0.1:{port}"
+            process.wait_until(lambda: _healthy(f"{base_url}/readyz"), READY_SECONDS)
+            yield OperatorProcess(process, base_url, time.monotonic() - begun)
         finally:
             process.stop()
 

@@ -17,6 +17,7 @@ def main() -> None:
 @app.command()
 def run() -> None:
     """Run the operator until SIGTERM. Settings come from the environment; see the reference."""
+    from dora_operator.adapters.endpoints import CannotListenError  # noqa: PLC0415
     from dora_operator.handlers import lifecycle, logs  # noqa: PLC0415 - `--help` need not wait for kopf
     from dora_operator.settings import Settings  # noqa: PLC0415
 
@@ -27,5 +28,9 @@ def run() -> None:
             name = ".".join(str(part) for part in problem["loc"])
             sys.stderr.write(f"dora-operator: the setting {name} is wrong: {problem['msg']}\n")
         raise typer.Exit(2) from None
-    logs.configure(settings.log_level)
-    asyncio.run(lifecycle.run(settings))
+    logs.configure(settings.log_level, settings.log_format)
+    try:
+        asyncio.run(lifecycle.run(settings))
+    except CannotListenError as error:
+        sys.stderr.write(f"dora-operator: {error}\n")
+        raise typer.Exit(1) from None

@@ -6,11 +6,12 @@ nothing. Specs and statuses are kept as JSON, because ten thousand settled objec
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from dora_operator.domain.glance import Glance, glance_of
 from dora_operator.domain.rollout.manifest import VERDICT_ANNOTATION
 from dora_operator.ports import ObjectKey
 
@@ -27,11 +28,15 @@ class Known:
     spec_json: bytes
     status_json: bytes
     """As Kubernetes has it."""
+    glance: Glance
+    """How it stands, for overviews that must not read ten thousand statuses."""
     unsaved_status_json: bytes | None = None
     """As it should be, where writing it has failed so far."""
     verdict_json: str | None = None
     """The annotation that makes an object the operator's own record of a Rollout's verdict."""
     links: frozenset[str] = frozenset()
+    due_at: datetime | None = None
+    """Since when what it wants is wanted, as far as this process has seen it."""
 
     @property
     def newest_status_json(self) -> bytes:
@@ -97,6 +102,7 @@ class Inventory:
                 before.resource_version = known.resource_version
                 return False
             known.unsaved_status_json = before.unsaved_status_json
+            known.due_at = before.due_at if before.generation == known.generation else None
         self._replace(before, known, links_of)
         return True
 
@@ -113,6 +119,18 @@ class Inventory:
         current = self._known.get(before.key)
         if current is not None and current.uid == before.uid:
             current.unsaved_status_json = status_json
+            metadata = {"generation": current.generation}
+            current.glance = glance_of(metadata, json.loads(current.spec_json), json.loads(status_json))
+
+    def note_due(self, key: ObjectKey, at: datetime) -> None:
+        """Note that an object is put up for a look; what it has been waiting for already counts from earlier."""
+        known = self._known.get(key)
+        if known is not None and (known.due_at is None or not known.glance.hurries):
+            known.due_at = at
+
+    def glances(self) -> Iterator[Glance]:
+        """Iterate over how all objects stand."""
+        return (known.glance for known in self._known.values())
 
     def _replace(self, before: Known | None, known: Known, links_of: LinksOf) -> None:
         self._unlink(before)
@@ -140,15 +158,16 @@ class Inventory:
 
 
 def _parse(body: Mapping[str, Any]) -> Known:
-    metadata = body["metadata"]
+    metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     return Known(
         key=ObjectKey(metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
         generation=int(metadata.get("generation", 0)),
         resource_version=metadata["resourceVersion"],
         created_at=datetime.fromisoformat(metadata["creationTimestamp"]),
-        spec_json=_compact(body.get("spec") or {}),
-        status_json=_compact(body.get("status") or {}),
+        spec_json=_compact(spec),
+        status_json=_compact(status),
+        glance=glance_of(metadata, spec, status),
         verdict_json=(metadata.get("annotations") or {}).get(VERDICT_ANNOTATION),
     )
 

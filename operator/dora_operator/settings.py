@@ -43,11 +43,17 @@ class Settings(BaseSettings):
         default=(), description="Namespaces to watch, separated by commas; empty: all."
     )
     dry_run: bool = Field(default=False, description="true sends nothing and shows in status what would be sent.")
-    health_port: Port | None = Field(default=None, description="Port of /healthz; empty: none.")
+    health_port: Port | None = Field(default=None, description="Port of /livez, /readyz and /healthz; empty: none.")
+    metrics_port: Port | None = Field(
+        default=None, description="Port of /metrics; may be the same as the one of the probes; empty: none."
+    )
     workers: Annotated[int, Field(ge=1, le=64)] = Field(
         default=16, description="Reconciles at the same time; of these, 8 at most send to one account of Datadog."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+    log_format: Literal["text", "json"] | None = Field(
+        default=None, description="text, or json: one object per line; empty: text on a terminal, else json."
+    )
     request_timeout_seconds: Seconds = Field(default=30.0, description="Longest time for one request to Datadog.")
     retry_first_seconds: Seconds = Field(default=1.0, description="First pause after an outage of Datadog.")
     retry_longest_seconds: Seconds = Field(default=300.0, description="Longest pause after an outage of Datadog.")
@@ -91,7 +97,7 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("health_port", "datadog_url", "api_key", "app_key", mode="before")
+    @field_validator("health_port", "metrics_port", "log_format", "datadog_url", "api_key", "app_key", mode="before")
     @classmethod
     def _empty_is_absent(cls, value: object) -> object:
         return None if value == "" else value

@@ -73,14 +73,19 @@ class WorkQueue(Generic[Key, Room]):
         return len(self._waiting) + len(self._parked)
 
     @property
-    def busy(self) -> bool:
-        """Tell whether a worker has a key."""
-        return bool(self._working)
+    def busy(self) -> int:
+        """Count the keys that workers have."""
+        return len(self._working)
 
     @property
     def rooms(self) -> list[Room]:
         """Name the rooms where keys are parked."""
         return list(self._rooms)
+
+    def ages(self) -> list[float]:
+        """Return for how many seconds each key outside of rooms has been due; less than 0 until it is."""
+        now = self.clock()
+        return [now - waiting.ready_at for waiting in self._waiting.values()]
 
     def add(self, key: Key, urgency: Urgency, delay: float = 0.0) -> None:
         """Ask for a key to be served after `delay` seconds; of two wishes, the sooner and the better place win."""

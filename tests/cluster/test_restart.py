@@ -8,7 +8,8 @@ import pytest
 
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
-from sandbox.running import running_operator
+from sandbox.running import OperatorProcess, running_operator
+from tests.support.scrape import series
 from tests.support.shop import eventually
 
 pytestmark = pytest.mark.cluster
@@ -25,6 +26,13 @@ def manifest(number: int) -> dict[str, Any]:
         "metadata": {"name": f"d{number}", "namespace": "many"},
         "spec": {"deployment": {"id": f"deployment-{number:05}"}, "changeFailure": bool(number % 2)},
     }
+
+
+def waiting(operator: OperatorProcess) -> float:
+    """Return how many DoraDeployments are to be looked at."""
+    found = series(operator.metrics())
+    states = ("due", "delayed", "working")
+    return sum(found[f'dora_operator_queue_length{{queue="DoraDeployment",state="{state}"}}'] for state in states)
 
 
 def test_settled_resources_cost_nothing_after_a_restart(cluster: LocalCluster) -> None:
@@ -44,8 +52,8 @@ def test_settled_resources_cost_nothing_after_a_restart(cluster: LocalCluster) -
         ready = '{range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}'
         assert cluster.kubectl("-n", "many", "get", "dora", "-o", f"jsonpath={ready}").split() == ["True"] * SETTLED
         with running_operator(cluster, datadog.url, DORA_OPERATOR_NAMESPACES="many") as second:
-            eventually(lambda: second.probe()["deployments"]["waiting"] == 0, lambda: str(second.probe()))
+            eventually(lambda: waiting(second) == 0, second.metrics)
             time.sleep(QUIET_SECONDS)
-            assert second.probe()["deployments"]["known"] == SETTLED
+            assert series(second.metrics())['dora_operator_resources{ready="True",reason="Accepted"}'] == SETTLED
         assert len(datadog.requests()) == SETTLED
     assert written() == SETTLED

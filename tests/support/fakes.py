@@ -15,6 +15,8 @@ from typing import Any
 import httpx
 
 from dora_operator.adapters.datadog import DatadogApi
+from dora_operator.adapters.metered import MeteredDatadog
+from dora_operator.adapters.metrics import PrometheusMeter
 from dora_operator.domain.backoff import RetryPolicy
 from dora_operator.domain.notices import EventNote
 from dora_operator.domain.reasons import Reason
@@ -22,6 +24,7 @@ from dora_operator.domain.rollout.retention import Retention
 from dora_operator.domain.rollout.verdict import Policy
 from dora_operator.domain.sites import Site
 from dora_operator.handlers.engine import Engine
+from dora_operator.handlers.observing import Overview
 from dora_operator.handlers.rollouts import RolloutEngine
 from dora_operator.handlers.workers import Workers
 from dora_operator.inventory import Inventory
@@ -264,6 +267,7 @@ class Operator:
     engine: Engine
     rollouts: RolloutEngine
     events: EventQueue
+    meter: PrometheusMeter
     now: datetime = NOW
 
     async def settle(self) -> None:
@@ -314,28 +318,32 @@ async def running_operator(
         def clock() -> datetime:
             return operator.now
 
+        meter = PrometheusMeter(clock)
+        metered = MeteredDatadog(api, meter, own_keys, lambda: clock().timestamp())
+
         reconciler = Reconciler(
             inventory=inventory,
             accounts=accounts,
             secrets=secrets,
             board=board,
-            datadog=api,
-            writer=StatusWriter(cluster, events, inventory, Site.US1),
+            datadog=metered,
+            writer=StatusWriter(cluster, events, inventory, Site.US1, meter),
             options=Options(Site.US1, dry_run, policy),
             clock=clock,
             random=lambda: 0.5,
         )
-        engine = Engine(inventory, _queue(clock), reconciler, secrets, cluster, clock, Site.US1)
+        engine = Engine(inventory, _queue(clock), reconciler, secrets, cluster, clock, Site.US1, meter=meter)
         known = KnownRollouts()
-        restorer = Restorer(api, accounts, Site.US1, own_keys, clock, dry_run)
+        restorer = Restorer(metered, accounts, Site.US1, own_keys, clock, dry_run)
         records = Records(inventory, cluster, Retention(), rollout_policy.lookback, clock)
         names = Namespaces(cluster, clock)
         looks = RolloutReconciler(
-            known, inventory, board, cluster, names, events, restorer, records, rollout_policy, clock
+            known, inventory, board, cluster, names, events, restorer, records, rollout_policy, clock, meter
         )
-        rollouts = RolloutEngine(known, _queue(clock), looks, engine, cluster, clock)
+        rollouts = RolloutEngine(known, _queue(clock), looks, engine, cluster, clock, meter)
         engine.wake_rollout = rollouts.wake
-        operator = Operator(cluster, datadog, engine, rollouts, events)
+        operator = Operator(cluster, datadog, engine, rollouts, events, meter)
+        meter.show(Overview(engine, rollouts).readings)
         cluster.watch = partial(engine.take_in, namespace=None)
         for sighting in cluster.listing():
             cluster.watch(sighting)

@@ -17,6 +17,7 @@ from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
+from dora_operator.meter import NO_METER, Meter
 from dora_operator.ports import ClusterUnavailableError
 
 REQUEST_SECONDS = 15.0
@@ -46,9 +47,10 @@ class StatusError(ClusterUnavailableError):
 class KubernetesApi:
     """Requests with the login of this process."""
 
-    def __init__(self, session: aiohttp.ClientSession, configuration: Configuration) -> None:
+    def __init__(self, session: aiohttp.ClientSession, configuration: Configuration, meter: Meter = NO_METER) -> None:
         self._session = session
         self._configuration = configuration
+        self._meter = meter
         self._login_read_at = -LOGIN_SECONDS
 
     async def request(
@@ -72,7 +74,9 @@ class KubernetesApi:
                 response = await self._call(method, path, query, body, content_type, REQUEST_SECONDS)
                 data = await response.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            self._meter.kubernetes(method, resource_of(path), None)
             raise ClusterUnavailableError(f"{what}: {type(error).__name__}") from error
+        self._meter.kubernetes(method, resource_of(path), response.status)
         if response.status >= 400:  # noqa: PLR2004 - the first that is no success
             raise StatusError(response.status, what)
         try:
@@ -146,6 +150,15 @@ class KubernetesApi:
         return True
 
 
+def resource_of(path: str) -> str:
+    """Return the resource that a path of the API is about, without any name: `secrets`, `doradeployments/status`."""
+    parts = path.split("/")
+    parts = parts[3:] if parts[1] == "api" else parts[4:]
+    namespaced = parts[0] == "namespaces" and len(parts) > 2  # noqa: PLR2004 - namespaces, the namespace, the resource
+    resource, *rest = parts[2:] if namespaced else parts
+    return f"{resource}/{rest[1]}" if len(rest) > 1 else resource
+
+
 async def load_configuration() -> Configuration:
     """Return how to reach the API server: the service account inside a cluster, else the kubeconfig."""
     configuration = Configuration()
@@ -172,10 +185,10 @@ async def load_connection() -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_kubernetes() -> AsyncIterator[KubernetesApi]:
+async def open_kubernetes(meter: Meter = NO_METER) -> AsyncIterator[KubernetesApi]:
     """Open connections to the cluster that this process belongs to."""
     configuration = await load_configuration()
     # The client's way of reading certificates; its way of sending costs three times as much processor time as this.
     connector = aiohttp.TCPConnector(ssl=RESTClientObject(configuration).ssl_context, limit=CONNECTIONS)
     async with aiohttp.ClientSession(connector=connector, trust_env=True, read_bufsize=LONGEST_LINE) as session:
-        yield KubernetesApi(session, configuration)
+        yield KubernetesApi(session, configuration, meter)

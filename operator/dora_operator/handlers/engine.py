@@ -14,6 +14,7 @@ from dora_operator.domain.links import reference
 from dora_operator.domain.sites import Site
 from dora_operator.handlers.workers import Workers
 from dora_operator.inventory import Inventory, Known
+from dora_operator.meter import NO_METER, Meter
 from dora_operator.ports import ClusterPort, Found, Gone, Listed, ObjectKey, Seen, Sighting
 from dora_operator.reconcile.accounts import Account
 from dora_operator.reconcile.reconciler import Reconciler
@@ -38,6 +39,7 @@ class Engine:
     default_site: Site
     wake_rollout: Callable[[ObjectKey], None] = lambda _: None
     """Told of each Rollout that a new or changed DoraDeployment follows."""
+    meter: Meter = NO_METER
     unlisted: set[str | None] = field(default_factory=lambda: {None})
     """Namespaces whose first list is not complete; None stands for the whole cluster."""
     all_listed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -46,7 +48,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         """Make the workers."""
-        self.workers = Workers("DoraDeployment", self.queue, self._visit, self.clock)
+        self.workers = Workers("DoraDeployment", self.queue, self._visit, self.clock, self.meter)
 
     def take_in(self, sighting: Sighting, namespace: str | None) -> None:
         """Take in what the watch of a namespace, or of the cluster, has brought."""
@@ -63,11 +65,12 @@ class Engine:
             case Gone(body=body):
                 self._forget(_key(body), body["metadata"]["uid"])
 
-    def seen(self, body: Mapping[str, Any], urgency: Urgency = Urgency.CHANGE) -> None:
-        """Take in a version of an object."""
+    def seen(self, body: Mapping[str, Any], urgency: Urgency = Urgency.CHANGE, since: datetime | None = None) -> None:
+        """Take in a version of an object. `since` is when what it wants began to be wanted, where that was earlier."""
         key = _key(body)
         before = self.inventory.get(key)
         if self.inventory.observe(body, self._links):
+            self.inventory.note_due(key, since or self.clock())
             self.queue.add(key, urgency)
             self._wake_dependants(before)
             self._wake_dependants(self.inventory.get(key))
@@ -86,6 +89,7 @@ class Engine:
         logger.info("ready: %d DoraDeployments listed, site %s", len(self.inventory), self.default_site.value)
         self.reconciler.lessons.from_all(self.inventory)
         for key in self.inventory.all_keys():
+            self.inventory.note_due(key, self.clock())
             self.queue.add(key, Urgency.LISTED)
 
     async def look_at_secrets(self, period: float) -> None:
@@ -98,9 +102,12 @@ class Engine:
         """Wake resources whose Secret has changed since it did not help them."""
         self.wake(frozenset(await self.secrets.look()))
 
-    def wake(self, keys: frozenset[ObjectKey], urgency: Urgency = Urgency.CHANGE) -> None:
+    def wake(
+        self, keys: frozenset[ObjectKey], urgency: Urgency = Urgency.CHANGE, since: datetime | None = None
+    ) -> None:
         """Look at these soon."""
         for key in keys:
+            self.inventory.note_due(key, since or self.clock())
             self.queue.add(key, urgency)
 
     async def _visit(self, key: ObjectKey) -> datetime | None:

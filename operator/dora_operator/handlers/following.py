@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
+from dora_operator.meter import NO_METER, Meter
 from dora_operator.ports import Listed, Sighting, Trouble
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,8 @@ class WatchHealth:
     """Whether a kind that is not installed is fine."""
     listed: bool = False
     """Whether all objects were listed once."""
+    absent: bool = False
+    """Whether the kind is not installed, as far as was heard."""
     trouble: str = ""
     """Why nothing is watched at this moment, or nothing."""
     heard_at: float = field(init=False)
@@ -39,8 +42,19 @@ class WatchHealth:
         self.heard_at = self.clock()
         before, self.trouble = self.trouble, sighting.message if isinstance(sighting, Trouble) else ""
         if isinstance(sighting, Listed):
+            self.absent = not sighting.installed
             self.listed = self.listed or sighting.installed or self.may_be_absent
         return bool(before) and not self.trouble
+
+    @property
+    def resource(self) -> str:
+        """The kind's name alone, as a label."""
+        return self.what.partition(" ")[0]
+
+    @property
+    def silent_seconds(self) -> float:
+        """Seconds since the watch last said anything, if only of trouble."""
+        return self.clock() - self.heard_at
 
     def not_ready(self) -> str | None:
         """Return why decisions would be made from too little knowledge, or None."""
@@ -50,7 +64,7 @@ class WatchHealth:
 
     def not_alive(self) -> str | None:
         """Return why only a new start can help, or None."""
-        silent = self.clock() - self.heard_at
+        silent = self.silent_seconds
         return f"the watch of {self.what} says nothing since {silent:.0f} s" if silent > STALE_SECONDS else None
 
 
@@ -64,11 +78,14 @@ class Following:
     take_in: Callable[[Sighting], None]
     recovered: Callable[[], None]
     """Called when a time of trouble is over."""
+    meter: Meter = NO_METER
 
     async def run(self) -> None:
         """Take in everything that the watch brings, for ever."""
         async for sighting in self.begin():
             over = self.health.take_in(sighting)
+            if self.health.trouble and not self.health.absent:
+                self.meter.watch_restarted(self.health.resource)
             self.take_in(sighting)
             if over:
                 self.recovered()

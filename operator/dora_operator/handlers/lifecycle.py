@@ -1,11 +1,12 @@
 """The composition root: builds every part from the settings, runs them, and stops them.
 
-kopf runs the process and serves the probe. It watches nothing (docs/decisions/0005) and writes nothing.
+kopf runs the process. It watches nothing (docs/decisions/0005) and writes nothing.
 """
 
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,15 +18,20 @@ import kopf
 from dora_operator.adapters.cluster import Cluster
 from dora_operator.adapters.credentials import usable
 from dora_operator.adapters.datadog import DatadogApi, open_datadog
+from dora_operator.adapters.endpoints import serving
 from dora_operator.adapters.kubernetes_api import load_connection, open_kubernetes
+from dora_operator.adapters.metered import MeteredDatadog
+from dora_operator.adapters.metrics import PrometheusMeter
 from dora_operator.domain.reasons import Reason
 from dora_operator.handlers.engine import Engine
 from dora_operator.handlers.following import Following, WatchHealth
+from dora_operator.handlers.observing import Overview
 from dora_operator.handlers.rollouts import RolloutEngine
 from dora_operator.handlers.workers import forever
 from dora_operator.inventory import Inventory
-from dora_operator.ports import Keys, NoKeys
-from dora_operator.reconcile.accounts import Accounts
+from dora_operator.meter import Meter
+from dora_operator.ports import Keys, NoKeys, ObjectKey
+from dora_operator.reconcile.accounts import Account, Accounts
 from dora_operator.reconcile.board import VerdictBoard
 from dora_operator.reconcile.events import EventQueue
 from dora_operator.reconcile.known_rollouts import KnownRollouts
@@ -60,24 +66,27 @@ async def run(settings: Settings) -> None:
 
     Raises:
         kopf.LoginError: there is no way to log in to a cluster.
+        CannotListenError: a port of the probes or of the metrics cannot be opened.
     """
+    meter = PrometheusMeter(clock)
     async with (
-        open_kubernetes() as kubernetes,
+        open_kubernetes(meter) as kubernetes,
         open_datadog(
             base_url=str(settings.datadog_url) if settings.datadog_url else None,
             timeout_seconds=settings.request_timeout_seconds,
             connections=settings.workers,
         ) as datadog,
     ):
-        parts = build(settings, Cluster(kubernetes, clock), datadog)
-        await kopf.operator(
-            registry=build_registry(settings, parts),
-            settings=build_kopf_settings(),
-            standalone=True,
-            clusterwide=not settings.namespaces,
-            namespaces=list(settings.namespaces),
-            liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz" if settings.health_port else None,
-        )
+        parts = build(settings, Cluster(kubernetes, clock), datadog, meter)
+        overview = Overview(parts.deployments, parts.rollouts, tuple(each.health for each in parts.watches))
+        async with serving(overview.endpoints(settings, meter)):
+            await kopf.operator(
+                registry=build_registry(settings, parts),
+                settings=build_kopf_settings(),
+                standalone=True,
+                clusterwide=not settings.namespaces,
+                namespaces=list(settings.namespaces),
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +99,10 @@ class Parts:
     watches: tuple[Following, ...]
 
 
-def build(settings: Settings, cluster: Cluster, datadog: DatadogApi) -> Parts:
+def build(settings: Settings, cluster: Cluster, api: DatadogApi, meter: Meter) -> Parts:
     """Put the parts together."""
     inventory, secrets, board, keys = Inventory(), SecretWatch(cluster), VerdictBoard(), own_keys(settings)
-    time, events = asyncio.get_running_loop().time, EventQueue(cluster)
+    events, datadog = EventQueue(cluster), MeteredDatadog(api, meter, keys, time.monotonic)
     accounts = Accounts(cluster, keys)
     reconciler = Reconciler(
         inventory=inventory,
@@ -101,43 +110,47 @@ def build(settings: Settings, cluster: Cluster, datadog: DatadogApi) -> Parts:
         secrets=secrets,
         board=board,
         datadog=datadog,
-        writer=StatusWriter(cluster, events, inventory, settings.site),
+        writer=StatusWriter(cluster, events, inventory, settings.site, meter),
         options=Options(settings.site, settings.dry_run, settings.retry_policy),
         clock=clock,
         random=random.random,
     )
-    deployments = Engine(inventory, WorkQueue(time), reconciler, secrets, cluster, clock, settings.site)
+    queue: WorkQueue[ObjectKey, Account] = WorkQueue(time.monotonic)
+    deployments = Engine(inventory, queue, reconciler, secrets, cluster, clock, settings.site, meter=meter)
     rollouts = KnownRollouts()
     restorer = Restorer(datadog, accounts, settings.site, keys, clock, settings.dry_run)
     policy = settings.rollout_policy
     records = Records(inventory, cluster, settings.retention, policy.lookback, clock)
     looks = RolloutReconciler(
-        rollouts, inventory, board, cluster, Namespaces(cluster, clock), events, restorer, records, policy, clock
+        rollouts, inventory, board, cluster, Namespaces(cluster, clock), events, restorer, records, policy, clock, meter
     )
-    engine = RolloutEngine(rollouts, WorkQueue(time), looks, deployments, cluster, clock)
+    engine = RolloutEngine(rollouts, WorkQueue(time.monotonic), looks, deployments, cluster, clock, meter)
     deployments.wake_rollout = engine.wake
-    return Parts(deployments, engine, events, tuple(watches(settings, cluster, deployments, engine)))
+    return Parts(deployments, engine, events, tuple(watches(settings, cluster, deployments, engine, meter)))
 
 
-def watches(settings: Settings, cluster: Cluster, deployments: Engine, rollouts: RolloutEngine) -> Iterator[Following]:
+def watches(
+    settings: Settings, cluster: Cluster, deployments: Engine, rollouts: RolloutEngine, meter: Meter
+) -> Iterator[Following]:
     """Put the watches together: one for each kind, and for each namespace where these are named."""
-    time = asyncio.get_running_loop().time
     namespaces = settings.namespaces or (None,)
     deployments.unlisted = set(namespaces)
     for namespace in namespaces:
         where = f" of namespace {namespace}" if namespace else ""
         if settings.rollouts:
             yield Following(
-                WatchHealth(f"Rollouts{where}", time, may_be_absent=True),
+                WatchHealth(f"Rollouts{where}", time.monotonic, may_be_absent=True),
                 partial(cluster.watch_rollouts, namespace, settings.rollout_selector),
                 partial(rollouts.take_in, namespace=namespace),
                 rollouts.workers.try_failed_now,
+                meter,
             )
         yield Following(
-            WatchHealth(f"DoraDeployments{where}", time),
+            WatchHealth(f"DoraDeployments{where}", time.monotonic),
             partial(cluster.watch_deployments, namespace, ""),
             partial(deployments.take_in, namespace=namespace),
             deployments.workers.try_failed_now,
+            meter,
         )
 
 
@@ -185,20 +198,13 @@ def build_registry(settings: Settings, parts: Parts) -> kopf.OperatorRegistry:
     @kopf.on.startup(registry=registry)
     async def start(**_: Any) -> None:
         tasks.extend(asyncio.create_task(one) for one in background(settings, parts))
-        await parts.deployments.all_listed.wait()  # the probe answers from then on
+        await parts.deployments.all_listed.wait()
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
         await parts.rollouts.workers.stop([], STOP_SECONDS)
         await parts.deployments.workers.stop(tasks, STOP_SECONDS)
         await parts.events.finish(LAST_EVENTS_SECONDS)
-
-    @kopf.on.probe(id="deployments", registry=registry)
-    async def probe(**_: Any) -> dict[str, Any]:
-        wrong = [why for each in parts.watches for why in (each.health.not_ready(), each.health.not_alive()) if why]
-        if wrong:
-            raise kopf.TemporaryError("; ".join(wrong))
-        return {"known": len(parts.deployments.inventory), "waiting": len(parts.deployments.queue)}
 
     return registry
 

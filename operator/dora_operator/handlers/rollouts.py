@@ -5,13 +5,14 @@ Decides nothing; knows nothing of kopf.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from dora_operator.handlers.engine import Engine
 from dora_operator.handlers.workers import Workers
+from dora_operator.meter import NO_METER, Meter
 from dora_operator.ports import (
     ClusterPort,
     ClusterUnavailableError,
@@ -39,13 +40,14 @@ class RolloutEngine:
     deployments: Engine
     cluster: ClusterPort
     clock: Callable[[], datetime]
+    meter: Meter = NO_METER
     listed: bool = False
     """Whether Rollouts were listed before: what a later list brings has happened just now."""
     workers: Workers[ObjectKey] = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the workers."""
-        self.workers = Workers("Rollout", self.queue, self._visit, self.clock)
+        self.workers = Workers("Rollout", self.queue, self._visit, self.clock, self.meter)
 
     async def sweep(self, period: float) -> None:
         """Take away records that were kept long enough, now and then, for ever."""
@@ -64,14 +66,17 @@ class RolloutEngine:
             case Found(bodies=bodies):
                 for body in bodies:
                     if self.rollouts.is_news(body):
-                        self.queue.add(self.rollouts.see(body), Urgency.ABORT if self.listed else Urgency.LISTED)
+                        self.queue.add(self._seen(body), Urgency.ABORT if self.listed else Urgency.LISTED)
             case Listed(keys=keys):
                 self.rollouts.keep_only(keys, namespace)
                 self.listed = True
             case Seen(body=body):
-                self.queue.add(self.rollouts.see(body), Urgency.ABORT)
+                self.queue.add(self._seen(body), Urgency.ABORT)
             case Gone(body=body):
                 self.rollouts.forget(body)
+
+    def _seen(self, body: Mapping[str, Any]) -> ObjectKey:
+        return self.rollouts.see(body, self.clock())
 
     def wake(self, key: ObjectKey) -> None:
         """Look again at a Rollout that a DoraDeployment follows."""
@@ -79,8 +84,10 @@ class RolloutEngine:
             self.queue.add(key, Urgency.CHANGE)
 
     async def _visit(self, key: ObjectKey) -> datetime | None:
+        known = self.rollouts.get(key)
+        since = known.seen_at if known is not None else None
         visit = await self.reconciler.reconcile(key)
         for body in visit.stored:
-            self.deployments.seen(body, Urgency.ABORT)
-        self.deployments.wake(visit.wake, Urgency.ABORT)
+            self.deployments.seen(body, Urgency.ABORT, since)
+        self.deployments.wake(visit.wake, Urgency.ABORT, since)
         return visit.again_at

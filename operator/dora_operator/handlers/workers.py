@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from dora_operator.handlers.logs import about
+from dora_operator.meter import NO_METER, Meter, Visited
 from dora_operator.ports import ClusterUnavailableError
 from dora_operator.workqueue import Urgency, WorkQueue
 
@@ -39,6 +41,7 @@ class Workers(Generic[Key]):
     visit: Callable[[Key], Awaitable[datetime | None]]
     """Visits a key, and returns when to visit it again, if at all."""
     clock: Callable[[], datetime]
+    meter: Meter = NO_METER
     stopping: bool = False
     _failures: dict[Key, int] = field(default_factory=dict)
 
@@ -54,18 +57,26 @@ class Workers(Generic[Key]):
 
     async def serve(self, key: Key) -> None:
         """Visit one key. Never raises for what a resource or an API does."""
+        begun = asyncio.get_running_loop().time()
+        with about(self.kind, key):
+            result = await self._serve(key)
+        self.meter.visited(self.kind, result, asyncio.get_running_loop().time() - begun)
+
+    async def _serve(self, key: Key) -> Visited:
         try:
             again_at = await self.visit(key)
         except ClusterUnavailableError as error:
             pause = self._try_later(key)
             logger.warning("%s %s, trying again in %.1f s: %s", self.kind, key, pause, error.__cause__ or error)
+            return Visited.UNAVAILABLE
         except Exception:  # the one place that survives a defect of our own: no resource may stop the process
             self._try_later(key)
             logger.exception("%s %s: the reconcile broke", self.kind, key)
-        else:
-            self._failures.pop(key, None)
-            if again_at is not None:
-                self.queue.add(key, Urgency.RETRY, (again_at - self.clock()).total_seconds())
+            return Visited.BROKEN
+        self._failures.pop(key, None)
+        if again_at is not None:
+            self.queue.add(key, Urgency.RETRY, (again_at - self.clock()).total_seconds())
+        return Visited.DONE
 
     async def stop(self, tasks: list[asyncio.Task[None]], seconds: float) -> None:
         """Take no new keys, let visits under way finish for a moment, then end all tasks.

@@ -3,13 +3,16 @@
 Decides nothing. Losing it costs a list of ReplicaSets, and nothing else.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH, REVISION
-from dora_operator.domain.rollout.verdict import Memory, Notice, Verdict
+from dora_operator.domain.rollout.verdict import About, Decision, Memory, Notice, Verdict, asks_again
 from dora_operator.ports import ObjectKey
+
+IGNORE = "dora-operator.io/ignore"
 
 
 @dataclass(slots=True)
@@ -27,6 +30,11 @@ class KnownRollout:
     """Verdicts that could not be recorded because a user owns the record."""
     restore_tries: int = 0
     """Looks in a row at an aborted Rollout that did not end in a link."""
+    seen_at: datetime | None = None
+    """When a watch brought this version; None for one that was listed."""
+    unidentified: bool = False
+    """Whether a revision failed that cannot be identified."""
+    _facts: dict[str, Verdict] = field(default_factory=dict)
     _listed_for: tuple[str, str] | None = None
 
     def needs_replica_sets(self) -> bool:
@@ -38,6 +46,17 @@ class KnownRollout:
         if str(status.get("observedGeneration")) != str(metadata.get("generation")):
             return False
         return self._listed_for != self._revision()
+
+    def learn(self, decision: Decision) -> None:
+        """Keep what a decision leaves for the next one."""
+        self.memory = decision.memory
+        self.unidentified = any(notice.about is About.NOT_IDENTIFIED for notice in decision.notices)
+
+    def is_new_fact(self, verdict: Verdict) -> bool:
+        """Tell, once, whether a verdict says more than one before it with the same request."""
+        before = self._facts.get(verdict.identity.key)
+        self._facts[verdict.identity.key] = verdict
+        return asks_again(before, verdict)
 
     def listed(self, replica_sets: Sequence[Mapping[str, Any]]) -> None:
         """Take in the ReplicaSets; a list that lacks the current one is asked for again."""
@@ -71,14 +90,20 @@ class KnownRollouts:
         """Return the keys of all known Rollouts."""
         return list(self._known)
 
-    def see(self, body: Mapping[str, Any]) -> ObjectKey:
-        """Take in a version of a Rollout. Another uid is another Rollout, of which nothing is known yet."""
+    def __iter__(self) -> Iterator[KnownRollout]:
+        return iter(self._known.values())
+
+    def see(self, body: Mapping[str, Any], at: datetime | None = None) -> ObjectKey:
+        """Take in a version of a Rollout, and when a watch brought it.
+
+        Another uid is another Rollout, of which nothing is known yet.
+        """
         key = key_of(body)
         known, uid = self._known.get(key), body["metadata"]["uid"]
         if known is None or known.uid != uid:
-            self._known[key] = KnownRollout(key, uid, body)
+            self._known[key] = KnownRollout(key, uid, body, seen_at=at)
         else:
-            known.body = body
+            known.body, known.seen_at = body, at
         return key
 
     def is_news(self, body: Mapping[str, Any]) -> bool:
@@ -102,3 +127,8 @@ class KnownRollouts:
 def key_of(body: Mapping[str, Any]) -> ObjectKey:
     """Return where an object lives."""
     return ObjectKey(body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+def ignored(annotations: Mapping[str, str] | None) -> bool:
+    """Tell whether the annotations of a Rollout or a Namespace say that the operator shall look away."""
+    return (annotations or {}).get(IGNORE) == "true"

@@ -17,10 +17,11 @@ from dora_operator.domain.rollout.manifest import wanted_resource
 from dora_operator.domain.rollout.observation import Observation, observe
 from dora_operator.domain.rollout.verdict import Decision, Kind, Notice, Policy, RestoredDeployment, Verdict
 from dora_operator.inventory import Inventory, Known
+from dora_operator.meter import NO_METER, Meter
 from dora_operator.ports import ClusterPort, NotOursError, ObjectKey, Subject
 from dora_operator.reconcile.board import VerdictBoard, record_of, remembered_verdict
 from dora_operator.reconcile.events import EventQueue
-from dora_operator.reconcile.known_rollouts import KnownRollout, KnownRollouts
+from dora_operator.reconcile.known_rollouts import KnownRollout, KnownRollouts, ignored
 from dora_operator.reconcile.namespaces import Namespaces
 from dora_operator.reconcile.records import Records
 from dora_operator.reconcile.restoring import Restorer
@@ -29,7 +30,6 @@ from dora_operator.reconcile.writer import ROLLOUT_API_VERSION, read_status
 
 logger = logging.getLogger(__name__)
 
-IGNORE = "dora-operator.io/ignore"
 HAND_OVER_SECONDS = 1.0
 RESTORING_SECONDS = 2.0
 LONGEST_RESTORING_SECONDS = 60.0
@@ -60,6 +60,7 @@ class RolloutReconciler:
     own: Records
     policy: Policy
     clock: Callable[[], datetime]
+    meter: Meter = NO_METER
 
     async def reconcile(self, key: ObjectKey) -> RolloutVisit:
         """Decide what a Rollout means, and write it down.
@@ -68,7 +69,7 @@ class RolloutReconciler:
             ClusterUnavailableError: the API server has to be asked again; the levels are still there.
         """
         known = self.rollouts.get(key)
-        if known is None or _ignored(known.body["metadata"].get("annotations")):
+        if known is None or ignored(known.body["metadata"].get("annotations")):
             return RolloutVisit()
         if known.needs_replica_sets():
             await self._list(known)
@@ -78,10 +79,10 @@ class RolloutReconciler:
         wanted = [verdict for verdict in untold if verdict not in known.refused]
         notices = [notice for notice in decision.notices if notice not in known.told]
         visit = RolloutVisit()
-        if (wanted or notices) and not _ignored(await self.namespaces.annotations(key.namespace)):
+        if (wanted or notices) and not ignored(await self.namespaces.annotations(key.namespace)):
             self._tell(known, notices)
             visit = await self._write_down(known, observation, wanted)
-        known.memory = decision.memory
+        known.learn(decision)
         await self.own.hand_over(key)
         return await self._restore(known, observation, decision, visit)
 
@@ -127,6 +128,8 @@ class RolloutReconciler:
                 wake.add(key)
             if not following:
                 stored += await self._record(known, observation, verdict)
+            if known.is_new_fact(verdict):
+                self.meter.verdict(verdict.kind)
         # Who follows has to write the verdict down first; then the operator's own record can give way.
         again_at = self.clock() + timedelta(seconds=HAND_OVER_SECONDS) if wake else None
         return RolloutVisit(tuple(stored), frozenset(wake), again_at)
@@ -150,6 +153,7 @@ class RolloutReconciler:
         for notice in notices:
             self.events.tell(_subject(known), EventNote("Warning", notice.about.value, notice.message))
             known.told.add(notice)
+            self.meter.notice(notice.about)
 
     async def _restore(
         self, known: KnownRollout, observation: Observation, decision: Decision, visit: RolloutVisit
@@ -188,10 +192,6 @@ def _follows(known: Known, verdict: Verdict) -> bool:
 def _rollout_name(known: Known) -> str:
     spec = spec_of(known)
     return spec.rollout_ref.name if spec is not None and spec.rollout_ref is not None else ""
-
-
-def _ignored(annotations: Mapping[str, str] | None) -> bool:
-    return (annotations or {}).get(IGNORE) == "true"
 
 
 def _subject(known: KnownRollout) -> Subject:

@@ -12,6 +12,7 @@ from dora_operator.domain.sites import Site
 from dora_operator.domain.spec import API_VERSION, KIND
 from dora_operator.domain.status import merge_patch
 from dora_operator.inventory import Inventory, Known
+from dora_operator.meter import NO_METER, Meter, Origin
 from dora_operator.ports import ClusterPort, ClusterUnavailableError, ObjectGoneError, ObjectKey, Subject
 from dora_operator.reconcile.events import EventQueue
 from dora_operator.reconcile.surroundings import spec_of
@@ -43,6 +44,7 @@ class StatusWriter:
     events: EventQueue
     inventory: Inventory
     default_site: Site
+    meter: Meter = NO_METER
 
     async def save(self, known: Known, status: DoraDeploymentStatus) -> bool:
         """Make Kubernetes' status equal to `status`; tell whether the spec has changed since it was read.
@@ -63,10 +65,18 @@ class StatusWriter:
             self.inventory.keep_unsaved(known, status.model_dump_json(by_alias=True, exclude_none=True).encode())
             raise
         self.inventory.saved(known, body, lambda one: links(one, self.default_site))
+        self._count(known, stored, status)
         note = note_for(stored, status)
         if note is not None:
             self._tell(known, status, note)
         return int(body["metadata"].get("generation", 0)) != known.generation
+
+    def _count(self, known: Known, before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> None:
+        if after.accepted is None or (before.accepted, before.accepted_at) == (after.accepted, after.accepted_at):
+            return
+        since = before.pending_since if before.desired == after.desired else None
+        due = min((moment for moment in (since, known.due_at) if moment is not None), default=None)
+        self.meter.accepted(Origin.RESOURCE if after.rollout is None else Origin.ROLLOUT, after.accepted, due)
 
     def _tell(self, known: Known, status: DoraDeploymentStatus, note: EventNote) -> None:
         """Tell the DoraDeployment, and of a success also the Rollout that it is about."""

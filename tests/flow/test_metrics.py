@@ -1,0 +1,211 @@
+"""Each metric is seen changing: the whole operator but kopf, scraped before and after."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from dora_operator.domain.backoff import RetryPolicy
+from dora_operator.ports import Gone
+from tests.flow.test_rollouts import last_rollout, live
+from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
+from tests.support.scrape import series
+from tests.unit.rollout.test_traces import trace
+
+OLDEST = "dora_operator_oldest_unreported_failure_seconds"
+UNREPORTED = "dora_operator_unreported_failures"
+DOWN = httpx.Response(503, text="upstream")
+POLICY = RetryPolicy(first=1, longest=60)
+
+
+def scraped(operator: Operator) -> Mapping[str, float]:
+    """Return what a scrape says now."""
+    return series(operator.meter.text().decode())
+
+
+def resources(operator: Operator) -> dict[str, float]:
+    """Return the numbers of DoraDeployments by reason."""
+    prefix = "dora_operator_resources{"
+    return {
+        name.removeprefix(prefix).split('"')[3]: value
+        for name, value in scraped(operator).items()
+        if name.startswith(prefix)
+    }
+
+
+async def test_a_mark_is_counted() -> None:
+    """One accepted failure: a reconcile, a request, a mark, a delay, a resource that is Ready."""
+    cluster, datadog = FakeCluster(), FakeDatadog()
+    async with running_operator(cluster, datadog) as operator:
+        before = scraped(operator)
+        cluster.apply("checkout", changeFailure=True)
+        await operator.settle()
+        after = scraped(operator)
+    mark = 'dora_operator_marks_total{change_failure="true",remediation="none"}'
+    request = 'dora_operator_datadog_requests_total{call="mark_by_id",code="202"}'
+    assert (before[mark], after[mark]) == (0, 1)
+    assert (before[request], after[request]) == (0, 1)
+    assert after['dora_operator_reconciles_total{kind="DoraDeployment",result="done"}'] >= 1
+    assert after['dora_operator_reconcile_seconds_count{kind="DoraDeployment"}'] >= 1
+    assert after['dora_operator_datadog_request_seconds_count{call="mark_by_id"}'] == 1
+    assert after['dora_operator_report_delay_seconds_count{origin="resource"}'] == 1
+    assert after['dora_operator_resources{ready="True",reason="Accepted"}'] == 1
+    assert (after[UNREPORTED], after[OLDEST]) == (0, 0)
+
+
+async def test_the_oldest_unreported_failure_ages_and_goes() -> None:
+    """While Datadog is down the age rises with the clock; when it answers again it is 0 at once."""
+    cluster, datadog = FakeCluster(), FakeDatadog(answers=[DOWN])
+    async with running_operator(cluster, datadog, policy=POLICY) as operator:
+        cluster.apply("checkout", changeFailure=True)
+        cluster.apply("stable", deployment={"id": "X9RMqDwK-4c"}, changeFailure=False)
+        await operator.settle()
+        assert (scraped(operator)[UNREPORTED], scraped(operator)[OLDEST]) == (1, 0)
+        await operator.pass_time(90)
+        assert (scraped(operator)[UNREPORTED], scraped(operator)[OLDEST]) == (1, 90)
+        assert resources(operator) == {"DatadogUnavailable": 2}
+        datadog.answers = [httpx.Response(202)]
+        await operator.pass_time(120)
+        after = scraped(operator)
+    assert (after[UNREPORTED], after[OLDEST]) == (0, 0)
+    assert after['dora_operator_report_delay_seconds_sum{origin="resource"}'] == 2 * 210
+
+
+async def test_a_failure_is_unreported_before_anybody_looked_at_it() -> None:
+    """Age counts from the creation of a resource that no worker has taken yet."""
+    cluster, datadog = FakeCluster(), FakeDatadog()
+    async with running_operator(cluster, datadog) as operator:
+        cluster.apply("checkout", age_seconds=300, changeFailure=True)
+        found = scraped(operator)
+    assert (found[UNREPORTED], found[OLDEST]) == (1, 300)
+    assert found['dora_operator_resources{ready="Unknown",reason="Pending"}'] == 1
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({"changeFailure": True, "suspend": True}, id="suspended"),
+        pytest.param({"changeFailure": True, "dryRun": True}, id="a dry run"),
+        pytest.param({"changeFailure": False}, id="no failure"),
+        pytest.param({"rolloutRef": {"name": "checkout", "version": "1"}}, id="a Rollout that has not decided"),
+    ],
+)
+async def test_what_is_held_back_on_purpose_is_no_unreported_failure(spec: dict[str, Any]) -> None:
+    """Nobody is woken for what a person wanted so."""
+    cluster, datadog = FakeCluster(), FakeDatadog(answers=[DOWN])
+    async with running_operator(cluster, datadog) as operator:
+        cluster.apply("checkout", **spec)
+        assert scraped(operator)[UNREPORTED] == 0
+        await operator.settle()
+        await operator.pass_time(60)
+        assert (scraped(operator)[UNREPORTED], scraped(operator)[OLDEST]) == (0, 0)
+
+
+async def test_an_accepted_failure_that_could_not_be_written_down_is_reported() -> None:
+    """What Datadog accepted counts as reported, though the API server did not take the status yet."""
+    cluster, datadog = FakeCluster(), FakeDatadog()
+    async with running_operator(cluster, datadog) as operator:
+        cluster.apply("checkout", changeFailure=True)
+        cluster.down = True
+        await operator.settle()
+        found = scraped(operator)
+        assert len(datadog.requests) == 1
+        assert (found[UNREPORTED], found[OLDEST]) == (0, 0)
+        assert found['dora_operator_reconciles_total{kind="DoraDeployment",result="unavailable"}'] == 1
+        cluster.down = False
+        await operator.pass_time(60)
+        mark = 'dora_operator_marks_total{change_failure="true",remediation="none"}'
+        assert scraped(operator)[mark] == 1
+
+
+async def test_refused_keys_and_rate_limits() -> None:
+    """401 and 429 are told apart by code; what is left of a limit is shown until its window ends."""
+    used_up = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "30"}
+    answers = [httpx.Response(401), httpx.Response(429, headers=used_up), httpx.Response(202)]
+    cluster, datadog = FakeCluster(), FakeDatadog(answers=answers)
+    async with running_operator(cluster, datadog) as operator:
+        cluster.apply("one", changeFailure=True)
+        await operator.settle()
+        cluster.apply("two", deployment={"service": "a", "env": "b", "version": "c"}, changeFailure=True)
+        await operator.settle()
+        found = scraped(operator)
+        assert found['dora_operator_datadog_requests_total{call="mark_by_id",code="401"}'] == 1
+        assert found['dora_operator_datadog_requests_total{call="mark_by_version",code="429"}'] == 1
+        account = '{credentials="own",site="datadoghq.com"}'
+        assert found[f"dora_operator_rate_limit_remaining{account}"] == 0
+        assert found[f"dora_operator_rate_limit_reset_seconds{account}"] == 30
+        operator.now += timedelta(seconds=31)
+        assert f"dora_operator_rate_limit_remaining{account}" not in scraped(operator)
+
+
+async def test_a_defect_is_counted() -> None:
+    """A reconcile that breaks is a result of its own."""
+    cluster, datadog = FakeCluster(), FakeDatadog(answers=[RuntimeError("a defect"), httpx.Response(202)])
+    async with running_operator(cluster, datadog) as operator:
+        cluster.apply("checkout", changeFailure=True)
+        await operator.settle()
+        assert scraped(operator)['dora_operator_reconciles_total{kind="DoraDeployment",result="broken"}'] == 1
+
+
+async def test_the_queue_is_counted() -> None:
+    """A key is due with its age, and delayed while it waits for its time."""
+    cluster, datadog = FakeCluster(), FakeDatadog(answers=[DOWN])
+    async with running_operator(cluster, datadog, policy=POLICY) as operator:
+        cluster.apply("checkout", changeFailure=True)
+        operator.now += timedelta(seconds=12)
+        found = scraped(operator)
+        assert found['dora_operator_queue_length{queue="DoraDeployment",state="due"}'] == 1
+        assert found['dora_operator_queue_oldest_seconds{queue="DoraDeployment"}'] == 12
+        await operator.settle()
+        found = scraped(operator)
+        assert found['dora_operator_queue_length{queue="DoraDeployment",state="delayed"}'] == 1
+        assert found['dora_operator_queue_oldest_seconds{queue="DoraDeployment"}'] == 0
+
+
+async def test_verdicts_of_rollouts_are_counted_once() -> None:
+    """A real trace of an abort: one verdict, counted by kind, and the delay of the report that it causes."""
+    cluster, datadog = FakeCluster(), FakeDatadog()
+    async with running_operator(cluster, datadog) as operator:
+        assert scraped(operator)['dora_operator_rollout_verdicts_total{kind="Aborted"}'] == 0
+        await live(operator, trace("canary-manual-abort"))
+        await operator.pass_time(60)
+        found = scraped(operator)
+    assert found['dora_operator_rollout_verdicts_total{kind="Aborted"}'] == 1
+    assert found['dora_operator_report_delay_seconds_count{origin="rollout"}'] == 1
+    assert found["dora_operator_rollouts"] == 1
+    assert found["dora_operator_rollouts_unidentified"] == 0
+    assert found['dora_operator_reconciles_total{kind="Rollout",result="done"}'] > 1
+
+
+async def test_a_followed_verdict_is_counted_once() -> None:
+    """A user's DoraDeployment that follows the Rollout: the verdict counts when it is left for it, and once."""
+    cluster, datadog = FakeCluster(), FakeDatadog()
+    deployment = {"service": "checkout", "env": "prod", "version": "1.1.0"}
+    async with running_operator(cluster, datadog) as operator:
+        cluster.apply("mine", deployment=deployment, rolloutRef={"name": "checkout"})
+        await operator.settle()
+        operator.now += timedelta(hours=3)
+        await live(operator, trace("canary-manual-abort"))
+        await operator.pass_time(60)
+        found = scraped(operator)
+    assert len(datadog.requests) == 1
+    assert found['dora_operator_rollout_verdicts_total{kind="Aborted"}'] == 1
+    assert found['dora_operator_report_delay_seconds_count{origin="rollout"}'] == 1
+    assert found['dora_operator_report_delay_seconds_sum{origin="rollout"}'] < 60
+
+
+async def test_a_rollout_that_cannot_be_identified_is_counted() -> None:
+    """The notice counts once, and the gauge shows the Rollout as long as it is so."""
+    cluster, datadog = FakeCluster(), FakeDatadog()
+    async with running_operator(cluster, datadog) as operator:
+        lines = trace("version-label-missing")
+        await live(operator, lines)
+        await live(operator, lines[-3:])
+        found = scraped(operator)
+        assert datadog.requests == []
+        assert found['dora_operator_rollout_notices_total{about="NotIdentified"}'] == 1
+        assert found["dora_operator_rollouts_unidentified"] == 1
+        operator.rollouts.take_in(Gone(last_rollout(lines)), None)
+        assert scraped(operator)["dora_operator_rollouts_unidentified"] == 0
