@@ -5,6 +5,7 @@ Knows neither what is checked nor what is measured. Shows no object's name: whoe
 
 import errno
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -102,6 +103,6 @@ def _listening(port: int) -> socket.socket:
         return socket.create_server(("", port))
     except OSError as error:
         raise CannotListenError(
-            f"cannot listen on port {port}: {error.strerror}; free it, or choose another by"
+            f"cannot listen on port {port}: {os.strerror(error.errno or 0)}; free it, or choose another by"
             " DORA_OPERATOR_HEALTH_PORT and DORA_OPERATOR_METRICS_PORT"
         ) from error

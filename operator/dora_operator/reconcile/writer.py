@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from dora_operator.domain.links import links_of
 from dora_operator.domain.notices import EventNote, note_for
-from dora_operator.domain.observed import DoraDeploymentStatus
+from dora_operator.domain.observed import ConditionType, DoraDeploymentStatus
 from dora_operator.domain.sites import Site
 from dora_operator.domain.spec import API_VERSION, KIND
 from dora_operator.domain.status import merge_patch
@@ -66,6 +66,7 @@ class StatusWriter:
             raise
         self.inventory.saved(known, body, lambda one: links(one, self.default_site))
         self._count(known, stored, status)
+        _log(known.key, stored, status)
         note = note_for(stored, status)
         if note is not None:
             self._tell(known, status, note)
@@ -86,3 +87,12 @@ class StatusWriter:
             about.append(Subject(ROLLOUT_API_VERSION, "Rollout", rollout, status.rollout.uid))
         for subject in about:
             self.events.tell(subject, note)
+
+
+def _log(key: ObjectKey, before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> None:
+    """Log each change of outcome once, in the words of the condition, which are clean of keys and bounded."""
+    ready, earlier = after.condition(ConditionType.READY), before.condition(ConditionType.READY)
+    if ready is None:
+        return
+    if earlier is None or ready.reason != earlier.reason or after.accepted_at != before.accepted_at:
+        logger.info("%s %s: %s: %s", KIND, key, ready.reason, ready.message)
