@@ -13,6 +13,10 @@ from dora_operator.domain.observed import MarkState
 from dora_operator.domain.outcome import Answer, NoAnswer
 from dora_operator.domain.rollout.verdict import About, Kind
 
+KINDS = ("DoraDeployment", "Rollout")
+"""What is looked at."""
+WATCHED = ("DoraDeployments", "Rollouts")
+
 
 class Visited(Enum):
     """How a look at an object ended."""

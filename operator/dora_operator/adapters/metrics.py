@@ -7,19 +7,21 @@ import platform
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from importlib.metadata import version
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from dora_operator.adapters.codes import code_label
+from dora_operator.adapters.codes import NO_ANSWER, code_label
 from dora_operator.adapters.ratelimits import RateLimits
 from dora_operator.domain.observed import MarkState
 from dora_operator.domain.outcome import Answer, NoAnswer
 from dora_operator.domain.rollout.verdict import About, Kind, RemediationType
-from dora_operator.meter import Account, Call, Gauge, Origin, Reading, Readings, Visited
+from dora_operator.meter import KINDS, WATCHED, Account, Call, Gauge, Origin, Reading, Readings, Visited
 
 PREFIX = "dora_operator"
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -110,16 +112,12 @@ class PrometheusMeter:
 
     def _show_zeros(self) -> None:
         """A counter that appears with its first event hides that event from `increase`; these are known beforehand."""
-        for kind in Kind:
-            self._verdicts.labels(kind.value)
-        for about in About:
-            self._notices.labels(about.value)
-        for failure in ("true", "false", "none"):
-            for remediation in ("none", *(one.value for one in RemediationType)):
-                self._marks.labels(failure, remediation)
-        for call in Call:
-            for code in ("202", "401", "403", "429", "none"):
-                self._calls.labels(call.value, code)
+        _begin(self._verdicts, Kind)
+        _begin(self._notices, About)
+        _begin(self._marks, ("true", "false", "none"), ("none", *(one.value for one in RemediationType)))
+        _begin(self._visits, KINDS, Visited)
+        _begin(self._restarts, WATCHED)
+        _begin(self._calls, Call, ("202", "401", "403", "429", NO_ANSWER))
 
     def _readings(self) -> Iterator[Reading]:
         yield Reading(Gauge.BUILD, 1, (version("dora-operator"), platform.python_version()))
@@ -131,6 +129,11 @@ class PrometheusMeter:
 
 def _counter(registry: CollectorRegistry, name: str, meaning: str, *labels: str) -> Counter:
     return Counter(f"{PREFIX}_{name}", meaning, labels, registry=registry)
+
+
+def _begin(counter: Counter, *words: Iterable[str | Enum]) -> None:
+    for labels in product(*words):
+        counter.labels(*(word.value if isinstance(word, Enum) else word for word in labels))
 
 
 def _histogram(

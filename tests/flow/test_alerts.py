@@ -1,0 +1,193 @@
+"""Each alert is seen firing for what it is about, alone, and falling silent when that is over."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from dora_operator.handlers.following import WatchHealth
+from dora_operator.handlers.observing import Overview
+from dora_operator.ports import Gone, Listed, Quiet
+from tests.flow.test_rollouts import last_rollout, live
+from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
+from tests.support.promql import Moment, Vector, scrape
+from tests.unit.rollout.test_traces import trace
+
+FILE = Path(__file__).parents[2] / "charts" / "dora-operator" / "rules" / "dora-operator.yaml"
+RULES = [rule for group in yaml.safe_load(FILE.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]]
+
+
+@dataclass
+class Stage:
+    """An operator with a watch of each kind, as Prometheus sees it."""
+
+    operator: Operator
+    watches: list[WatchHealth] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Watch both kinds; everything is listed."""
+        clock = self.operator.engine.clock
+        self.watches = [WatchHealth(kind, lambda: clock().timestamp()) for kind in ("DoraDeployments", "Rollouts")]
+        overview = Overview(self.operator.engine, self.operator.rollouts, tuple(self.watches))
+        self.operator.meter.show(overview.readings)
+        self.hear()
+
+    def hear(self) -> None:
+        """Let both watches say something."""
+        for watch in self.watches:
+            watch.take_in(Listed(frozenset(), "1"))
+            watch.take_in(Quiet())
+
+    def scrape(self) -> Vector:
+        """Scrape the one replica."""
+        return scrape(self.operator.meter.text().decode(), instance="10.0.0.1:8080", pod="dora-operator-0")
+
+
+def firing(before: Vector, now: Vector) -> set[str]:
+    """Return the alerts whose expression is true."""
+    moment = Moment(before, now)
+    return {rule["alert"] for rule in RULES if moment.evaluate(rule["expr"])}
+
+
+Act = Callable[[Stage], Awaitable[None]]
+
+
+async def datadog_fails(stage: Stage) -> None:
+    """A failure waits for more than half an hour."""
+    stage.operator.datadog.answers = [httpx.Response(503)]
+    stage.operator.cluster.apply("checkout", changeFailure=True)
+    await stage.operator.settle()
+    await stage.operator.pass_time(1801)
+    stage.hear()
+
+
+async def datadog_answers(stage: Stage) -> None:
+    """Datadog works, and all is sent."""
+    stage.operator.datadog.answers = [httpx.Response(202)]
+    await stage.operator.pass_time(400)
+    stage.hear()
+
+
+async def nothing_is_listed(stage: Stage) -> None:
+    """A watch that has just begun."""
+    stage.watches[1].listed = False
+
+
+async def all_is_heard(stage: Stage) -> None:
+    """Both watches list."""
+    stage.hear()
+
+
+async def a_watch_is_silent(stage: Stage) -> None:
+    """Nothing comes, not even a bookmark."""
+    stage.operator.now += timedelta(seconds=100)
+
+
+async def a_watch_breaks_often(stage: Stage) -> None:
+    """It begins anew all the time."""
+    for _ in range(21):
+        stage.operator.meter.watch_restarted("Rollouts")
+
+
+async def nobody_works(stage: Stage) -> None:
+    """A key is due and no worker takes it."""
+    stage.operator.cluster.apply("checkout", changeFailure=False)
+    stage.operator.now += timedelta(seconds=301)
+    stage.hear()
+
+
+async def workers_come(stage: Stage) -> None:
+    """Everything due is served."""
+    await stage.operator.settle()
+
+
+async def a_defect(stage: Stage) -> None:
+    """A reconcile breaks."""
+    stage.operator.datadog.answers = [RuntimeError("a defect"), httpx.Response(202)]
+    stage.operator.cluster.apply("checkout", changeFailure=False)
+    await stage.operator.settle()
+
+
+async def keys_are_refused(stage: Stage) -> None:
+    """403."""
+    stage.operator.datadog.answers = [httpx.Response(403)]
+    stage.operator.cluster.apply("checkout", changeFailure=True)
+    await stage.operator.settle()
+
+
+async def a_request_is_rejected(stage: Stage) -> None:
+    """400."""
+    stage.operator.datadog.answers = [httpx.Response(400), httpx.Response(202)]
+    stage.operator.cluster.apply("checkout", changeFailure=True)
+    await stage.operator.settle()
+
+
+async def the_user_edits(stage: Stage) -> None:
+    """Another spec is accepted."""
+    stage.operator.cluster.apply("checkout", changeFailure=False)
+    await stage.operator.settle()
+
+
+async def labels_are_missing(stage: Stage) -> None:
+    """A Rollout without a version fails."""
+    await live(stage.operator, trace("version-label-missing"))
+
+
+async def that_rollout_is_deleted(stage: Stage) -> None:
+    """It is gone."""
+    stage.operator.rollouts.take_in(Gone(last_rollout(trace("version-label-missing"))), None)
+
+
+@pytest.mark.parametrize(
+    ("alert", "begins", "ends"),
+    [
+        pytest.param("DoraFailureNotReported", datadog_fails, datadog_answers, id="Datadog fails for long"),
+        pytest.param("DoraOperatorNotReady", nothing_is_listed, all_is_heard, id="nothing is listed"),
+        pytest.param("DoraOperatorWatchBroken", a_watch_is_silent, all_is_heard, id="a silent watch"),
+        pytest.param("DoraOperatorWatchBroken", a_watch_breaks_often, all_is_heard, id="a watch that breaks often"),
+        pytest.param("DoraOperatorQueueNotDraining", nobody_works, workers_come, id="nobody works"),
+        pytest.param("DoraOperatorReconcileBroken", a_defect, workers_come, id="a defect"),
+        pytest.param("DatadogRefusesCredentials", keys_are_refused, datadog_answers, id="keys are refused"),
+        pytest.param("DoraDeploymentStalled", a_request_is_rejected, the_user_edits, id="a request is rejected"),
+        pytest.param("RolloutsNotIdentifiable", labels_are_missing, that_rollout_is_deleted, id="labels are missing"),
+    ],
+)
+async def test_an_alert_fires_alone_and_falls_silent(alert: str, begins: Act, ends: Act) -> None:
+    """Silent on a good day, alone on a bad one, silent again."""
+    async with running_operator(FakeCluster(), FakeDatadog()) as operator:
+        stage = Stage(operator)
+        operator.cluster.apply("settled", deployment={"id": "X9RMqDwK-4c"}, changeFailure=True)
+        operator.cluster.apply("tried", deployment={"id": "another-one"}, changeFailure=True, dryRun=True)
+        await operator.settle()
+        start = stage.scrape()
+        assert firing(start, start) == set()
+        await begins(stage)
+        assert firing(start, during := stage.scrape()) == {alert}
+        await ends(stage)
+        assert firing(during, stage.scrape()) == set()
+
+
+async def test_nobody_leads() -> None:
+    """No replica, or replicas of which none leads: the one alert, and no other for a replica that only stands by."""
+    async with running_operator(FakeCluster(), FakeDatadog()) as operator:
+        stage = Stage(operator)
+        await nobody_works(stage)
+        leading = stage.scrape()
+    standing_by = {
+        labels: 0.0 if ("__name__", "dora_operator_leader") in labels else value for labels, value in leading.items()
+    }
+    assert firing({}, {}) == {"DoraOperatorNoLeader"}
+    assert firing(standing_by, standing_by) == {"DoraOperatorNoLeader"}
+    here, there = ("instance", "10.0.0.1:8080"), ("instance", "10.0.0.2:8080")
+    other = {labels - {here} | {there}: value for labels, value in leading.items()}
+    assert firing(standing_by | other, standing_by | other) == {"DoraOperatorQueueNotDraining"}
+
+
+def test_every_alert_is_seen() -> None:
+    """An alert without a story here would be one that nobody has seen."""
+    told = Path(__file__).read_text(encoding="utf-8")
+    assert [rule["alert"] for rule in RULES if f'"{rule["alert"]}"' not in told] == []
