@@ -78,6 +78,8 @@ def compiling(go: Path, program: Program, cache: Cache) -> Iterator[Compiler]:
     """Run the build of one program; whatever happens, no process of it stays behind."""
     output = cache.work / f"{program.name}.unfinished"
     arguments = ("build", "-v", "-mod=readonly", "-trimpath", "-ldflags", LINKER_FLAGS, "-o", str(output))
+    # A Ctrl-C between the start of the process and the `try` would leave it behind.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     process = subprocess.Popen(
         [str(go), *arguments, program.package],
         cwd=MODULE_FOLDER,
@@ -91,6 +93,7 @@ def compiling(go: Path, program: Program, cache: Cache) -> Iterator[Compiler]:
     )
     compiler = Compiler(program, process, output)
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         yield compiler
     finally:
         compiler.stop()
