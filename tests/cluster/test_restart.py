@@ -1,4 +1,4 @@
-"""What a restart costs: nothing, however many resources are settled."""
+"""What a restart costs: nothing where all is settled, and a repeat of what was under way at most."""
 
 import json
 import time
@@ -8,14 +8,17 @@ import pytest
 
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
+from sandbox.datadog.faults import Hang
 from sandbox.running import OperatorProcess, running_operator
 from tests.support.scrape import series
-from tests.support.shop import eventually
+from tests.support.shop import Shop, eventually
 
 pytestmark = pytest.mark.cluster
 
 SETTLED = 1000
 QUIET_SECONDS = 2.0
+STOP_SECONDS = 10.0
+"""From SIGTERM to the exit, whatever Datadog does."""
 
 
 def manifest(number: int) -> dict[str, Any]:
@@ -57,3 +60,22 @@ def test_settled_resources_cost_nothing_after_a_restart(cluster: LocalCluster) -
             assert series(second.metrics())['dora_operator_resources{ready="True",reason="Accepted"}'] == SETTLED
         assert len(datadog.requests()) == SETTLED
     assert written() == SETTLED
+
+
+def test_a_stop_does_not_wait_for_an_answer_that_never_comes(cluster: LocalCluster) -> None:
+    """SIGTERM while Datadog hangs: the process ends in good time, and the next one sends what was under way again."""
+    cluster.kubectl("create", "namespace", "hanging")
+    shop = Shop(cluster, "hanging")
+    ids = [f"deployment-hanging-{number}" for number in range(3)]
+    with StandIn() as datadog:
+        datadog.fault(Hang())
+        with running_operator(cluster, datadog.url, DORA_OPERATOR_NAMESPACES="hanging") as first:
+            for deployment in ids:
+                shop.apply(deployment, deployment={"id": deployment}, changeFailure=True)
+            datadog.wait_for_requests(len(ids), timeout=20)
+            assert first.terminate(STOP_SECONDS) == 0
+        datadog.clear_faults()
+        with running_operator(cluster, datadog.url, DORA_OPERATOR_NAMESPACES="hanging"):
+            for deployment in ids:
+                shop.wait(deployment, "Accepted")
+        assert sorted(json.loads(request.body)["data"]["id"] for request in datadog.requests()) == sorted(ids * 2)

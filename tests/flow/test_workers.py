@@ -38,6 +38,13 @@ class Crowd(FakeDatadog):
         return await super().__call__(request)
 
 
+async def ended(tasks: list[asyncio.Task[None]]) -> None:
+    """End workers."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_one_request_at_a_time_for_one_deployment() -> None:
     """Resources of several namespaces that mark the same deployment take turns; others go side by side."""
     cluster, datadog = FakeCluster(), Crowd()
@@ -47,7 +54,7 @@ async def test_one_request_at_a_time_for_one_deployment() -> None:
             cluster.apply(f"same-{number}", namespace=f"team-{number}", changeFailure=True)
             cluster.apply(f"other-{number}", deployment={"id": f"deployment-{number}"}, changeFailure=True)
         await served(operator)
-        await operator.engine.workers.stop(workers, 1)
+        await ended(workers)
     assert len(datadog.requests) == 12
     assert datadog.most["/api/v2/dora/deployments/43vkaZNgiso"] == 1
     assert datadog.most["all"] > 1
@@ -99,10 +106,11 @@ async def test_a_stop_lets_requests_under_way_finish() -> None:
         async with asyncio.timeout(5):
             while not datadog.requests:  # noqa: ASYNC110 - a bounded wait
                 await asyncio.sleep(0.005)
-        stopping = asyncio.create_task(operator.engine.workers.stop(workers, 5))
+        stopping = asyncio.create_task(operator.engine.workers.finish(5))
         await asyncio.sleep(0.02)
         assert datadog.release is not None
         datadog.release.set()
         await stopping
+        await ended(workers)
     assert len(datadog.requests) == 1
     assert cluster.status("a")["accepted"] == {"changeFailure": True}

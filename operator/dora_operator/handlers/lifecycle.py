@@ -1,4 +1,4 @@
-"""The composition root: builds every part from the settings, runs them, and stops them.
+"""Start and end: opens what the parts need, runs them, and stops them in order.
 
 kopf runs the process. It watches nothing (docs/decisions/0005) and writes nothing.
 """
@@ -6,9 +6,7 @@ kopf runs the process. It watches nothing (docs/decisions/0005) and writes nothi
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -16,35 +14,15 @@ from typing import Any
 import kopf
 
 from dora_operator.adapters.cluster import Cluster
-from dora_operator.adapters.credentials import usable
-from dora_operator.adapters.datadog import DatadogApi, open_datadog
+from dora_operator.adapters.datadog import open_datadog
 from dora_operator.adapters.endpoints import serving
 from dora_operator.adapters.kubernetes_api import load_connection, open_kubernetes
-from dora_operator.adapters.metered import MeteredDatadog
 from dora_operator.adapters.metrics import PrometheusMeter
-from dora_operator.domain.reasons import Reason
+from dora_operator.handlers.assembly import Parts, build
 from dora_operator.handlers.engine import Engine
-from dora_operator.handlers.following import Following, WatchHealth
 from dora_operator.handlers.observing import Overview
-from dora_operator.handlers.rollouts import RolloutEngine
 from dora_operator.handlers.workers import forever
-from dora_operator.inventory import Inventory
-from dora_operator.meter import Meter
-from dora_operator.ports import Keys, NoKeys, ObjectKey
-from dora_operator.reconcile.accounts import Account, Accounts
-from dora_operator.reconcile.board import VerdictBoard
-from dora_operator.reconcile.events import EventQueue
-from dora_operator.reconcile.known_rollouts import KnownRollouts
-from dora_operator.reconcile.namespaces import Namespaces
-from dora_operator.reconcile.reconciler import Reconciler
-from dora_operator.reconcile.records import Records
-from dora_operator.reconcile.restoring import Restorer
-from dora_operator.reconcile.rollouts import RolloutReconciler
-from dora_operator.reconcile.secret_watch import SecretWatch
-from dora_operator.reconcile.surroundings import Options
-from dora_operator.reconcile.writer import StatusWriter
 from dora_operator.settings import Settings
-from dora_operator.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +55,7 @@ async def run(settings: Settings) -> None:
             connections=settings.workers,
         ) as datadog,
     ):
-        parts = build(settings, Cluster(kubernetes, clock), datadog, meter)
+        parts = build(settings, Cluster(kubernetes, clock), datadog, meter, clock)
         overview = Overview(parts.deployments, parts.rollouts, tuple(each.health for each in parts.watches))
         async with serving(overview.endpoints(settings, meter)):
             await kopf.operator(
@@ -87,86 +65,6 @@ async def run(settings: Settings) -> None:
                 clusterwide=not settings.namespaces,
                 namespaces=list(settings.namespaces),
             )
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The two engines of the operator, and the watches that they live from."""
-
-    deployments: Engine
-    rollouts: RolloutEngine
-    events: EventQueue
-    watches: tuple[Following, ...]
-
-
-def build(settings: Settings, cluster: Cluster, api: DatadogApi, meter: Meter) -> Parts:
-    """Put the parts together."""
-    inventory, secrets, board, keys = Inventory(), SecretWatch(cluster), VerdictBoard(), own_keys(settings)
-    events, datadog = EventQueue(cluster), MeteredDatadog(api, meter, keys, time.monotonic)
-    accounts = Accounts(cluster, keys)
-    reconciler = Reconciler(
-        inventory=inventory,
-        accounts=accounts,
-        secrets=secrets,
-        board=board,
-        datadog=datadog,
-        writer=StatusWriter(cluster, events, inventory, settings.site, meter),
-        options=Options(settings.site, settings.dry_run, settings.retry_policy),
-        clock=clock,
-        random=random.random,
-    )
-    queue: WorkQueue[ObjectKey, Account] = WorkQueue(time.monotonic)
-    deployments = Engine(inventory, queue, reconciler, secrets, cluster, clock, settings.site, meter=meter)
-    rollouts = KnownRollouts()
-    restorer = Restorer(datadog, accounts, settings.site, keys, clock, settings.dry_run)
-    policy = settings.rollout_policy
-    records = Records(inventory, cluster, settings.retention, policy.lookback, clock)
-    looks = RolloutReconciler(
-        rollouts, inventory, board, cluster, Namespaces(cluster, clock), events, restorer, records, policy, clock, meter
-    )
-    engine = RolloutEngine(rollouts, WorkQueue(time.monotonic), looks, deployments, cluster, clock, meter)
-    deployments.wake_rollout = engine.wake
-    return Parts(deployments, engine, events, tuple(watches(settings, cluster, deployments, engine, meter)))
-
-
-def watches(
-    settings: Settings, cluster: Cluster, deployments: Engine, rollouts: RolloutEngine, meter: Meter
-) -> Iterator[Following]:
-    """Put the watches together: one for each kind, and for each namespace where these are named."""
-    namespaces = settings.namespaces or (None,)
-    deployments.unlisted = set(namespaces)
-    for namespace in namespaces:
-        where = f" of namespace {namespace}" if namespace else ""
-        if settings.rollouts:
-            yield Following(
-                WatchHealth(f"Rollouts{where}", time.monotonic, may_be_absent=True),
-                partial(cluster.watch_rollouts, namespace, settings.rollout_selector),
-                partial(rollouts.take_in, namespace=namespace),
-                rollouts.workers.try_failed_now,
-                meter,
-            )
-        yield Following(
-            WatchHealth(f"DoraDeployments{where}", time.monotonic),
-            partial(cluster.watch_deployments, namespace, ""),
-            partial(deployments.take_in, namespace=namespace),
-            deployments.workers.try_failed_now,
-            meter,
-        )
-
-
-def own_keys(settings: Settings) -> Keys | NoKeys:
-    """Return the keys of the operator's own account."""
-    if settings.api_key is None or settings.app_key is None:
-        message = (
-            "the operator was started without DD_API_KEY and DD_APP_KEY: set both, or name a Secret in"
-            " spec.credentialsSecretRef"
-        )
-        return NoKeys(Reason.CREDENTIALS_NOT_FOUND, message)
-    keys = Keys(settings.api_key.get_secret_value().strip(), settings.app_key.get_secret_value().strip())
-    if usable(keys.api_key) and usable(keys.app_key):
-        return keys
-    message = "the operator's DD_API_KEY or DD_APP_KEY is unusable: 1 to 256 printable ASCII characters each"
-    return NoKeys(Reason.CREDENTIALS_INVALID, message)
 
 
 def build_kopf_settings() -> kopf.OperatorSettings:
@@ -202,8 +100,11 @@ def build_registry(settings: Settings, parts: Parts) -> kopf.OperatorRegistry:
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
-        await parts.rollouts.workers.stop([], STOP_SECONDS)
-        await parts.deployments.workers.stop(tasks, STOP_SECONDS)
+        kinds = (parts.rollouts.workers, parts.deployments.workers)
+        await asyncio.gather(*(workers.finish(STOP_SECONDS) for workers in kinds))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await parts.events.finish(LAST_EVENTS_SECONDS)
 
     return registry

@@ -78,18 +78,15 @@ class Workers(Generic[Key]):
             self.queue.add(key, Urgency.RETRY, (again_at - self.clock()).total_seconds())
         return Visited.DONE
 
-    async def stop(self, tasks: list[asyncio.Task[None]], seconds: float) -> None:
-        """Take no new keys, let visits under way finish for a moment, then end all tasks.
+    async def finish(self, seconds: float) -> None:
+        """Take no new keys, and let visits under way end, for so long at most.
 
-        What did not finish is safe to repeat: the resource is the queue, and the next start reads it.
+        What does not end is safe to repeat: the resource is the queue, and the next start reads it.
         """
         self.stopping = True
         deadline = asyncio.get_running_loop().time() + seconds
         while self.queue.busy and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - once, at the end
             await asyncio.sleep(0.05)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     def forget(self, key: Key) -> None:
         """Drop what is remembered of a key that is gone."""
