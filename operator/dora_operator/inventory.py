@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pydantic_core import to_json
+
 from dora_operator.domain.glance import Glance, glance_of
 from dora_operator.domain.rollout.manifest import VERDICT_ANNOTATION
 from dora_operator.ports import ObjectKey
@@ -173,7 +175,7 @@ def _parse(body: Mapping[str, Any]) -> Known:
 
 
 def _compact(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+    return to_json(value)  # in the API server's order, which is that of names
 
 
 def _is_newer(version: str, than: str) -> bool:

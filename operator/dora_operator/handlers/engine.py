@@ -134,6 +134,11 @@ class Engine:
             elif admission.opens_at is not None:
                 self.queue.open_at(room, self.queue.clock() + (admission.opens_at - now).total_seconds())
 
+    def _hurries(self, key: ObjectKey) -> bool:
+        """Tell whether a key was left undone before the start: it goes before what is only to be looked through."""
+        known = self.inventory.get(key)
+        return known is not None and known.glance.hurries
+
     def _forget(self, key: ObjectKey, uid: str) -> None:
         known = self.inventory.forget(key, uid)
         if known is not None:

@@ -11,15 +11,17 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+import aiohttp
 import kopf
 
 from dora_operator.adapters.cluster import Cluster
 from dora_operator.adapters.datadog import open_datadog
 from dora_operator.adapters.endpoints import serving
-from dora_operator.adapters.kubernetes_api import load_connection, open_kubernetes
+from dora_operator.adapters.kubernetes_api import open_kubernetes
 from dora_operator.adapters.metrics import PrometheusMeter
 from dora_operator.handlers.assembly import Parts, build
 from dora_operator.handlers.engine import Engine
+from dora_operator.handlers.login import log_in
 from dora_operator.handlers.observing import Overview
 from dora_operator.handlers.workers import forever
 from dora_operator.settings import Settings
@@ -48,7 +50,7 @@ async def run(settings: Settings) -> None:
     """
     meter = PrometheusMeter(clock)
     async with (
-        open_kubernetes(meter) as kubernetes,
+        open_kubernetes(log_in, meter) as kubernetes,
         open_datadog(
             base_url=str(settings.datadog_url) if settings.datadog_url else None,
             timeout_seconds=settings.request_timeout_seconds,
@@ -90,8 +92,13 @@ def build_registry(settings: Settings, parts: Parts) -> kopf.OperatorRegistry:
     tasks: list[asyncio.Task[None]] = []
 
     @kopf.on.login(registry=registry)
-    async def login(**_: Any) -> kopf.ConnectionInfo:
-        return kopf.ConnectionInfo(**await load_connection())
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        """For the one look at the API's groups that kopf takes at start; the session is closed by kopf."""
+        found = await log_in()
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=found.tls), headers=found.headers, proxy=found.proxy, trust_env=True
+        )
+        return kopf.AiohttpSession(server=found.server, aiohttp_session=session)
 
     @kopf.on.startup(registry=registry)
     async def start(**_: Any) -> None:

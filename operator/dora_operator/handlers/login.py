@@ -1,0 +1,73 @@
+"""How this process reaches its cluster: the service account inside one, else a kubeconfig.
+
+kopf reads both; a kubeconfig that needs more than it can read goes to the official client.
+"""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import kopf
+
+from dora_operator.adapters.kubernetes_api import CannotLogInError, Login
+
+RENEW_SECONDS = 60.0
+"""How often the service account's token is read again: the kubelet replaces it before it expires."""
+BEYOND_KOPF = ("exec:", "auth-provider:", "tls-server-name:")
+"""What kopf's reader of kubeconfigs passes over in silence."""
+
+FILES = frozenset({"certificate-authority", "client-certificate", "client-key"})
+
+
+async def log_in() -> Login:
+    """Read the login anew.
+
+    Raises:
+        CannotLogInError: there is none, or it cannot be used.
+    """
+    if "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
+        return _service_account()
+    if not _is_plain(kubeconfigs := _kubeconfigs()):
+        from dora_operator.adapters.kubernetes_login import log_in_by_client  # noqa: PLC0415 - slow to import
+
+        return await log_in_by_client()
+    try:
+        found = kopf.login_with_kubeconfig(settings=kopf.OperatorSettings())
+        if found is None:
+            raise CannotLogInError("there is neither a service account nor a kubeconfig: set KUBECONFIG")
+        return _login(found)
+    except (KeyError, ValueError, OSError, kopf.LoginError) as error:
+        names = ", ".join(map(str, kubeconfigs))
+        raise CannotLogInError(f"the kubeconfig {names} cannot be used: {type(error).__name__}: {error}") from error
+
+
+def _service_account() -> Login:
+    found = kopf.login_with_service_account(settings=kopf.OperatorSettings())
+    if found is None:
+        raise CannotLogInError("there is no service account token: mount one, or set KUBECONFIG")
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"  # works without DNS, as client-go
+    return replace(_login(replace(found, server=server)), renew_seconds=RENEW_SECONDS)
+
+
+def _login(found: kopf.ConnectionInfo) -> Login:
+    return Login(found.server, found.as_http_headers(), found.as_ssl_context(), proxy=found.proxy_url)
+
+
+def _kubeconfigs() -> list[Path]:
+    named = os.environ.get("KUBECONFIG") or "~/.kube/config"
+    return [Path(name).expanduser() for name in named.split(os.pathsep) if name.strip()]
+
+
+def _is_plain(kubeconfigs: list[Path]) -> bool:
+    """Tell whether kopf understands all of it: no plugins, and no files named relative to the kubeconfig."""
+    texts = [path.read_text() for path in kubeconfigs if path.is_file()]
+    if not texts:
+        return True
+    words = [line.strip().lstrip("- ") for text in texts for line in text.splitlines()]
+    return not any(_is_relative(word) or word.startswith((*BEYOND_KOPF, "{")) for word in words)
+
+
+def _is_relative(word: str) -> bool:
+    name, _, value = word.partition(":")
+    return name in FILES and not value.strip(" \"'").startswith("/")

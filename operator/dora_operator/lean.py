@@ -1,0 +1,17 @@
+"""Imports libraries without optional parts of theirs that cost a start time and memory, and that nothing here uses."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def hidden(*names: str) -> Iterator[None]:
+    """Let imports of these packages fail meanwhile, as if they were not installed; those that are loaded stay."""
+    absent = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type] # None: Python reference, 5.3.1
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]

@@ -1,0 +1,106 @@
+"""The way in to a cluster: which reader a kubeconfig needs, what a service account gives, what is said without any."""
+
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import kopf
+import pytest
+import yaml
+
+from dora_operator.adapters.kubernetes_api import CannotLogInError
+from dora_operator.handlers import login
+from dora_operator.handlers.login import log_in
+
+USER = {"token": "a-token"}
+CLUSTER = {"server": "https://127.0.0.1:6443"}
+
+
+def kubeconfig(folder: Path, user: object = USER, cluster: object = CLUSTER) -> Path:
+    """Write a kubeconfig."""
+    body = {
+        "current-context": "here",
+        "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": user}],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(body))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "KUBECONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+async def test_a_token_in_a_kubeconfig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Kopf reads it."""
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path)))
+    found = await log_in()
+    assert (found.server, found.headers) == ("https://127.0.0.1:6443", {"Authorization": "Bearer a-token"})
+    assert found.tls.verify_mode == ssl.CERT_REQUIRED
+    assert found.renew_seconds is None
+    assert "a-token" not in repr(found)
+
+
+async def test_a_plugin_in_a_kubeconfig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The official client runs it."""
+    answer = '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"from-plugin"}}'
+    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "echo", "args": [answer]}
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, {"exec": plugin | {"interactiveMode": "Never"}})))
+    found = await log_in()
+    assert found.headers == {"Authorization": "Bearer from-plugin"}
+    assert found.server == "https://127.0.0.1:6443"
+
+
+@pytest.mark.parametrize(
+    ("user", "cluster", "plain"),
+    [
+        pytest.param(USER, CLUSTER, True, id="a token"),
+        pytest.param(USER, CLUSTER | {"certificate-authority": "/pki/ca.crt"}, True, id="a file by its whole path"),
+        pytest.param(USER, CLUSTER | {"certificate-authority": "pki/ca.crt"}, False, id="a file beside the kubeconfig"),
+        pytest.param(USER, CLUSTER | {"tls-server-name": "kubernetes"}, False, id="another name in the certificate"),
+        pytest.param({"exec": {"command": "aws"}}, CLUSTER, False, id="a plugin"),
+        pytest.param({"auth-provider": {"name": "oidc"}}, CLUSTER, False, id="an old plugin"),
+    ],
+)
+def test_what_kopf_can_read(tmp_path: Path, user: object, cluster: object, *, plain: bool) -> None:
+    """What it would pass over in silence goes to the official client."""
+    assert login._is_plain([kubeconfig(tmp_path, user, cluster)]) is plain
+
+
+async def test_a_service_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside a cluster: the address from the environment, as other clients do, and a token that is read again."""
+    found = kopf.ConnectionInfo(server="https://kubernetes.default.svc", token="mounted")
+    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: found)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "8443")
+    inside = await log_in()
+    assert (inside.server, inside.renew_seconds) == ("https://10.0.0.1:8443", login.RENEW_SECONDS)
+    assert inside.headers == {"Authorization": "Bearer mounted"}
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
+    assert (await log_in()).server == "https://[fd00::1]:8443"
+
+
+async def test_nothing_to_log_in_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The message says what to set."""
+    with pytest.raises(CannotLogInError, match="set KUBECONFIG"):
+        await log_in()
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
+    with pytest.raises(CannotLogInError, match="absent"):
+        await log_in()
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.delenv("KUBECONFIG")
+    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: None)
+    with pytest.raises(CannotLogInError, match="mount one"):
+        await log_in()
+
+
+def test_a_start_does_not_import_the_synchronous_client() -> None:
+    """Half a second and ten megabytes that nobody needs."""
+    code = "import sys, dora_operator.handlers.lifecycle; print([m for m in sys.modules if m.startswith('kubernetes')])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
