@@ -127,7 +127,7 @@ class Inventory:
     def note_due(self, key: ObjectKey, at: datetime) -> None:
         """Note that an object is put up for a look; what it has been waiting for already counts from earlier."""
         known = self._known.get(key)
-        if known is not None and (known.due_at is None or not known.glance.hurries):
+        if known is not None and (known.due_at is None or at < known.due_at or not known.glance.hurries):
             known.due_at = at
 
     def glances(self) -> Iterator[Glance]:

@@ -38,10 +38,11 @@ def operator(cluster: LocalCluster, datadog: StandIn) -> Iterator[OperatorProces
 
 
 @pytest.fixture
-def shop(cluster: LocalCluster) -> Shop:
+def shop(cluster: LocalCluster) -> Iterator[Shop]:
     """Return the namespace that this operator watches."""
     cluster.kubectl("create", "namespace", "metrics")
-    return Shop(cluster, "metrics")
+    yield Shop(cluster, "metrics")
+    cluster.kubectl("-n", "metrics", "delete", "dora", "--all")
 
 
 def test_the_oldest_unreported_failure_rises_and_falls(shop: Shop, datadog: StandIn, operator: OperatorProcess) -> None:

@@ -1,15 +1,18 @@
 """Each metric is seen changing: the whole operator but kopf, scraped before and after."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from dora_operator.adapters.kubernetes_api import resource_of
 from dora_operator.domain.backoff import RetryPolicy
-from dora_operator.ports import Gone
-from tests.flow.test_rollouts import last_rollout, live
+from dora_operator.handlers.following import Following, WatchHealth
+from dora_operator.ports import Gone, Listed, Sighting, Trouble
+from tests.flow.test_rollouts import followed, last_rollout, live, mine, take_in
+from tests.support.exercise import exercised
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 from tests.support.scrape import series
 from tests.unit.rollout.test_traces import trace
@@ -182,15 +185,16 @@ async def test_verdicts_of_rollouts_are_counted_once() -> None:
 async def test_a_followed_verdict_is_counted_once() -> None:
     """A user's DoraDeployment that follows the Rollout: the verdict counts when it is left for it, and once."""
     cluster, datadog = FakeCluster(), FakeDatadog()
-    deployment = {"service": "checkout", "env": "prod", "version": "1.1.0"}
     async with running_operator(cluster, datadog) as operator:
-        cluster.apply("mine", deployment=deployment, rolloutRef={"name": "checkout"})
+        followed()(cluster)
         await operator.settle()
+        assert resources(operator) == {"WaitingForRollout": 1}
         operator.now += timedelta(hours=3)
         await live(operator, trace("canary-manual-abort"))
         await operator.pass_time(60)
         found = scraped(operator)
     assert len(datadog.requests) == 1
+    assert mine(cluster)["status"]["rollout"]["verdict"] == "Aborted"
     assert found['dora_operator_rollout_verdicts_total{kind="Aborted"}'] == 1
     assert found['dora_operator_report_delay_seconds_count{origin="rollout"}'] == 1
     assert found['dora_operator_report_delay_seconds_sum{origin="rollout"}'] < 60
@@ -209,3 +213,109 @@ async def test_a_rollout_that_cannot_be_identified_is_counted() -> None:
         assert found["dora_operator_rollouts_unidentified"] == 1
         operator.rollouts.take_in(Gone(last_rollout(lines)), None)
         assert scraped(operator)["dora_operator_rollouts_unidentified"] == 0
+
+
+SUM = 'dora_operator_report_delay_seconds_sum{origin="%s"}'
+
+
+async def test_a_delay_counts_from_the_change_and_not_from_a_whole_second() -> None:
+    """Status knows whole seconds; the histogram knows better while the process lives."""
+    cluster, datadog = FakeCluster(), FakeDatadog(answers=[DOWN, httpx.Response(202)])
+    async with running_operator(cluster, datadog, policy=POLICY) as operator:
+        operator.now += timedelta(seconds=0.75)
+        cluster.apply("checkout", changeFailure=True)
+        await operator.settle()
+        await operator.pass_time(2)
+        assert scraped(operator)[SUM % "resource"] == pytest.approx(2)
+
+
+async def test_a_delay_begins_anew_with_each_edit() -> None:
+    """What waited before was something else."""
+    cluster, datadog = FakeCluster(), FakeDatadog(answers=[DOWN])
+    async with running_operator(cluster, datadog, policy=POLICY) as operator:
+        cluster.apply("checkout", changeFailure=True)
+        await operator.settle()
+        await operator.pass_time(600)
+        datadog.answers = [httpx.Response(202)]
+        cluster.apply("checkout", changeFailure=False)
+        await operator.settle()
+        assert scraped(operator)[SUM % "resource"] == 0
+
+
+async def test_a_delay_that_began_before_a_restart_is_not_forgotten() -> None:
+    """The status remembers since when the state was wanted."""
+    cluster, datadog = FakeCluster(), FakeDatadog(answers=[DOWN])
+    async with running_operator(cluster, datadog, policy=POLICY) as operator:
+        cluster.apply("checkout", changeFailure=True)
+        await operator.settle()
+    async with running_operator(cluster, datadog, policy=POLICY) as operator:
+        datadog.answers = [httpx.Response(202)]
+        await operator.pass_time(600)
+        assert scraped(operator)[SUM % "resource"] == 600
+
+
+async def test_a_delay_of_a_rollout_counts_from_its_sighting() -> None:
+    """Not from the record that is written for it."""
+    cluster, datadog = FakeCluster(), FakeDatadog()
+    async with running_operator(cluster, datadog) as operator:
+        for line in trace("canary-manual-abort"):
+            take_in(operator, line)
+        await operator.pass_time(5)
+        assert scraped(operator)[SUM % "rollout"] == 5
+
+
+async def test_accounts_of_secrets_are_told_from_the_operators_own() -> None:
+    """And of several, the tightest is shown, without any name."""
+    cluster = FakeCluster()
+    answers = [httpx.Response(202, headers={"X-RateLimit-Remaining": left, "X-RateLimit-Reset": "9"}) for left in "725"]
+    async with running_operator(cluster, FakeDatadog(answers=answers)) as operator:
+        for number in range(3):
+            cluster.put_secret(f"secret-{number}", f"key-{number}")
+            reference = {"name": f"secret-{number}"}
+            deployment = {"id": f"deployment-{number}"}
+            cluster.apply(f"r{number}", deployment=deployment, changeFailure=True, credentialsSecretRef=reference)
+            await operator.settle()
+        text = operator.meter.text().decode()
+        assert series(text)['dora_operator_rate_limit_remaining{credentials="secret",site="datadoghq.com"}'] == 2
+        assert "secret-" not in text
+        assert "key-" not in text
+
+
+def test_no_series_that_nobody_reads() -> None:
+    """The moments when counters were made would double a scrape."""
+    assert "_created" not in exercised().text().decode()
+
+
+async def test_a_watch_that_breaks_is_counted_and_an_absent_kind_is_not() -> None:
+    """Argo Rollouts that is not installed is no trouble."""
+    meter = exercised()
+    restarts = 'dora_operator_watch_restarts_total{resource="Rollouts"}'
+    before = series(meter.text().decode())[restarts]
+
+    async def sightings() -> AsyncIterator[Sighting]:
+        yield Listed(frozenset(), installed=False)
+        yield Trouble("404")
+        yield Trouble("404")
+        yield Listed(frozenset(), "7")
+        yield Trouble("it broke")
+
+    health = WatchHealth("Rollouts of namespace shop", lambda: 0.0, may_be_absent=True)
+    await Following(health, sightings, lambda _: None, lambda: None, meter).run()
+    assert series(meter.text().decode())[restarts] == before + 1
+
+
+@pytest.mark.parametrize(
+    ("path", "resource"),
+    [
+        ("/apis/dora-operator.io/v1alpha1/namespaces/shop/doradeployments/checkout/status", "doradeployments/status"),
+        ("/apis/dora-operator.io/v1alpha1/doradeployments", "doradeployments"),
+        ("/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts", "rollouts"),
+        ("/api/v1/namespaces/shop/secrets/mine", "secrets"),
+        ("/api/v1/namespaces/shop/events", "events"),
+        ("/api/v1/namespaces/shop", "namespaces"),
+        ("/apis/apps/v1/namespaces/namespaces/replicasets", "replicasets"),
+    ],
+)
+def test_a_resource_of_the_api_is_named_without_any_object(path: str, resource: str) -> None:
+    """No name and no namespace becomes a label."""
+    assert resource_of(path) == resource

@@ -1,5 +1,6 @@
 """Lines of the log: which object they are about, in text and in JSON, and what never stands in them."""
 
+import asyncio
 import json
 import logging
 import sys
@@ -8,7 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from dora_operator.handlers.logs import SILENT_BELOW_WARNING, about, configure
+from dora_operator.handlers.workers import Workers
 from dora_operator.ports import ObjectKey
+from dora_operator.workqueue import WorkQueue
+from tests.support.builders import NOW
 
 
 @pytest.fixture(autouse=True)
@@ -105,3 +109,20 @@ def test_libraries_that_could_show_keys_are_silent(name: str, capsys: pytest.Cap
     logging.getLogger(name).info("canary")
     logging.getLogger(f"{name}.inner").debug("canary")
     assert capsys.readouterr().err == ""
+
+
+async def test_every_line_of_a_visit_names_its_object(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever logs during a visit need not know the object; lines of two visits at once are not mixed up."""
+    configure("INFO", "json")
+
+    async def visit(key: ObjectKey) -> None:
+        await asyncio.sleep(0)
+        logging.getLogger("x").info("deep inside %s", key.name)
+
+    queue: WorkQueue[ObjectKey, str] = WorkQueue(lambda: 0.0)
+    workers = Workers("Rollout", queue, visit, lambda: NOW)
+    await asyncio.gather(*(workers.serve(ObjectKey("shop", name)) for name in ("one", "two")))
+    assert [(line["kind"], line["name"], line["message"]) for line in lines(capsys)] == [
+        ("Rollout", "one", "deep inside one"),
+        ("Rollout", "two", "deep inside two"),
+    ]

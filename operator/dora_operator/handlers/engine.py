@@ -69,8 +69,10 @@ class Engine:
         """Take in a version of an object. `since` is when what it wants began to be wanted, where that was earlier."""
         key = _key(body)
         before = self.inventory.get(key)
-        if self.inventory.observe(body, self._links):
+        is_news = self.inventory.observe(body, self._links)
+        if is_news or since is not None:  # the watch may have brought it before the answer to our own write came
             self.inventory.note_due(key, since or self.clock())
+        if is_news:
             self.queue.add(key, urgency)
             self._wake_dependants(before)
             self._wake_dependants(self.inventory.get(key))

@@ -26,6 +26,8 @@ class Overview:
     deployments: Engine
     rollouts: RolloutEngine
     watches: tuple[WatchHealth, ...] = ()
+    leads: Callable[[], bool] = lambda: True
+    """Tells whether this process is the one that writes."""
 
     def endpoints(self, settings: Settings, meter: PrometheusMeter) -> Endpoints:
         """Return what is served, with these gauges behind the meter."""
@@ -49,7 +51,7 @@ class Overview:
 
     def readings(self) -> Iterator[Reading]:
         """Read all gauges."""
-        yield Reading(Gauge.LEADER, 1)
+        yield Reading(Gauge.LEADER, float(self.leads()))
         yield from of_checks("livez", judged(self.live()))
         yield from of_checks("readyz", judged(self.ready()))
         yield from of_watches(self.watches)

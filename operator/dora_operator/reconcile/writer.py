@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
@@ -75,9 +76,8 @@ class StatusWriter:
     def _count(self, known: Known, before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> None:
         if after.accepted is None or (before.accepted, before.accepted_at) == (after.accepted, after.accepted_at):
             return
-        since = before.pending_since if before.desired == after.desired else None
-        due = min((moment for moment in (since, known.due_at) if moment is not None), default=None)
-        self.meter.accepted(Origin.RESOURCE if after.rollout is None else Origin.ROLLOUT, after.accepted, due)
+        origin = Origin.RESOURCE if after.rollout is None else Origin.ROLLOUT
+        self.meter.accepted(origin, after.accepted, _due_at(known, before, after))
 
     def _tell(self, known: Known, status: DoraDeploymentStatus, note: EventNote) -> None:
         """Tell the DoraDeployment, and of a success also the Rollout that it is about."""
@@ -87,6 +87,14 @@ class StatusWriter:
             about.append(Subject(ROLLOUT_API_VERSION, "Rollout", rollout, status.rollout.uid))
         for subject in about:
             self.events.tell(subject, note)
+
+
+def _due_at(known: Known, before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> datetime | None:
+    """Return since when the state was wanted: as this process saw it, or by the status where that is from before it."""
+    told = before.pending_since if before.desired == after.desired else None
+    if told is None or (known.due_at is not None and known.due_at - told < timedelta(seconds=1)):
+        return known.due_at  # the status knows whole seconds only
+    return told
 
 
 def _log(key: ObjectKey, before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> None:
