@@ -61,9 +61,9 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Objects of a list that is under way; `Listed` comes when it is complete."""
+    """An object of a list that is under way; `Listed` comes when it is complete."""
 
-    bodies: tuple[Mapping[str, Any], ...]
+    body: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,8 @@ def take_in(operator: Operator, line: dict[str, Any]) -> None:
 
 def take_in_list(operator: Operator, *bodies: dict[str, Any]) -> None:
     """Let the operator list Rollouts."""
-    operator.rollouts.take_in(Found(bodies), None)
+    for body in bodies:
+        operator.rollouts.take_in(Found(body), None)
     operator.rollouts.take_in(Listed(frozenset(map(key_of, bodies))), None)
 
 

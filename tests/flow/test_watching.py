@@ -68,13 +68,11 @@ async def seen(script: Script, count: int) -> list[str]:
 def words(sighting: Sighting) -> str:
     """Say what a sighting says."""
     match sighting:
-        case Found(bodies=bodies):
-            return f"found {' '.join(each['metadata']['name'] for each in bodies)}".strip()
         case Listed(installed=False):
             return "absent"
         case Listed(keys=keys, version=version):
             return f"listed {' '.join(sorted(key.name for key in keys))} at {version}".replace("  ", " ")
-        case Seen(body=each) | Gone(body=each):
+        case Found(body=each) | Seen(body=each) | Gone(body=each):
             return f"{type(sighting).__name__.lower()} {each['metadata']['name']}"
         case _:
             return type(sighting).__name__.lower()
@@ -118,20 +116,20 @@ def going_on(trouble: Exception) -> Script:
         ),
         pytest.param(
             Script([page()], [[event("ADDED", "a", 11)], [BOOKMARK], [event("ADDED", "b", 16)]]),
-            ["found", "listed at 10", "seen a", "quiet", "seen b"],
+            ["listed at 10", "seen a", "quiet", "seen b"],
             ["list", "watch 10", "watch 11", "watch 15"],
             id="a watch that ends in peace goes on where it ended",
         ),
         pytest.param(
             Script([page()], [[], [event("ADDED", "a", 11)]]),
-            ["found", "listed at 10", "trouble", "seen a"],
+            ["listed at 10", "trouble", "seen a"],
             ["list", "watch 10", "watch 10"],
             id="a watch that ends without a word is trouble, so that it is not asked for without a pause",
         ),
         *(
             pytest.param(
                 Script([page(), page(body("a", 1), version="20")], [[error(code)], [event("ADDED", "b", 21)]]),
-                ["found", "listed at 10", "trouble", "found a", "listed a at 20", "seen b"],
+                ["listed at 10", "trouble", "found a", "listed a at 20", "seen b"],
                 ["list", "watch 10", "list", "watch 20"],
                 id=f"an error {code} in the stream means a new list",
             )
@@ -139,7 +137,7 @@ def going_on(trouble: Exception) -> Script:
         ),
         pytest.param(
             Script([page(), page(version="20")], [[StatusError(410, "WATCH")], [event("ADDED", "b", 21)]]),
-            ["found", "listed at 10", "trouble", "found", "listed at 20", "seen b"],
+            ["listed at 10", "trouble", "listed at 20", "seen b"],
             ["list", "watch 10", "list", "watch 20"],
             id="a watch that is answered with 410 means a new list",
         ),
@@ -167,7 +165,7 @@ def going_on(trouble: Exception) -> Script:
         ),
         pytest.param(
             Script([StatusError(410, "GET"), StatusError(500, "GET"), StatusError(403, "GET"), page()], [[]]),
-            ["trouble", "trouble", "trouble", "found", "listed at 10"],
+            ["trouble", "trouble", "trouble", "listed at 10"],
             ["list", "list", "list", "list"],
             id="a refused list is asked for again",
         ),
@@ -195,7 +193,7 @@ async def test_a_place_in_the_stream_that_never_works_again_is_given_up() -> Non
     """An etcd that was restored from a backup is behind for ever: the watch lists anew after a while."""
     behind: list[list[Any]] = [[StatusError(504, "WATCH")] for _ in range(watching.PATIENCE)]
     script = Script([page(version="900"), page(version="10")], behind)
-    expected = ["found", "listed at 900", *["trouble"] * watching.PATIENCE, "found", "listed at 10"]
+    expected = ["listed at 900", *["trouble"] * watching.PATIENCE, "listed at 10"]
     assert await seen(script, len(expected)) == expected
 
 
@@ -204,7 +202,7 @@ async def test_large_parts_of_rollouts_are_forgotten() -> None:
     cluster = Cluster(Script([page(body("a", 1))]), lambda: NOW)  # type: ignore[arg-type]
     async for sighting in cluster.watch_rollouts(None, ""):
         assert isinstance(sighting, Found)
-        (kept,) = sighting.bodies
+        kept = sighting.body
         assert kept["spec"] == {"replicas": 1}
         assert "managedFields" not in kept["metadata"]
         assert kept["status"] == {"phase": "Healthy"}

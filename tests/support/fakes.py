@@ -129,7 +129,7 @@ class FakeCluster:
 
     def listing(self) -> tuple[Sighting, ...]:
         """Return a whole list."""
-        return Found(tuple(self.objects.values())), Listed(frozenset(self.objects), str(self._versions))
+        return *map(Found, self.objects.values()), Listed(frozenset(self.objects), str(self._versions))
 
     async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
         """Implement the port."""

@@ -18,7 +18,7 @@ from dora_operator.ports import ClusterUnavailableError, Found, Gone, Listed, Ob
 
 logger = logging.getLogger(__name__)
 
-PAGE = "500"
+PAGE = "250"
 ABSENT_SECONDS = 5.0
 """How often it is looked whether the kind was installed."""
 STARTING_TRIES = 5
@@ -98,13 +98,16 @@ class _Stream:
             page = await self.api.request(
                 "GET", self.watched.path, query=self._query(limit=PAGE, **{"continue": token})
             )
-            bodies = tuple(self.watched.slim(item) for item in page["items"])
-            keys.update(ObjectKey(body["metadata"]["namespace"], body["metadata"]["name"]) for body in bodies)
-            token = page["metadata"].get("continue") or ""
-            yield Found(bodies)
+            token, version = page["metadata"].get("continue") or "", page["metadata"]["resourceVersion"]
+            items = page["items"][::-1]
+            del page
+            while items:  # one by one, so that a page is never in memory beside the next
+                body = self.watched.slim(items.pop())
+                keys.add(ObjectKey(body["metadata"]["namespace"], body["metadata"]["name"]))
+                yield Found(body)
             if not token:
                 break
-        self.version = page["metadata"]["resourceVersion"]
+        self.version = version
         yield Listed(frozenset(keys), self.version)
 
     def _sighting(self, kind: str, body: Body) -> Sighting:

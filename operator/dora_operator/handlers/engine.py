@@ -53,9 +53,8 @@ class Engine:
     def take_in(self, sighting: Sighting, namespace: str | None) -> None:
         """Take in what the watch of a namespace, or of the cluster, has brought."""
         match sighting:
-            case Found(bodies=bodies):
-                for body in bodies:
-                    self._found(body)
+            case Found(body=body):
+                self._found(body)
             case Listed(keys=keys, version=version, installed=True):
                 for known in self.inventory.missing(keys, version, namespace):
                     self._forget(known.key, known.uid)

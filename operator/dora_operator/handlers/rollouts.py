@@ -63,10 +63,9 @@ class RolloutEngine:
     def take_in(self, sighting: Sighting, namespace: str | None) -> None:
         """Take in what the watch has brought."""
         match sighting:
-            case Found(bodies=bodies):
-                for body in bodies:
-                    if self.rollouts.is_news(body):
-                        self.queue.add(self._seen(body), Urgency.ABORT if self.listed else Urgency.LISTED)
+            case Found(body=body):
+                if self.rollouts.is_news(body):
+                    self.queue.add(self._seen(body), Urgency.ABORT if self.listed else Urgency.LISTED)
             case Listed(keys=keys):
                 self.rollouts.keep_only(keys, namespace)
                 self.listed = True
