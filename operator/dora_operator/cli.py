@@ -18,7 +18,9 @@ def main() -> None:
 def run() -> None:
     """Run the operator until SIGTERM. Settings come from the environment; see the reference."""
     from dora_operator.adapters.endpoints import CannotListenError  # noqa: PLC0415
+    from dora_operator.adapters.kubernetes_api import CannotLogInError  # noqa: PLC0415
     from dora_operator.handlers import lifecycle, logs  # noqa: PLC0415 - `--help` need not wait for kopf
+    from dora_operator.handlers.leading import LeaseLostError  # noqa: PLC0415
     from dora_operator.settings import Settings  # noqa: PLC0415
 
     try:
@@ -26,11 +28,12 @@ def run() -> None:
     except ValidationError as error:
         for problem in error.errors(include_input=False, include_url=False):  # an input may be a key
             name = ".".join(str(part) for part in problem["loc"])
-            sys.stderr.write(f"dora-operator: the setting {name} is wrong: {problem['msg']}\n")
+            which = f"the setting {name} is wrong" if name else "the settings do not fit together"
+            sys.stderr.write(f"dora-operator: {which}: {problem['msg']}\n")
         raise typer.Exit(2) from None
     logs.configure(settings.log_level, settings.log_format)
     try:
         asyncio.run(lifecycle.run(settings))
-    except CannotListenError as error:
+    except (CannotListenError, CannotLogInError, LeaseLostError) as error:
         sys.stderr.write(f"dora-operator: {error}\n")
         raise typer.Exit(1) from None

@@ -117,6 +117,20 @@ class ClusterUnavailableError(Exception):
     """The API server did not take a request this time; it can be repeated. The message says why."""
 
 
+class LeaseRaceLostError(Exception):
+    """Somebody else wrote the Lease first."""
+
+    def __init__(self) -> None:
+        super().__init__("somebody else wrote the Lease first")
+
+
+class NotLeadingError(ClusterUnavailableError):
+    """This process may not write: another holds the Lease, or may soon."""
+
+    def __init__(self) -> None:
+        super().__init__("this process does not lead")
+
+
 class DatadogPort(Protocol):
     """Sends one request."""
 

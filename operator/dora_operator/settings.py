@@ -4,14 +4,15 @@ Nothing below `cli` reads the environment. A resource can change none of these, 
 """
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, Field, HttpUrl, SecretStr, field_validator
+from pydantic import AliasChoices, Field, HttpUrl, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dora_operator.domain.backoff import RetryPolicy
 from dora_operator.domain.rollout.retention import Retention
 from dora_operator.domain.rollout.verdict import Policy, RestoredDeployment, RetrySuccess, RollbackMarks
+from dora_operator.domain.selector import labels_that_match
 from dora_operator.domain.sites import Site
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -86,6 +87,19 @@ class Settings(BaseSettings):
     retention_per_rollout: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=20, description="How many of them are kept for each Rollout."
     )
+    deployment_selector: str = Field(
+        default="", max_length=1000, description="Label selector: which DoraDeployments count."
+    )
+    leader_election: bool = Field(
+        default=False, description="true lets several replicas run: the one that holds the Lease writes."
+    )
+    lease_name: str = Field(default="dora-operator", max_length=253, description="Name of the Lease.")
+    lease_namespace: str = Field(
+        default="", max_length=63, description="Namespace of the Lease; empty: the operator's own."
+    )
+    lease_seconds: Annotated[float, Field(ge=3, le=300)] = Field(
+        default=15.0, description="How long after its last sign of life another may take over from a leader."
+    )
     secret_poll_seconds: Seconds = Field(
         default=2.0, description="How often a Secret is looked at while a resource waits for better keys."
     )
@@ -101,6 +115,21 @@ class Settings(BaseSettings):
     @classmethod
     def _empty_is_absent(cls, value: object) -> object:
         return None if value == "" else value
+
+    @model_validator(mode="after")
+    def _records_match(self) -> Self:
+        if self.rollouts and labels_that_match(self.deployment_selector) is None:
+            message = (
+                "DORA_OPERATOR_DEPLOYMENT_SELECTOR may only be made of equalities (a=b,c=d) while Rollouts are watched:"
+                " the DoraDeployments that the operator makes have to match it; or set DORA_OPERATOR_ROLLOUTS=false"
+            )
+            raise ValueError(message)
+        return self
+
+    @property
+    def record_labels(self) -> dict[str, str]:
+        """Labels of the DoraDeployments that the operator makes, so that it sees them itself."""
+        return labels_that_match(self.deployment_selector) or {}
 
     @property
     def rollout_policy(self) -> Policy:

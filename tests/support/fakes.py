@@ -338,7 +338,7 @@ async def running_operator(
         records = Records(inventory, cluster, Retention(), rollout_policy.lookback, clock)
         names = Namespaces(cluster, clock)
         looks = RolloutReconciler(
-            known, inventory, board, cluster, names, events, restorer, records, rollout_policy, clock, meter
+            known, inventory, board, cluster, names, events, restorer, records, rollout_policy, clock, {}, meter
         )
         rollouts = RolloutEngine(known, _queue(clock), looks, engine, cluster, clock, meter)
         engine.wake_rollout = rollouts.wake

@@ -9,7 +9,6 @@ from functools import partial
 
 from dora_operator.adapters.cluster import Cluster
 from dora_operator.adapters.credentials import usable
-from dora_operator.adapters.datadog import DatadogApi
 from dora_operator.adapters.metered import MeteredDatadog
 from dora_operator.domain.reasons import Reason
 from dora_operator.handlers.engine import Engine
@@ -17,7 +16,7 @@ from dora_operator.handlers.following import Following, WatchHealth
 from dora_operator.handlers.rollouts import RolloutEngine
 from dora_operator.inventory import Inventory
 from dora_operator.meter import Meter
-from dora_operator.ports import Keys, NoKeys, ObjectKey
+from dora_operator.ports import DatadogPort, Keys, NoKeys, ObjectKey
 from dora_operator.reconcile.accounts import Account, Accounts
 from dora_operator.reconcile.board import VerdictBoard
 from dora_operator.reconcile.events import EventQueue
@@ -44,7 +43,7 @@ class Parts:
     watches: tuple[Following, ...]
 
 
-def build(settings: Settings, cluster: Cluster, api: DatadogApi, meter: Meter, clock: Callable[[], datetime]) -> Parts:
+def build(settings: Settings, cluster: Cluster, api: DatadogPort, meter: Meter, clock: Callable[[], datetime]) -> Parts:
     """Put the parts together."""
     inventory, secrets, board, keys = Inventory(), SecretWatch(cluster), VerdictBoard(), own_keys(settings)
     events, datadog = EventQueue(cluster), MeteredDatadog(api, meter, keys, time.monotonic)
@@ -67,7 +66,18 @@ def build(settings: Settings, cluster: Cluster, api: DatadogApi, meter: Meter, c
     policy = settings.rollout_policy
     records = Records(inventory, cluster, settings.retention, policy.lookback, clock)
     looks = RolloutReconciler(
-        rollouts, inventory, board, cluster, Namespaces(cluster, clock), events, restorer, records, policy, clock, meter
+        rollouts=rollouts,
+        inventory=inventory,
+        board=board,
+        cluster=cluster,
+        namespaces=Namespaces(cluster, clock),
+        events=events,
+        restorer=restorer,
+        own=records,
+        policy=policy,
+        clock=clock,
+        labels=settings.record_labels,
+        meter=meter,
     )
     engine = RolloutEngine(rollouts, WorkQueue(time.monotonic), looks, deployments, cluster, clock, meter)
     deployments.wake_rollout = engine.wake
@@ -92,7 +102,7 @@ def watches(
             )
         yield Following(
             WatchHealth(f"DoraDeployments{where}", time.monotonic),
-            partial(cluster.watch_deployments, namespace, ""),
+            partial(cluster.watch_deployments, namespace, settings.deployment_selector),
             partial(deployments.take_in, namespace=namespace),
             deployments.workers.try_failed_now,
             meter,

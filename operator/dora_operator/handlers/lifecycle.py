@@ -6,6 +6,9 @@ kopf runs the process. It watches nothing (docs/decisions/0005) and writes nothi
 import asyncio
 import logging
 import random
+import socket
+import time
+import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -15,15 +18,20 @@ import aiohttp
 import kopf
 
 from dora_operator.adapters.cluster import Cluster
-from dora_operator.adapters.datadog import open_datadog
+from dora_operator.adapters.datadog import DatadogApi, open_datadog
 from dora_operator.adapters.endpoints import serving
-from dora_operator.adapters.kubernetes_api import open_kubernetes
+from dora_operator.adapters.kubernetes_api import KubernetesApi, open_kubernetes
+from dora_operator.adapters.leases import LeaseApi
 from dora_operator.adapters.metrics import PrometheusMeter
+from dora_operator.domain.lease import Pace
 from dora_operator.handlers.assembly import Parts, build
 from dora_operator.handlers.engine import Engine
-from dora_operator.handlers.login import log_in
+from dora_operator.handlers.fencing import FencedCluster, FencedDatadog
+from dora_operator.handlers.leading import AlwaysLeading, Leadership, LeaseLostError
+from dora_operator.handlers.login import log_in, own_namespace
 from dora_operator.handlers.observing import Overview
 from dora_operator.handlers.workers import forever
+from dora_operator.ports import DatadogPort, ObjectKey
 from dora_operator.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -47,6 +55,7 @@ async def run(settings: Settings) -> None:
     Raises:
         kopf.LoginError: there is no way to log in to a cluster.
         CannotListenError: a port of the probes or of the metrics cannot be opened.
+        LeaseLostError: another process writes now; a new start begins as a follower.
     """
     meter = PrometheusMeter(clock)
     async with (
@@ -57,16 +66,40 @@ async def run(settings: Settings) -> None:
             connections=settings.workers,
         ) as datadog,
     ):
-        parts = build(settings, Cluster(kubernetes, clock), datadog, meter, clock)
-        overview = Overview(parts.deployments, parts.rollouts, tuple(each.health for each in parts.watches))
+        leadership = lead(settings, kubernetes)
+        parts = build(settings, *behind(leadership, kubernetes, datadog), meter, clock)
+        health = tuple(each.health for each in parts.watches)
+        overview = Overview(parts.deployments, parts.rollouts, health, leadership.may_write)
         async with serving(overview.endpoints(settings, meter)):
             await kopf.operator(
-                registry=build_registry(settings, parts),
+                registry=build_registry(settings, parts, leadership),
+                stop_flag=leadership.lost,
                 settings=build_kopf_settings(),
                 standalone=True,
                 clusterwide=not settings.namespaces,
                 namespaces=list(settings.namespaces),
             )
+        if leadership.lost.is_set():
+            raise LeaseLostError(leadership.why_lost)
+
+
+def behind(
+    leadership: Leadership | AlwaysLeading, kubernetes: KubernetesApi, datadog: DatadogApi
+) -> tuple[Cluster, DatadogPort]:
+    """Put the fence around what writes, where there is anything to fence off."""
+    if isinstance(leadership, AlwaysLeading):
+        return Cluster(kubernetes, clock), datadog
+    return FencedCluster(kubernetes, clock, leadership), FencedDatadog(datadog, leadership)
+
+
+def lead(settings: Settings, kubernetes: KubernetesApi) -> Leadership | AlwaysLeading:
+    """Return who decides whether this process may write."""
+    if not settings.leader_election:
+        return AlwaysLeading()
+    pace = Pace(settings.lease_seconds)
+    key = ObjectKey(settings.lease_namespace or own_namespace(), settings.lease_name)
+    identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"  # a container that starts anew is another process
+    return Leadership(LeaseApi(kubernetes, key, pace.request, clock), identity, time.monotonic, pace)
 
 
 def build_kopf_settings() -> kopf.OperatorSettings:
@@ -86,10 +119,11 @@ class _Backoffs:
         return (0.3 + 0.4 * random.random() for _ in range(200_000))  # noqa: S311 - jitter
 
 
-def build_registry(settings: Settings, parts: Parts) -> kopf.OperatorRegistry:
+def build_registry(settings: Settings, parts: Parts, leadership: Leadership | AlwaysLeading) -> kopf.OperatorRegistry:
     """Return kopf's registry with every handler of the operator."""
     registry = kopf.OperatorRegistry()
     tasks: list[asyncio.Task[None]] = []
+    holding: list[asyncio.Task[None]] = []
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
@@ -102,7 +136,8 @@ def build_registry(settings: Settings, parts: Parts) -> kopf.OperatorRegistry:
 
     @kopf.on.startup(registry=registry)
     async def start(**_: Any) -> None:
-        tasks.extend(asyncio.create_task(one) for one in background(settings, parts))
+        holding.append(asyncio.create_task(leadership.hold()))
+        tasks.extend(asyncio.create_task(one) for one in background(settings, parts, leadership))
         await parts.deployments.all_listed.wait()
 
     @kopf.on.cleanup(registry=registry)
@@ -113,25 +148,38 @@ def build_registry(settings: Settings, parts: Parts) -> kopf.OperatorRegistry:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await parts.events.finish(LAST_EVENTS_SECONDS)
+        for task in holding:  # until here, what was under way needed the Lease
+            task.cancel()
+        await asyncio.gather(*holding, return_exceptions=True)
+        await leadership.release()
 
     return registry
 
 
-def background(settings: Settings, parts: Parts) -> list[Coroutine[Any, Any, None]]:
+def background(
+    settings: Settings, parts: Parts, leadership: Leadership | AlwaysLeading
+) -> list[Coroutine[Any, Any, None]]:
     """Return everything that runs beside kopf."""
     made, rollouts = parts.deployments, parts.rollouts
-    running = [forever("a worker", partial(listed_first, made, made.workers.work)) for _ in range(settings.workers)]
+
+    def writing(work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        return partial(in_turn, made, leadership, work)
+
+    running = [forever("a worker", writing(made.workers.work)) for _ in range(settings.workers)]
     running.append(forever("the look at Secrets", partial(made.look_at_secrets, settings.secret_poll_seconds)))
     running.append(forever("the posting of Events", parts.events.run))
     running += [forever(f"the watch of {each.health.what}", each.run) for each in parts.watches]
     if settings.rollouts:
-        looking = partial(listed_first, made, rollouts.workers.work)
-        running += [forever("a worker", looking) for _ in range(ROLLOUT_WORKERS)]
-        running.append(forever("the sweep", partial(rollouts.sweep, SWEEP_SECONDS)))
+        running += [forever("a worker", writing(rollouts.workers.work)) for _ in range(ROLLOUT_WORKERS)]
+        running.append(forever("the sweep", writing(partial(rollouts.sweep, SWEEP_SECONDS))))
     return running
 
 
-async def listed_first(engine: Engine, work: Callable[[], Awaitable[None]]) -> None:
-    """Work when all DoraDeployments are listed: before that, nobody knows what is on record already."""
+async def in_turn(engine: Engine, leadership: Leadership | AlwaysLeading, work: Callable[[], Awaitable[None]]) -> None:
+    """Work when all DoraDeployments are listed, and this process leads.
+
+    Before the first, nobody knows what is on record already; until the second, keys wait in the queue.
+    """
     await engine.all_listed.wait()
+    await leadership.leading.wait()
     await work()

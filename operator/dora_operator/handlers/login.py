@@ -11,6 +11,7 @@ import kopf
 
 from dora_operator.adapters.kubernetes_api import CannotLogInError, Login
 
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 RENEW_SECONDS = 60.0
 """How often the service account's token is read again: the kubelet replaces it before it expires."""
 BEYOND_KOPF = ("exec:", "auth-provider:", "tls-server-name:")
@@ -71,3 +72,11 @@ def _is_plain(kubeconfigs: list[Path]) -> bool:
 def _is_relative(word: str) -> bool:
     name, _, value = word.partition(":")
     return name in FILES and not value.strip(" \"'").startswith("/")
+
+
+def own_namespace() -> str:
+    """Return the namespace that this process runs in; outside a cluster, `default`."""
+    try:
+        return NAMESPACE_FILE.read_text().strip() or "default"
+    except OSError:
+        return "default"

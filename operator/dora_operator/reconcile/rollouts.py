@@ -60,6 +60,8 @@ class RolloutReconciler:
     own: Records
     policy: Policy
     clock: Callable[[], datetime]
+    labels: Mapping[str, str]
+    """Labels of the records, so that the operator's own selector finds them."""
     meter: Meter = NO_METER
 
     async def reconcile(self, key: ObjectKey) -> RolloutVisit:
@@ -135,7 +137,7 @@ class RolloutReconciler:
         return RolloutVisit(tuple(stored), frozenset(wake), again_at)
 
     async def _record(self, known: KnownRollout, observation: Observation, verdict: Verdict) -> list[Mapping[str, Any]]:
-        manifest = wanted_resource(observation, verdict)
+        manifest = wanted_resource(observation, verdict, self.labels)
         key = ObjectKey(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
         standing = self.inventory.get(key)
         if standing is not None and standing.verdict_json is None:

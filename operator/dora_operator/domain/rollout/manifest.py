@@ -26,7 +26,9 @@ DIGEST = 10
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
-def wanted_resource(observation: Observation, verdict: Verdict) -> dict[str, Any]:
+def wanted_resource(
+    observation: Observation, verdict: Verdict, labels: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return the manifest to apply. It has no owner: a deleted Rollout must not take an unsent report along."""
     # With an id and no version label, the pod hash says which revision is meant.
     version = verdict.identity.version or verdict.pod_template_hash
@@ -43,7 +45,7 @@ def wanted_resource(observation: Observation, verdict: Verdict) -> dict[str, Any
         "metadata": {
             "name": resource_name(observation.name, verdict.pod_template_hash),
             "namespace": observation.namespace,
-            "labels": {ROLLOUT_LABEL: label_value(observation.name)},
+            "labels": {**(labels or {}), ROLLOUT_LABEL: label_value(observation.name)},
             "annotations": {VERDICT_ANNOTATION: _written(verdict)},
         },
         "spec": spec,

@@ -1,0 +1,143 @@
+"""Being the one that writes: takes the Lease, renews it, says until when it is good, and gives it back at the end.
+
+A Lease that is lost ends the process: what a leader has in memory must not outlive its time (docs/decisions/0007).
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from dora_operator.domain.lease import Create, LastSeen, Lease, Pace, Renew, Take, next_move, see
+from dora_operator.ports import ClusterUnavailableError, LeaseRaceLostError
+
+logger = logging.getLogger(__name__)
+
+
+class LeaseLostError(Exception):
+    """Another process may write now, or soon."""
+
+
+class LeasePort(Protocol):
+    """One Lease; see `adapters.leases`."""
+
+    async def read(self) -> Lease | None:
+        """Read it."""
+        ...
+
+    async def create(self, holder: str, duration_seconds: float) -> Lease:
+        """Make it."""
+        ...
+
+    async def write(self, holder: str, duration_seconds: float) -> Lease:
+        """Write the one that was read last."""
+        ...
+
+
+class AlwaysLeading:
+    """For one replica: nobody else writes."""
+
+    why_lost = ""
+
+    def __init__(self) -> None:
+        self.leading = asyncio.Event()
+        self.leading.set()
+        self.lost = asyncio.Event()
+
+    def may_write(self) -> bool:
+        """Tell whether a request may begin now."""
+        return True
+
+    async def hold(self) -> None:
+        """There is nothing to hold."""
+
+    async def release(self) -> None:
+        """There is nothing to give back."""
+
+
+@dataclass(slots=True)
+class Leadership:
+    """Whether this process may write, and until when."""
+
+    lease: LeasePort
+    identity: str
+    clock: Callable[[], float]
+    """Monotonic, in seconds."""
+    pace: Pace = field(default_factory=Pace)
+    leading: asyncio.Event = field(default_factory=asyncio.Event)
+    good_until: float = 0.0
+    """Before this time on the clock, nobody else writes."""
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set for ever when the Lease was held and is not any more."""
+    why_lost: str = ""
+    _seen: LastSeen | None = None
+
+    def may_write(self) -> bool:
+        """Tell whether a request may begin now."""
+        return self.leading.is_set() and self.clock() < self.good_until
+
+    async def hold(self) -> None:
+        """Wait for the Lease, then renew it, until it is lost."""
+        try:
+            await self._hold()
+        except LeaseLostError as error:
+            self.leading.clear()
+            self.why_lost = f"the Lease was lost: {error}"
+            logger.error("%s; this process ends, and writes nothing more", self.why_lost)  # noqa: TRY400 - no defect
+            self.lost.set()
+
+    async def _hold(self) -> None:
+        trouble = ""
+        while True:
+            begun = self.clock()
+            try:
+                await self._step(begun)
+                trouble = ""
+            except (ClusterUnavailableError, LeaseRaceLostError) as error:
+                if str(error) != trouble:
+                    logger.warning("the Lease could not be read or written: %s", error or "somebody else was quicker")
+                trouble = str(error)
+            if self.leading.is_set() and self.clock() >= self.good_until:
+                raise LeaseLostError("it could not be renewed in time")
+            pause = self.pace.retry * (0.8 + 0.4 * random.random())  # noqa: S311 - jitter
+            await asyncio.sleep(max(0.0, min(pause, self._time_left())))
+
+    async def release(self) -> None:
+        """Give the Lease back, so that another takes it at once; does nothing where it is not ours."""
+        if not self.leading.is_set():
+            return
+        self.leading.clear()
+        try:
+            found = await self.lease.read()
+            if found is not None and found.holder == self.identity:
+                await self.lease.write("", 1)
+                logger.info("the Lease is given back")
+        except (ClusterUnavailableError, LeaseRaceLostError) as error:
+            logger.warning("the Lease could not be given back, it runs out by itself: %s", error)
+
+    async def _step(self, begun: float) -> None:
+        found = await self.lease.read()
+        self._seen = see(found, self._seen, self.clock())
+        match next_move(found, self._seen, self.identity, self.clock()):
+            case Create():
+                await self._won(self.lease.create, begun, "")
+            case Renew():
+                await self._won(self.lease.write, begun, self.identity)
+            case Take():
+                await self._won(self.lease.write, self.clock(), found.holder if found else "")
+            case _ if self.leading.is_set():
+                raise LeaseLostError(f"it is held by {found.holder if found else 'nobody'}")
+
+    async def _won(self, write: Callable[[str, float], Awaitable[Lease]], begun: float, before: str) -> None:
+        if self.leading.is_set() and before != self.identity:
+            raise LeaseLostError("it was taken away, and given back")
+        await write(self.identity, self.pace.duration)
+        self.good_until = begun + self.pace.deadline
+        if not self.leading.is_set():
+            logger.info("this process leads now, as %s%s", self.identity, f", after {before}" if before else "")
+            self.leading.set()
+
+    def _time_left(self) -> float:
+        return self.good_until - self.clock() if self.leading.is_set() else self.pace.retry * 1.2

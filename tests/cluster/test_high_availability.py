@@ -1,0 +1,148 @@
+"""Two operators on a real API server: one writes, the other takes over; and several side by side by label."""
+
+import json
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+import pytest
+
+from sandbox.cluster import LocalCluster
+from sandbox.datadog import StandIn
+from sandbox.running import OperatorProcess, running_operator
+from tests.support.scrape import series
+from tests.support.shop import Shop, eventually
+
+pytestmark = pytest.mark.cluster
+
+LEASE_SECONDS = 4
+PATIENCE = 60
+
+
+@pytest.fixture
+def datadog() -> Iterator[StandIn]:
+    """Return a stand-in for Datadog."""
+    with StandIn() as running:
+        yield running
+
+
+@pytest.fixture
+def shop(cluster: LocalCluster, request: pytest.FixtureRequest) -> Shop:
+    """Return a fresh namespace."""
+    name = "ha-" + "".join(c if c.isalnum() else "-" for c in request.node.name.lower())[:50].strip("-")
+    cluster.kubectl("create", "namespace", name)
+    return Shop(cluster, name)
+
+
+@contextmanager
+def replica(cluster: LocalCluster, datadog: StandIn, shop: Shop, **more: str) -> Iterator[OperatorProcess]:
+    """Run one of several replicas."""
+    settings = {
+        "DORA_OPERATOR_NAMESPACES": shop.namespace,
+        "DORA_OPERATOR_LEADER_ELECTION": "true",
+        "DORA_OPERATOR_LEASE_NAMESPACE": shop.namespace,
+        "DORA_OPERATOR_LEASE_SECONDS": str(LEASE_SECONDS),
+    }
+    with running_operator(cluster, datadog.url, **settings | more) as running:
+        yield running
+
+
+def leads(operator: OperatorProcess) -> bool:
+    """Tell whether a replica says that it leads."""
+    return series(operator.metrics())["dora_operator_leader"] == 1
+
+
+def holder(shop: Shop, name: str = "dora-operator") -> str:
+    """Return who holds the Lease."""
+    return shop.kubectl("get", "lease", name, "-o", "jsonpath={.spec.holderIdentity}")
+
+
+def marks(datadog: StandIn) -> Counter[str]:
+    """Count the requests for each deployment."""
+    return Counter(json.loads(request.body)["data"]["id"] for request in datadog.requests())
+
+
+def test_a_crashed_leader_is_followed(cluster: LocalCluster, datadog: StandIn, shop: Shop) -> None:
+    """One writes while both are ready; after SIGKILL the other does, and sends what is due and nothing else."""
+    with replica(cluster, datadog, shop) as first:
+        eventually(lambda: leads(first), first.log)
+        with replica(cluster, datadog, shop) as second:
+            shop.apply("before", deployment={"id": "deployment-before"}, changeFailure=True)
+            shop.wait("before", "Accepted")
+            assert not leads(second)
+            first.kill()
+            shop.apply("after", deployment={"id": "deployment-after"}, changeFailure=True)
+            shop.wait("after", "Accepted")
+            assert leads(second)
+    assert marks(datadog) == {"deployment-before": 1, "deployment-after": 1}
+
+
+def test_a_stopped_leader_is_followed_at_once(cluster: LocalCluster, datadog: StandIn, shop: Shop) -> None:
+    """SIGTERM gives the Lease back: the next one need not wait for a Lease of a minute."""
+    a_minute = {"DORA_OPERATOR_LEASE_SECONDS": "60"}
+    with replica(cluster, datadog, shop, **a_minute) as first:
+        eventually(lambda: leads(first), first.log)
+        with replica(cluster, datadog, shop, **a_minute) as second:
+            assert first.terminate() == 0
+            eventually(lambda: leads(second), second.log, seconds=30)
+
+
+def test_a_leader_that_slept_writes_nothing_more(cluster: LocalCluster, datadog: StandIn, shop: Shop) -> None:
+    """SIGSTOP beyond the Lease: the other takes over; when the first wakes, it ends by itself and has sent nothing."""
+    with replica(cluster, datadog, shop) as first:
+        eventually(lambda: leads(first), first.log)
+        with replica(cluster, datadog, shop) as second:
+            first.process.signal(signal.SIGSTOP)
+            shop.apply("asleep", deployment={"id": "deployment-asleep"}, changeFailure=True)
+            shop.wait("asleep", "Accepted")
+            first.process.signal(signal.SIGCONT)
+            assert first.process.popen.wait(PATIENCE) == 1
+            assert "the Lease was lost" in first.log()
+            assert leads(second)
+    assert marks(datadog) == {"deployment-asleep": 1}
+
+
+def test_a_rolling_update_sends_nothing_twice(cluster: LocalCluster, datadog: StandIn, shop: Shop) -> None:
+    """The new replica starts before the old one stops, while fifty deployments change."""
+    ids = [f"deployment-rolling-{number:02}" for number in range(50)]
+
+    def change() -> None:
+        for name in ids:
+            shop.apply(name, deployment={"id": name}, changeFailure=True)
+
+    changing = threading.Thread(target=change)
+    with replica(cluster, datadog, shop) as old:
+        eventually(lambda: leads(old), old.log)
+        changing.start()
+        with replica(cluster, datadog, shop) as new:
+            assert old.terminate() == 0
+            changing.join()
+            eventually(lambda: len(marks(datadog)) == len(ids), lambda: str(marks(datadog)), PATIENCE)
+            for name in ids[::10]:
+                shop.wait(name, "Accepted")
+            assert leads(new)
+    assert marks(datadog) == dict.fromkeys(ids, 1)
+
+
+def test_operators_side_by_side(cluster: LocalCluster, datadog: StandIn, shop: Shop) -> None:
+    """Each with its own label selector and its own Lease: both lead, and each marks what is its own."""
+    with ExitStack() as both:
+        for team in ("red", "blue"):
+            more = {"DORA_OPERATOR_DEPLOYMENT_SELECTOR": f"team={team}", "DORA_OPERATOR_LEASE_NAME": f"dora-{team}"}
+            running = both.enter_context(replica(cluster, datadog, shop, **more))
+            eventually(partial(leads, running), running.log)
+        for name, labels in {"one": {"team": "red"}, "two": {"team": "blue"}, "three": {}}.items():
+            body = {
+                "apiVersion": "dora-operator.io/v1alpha1",
+                "kind": "DoraDeployment",
+                "metadata": {"name": name, "labels": labels},
+                "spec": {"deployment": {"id": f"deployment-{name}"}, "changeFailure": True},
+            }
+            shop.kubectl("create", "-f", "-", input=json.dumps(body))
+        shop.wait("one", "Accepted")
+        shop.wait("two", "Accepted")
+        assert holder(shop, "dora-red") != holder(shop, "dora-blue")
+    assert marks(datadog) == {"deployment-one": 1, "deployment-two": 1}
