@@ -1,7 +1,7 @@
 """An operator that is killed at chosen outgoing requests, and the account of what Datadog was told.
 
-Kill means: everything in memory is gone, between two requests or between a request's effect and its answer. A new operator
-starts on the same cluster, as Kubernetes would start it.
+Kill means: everything in memory is gone, between two requests or between a request's effect and its answer. A new
+operator starts on the same cluster, as Kubernetes would start it.
 """
 
 import json

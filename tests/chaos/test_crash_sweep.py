@@ -1,7 +1,7 @@
 """Killed at every single outgoing request, before it and after its effect: the end is that of a life without a kill.
 
-The idea is Sieve's "intermediate state" (OSDI 2022): every prefix of a reconcile's effects is a state from which the next
-process has to find the way.
+The idea is Sieve's "intermediate state" (OSDI 2022): every prefix of a reconcile's effects is a state from which the
+next process has to find the way.
 """
 
 from collections.abc import Awaitable, Callable
@@ -66,7 +66,7 @@ def steps_of(scenario: str, world: World) -> list[Step]:
 
 
 @pytest.mark.parametrize(
-    "scenario", ["by hand", "canary-manual-abort", "abort-then-new-version", "undo-after-promotion"]
+    "scenario", ["by hand", "abort-then-roll-forward", "abort-retry-promoted", "promoted-then-undo"]
 )
 async def test_the_end_is_the_same_wherever_it_was_killed(scenario: str) -> None:
     """No mark is lost or invented, and at most what was in flight at a kill is sent again."""

@@ -62,7 +62,8 @@ def test_what_may_begin(budget: Budget, now: float, admitted: int, opens: float 
     [
         pytest.param([(5, 60), (4, 60)], Reading(4, after(60)), id="in order"),
         pytest.param([(4, 60), (5, 60)], Reading(4, after(60)), id="out of order: the least counts"),
-        pytest.param([(4, 60), (3, 59)], Reading(3, after(59)), id="whole seconds: the earliest end counts"),
+        pytest.param([(4, 60), (3, 59)], Reading(3, after(60)), id="whole seconds: the latest end counts"),
+        pytest.param([(2, 6), (2, 10)], Reading(2, after(10)), id="another end is another window"),
         pytest.param([(0, 60), (99, 120)], Reading(99, after(120)), id="a new window of which more remains"),
         pytest.param([(5, 60), None], Reading(5, after(60)), id="an answer without headers changes nothing"),
     ],

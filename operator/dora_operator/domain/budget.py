@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 
 from dora_operator.domain.ratelimit import remaining_requests, seconds_until_reset
 
+ENDS_DIFFER = timedelta(seconds=1.5)
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -79,13 +81,17 @@ class Budget:
         return not self.in_flight and not closed and (self.window is None or self.window.ends_at <= now)
 
     def _window_after(self, reading: Reading | None, now: datetime) -> Reading | None:
-        """Answers of one window come in any order: the least that remains counts, and the earliest end."""
+        """Answers of one window come in any order: the least that remains counts, and the latest end.
+
+        Reset is in whole seconds, so ends of one window differ by up to one; where windows cannot be told apart, less is
+        sent rather than too much.
+        """
         known = self.window
         if reading is None:  # a window that is over tells nothing any more
             return known if known is not None and now < known.ends_at else None
-        if known is None:
+        if known is None or now >= known.ends_at:
             return reading
-        is_new = now >= known.ends_at or reading.remaining > known.remaining + self.in_flight
-        if is_new:
+        is_later = reading.ends_at - known.ends_at > ENDS_DIFFER
+        if is_later or reading.remaining > known.remaining + self.in_flight:
             return reading
-        return Reading(min(known.remaining, reading.remaining), min(known.ends_at, reading.ends_at))
+        return Reading(min(known.remaining, reading.remaining), max(known.ends_at, reading.ends_at))

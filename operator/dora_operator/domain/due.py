@@ -3,6 +3,7 @@
 The answer comes from the status alone, so a restart of the operator sends nothing twice and forgets nothing.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -43,6 +44,34 @@ def next_step(plan: Send, status: DoraDeploymentStatus, generation: int, now: da
     if status.next_attempt_time is not None and status.next_attempt_time > now:
         return Rest(status.next_attempt_time)
     return Attempt()
+
+
+def without_what_was_overwritten(
+    status: DoraDeploymentStatus, others: Iterable[DoraDeploymentStatus]
+) -> DoraDeploymentStatus:
+    """Forget an acceptance that is no proof any more: another resource has had something else accepted since.
+
+    That happens to a resource that was held back meanwhile, by suspend for example: it was no rival then.
+    """
+    if any(_overwrites(other, status) for other in others):
+        return forgotten(status)
+    return status
+
+
+def forgotten(status: DoraDeploymentStatus) -> DoraDeploymentStatus:
+    """Return a status without what Datadog has accepted: it is sent again when it is wanted again."""
+    return status.model_copy(update={"accepted": None, "accepted_at": None, "http_status": None})
+
+
+def _overwrites(other: DoraDeploymentStatus, status: DoraDeploymentStatus) -> bool:
+    theirs, mine = other.accepted, status.accepted
+    if theirs is None or mine is None or other.accepted_at is None or status.accepted_at is None:
+        return False
+    if other.accepted_at < status.accepted_at or other.target is None or not other.target.is_same_as(status.target):
+        return False
+    failure = None not in (theirs.change_failure, mine.change_failure) and theirs.change_failure != mine.change_failure
+    link = None not in (theirs.remediation, mine.remediation) and theirs.remediation != mine.remediation
+    return failure or link
 
 
 def _reason(status: DoraDeploymentStatus) -> str | None:

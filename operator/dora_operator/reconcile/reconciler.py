@@ -1,16 +1,16 @@
 """The one way from a DoraDeployment to Datadog and back to its status."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from dora_operator.domain import status as statuses
 from dora_operator.domain.conditions import Override, Phase, Standing
-from dora_operator.domain.due import Rest, Settled, next_step
-from dora_operator.domain.links import send_lane
+from dora_operator.domain.due import Rest, Settled, forgotten, next_step, without_what_was_overwritten
+from dora_operator.domain.links import claim, send_lane
 from dora_operator.domain.observed import DoraDeploymentStatus, RolloutObservation
-from dora_operator.domain.outcome import Answer, Outcome, Pace, TryAgain, classify
-from dora_operator.domain.plan import Plan, Send
+from dora_operator.domain.outcome import Accepted, Answer, Outcome, Pace, TryAgain, classify
+from dora_operator.domain.plan import Hold, Plan, Send
 from dora_operator.domain.planning import make_plan, overrides
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.rollout.follow import opinion_of, to_verdict
@@ -24,7 +24,7 @@ from dora_operator.reconcile.board import VerdictBoard
 from dora_operator.reconcile.lanes import Lanes
 from dora_operator.reconcile.lessons import Lessons, is_rate_limited
 from dora_operator.reconcile.secret_watch import SecretWatch
-from dora_operator.reconcile.surroundings import Options, spec_of, surroundings_of
+from dora_operator.reconcile.surroundings import Options, is_active, same_deployment, spec_of, surroundings_of
 from dora_operator.reconcile.visit import SaveFailedError, Visit
 from dora_operator.reconcile.writer import StatusWriter, read_status
 
@@ -79,7 +79,12 @@ class Reconciler:
         if spec is None:
             message = "the spec cannot be understood: apply the CRD that belongs to this version of the operator"
             return await self._save(known, statuses.invalid(status, message, self._moment(known)))
+        others = same_deployment(known, spec, self.inventory, self.options.default_site)
+        if others:
+            status = without_what_was_overwritten(status, (read_status(one.newest_status_json) for one in others))
         case = self._case(known, spec, status)
+        if isinstance(case.plan, Hold) and any(is_active(one) for one in others):
+            case = replace(case, status=forgotten(case.status))  # who holds back leaves the deployment to them
         if case.rollout != status.rollout and known.verdict_json is None:
             # Written down before it is sent: a kill in between must not lose the Rollout's verdict.
             await self._save(known, status.model_copy(update={"rollout": case.rollout}))
@@ -87,7 +92,7 @@ class Reconciler:
         if isinstance(case.plan, Send):
             return await self._send(case, case.plan)
         self.secrets.forget(key)
-        return await self._save(known, statuses.without_request(status, case.plan, self._moment_of(case)))
+        return await self._save(known, statuses.without_request(case.status, case.plan, self._moment_of(case)))
 
     def _case(self, known: Known, spec: DoraDeploymentSpec, status: DoraDeploymentStatus) -> Case:
         rollout = self.board.read(known, status, spec.rollout_ref.name if spec.rollout_ref else None)
@@ -136,6 +141,8 @@ class Reconciler:
             wake = frozenset(self.lanes.leave(lane))
         after = statuses.with_outcome(case.status, plan, outcome, self._moment_of(case))
         self.lessons.from_answer(known.key, account, view.resource_version, outcome, after)
+        if isinstance(outcome, Accepted):
+            wake |= frozenset(self.inventory.linked(claim(known.key.namespace, plan.target))) - {known.key}
         room = account if isinstance(outcome, TryAgain) and outcome.pace is Pace.AT_RESET else None
         return await self._save(known, after, after.next_attempt_time, wake, room)
 

@@ -42,6 +42,18 @@ def surroundings_of(
     )
 
 
+def same_deployment(known: Known, spec: DoraDeploymentSpec, inventory: Inventory, default_site: Site) -> list[Known]:
+    """Return the other resources that name the same Datadog deployment."""
+    keys = inventory.linked(claim(known.key.namespace, target_of(spec, default_site)))
+    return [other for key in keys if key != known.key and (other := inventory.get(key)) is not None]
+
+
+def is_active(other: Known) -> bool:
+    """Tell whether a resource may send something: it can be understood, and does not hold back."""
+    wanted = spec_of(other)
+    return wanted is not None and not wanted.suspend and not wanted.dry_run
+
+
 def spec_of(known: Known) -> DoraDeploymentSpec | None:
     """Return the spec, or None where it cannot be understood."""
     try:
@@ -70,13 +82,10 @@ def _opinion(other: Known) -> Opinion | None:
 
 def _rivals(known: Known, spec: DoraDeploymentSpec, inventory: Inventory, options: Options) -> Iterator[Rival]:
     """Resources that hold their report back, by suspend or dryRun, want nothing of Datadog and rival nobody."""
-    members = inventory.linked(claim(known.key.namespace, target_of(spec, options.default_site)))
-    for key in members:
-        other = inventory.get(key)
-        if other is None or key == known.key:
-            continue
+    for other in same_deployment(known, spec, inventory, options.default_site):
+        key = other.key
         wanted = spec_of(other)
-        if wanted is None or wanted.suspend or wanted.dry_run:
+        if wanted is None or not is_active(other):
             continue
         state = desired_state(wanted, _referenced(key.namespace, wanted, inventory), _opinion(other))
         yield Rival(key.namespace, key.name, other.created_at, state)
