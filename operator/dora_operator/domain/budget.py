@@ -83,8 +83,8 @@ class Budget:
     def _window_after(self, reading: Reading | None, now: datetime) -> Reading | None:
         """Answers of one window come in any order: the least that remains counts, and the latest end.
 
-        Reset is in whole seconds, so ends of one window differ by up to one; where windows cannot be told apart, less is
-        sent rather than too much.
+        Reset is in whole seconds, so ends of one window differ by up to one; where windows cannot be told apart, too
+        little is sent rather than too much.
         """
         known = self.window
         if reading is None:  # a window that is over tells nothing any more

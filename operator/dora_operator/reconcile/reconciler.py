@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from dora_operator.domain import status as statuses
 from dora_operator.domain.conditions import Override, Phase, Standing
 from dora_operator.domain.due import Rest, Settled, forgotten, next_step, without_what_was_overwritten
-from dora_operator.domain.links import claim, send_lane
+from dora_operator.domain.links import send_lane
 from dora_operator.domain.observed import DoraDeploymentStatus, RolloutObservation
-from dora_operator.domain.outcome import Accepted, Answer, Outcome, Pace, TryAgain, classify
+from dora_operator.domain.outcome import Answer, Outcome, Pace, TryAgain, classify
 from dora_operator.domain.plan import Hold, Plan, Send
 from dora_operator.domain.planning import make_plan, overrides
 from dora_operator.domain.reasons import Reason
@@ -141,8 +141,6 @@ class Reconciler:
             wake = frozenset(self.lanes.leave(lane))
         after = statuses.with_outcome(case.status, plan, outcome, self._moment_of(case))
         self.lessons.from_answer(known.key, account, view.resource_version, outcome, after)
-        if isinstance(outcome, Accepted):
-            wake |= frozenset(self.inventory.linked(claim(known.key.namespace, plan.target))) - {known.key}
         room = account if isinstance(outcome, TryAgain) and outcome.pace is Pace.AT_RESET else None
         return await self._save(known, after, after.next_attempt_time, wake, room)
 
@@ -181,6 +179,7 @@ class Reconciler:
         wake: frozenset[ObjectKey] = frozenset(),
         room: Account | None = None,
     ) -> Visit:
+        wake |= self._concerned(known, status)
         try:
             spec_changed = await self.writer.save(known, status)
         except ClusterUnavailableError as error:
@@ -188,6 +187,15 @@ class Reconciler:
         if spec_changed:
             return Visit(self.clock(), wake)
         return Visit(None, wake, room) if room else Visit(again_at, wake)
+
+    def _concerned(self, known: Known, after: DoraDeploymentStatus) -> frozenset[ObjectKey]:
+        """Name who has to look again because this resource wants, or has had accepted, something else than before."""
+        linked = frozenset(key for link in known.links for key in self.inventory.linked(link)) - {known.key}
+        if not linked:
+            return linked
+        before = read_status(known.newest_status_json)
+        same = (before.desired, before.accepted) == (after.desired, after.accepted)
+        return frozenset() if same else linked
 
     def _moment(self, known: Known) -> Moment:
         return Moment(known.generation, self.clock(), self.options.retry_policy, self.random())
