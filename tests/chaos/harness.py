@@ -159,8 +159,7 @@ class World:
         position = 0
         for _ in range(len(steps) + len(self.killer.at) + 2):
             try:
-                async with running_operator(self.cluster, self.datadog) as operator:
-                    operator.now = self.now
+                async with running_operator(self.cluster, self.datadog, now=self.now) as operator:
                     self._list(operator)
                     await operator.settle()
                     while position < len(steps):

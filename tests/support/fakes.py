@@ -311,6 +311,7 @@ async def running_operator(
     dry_run: bool = False,
     policy: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
     rollout_policy: Policy = Policy(),  # noqa: B008 - frozen
+    now: datetime = NOW,
 ) -> AsyncIterator[Operator]:
     """Start an operator on a cluster: list, then serve what is due."""
     async with httpx.AsyncClient(transport=httpx.MockTransport(datadog)) as client:
@@ -346,7 +347,7 @@ async def running_operator(
         )
         rollouts = RolloutEngine(known, _queue(clock), looks, engine, cluster, clock, meter)
         engine.wake_rollout = rollouts.wake
-        operator = Operator(cluster, datadog, engine, rollouts, events, meter)
+        operator = Operator(cluster, datadog, engine, rollouts, events, meter, now=now)
         meter.show(Overview(engine, rollouts).readings)
         cluster.watch = partial(engine.take_in, namespace=None)
         for sighting in cluster.listing():
