@@ -41,6 +41,7 @@ check: $(READY) ## lint, types, layers, generated files
 	@$(BIN)/mypy
 	@PYTHONPATH=operator $(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m dora_operator.crd --check crds
+	@$(BIN)/python -m tools.chart --check
 
 .PHONY: unit
 unit: $(READY) ## the quick tests: no cluster
@@ -51,12 +52,16 @@ test: check programs ## check and every test, on the real API server too
 	@$(BIN)/python -m pytest
 
 .PHONY: programs
-programs: $(READY) ## build the local cluster's programs into the cache, where they are missing
-	@$(BIN)/python -m sandbox.cluster --build-only --rollouts
+programs: $(READY) ## build the local cluster's programs and Helm into the cache, where they are missing
+	@$(BIN)/python -m sandbox.cluster --build-only --rollouts --helm
 
 .PHONY: crd
 crd: $(READY) ## write crds/ from the models
 	@$(BIN)/python -m dora_operator.crd crds
+
+.PHONY: chart
+chart: $(READY) ## write the generated parts of charts/ from the models and values.yaml
+	@$(BIN)/python -m tools.chart
 
 .PHONY: bench
 bench: $(READY) ## measure: start, memory, time from a change to its PATCH

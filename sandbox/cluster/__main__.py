@@ -8,7 +8,7 @@ from pathlib import Path
 from sandbox.cluster.local import LocalCluster
 from sandbox.programs.build import ensure, ensure_manifests
 from sandbox.programs.cache import Cache, SandboxError
-from sandbox.programs.catalogue import CORE, ROLLOUTS
+from sandbox.programs.catalogue import CORE, HELM, ROLLOUTS
 
 CRDS = Path(__file__).parents[2] / "crds"
 
@@ -20,6 +20,7 @@ def main(arguments: list[str]) -> int:
     choice.add_argument("--build-only", action="store_true", help="build the programs and start nothing")
     choice.add_argument("--remove-cache", action="store_true", help="remove all programs that were built")
     parser.add_argument("--rollouts", action="store_true", help="with Argo Rollouts, and pods that kwok plays")
+    parser.add_argument("--helm", action="store_true", help="with --build-only: Helm too, for the tests of the chart")
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # SystemExit runs the clean-up, as Ctrl-C does
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets background jobs ignore it
@@ -28,7 +29,7 @@ def main(arguments: list[str]) -> int:
             cache = Cache.default()
             print(f"removed {cache.folder}: {cache.remove() / 2**20:.0f} MiB are free again")
         elif chosen.build_only:
-            build(with_rollouts=chosen.rollouts)
+            build(with_rollouts=chosen.rollouts, with_helm=chosen.helm)
         else:
             serve(with_rollouts=chosen.rollouts)
     except SandboxError as error:
@@ -39,9 +40,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def build(*, with_rollouts: bool) -> None:
+def build(*, with_rollouts: bool, with_helm: bool) -> None:
     """Build everything that a cluster will need, so that starting one takes seconds."""
-    ensure((*CORE, *ROLLOUTS) if with_rollouts else CORE)
+    ensure((*CORE, *(ROLLOUTS if with_rollouts else ()), *((HELM,) if with_helm else ())))
     if with_rollouts:
         ensure_manifests()
 

@@ -67,7 +67,8 @@ def find_go() -> Path:
 def _from_cache(wanted: Sequence[Program], cache: Cache) -> dict[str, Path]:
     go = find_go()
     version = go_command(go, None, "env", "GOVERSION")
-    paths = {program.name: cache.path(cache_key(program.name, version)) / program.name for program in wanted}
+    keys = {program.name: cache_key(program.name, version, module=program.module) for program in wanted}
+    paths = {name: cache.path(key) / name for name, key in keys.items()}
     if all(path.exists() for path in paths.values()):
         return paths
     with cache.locked():

@@ -19,6 +19,8 @@ class Program:
     package: str
     seconds: int
     """Usual time of a cold build on 2 cores, after those before it in the catalogue."""
+    module: str = "."
+    """Folder of its Go module, below this one. Programs whose dependencies do not go together have one each."""
 
 
 CORE = (
@@ -31,6 +33,8 @@ ROLLOUTS = (
     Program("kwok", "sigs.k8s.io/kwok/cmd/kwok", 10),
     Program("kubectl-argo-rollouts", "github.com/argoproj/argo-rollouts/cmd/kubectl-argo-rollouts", 20),
 )
+HELM = Program("helm", "helm.sh/helm/v4/cmd/helm", 120, "helm")
+"""For the tests of the chart alone; no cluster needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +60,11 @@ MANIFESTS = (
 )
 
 
-def cache_key(name: str, *inputs: str) -> str:
+def cache_key(name: str, *inputs: str, module: str = ".") -> str:
     """Return the folder name under which something is kept; other inputs, such as a toolchain, give another one."""
     digest = hashlib.sha256()
     for part in (name, *inputs, LINKER_FLAGS, platform.system(), platform.machine()):
         digest.update(part.encode() + b"\0")
     for file in ("go.mod", "go.sum"):
-        digest.update((MODULE_FOLDER / file).read_bytes())
+        digest.update((MODULE_FOLDER / module / file).read_bytes())
     return f"{name}-{digest.hexdigest()[:16]}"

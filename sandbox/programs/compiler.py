@@ -82,7 +82,7 @@ def compiling(go: Path, program: Program, cache: Cache) -> Iterator[Compiler]:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     process = subprocess.Popen(
         [str(go), *arguments, program.package],
-        cwd=MODULE_FOLDER,
+        cwd=MODULE_FOLDER / program.module,
         env=environment(go, cache),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -1,0 +1,76 @@
+"""`python -m tools.chart [--check]`: write the generated parts of the chart, or say which are out of date."""
+
+import json
+import re
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from dora_operator.crd import render
+from dora_operator.domain.sites import Site
+from tools.chart.settings import Setting, settings
+from tools.chart.table import UndescribedError, table
+
+CHART = Path(__file__).parents[2] / "charts" / "dora-operator"
+BLOCK = re.compile(r"(?m)^settings:\n(?:[ #].*\n|\n(?=  ))*")
+TABLE = re.compile(r"(?s)(<!-- values: [^\n]* -->\n).*(<!-- end of values -->)")
+WIDTH = 120
+
+
+def files(chart: Path) -> dict[Path, str]:
+    """Return the text that each file with generated parts has to have; what people wrote in it stays."""
+    found = settings()
+    values = BLOCK.sub(lambda _: values_block(found), (chart / "values.yaml").read_text(encoding="utf-8"), count=1)
+    schema = json.loads((chart / "values.schema.json").read_text(encoding="utf-8"))
+    readme = (chart / "README.md").read_text(encoding="utf-8")
+    return {
+        chart / "files" / "crd.yaml": render(),
+        chart / "values.yaml": values,
+        chart / "values.schema.json": json.dumps(with_settings(schema, found), indent=2) + "\n",
+        chart / "README.md": TABLE.sub(lambda match: f"{match[1]}{table(values)}\n{match[2]}", readme),
+    }
+
+
+def values_block(found: dict[str, Setting]) -> str:
+    """Return `settings` of values.yaml."""
+    lines = ["settings:", "  # Written by `make chart` from the operator's own settings: do not edit."]
+    for name, (default, _, description) in found.items():
+        lines += textwrap.wrap(
+            description, WIDTH, initial_indent="  # -- ", subsequent_indent="  # ", break_on_hyphens=False
+        )
+        lines.append(f"  {name}: {json.dumps(default)}")
+    return "\n".join(lines) + "\n"
+
+
+def with_settings(schema: dict[str, Any], found: dict[str, Setting]) -> dict[str, Any]:
+    """Return the schema of all values, with that of the settings and the sites put in."""
+    schema["properties"]["datadog"]["properties"]["site"]["enum"] = [site.value for site in Site]
+    schema["properties"]["settings"] = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["healthPort"],
+        "properties": {name: {"description": words, **one} for name, (_, one, words) in found.items()},
+    }
+    return schema
+
+
+def main(arguments: list[str], chart: Path = CHART) -> int:
+    """Write, or with --check compare."""
+    try:
+        wanted = files(chart)
+    except UndescribedError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    if "--check" not in arguments:
+        for path in stale:
+            path.write_text(wanted[path], encoding="utf-8")
+        return 0
+    for path in stale:
+        sys.stderr.write(f"{path.relative_to(chart.parent)} is out of date: run `make chart` and commit it\n")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,74 @@
+"""The operator's settings as values of the chart: name, default, and schema, all taken from the settings model.
+
+Decides what the chart sets differently from the operator, and nothing else.
+"""
+
+from typing import Any
+
+from pydantic import AliasChoices
+
+from dora_operator.settings import Settings
+
+CHART_DEFAULTS: dict[str, Any] = {"healthPort": 8081, "metricsPort": 8080, "logFormat": "json"}
+"""Where a pod wants something else than a process on a desk."""
+PORT = {"type": "integer", "minimum": 1, "maximum": 65_535}
+NAMESPACE = {"type": "string", "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"}
+NARROWER: dict[str, dict[str, Any]] = {
+    "healthPort": PORT,  # the kubelet needs it, so it cannot be off
+    "metricsPort": {"anyOf": [PORT, {"const": ""}]},
+    "namespaces": {"type": "array", "uniqueItems": True, "items": NAMESPACE},
+}
+"""Schemas that are stricter than the operator's own."""
+AHEAD: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "metricsPort": (8080, NARROWER["metricsPort"], "Port of /metrics; empty: none."),
+    "logFormat": ("json", {"enum": ["json", "text"]}, "text, or json: one object per line."),
+    "leaderElection": (False, {"type": "boolean"}, "true lets a Lease decide which replica works."),
+    "leaseName": ("", {"type": "string", "maxLength": 253}, "Name of the Lease; empty: made from the release's."),
+    "leaseNamespace": ("", {"type": "string", "maxLength": 63}, "Namespace of the Lease; empty: the release's."),
+    "deploymentSelector": ("", {"type": "string", "maxLength": 1000}, "Label selector: which DoraDeployments count."),
+    "trustEnv": (False, {"type": "boolean"}, "true uses HTTPS_PROXY and its like from the environment."),
+    "allowedServices": ([], {"type": "array", "items": {"type": "string"}}, "Services that may be marked; empty: all."),
+    "allowedEnvs": ([], {"type": "array", "items": {"type": "string"}}, "Environments that may be marked; empty: all."),
+}
+"""Values that older operators ignore: the operator's own setting takes the place of each, once there is one."""
+KEPT = ("enum", "pattern", "minimum", "maximum", "exclusiveMinimum", "minLength", "maxLength", "maxItems", "items")
+
+Setting = tuple[Any, dict[str, Any], str]
+"""Default, schema, description."""
+
+
+def camel(name: str) -> str:
+    """Return a field's name as values are written: `dry_run` is `dryRun`."""
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
+def settings() -> dict[str, Setting]:
+    """Return every setting of the operator whose variable begins with DORA_OPERATOR_."""
+    document = Settings.model_json_schema(by_alias=False)
+    found = {}
+    for field, about in Settings.model_fields.items():
+        if not isinstance(about.validation_alias, AliasChoices):  # site and keys stand below `datadog`
+            name = camel(field)
+            schema = document["properties"][field]
+            default = CHART_DEFAULTS.get(name, _plain(schema.get("default")))
+            found[name] = (default, NARROWER.get(name) or _schema(schema, document), about.description or "")
+    return found | {name: value for name, value in AHEAD.items() if name not in found}
+
+
+def _plain(default: Any) -> Any:
+    """Helm drops null, so what is absent is an empty text."""
+    if default is None:
+        return ""
+    if isinstance(default, float) and default.is_integer():
+        return int(default)
+    return list(default) if isinstance(default, tuple) else default
+
+
+def _schema(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    choices = [choice for choice in schema.get("anyOf", ()) if choice.get("type") != "null"]
+    if choices:
+        return {"anyOf": [{"const": ""}, *(_schema(choice, document) for choice in choices)]}
+    if "$ref" in schema:
+        schema = document["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+    return {"type": schema["type"]} | {word: schema[word] for word in KEPT if word in schema}
