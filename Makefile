@@ -63,6 +63,10 @@ crd: $(READY) ## write crds/ from the models
 chart: $(READY) ## write the generated parts of charts/ from the models and values.yaml
 	@$(BIN)/python -m tools.chart
 
+.PHONY: config
+config: $(READY) ## write config/ from the chart, with Helm
+	@$(BIN)/python -m tools.chart.kustomize
+
 .PHONY: bench
 bench: $(READY) ## measure: start, memory, time from a change to its PATCH
 	@$(BIN)/python -m bench

@@ -82,12 +82,19 @@ def running_operator(cluster: LocalCluster, datadog_url: str, **variables: str) 
         "DORA_OPERATOR_HEALTH_PORT": str(port),
         "DORA_OPERATOR_METRICS_PORT": str(port),
     } | variables
+    with running_in(environment) as operator:
+        yield operator
+
+
+@contextmanager
+def running_in(environment: Mapping[str, str], path: str = "/readyz") -> Iterator[OperatorProcess]:
+    """Start an operator with this environment and no other setting; ready is what this path of its probes says."""
+    base_url = f"http://127.0.0.1:{environment['DORA_OPERATOR_HEALTH_PORT']}"
     with tempfile.TemporaryDirectory(prefix="dora-operator-") as folder:
         begun = time.monotonic()
         process = _start(environment, Path(folder))
         try:
-            base_url = f"http://127.0.0.1:{port}"
-            process.wait_until(lambda: _healthy(f"{base_url}/readyz"), READY_SECONDS)
+            process.wait_until(lambda: _healthy(f"{base_url}{path}"), READY_SECONDS)
             yield OperatorProcess(process, base_url, time.monotonic() - begun)
         finally:
             process.stop()

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 NODE = "sandbox-node"
 READY_SECONDS = 60.0
-CONTROLLERS = "replicaset-controller,deployment-controller,garbage-collector-controller,namespace-controller"
+CONTROLLERS = (
+    "replicaset-controller,deployment-controller,garbage-collector-controller,namespace-controller,"
+    "clusterrole-aggregation-controller"
+)
 
 
 def pace(step: str) -> dict[str, str]:

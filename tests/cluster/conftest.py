@@ -1,14 +1,19 @@
 """The real cluster of a test run: started once, with the CRD, and taken away at the end."""
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
 from sandbox.running import OperatorProcess, running_operator
+from tests.support.chart import CHART, Helm
 from tests.support.rollouts import Street, namespace_of
+from tests.support.scheduling import Scheduler
 
 CRDS = Path(__file__).parents[2] / "crds"
 
@@ -58,3 +63,45 @@ def street(
     rollouts_cluster.kubectl("create", "namespace", street.namespace)
     yield street
     assert rollouts_operator.process.popen.poll() is None, rollouts_operator.log()
+
+
+STUBS = {"ServiceMonitor": "servicemonitors", "PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules"}
+"""Kinds of the Prometheus operator that the chart can make: the tests bring CRDs that take anything."""
+
+
+@pytest.fixture(scope="session")
+def chart_cluster() -> Iterator[LocalCluster]:
+    """Return a cluster with Argo Rollouts and pods that become ready, where nothing of ours is installed."""
+    with LocalCluster.start(with_rollouts=True) as running, Scheduler(running):
+        for kind, plural in STUBS.items():
+            running.kubectl("create", "-f", "-", input=json.dumps(_stub(kind, plural)))
+        running.kubectl("create", "namespace", "restricted")
+        levels = [f"pod-security.kubernetes.io/{mode}=restricted" for mode in ("enforce", "warn")]
+        running.kubectl("label", "namespace", "restricted", *levels)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def helm(chart_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """Return Helm on that cluster."""
+    return Helm(chart_cluster, tmp_path_factory.mktemp("helm"))
+
+
+@pytest.fixture
+def chart_copy(tmp_path: Path) -> Path:
+    """Return a copy of the chart that a test may change."""
+    shutil.copytree(CHART, tmp_path / "dora-operator")
+    return tmp_path / "dora-operator"
+
+
+def _stub(kind: str, plural: str) -> dict[str, Any]:
+    group = "monitoring.coreos.com"
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
+    names = {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version]},
+    }

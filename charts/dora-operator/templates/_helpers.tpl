@@ -1,8 +1,8 @@
 {{/* Names, labels, and the operator's environment. */}}
 
 {{/* Where the operator answers its probes, and where it shows its metrics: said here and nowhere else. */}}
-{{- define "dora-operator.path.live" -}}/healthz{{- end }}
-{{- define "dora-operator.path.ready" -}}/healthz{{- end }}
+{{- define "dora-operator.path.live" -}}/livez{{- end }}
+{{- define "dora-operator.path.ready" -}}/readyz{{- end }}
 {{- define "dora-operator.path.metrics" -}}/metrics{{- end }}
 
 {{- define "dora-operator.name" -}}

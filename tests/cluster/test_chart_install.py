@@ -1,0 +1,177 @@
+"""A release's life: installed, asked whether it is ready, upgraded, uninstalled; what users made stays."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.cluster import LocalCluster
+from sandbox.cluster.process import free_ports
+from tests.support.chart import QUICK_PODS, RELEASE, Helm, container, live
+from tests.support.shop import Shop, eventually
+from tools.chart.__main__ import CHART
+
+pytestmark = pytest.mark.cluster
+
+CRD = "doradeployments.dora-operator.io"
+
+
+@pytest.fixture
+def namespace(chart_cluster: LocalCluster, helm: Helm, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Return a namespace with Pod Security's level restricted, on a cluster without the CRD."""
+    chart_cluster.kubectl("delete", "crd", CRD, "--ignore-not-found")
+    name = request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
+    chart_cluster.kubectl("create", "namespace", name)
+    chart_cluster.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    yield name
+    helm.run("uninstall", RELEASE, "-n", name)
+    chart_cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def former(chart_copy: Path, helm: Helm, tmp_path: Path) -> Path:
+    """Return a package of an older version of the chart, whose CRD shows no age."""
+    file = chart_copy / "files" / "crd.yaml"
+    crd = yaml.safe_load(file.read_text())
+    crd["spec"]["versions"][0]["additionalPrinterColumns"].pop()
+    file.write_text(yaml.safe_dump(crd))
+    helm("package", str(chart_copy), "--version", "0.0.1", "--app-version", "0.0.1", "-d", str(tmp_path))
+    return tmp_path / "dora-operator-0.0.1.tgz"
+
+
+def deployment(cluster: LocalCluster, namespace: str) -> dict[str, Any]:
+    """Return the live Deployment."""
+    return live(cluster, "deployment", namespace, RELEASE)
+
+
+def columns(cluster: LocalCluster) -> list[str]:
+    """Return what `kubectl get dora` shows."""
+    path = "{.spec.versions[0].additionalPrinterColumns[*].name}"
+    return cluster.kubectl("get", "crd", CRD, "-o", f"jsonpath={path}").split()
+
+
+def everything(cluster: LocalCluster) -> list[str]:
+    """Return the names of all objects of releases of this name."""
+    kinds = "deployments,services,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,secrets,pods"
+    selector = f"app.kubernetes.io/instance={RELEASE}"
+    return cluster.kubectl("get", kinds, "-A", "-l", selector, "-o", "name").split()
+
+
+def test_installed_upgraded_uninstalled(chart_cluster: LocalCluster, helm: Helm, namespace: str, former: Path) -> None:
+    """From an older package to this chart: the CRD and the variables change, DoraDeployments stay to the end."""
+    shop = Shop(chart_cluster, namespace)
+    values = QUICK_PODS | {"settings": {"workers": 2, "namespaces": [namespace]}}
+    arguments = ("-n", namespace, "--wait", "--timeout", "60s")
+    told = helm("install", RELEASE, str(former), *arguments, values=values)
+    assert f"kubectl -n {namespace} rollout status deployment/{RELEASE}" in told
+    assert "It has no Datadog keys of its own" in told
+    assert deployment(chart_cluster, namespace)["status"]["availableReplicas"] == 1
+    assert "Age" not in columns(chart_cluster)
+    shop.apply("kept", changeFailure=True)
+    made = shop.get("kept")
+    told = helm("upgrade", RELEASE, str(CHART), *arguments, values=QUICK_PODS | {"settings": {"workers": 3}})
+    assert "It watches all namespaces" in told
+    now = deployment(chart_cluster, namespace)
+    assert {"name": "DORA_OPERATOR_WORKERS", "value": "3"} in container(now)["env"]
+    assert container(now)["image"].endswith(":0.1.0")
+    assert "Age" in columns(chart_cluster)
+    assert [one for one in everything(chart_cluster) if one.startswith("role")] == [], "left of the namespaced rights"
+    assert shop.get("kept")["metadata"]["uid"] == made["metadata"]["uid"]
+    helm("uninstall", RELEASE, "-n", namespace, "--wait")
+    eventually(lambda: everything(chart_cluster) == [], lambda: str(everything(chart_cluster)))
+    assert shop.get("kept") == made, "uninstalling took a DoraDeployment along"
+    helm("install", RELEASE, str(CHART), *arguments, values=QUICK_PODS)
+    assert shop.get("kept")["metadata"]["uid"] == made["metadata"]["uid"]
+
+
+def test_without_keep_the_crd_goes_too(chart_cluster: LocalCluster, helm: Helm, namespace: str) -> None:
+    """crds.keep=false is for those who want nothing left."""
+    helm("install", RELEASE, str(CHART), "-n", namespace, values={"crds": {"keep": False}})
+    assert columns(chart_cluster)
+    helm("uninstall", RELEASE, "-n", namespace, "--wait")
+    eventually(lambda: chart_cluster.run_kubectl("get", "crd", CRD).returncode != 0, lambda: "the CRD is still there")
+
+
+def test_one_replica_two_and_one_again(chart_cluster: LocalCluster, helm: Helm, namespace: str) -> None:
+    """With a Lease pods roll, without one the old pod ends first; the Deployment can go from each to the other."""
+    arguments = ("-n", namespace, "--wait", "--timeout", "60s")
+    helm("install", RELEASE, str(CHART), *arguments, values=QUICK_PODS)
+    for replicas, strategy in ((2, "RollingUpdate"), (1, "Recreate")):
+        helm("upgrade", RELEASE, str(CHART), *arguments, values=QUICK_PODS | {"replicas": replicas})
+        found = deployment(chart_cluster, namespace)
+        assert found["spec"]["strategy"]["type"] == strategy
+        assert found["status"]["availableReplicas"] == replicas
+        variables = {one["name"]: one.get("value") for one in container(found)["env"]}
+        lease = live(chart_cluster, "role", namespace, f"{namespace}-{RELEASE}-lease") if replicas == 2 else None
+        assert variables["DORA_OPERATOR_LEADER_ELECTION"] == ("true" if replicas == 2 else "false")
+        if lease is not None:
+            named = [rule["resourceNames"] for rule in lease["rules"] if "resourceNames" in rule]
+            assert named == [[variables["DORA_OPERATOR_LEASE_NAME"]]]
+            assert lease["metadata"]["namespace"] == variables["DORA_OPERATOR_LEASE_NAMESPACE"]
+    assert "lease" not in chart_cluster.kubectl("-n", namespace, "get", "roles", "-o", "name")
+
+
+def test_users_rights_come_with_it(chart_cluster: LocalCluster, helm: Helm, namespace: str) -> None:
+    """Who may view sees DoraDeployments, who may edit changes them; nobody writes status."""
+    helm("install", RELEASE, str(CHART), "-n", namespace)
+    wanted = {"view": {"list"}, "edit": {"list", "create", "delete"}, "admin": {"list", "create", "delete"}}
+    for role in wanted:
+        chart_cluster.kubectl("-n", namespace, "create", "rolebinding", role, f"--clusterrole={role}", f"--user={role}")
+
+    def may(role: str, *what: str) -> bool:
+        words = ("auth", "can-i", *what, "-n", namespace, f"--as={role}")
+        return chart_cluster.run_kubectl(*words).stdout.strip() == "yes"
+
+    def allowed() -> dict[str, set[str]]:
+        return {role: {verb for verb in ("list", "create", "delete") if may(role, verb, "dora")} for role in wanted}
+
+    eventually(lambda: allowed() == wanted, lambda: str(allowed()))
+    assert not any(may(role, "patch", "dora", "--subresource=status") for role in wanted)
+
+
+def test_helm_test_asks_the_readiness_probe(chart_cluster: LocalCluster, helm: Helm, namespace: str) -> None:
+    """The Pod is taken under restricted; its program, run here, succeeds only against an operator that is ready."""
+    helm("install", RELEASE, str(CHART), "-n", namespace, "--wait", "--timeout", "60s", values=QUICK_PODS)
+    pods = Shop(chart_cluster, namespace)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(helm.run, "test", RELEASE, "-n", namespace, "--timeout", "60s")
+        name = f"{RELEASE}-test"
+        eventually(lambda: pods.kubectl("get", "pod", name, "--ignore-not-found", "-o", "name"), lambda: "no pod")
+        pod = live(chart_cluster, "pod", namespace, name)
+        (only,) = pod["spec"]["containers"]
+        variables = {one["name"]: one["value"] for one in only["env"]}
+        probe = container(deployment(chart_cluster, namespace))["readinessProbe"]["httpGet"]
+        assert variables["URL"] == f"http://{RELEASE}.{namespace}.svc:8081{probe['path']}"
+        service = live(chart_cluster, "service", namespace, RELEASE)
+        assert {"name": "probes", "port": 8081, "targetPort": "probes", "protocol": "TCP"} in service["spec"]["ports"]
+        assert only["command"] == ["python", "-c"]
+        (program,) = only["args"]
+        (port,) = free_ports(1)
+        with subprocess.Popen(
+            [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"], cwd=CHART
+        ) as ready:
+            found = asked(program, f"http://127.0.0.1:{port}/", "20")
+            ready.terminate()
+        assert found.returncode == 0, found.stderr
+        lost = asked(program, f"http://127.0.0.1:{port}/", "0")
+        assert lost.returncode == 1
+        assert "is not ready" in lost.stderr
+        done = json.dumps({"status": {"phase": "Succeeded"}})
+        pods.kubectl("patch", "pod", name, "--subresource=status", "--type=merge", "-p", done)
+        result = running.result(90)
+    assert result.returncode == 0, result.stderr
+    assert "Succeeded" in result.stdout
+
+
+def asked(program: str, url: str, patience: str) -> subprocess.CompletedProcess[str]:
+    """Run the program of the chart's test Pod."""
+    variables = {"URL": url, "PATIENCE_SECONDS": patience}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=60)

@@ -1,0 +1,259 @@
+"""What the chart makes of values: taken by the real API server, or refused by the chart with the mend."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dora_operator.settings import Settings
+from sandbox.cluster import LocalCluster
+from tests.support.chart import Helm, container, granted, of_kind
+from tools.chart.__main__ import CHART
+from tools.chart.settings import AHEAD, settings
+
+pytestmark = pytest.mark.cluster
+
+SET = [
+    pytest.param({}, id="nothing"),
+    pytest.param({"replicas": 2}, id="two replicas"),
+    pytest.param({"settings": {"namespaces": ["default", "kube-system"]}}, id="two namespaces"),
+    pytest.param({"settings": {"namespaces": ["default"]}, "replicas": 2}, id="a namespace and two replicas"),
+    pytest.param({"settings": {"rollouts": False}}, id="without Rollouts"),
+    pytest.param({"settings": {"dryRun": True, "workers": 2, "metricsPort": ""}}, id="dry run without metrics"),
+    pytest.param({"settings": {"metricsPort": 8081}}, id="metrics on the port of the probes"),
+    pytest.param(
+        {"settings": {"leaseName": "mine", "leaseNamespace": "default", "leaderElection": True}}, id="a Lease"
+    ),
+    pytest.param({"datadog": {"existingSecret": "datadog-keys", "site": "datadoghq.eu"}}, id="a Secret that exists"),
+    pytest.param({"datadog": {"apiKey": "a-key", "appKey": "another"}}, id="keys as values"),
+    pytest.param({"crds": {"install": False}}, id="without the CRD"),
+    pytest.param({"crds": {"keep": False}}, id="a CRD that is not kept"),
+    pytest.param({"serviceAccount": {"create": False, "name": "default"}}, id="an account that exists"),
+    pytest.param({"serviceAccount": {"name": "mine", "annotations": {"a/b": "c"}}}, id="a named account"),
+    pytest.param({"rbac": {"create": False, "aggregateRoles": False}}, id="without roles"),
+    pytest.param({"rbac": {"secrets": {"namespaces": ["default"]}}}, id="Secrets of one namespace"),
+    pytest.param({"rbac": {"secrets": {"enabled": False}}}, id="no Secrets"),
+    pytest.param({"serviceMonitor": {"enabled": True, "labels": {"a": "b"}, "interval": "1m"}}, id="a ServiceMonitor"),
+    pytest.param(
+        {"podMonitor": {"enabled": True, "relabelings": [{"action": "labeldrop", "regex": "x"}]}}, id="a PodMonitor"
+    ),
+    pytest.param({"networkPolicy": {"enabled": True}}, id="a NetworkPolicy"),
+    pytest.param(
+        {
+            "networkPolicy": {
+                "enabled": True,
+                "ingressFrom": [{"namespaceSelector": {}}],
+                "extraEgress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}],
+                "egressPorts": [8443],
+            }
+        },
+        id="a NetworkPolicy with peers",
+    ),
+    pytest.param({"podDisruptionBudget": {"enabled": True}, "replicas": 2}, id="a PodDisruptionBudget"),
+    pytest.param({"podDisruptionBudget": {"enabled": True, "maxUnavailable": "50%"}}, id="half of the pods"),
+    pytest.param({"service": {"enabled": False}}, id="without a Service"),
+    pytest.param({"image": {"digest": "sha256:" + "0" * 64}, "imagePullSecrets": [{"name": "pull"}]}, id="a digest"),
+    pytest.param({"image": {"repository": "registry.example.org:5000/a/b", "tag": "v1"}}, id="a registry"),
+    pytest.param({"nameOverride": "dora", "fullnameOverride": "x" * 53, "commonLabels": {"team": "x"}}, id="names"),
+    pytest.param(
+        {
+            "nodeSelector": {"kubernetes.io/os": "linux"},
+            "tolerations": [{"operator": "Exists"}],
+            "affinity": {"podAntiAffinity": {}},
+            "topologySpreadConstraints": [
+                {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+            ],
+            "priorityClassName": "system-cluster-critical",
+            "terminationGracePeriodSeconds": 10,
+        },
+        id="where the pod runs",
+    ),
+    pytest.param(
+        {
+            "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+            "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}],
+            "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca", "readOnly": True}],
+            "podAnnotations": {"a": "b"},
+            "podLabels": {"c": "d"},
+            "resources": {"limits": {"cpu": "1", "memory": "1Gi"}},
+        },
+        id="more of everything in the pod",
+    ),
+    pytest.param(
+        {
+            "extraObjects": [
+                {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-a"}},
+                "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}-b\n",
+            ]
+        },
+        id="more objects",
+    ),
+]
+
+
+@pytest.mark.parametrize("values", SET)
+def test_values_that_the_api_server_takes(chart_cluster: LocalCluster, helm: Helm, values: dict[str, Any]) -> None:
+    """A server-side dry run takes every object, and Pod Security's level restricted has nothing to say."""
+    objects = helm.template(values, "restricted")
+    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+    arguments = ("apply", "--server-side", "--dry-run=server", "--force-conflicts", "-f", "-")
+    result = chart_cluster.run_kubectl(*arguments, input=listed)
+    assert result.returncode == 0, result.stderr
+    assert "Warning" not in result.stderr
+    assert len(result.stdout.splitlines()) == len(objects)
+
+
+def test_pod_security_is_looked_at(chart_cluster: LocalCluster, helm: Helm) -> None:
+    """The namespace of these tests does warn."""
+    objects = helm.template({"podSecurityContext": {"runAsNonRoot": None}}, "restricted")
+    (deployment,) = of_kind(objects, "Deployment")
+    arguments = ("apply", "--server-side", "--dry-run=server", "-n", "restricted", "-f", "-")
+    assert "violate PodSecurity" in chart_cluster.run_kubectl(*arguments, input=json.dumps(deployment)).stderr
+
+
+def test_lint(helm: Helm) -> None:
+    """Helm has nothing to say against the chart, warnings included."""
+    assert "1 chart(s) linted, 0 chart(s) failed" in helm("lint", "--strict", str(CHART))
+
+
+WRONG = [
+    pytest.param({"replicas": 3}, "at '/replicas': value must be one of 1, 2", id="three replicas"),
+    pytest.param({"replica": 1}, "'replica' not allowed", id="a name that does not exist"),
+    pytest.param({"settings": {"worker": 1}}, "'worker' not allowed", id="a setting that does not exist"),
+    pytest.param({"settings": {"workers": "many"}}, "at '/settings/workers': got string", id="a word for a number"),
+    pytest.param({"settings": {"workers": 65}}, "at '/settings/workers': maximum", id="too many workers"),
+    pytest.param({"settings": {"dryRun": "yes"}}, "at '/settings/dryRun': got string", id="yes"),
+    pytest.param({"settings": {"namespaces": "shop"}}, "at '/settings/namespaces': got string", id="no list"),
+    pytest.param({"settings": {"namespaces": ["Shop"]}}, "does not match pattern", id="no namespace"),
+    pytest.param({"settings": {"retrySuccess": "Maybe"}}, "'MarkStable', 'Keep'", id="an unknown choice"),
+    pytest.param({"settings": {"healthPort": 0}}, "at '/settings/healthPort': minimum", id="no port for probes"),
+    pytest.param({"settings": {"healthPort": None}}, "missing property 'healthPort'", id="a port that is taken away"),
+    pytest.param({"datadog": {"site": "us1.datadoghq.com"}}, "value must be one of 'datadoghq.com'", id="no site"),
+    pytest.param({"datadog": {"existingSecret": "My Secret"}}, "does not match pattern", id="no Secret's name"),
+    pytest.param({"datadog": {"apiKey": "a key", "appKey": "b"}}, "does not match pattern", id="a key with a blank"),
+    pytest.param({"datadog": {"apiKey": "a"}}, "set both", id="one key of two"),
+    pytest.param({"datadog": {"existingSecret": "a", "apiKey": "b", "appKey": "c"}}, "keep existingSecret", id="both"),
+    pytest.param({"image": {"digest": "sha256:1"}}, "does not match pattern", id="half a digest"),
+    pytest.param({"image": {"pullPolicy": "always"}}, "'Always', 'IfNotPresent', 'Never'", id="a policy in small"),
+    pytest.param({"imagePullSecrets": ["pull"]}, "at '/imagePullSecrets/0': got string", id="a name for an object"),
+    pytest.param({"crds": {"enabled": True}}, "'enabled' not allowed", id="another chart's word"),
+    pytest.param({"serviceMonitor": {"enabled": True, "interval": "30"}}, "does not match pattern", id="no unit"),
+    pytest.param(
+        {"serviceMonitor": {"enabled": True}, "settings": {"metricsPort": ""}},
+        "needs settings.metricsPort",
+        id="no port",
+    ),
+    pytest.param(
+        {"serviceMonitor": {"enabled": True}, "service": {"enabled": False}}, "set service.enabled", id="no Service"
+    ),
+    pytest.param(
+        {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}, "enable one of them", id="two monitors"
+    ),
+    pytest.param({"serviceAccount": {"create": False}}, "set serviceAccount.name", id="rights for everybody"),
+    pytest.param({"extraEnv": [{"name": "A B", "value": "c"}]}, "does not match pattern", id="no variable"),
+    pytest.param({"podLabels": {"a": 1}}, "got number, want string", id="a number for a label"),
+]
+
+
+@pytest.mark.parametrize(("values", "words"), WRONG)
+def test_values_that_are_refused(helm: Helm, values: dict[str, Any], words: str) -> None:
+    """Before anything is sent to a cluster, with a message that says where and what."""
+    result = helm.run("template", "x", str(CHART), values=values)
+    assert result.returncode != 0
+    assert words in result.stderr
+
+
+def environment(objects: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the variables of the operator's container that have a value of their own."""
+    (deployment,) = of_kind(objects, "Deployment")
+    return {one["name"]: one["value"] for one in container(deployment)["env"] if "value" in one}
+
+
+OTHER = {"boolean": True, "integer": 7, "number": 7.5, "string": "7", "array": ["a", "b"]}
+
+
+@pytest.mark.parametrize("name", sorted(settings()))
+def test_every_setting_reaches_the_operator(helm: Helm, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another value than the default arrives in the variable that the operator reads, as the operator takes it."""
+    default, schema, _ = settings()[name]
+    choices = next(one for one in schema.get("anyOf", [schema]) if "const" not in one)
+    wanted = next(one for one in choices["enum"] if one != default) if "enum" in choices else OTHER[choices["type"]]
+    if choices.get("type") == "boolean":
+        wanted = not default
+    if name == "datadogUrl":
+        wanted = "http://127.0.0.1:1/"
+    found = environment(helm.template({"settings": {name: wanted}}))
+    field = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+    text = found[f"DORA_OPERATOR_{field.upper()}"]
+    if name in AHEAD and field not in Settings.model_fields:
+        assert text == (",".join(wanted) if isinstance(wanted, list) else str(wanted).replace("True", "true"))
+        return
+    for variable, one in found.items():
+        monkeypatch.setenv(variable, one)
+    read = getattr(Settings(), field)
+    read = getattr(read, "value", read)
+    assert (
+        list(read) if isinstance(read, tuple) else type(wanted)(str(read)) if name == "datadogUrl" else read
+    ) == wanted
+
+
+def test_defaults_are_the_operators_own(helm: Helm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a plain installation starts with is what an operator without variables does, but for ports and logs."""
+    for variable, text in environment(helm.template({})).items():
+        monkeypatch.setenv(variable, text)
+    chosen = {"health_port", "metrics_port", "log_format"}
+    assert Settings().model_dump(exclude=chosen) == Settings.model_construct().model_dump(exclude=chosen)
+
+
+def test_with_an_existing_secret_there_is_no_other(helm: Helm) -> None:
+    """No Secret, and no key, in what the chart makes; without any key there is no variable for one either."""
+    objects = helm.template({"datadog": {"existingSecret": "datadog-keys"}})
+    assert of_kind(objects, "Secret") == []
+    (deployment,) = of_kind(objects, "Deployment")
+    references = {one["name"]: one["valueFrom"] for one in container(deployment)["env"] if "valueFrom" in one}
+    assert references == {
+        "DD_API_KEY": {"secretKeyRef": {"name": "datadog-keys", "key": "api-key"}},
+        "DD_APP_KEY": {"secretKeyRef": {"name": "datadog-keys", "key": "app-key"}},
+    }
+    (bare,) = of_kind(helm.template({}), "Deployment")
+    assert [one for one in container(bare)["env"] if "valueFrom" in one] == []
+
+
+def test_secrets_are_never_listed(helm: Helm) -> None:
+    """In the whole cluster and in namespaces the only verb on Secrets is get; it can be limited and taken away."""
+    for values in ({}, {"settings": {"namespaces": ["default"]}}, {"replicas": 2}):
+        found = granted(helm.template(values), "dora-operator")
+        assert {verb for _, resource, verb in found if resource == "secrets"} == {"get"}
+        assert "*" not in {word for right in found for word in right}
+    limited = helm.template({"rbac": {"secrets": {"namespaces": ["shop"]}}})
+    where = [role["metadata"].get("namespace") for role in limited if "secrets" in json.dumps(role.get("rules"))]
+    assert where == ["shop"]
+    none = granted(helm.template({"rbac": {"secrets": {"enabled": False}}}), "dora-operator")
+    assert "secrets" not in {resource for _, resource, _ in none}
+
+
+def test_the_crd_is_the_committed_one(helm: Helm) -> None:
+    """Its spec is that of crds/, and it is kept at the end unless somebody wants otherwise."""
+    (committed,) = [yaml.safe_load(file.read_text()) for file in (CHART.parents[1] / "crds").glob("*.yaml")]
+    (found,) = of_kind(helm.template({}), "CustomResourceDefinition")
+    assert found["spec"] == committed["spec"]
+    assert found["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    (loose,) = of_kind(helm.template({"crds": {"keep": False}}), "CustomResourceDefinition")
+    assert "annotations" not in loose["metadata"]
+
+
+def test_rules_come_from_their_file(chart_copy: Path, helm: Helm) -> None:
+    """The PrometheusRule holds rules/dora-operator.yaml as it is, template signs included; without it Helm says so."""
+    rules = {"groups": [{"name": "a", "rules": [{"alert": "A", "annotations": {"x": "{{ $value }}"}}]}]}
+    file = chart_copy / "rules" / "dora-operator.yaml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("# A comment.\n" + yaml.safe_dump(rules))
+    values = {"prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}}}
+    (found,) = of_kind(yaml.safe_load_all(helm("template", "x", str(chart_copy), values=values)), "PrometheusRule")
+    assert found["spec"] == rules
+    assert found["metadata"]["labels"]["release"] == "prometheus"
+    file.unlink()
+    refused = helm.run("template", "x", str(chart_copy), values=values)
+    assert "rules/dora-operator.yaml is missing" in refused.stderr

@@ -1,0 +1,125 @@
+"""The parts of the chart that are generated: each setting has a value, and nothing is out of date. No Helm needed."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import AliasChoices
+
+from dora_operator import crd
+from dora_operator.settings import Settings
+from tools.chart import __main__ as chart_files
+from tools.chart.settings import AHEAD, CHART_DEFAULTS, camel
+from tools.chart.table import UndescribedError, table
+
+CHART = chart_files.CHART
+VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+ELSEWHERE = {"site": "datadog.site", "api_key": "datadog.apiKey", "app_key": "datadog.appKey"}
+"""Values outside `settings`."""
+
+
+def value(path: str) -> Any:
+    """Return the default at a dotted path of values.yaml."""
+    found: Any = VALUES
+    for part in path.split("."):
+        assert part in found, f"values.yaml has no {path}: run `make chart`"
+        found = found[part]
+    return found
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_every_setting_has_a_value(field: str) -> None:
+    """With the operator's own default, or one that the chart chooses for pods."""
+    about = Settings.model_fields[field]
+    name = camel(field)
+    found = value(ELSEWHERE.get(field, f"settings.{name}"))
+    if name in CHART_DEFAULTS:
+        assert found == CHART_DEFAULTS[name]
+        return
+    default = about.default
+    expected = "" if default is None else list(default) if isinstance(default, tuple) else default
+    assert found == getattr(expected, "value", expected)
+
+
+def test_every_value_is_a_setting() -> None:
+    """Nothing stands below `settings` that no operator reads."""
+    fields = {camel(name) for name, about in Settings.model_fields.items()}
+    assert set(VALUES["settings"]) - fields - set(AHEAD) == set()
+
+
+def test_the_values_outside_settings_are_those_of_datadog() -> None:
+    """A new variable without the prefix needs a place in the chart by hand."""
+    aliased = {
+        name for name, about in Settings.model_fields.items() if isinstance(about.validation_alias, AliasChoices)
+    }
+    assert aliased == set(ELSEWHERE)
+
+
+def test_everything_generated_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
+    """`make chart` would change nothing."""
+    assert chart_files.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_the_crd_is_the_one_that_is_committed() -> None:
+    """The chart, `crds/` and the models agree to the byte."""
+    assert (CHART / "files" / "crd.yaml").read_text(encoding="utf-8") == crd.render()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        pytest.param("files/crd.yaml", "kind: DoraDeployment", "kind: Other", id="another CRD"),
+        pytest.param("values.yaml", "  workers: 8", "  workers: 9", id="another default of a setting"),
+        pytest.param("values.yaml", "  dryRun: false\n", "", id="a setting that is missing"),
+        pytest.param("values.schema.json", '"maximum": 64', '"maximum": 65', id="another limit"),
+        pytest.param("README.md", "| `replicas` |", "| `replica` |", id="another table of values"),
+    ],
+)
+def test_a_stale_file_is_noticed(
+    file: str, old: str, new: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--check fails and names the file and the mend; writing puts it right."""
+    chart = tmp_path / "dora-operator"
+    shutil.copytree(CHART, chart)
+    text = (chart / file).read_text(encoding="utf-8")
+    assert old in text
+    (chart / file).write_text(text.replace(old, new), encoding="utf-8")
+    assert chart_files.main(["--check"], chart) == 1
+    told = capsys.readouterr().err
+    assert file in told
+    assert "make chart" in told
+    assert chart_files.main([], chart) == 0
+    assert (chart / file).read_text(encoding="utf-8") == text
+
+
+def test_a_value_without_a_description_is_named() -> None:
+    """The README's table has no gaps."""
+    with pytest.raises(UndescribedError, match=r"image\.tag has no description"):
+        table("image:\n  # -- Where.\n  repository: x\n  # a note\n  tag: y\n")
+
+
+def test_the_schema_knows_every_value_and_allows_no_other() -> None:
+    """Each map of values.yaml whose keys the chart fixes is closed."""
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+
+    def compare(values: dict[str, Any], found: dict[str, Any], path: str) -> None:
+        assert found["additionalProperties"] is False, path
+        assert set(values) <= set(found["properties"]), path
+        for name, inner in values.items():
+            if isinstance(inner, dict) and "properties" in found["properties"][name] and inner:
+                compare(inner, found["properties"][name], f"{path}.{name}")
+
+    compare(VALUES, schema, "values")
+
+
+def test_versions_agree() -> None:
+    """The chart installs the version of the operator that it stands beside."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    project = (CHART.parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.search(r'(?m)^version = "(.+)"$', project)
+    assert found is not None
+    assert str(chart["appVersion"]) == found[1]
