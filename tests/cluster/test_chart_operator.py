@@ -8,6 +8,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,12 +138,15 @@ def installation(
 
 
 def with_own_keys(installation: Installation) -> Callable[[], None]:
-    """A resource without a Secret is sent with the keys of the release's."""
+    """A resource without a Secret is sent with the release's keys; a rival gets a Warning Event."""
 
     def proceed() -> None:
         installation.shop.apply("own", changeFailure=True)
         installation.shop.wait("own", "Accepted")
         assert installation.sent_with(OWN)
+        installation.shop.apply("rival", changeFailure=False)
+        told = ("get", "events", "--field-selector", "involvedObject.name=rival,reason=Conflict", "-o", "name")
+        eventually(lambda: installation.shop.kubectl(*told), lambda: "no Event was posted")
 
     return proceed
 
@@ -217,3 +221,30 @@ def test_it_does_its_whole_work_with_rights_that_it_uses(installation: Installat
     allowed = installation.granted()
     assert allowed - found == set(), "rights to spare"
     assert found - allowed == set(), "rights that came from elsewhere"
+
+
+@pytest.mark.parametrize("installation", [("lacking", {"settings": {"namespaces": ["lacking-shop"]}})], indirect=True)
+def test_a_record_needs_the_right_to_create(installation: Installation) -> None:
+    """The audit log calls an apply that creates a patch; without create it is refused, and works once it is granted."""
+    role = f"{installation.name}-{RELEASE}"
+    rules = live(installation.cluster, "role", installation.shop.namespace, role)["rules"]
+    less = [
+        rule
+        | {"verbs": [verb for verb in rule["verbs"] if rule["resources"] != ["doradeployments"] or verb != "create"]}
+        for rule in rules
+    ]
+    proceed = an_abort(installation)
+
+    def grant(granted: list[dict[str, Any]]) -> None:
+        patch = json.dumps({"rules": granted})
+        installation.shop.kubectl("patch", "role", role, "--type=merge", "-p", patch)
+
+    def refused() -> list[str]:
+        return [one for one in used(installation.cluster, installation.user)[1] if one.startswith("patch ")]
+
+    grant(less)
+    with installation.running(), ThreadPoolExecutor(1) as pool:
+        going_on = pool.submit(proceed)
+        eventually(refused, lambda: "an abort was recorded without the right to create")
+        grant(rules)
+        going_on.result(60)

@@ -39,6 +39,8 @@ SET = [
     pytest.param(
         {"podMonitor": {"enabled": True, "relabelings": [{"action": "labeldrop", "regex": "x"}]}}, id="a PodMonitor"
     ),
+    pytest.param({"prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}}}, id="the rules"),
+    pytest.param({"grafanaDashboards": {"enabled": True, "annotations": {"folder": "DORA"}}}, id="the dashboards"),
     pytest.param({"networkPolicy": {"enabled": True}}, id="a NetworkPolicy"),
     pytest.param(
         {
@@ -242,6 +244,14 @@ def test_the_crd_is_the_committed_one(helm: Helm) -> None:
     assert found["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
     (loose,) = of_kind(helm.template({"crds": {"keep": False}}), "CustomResourceDefinition")
     assert "annotations" not in loose["metadata"]
+
+
+def test_dashboards_come_from_their_files(helm: Helm) -> None:
+    """Each file of dashboards/ is a key of the ConfigMap, as it is."""
+    (found,) = of_kind(helm.template({"grafanaDashboards": {"enabled": True}}), "ConfigMap")
+    files = {file.name: json.loads(file.read_text()) for file in (CHART / "dashboards").glob("*.json")}
+    assert {name: json.loads(text) for name, text in found["data"].items()} == files
+    assert files
 
 
 def test_rules_come_from_their_file(chart_copy: Path, helm: Helm) -> None:

@@ -20,8 +20,6 @@ NARROWER: dict[str, dict[str, Any]] = {
 }
 """Schemas that are stricter than the operator's own."""
 AHEAD: dict[str, tuple[Any, dict[str, Any], str]] = {
-    "metricsPort": (8080, NARROWER["metricsPort"], "Port of /metrics; empty: none."),
-    "logFormat": ("json", {"enum": ["json", "text"]}, "text, or json: one object per line."),
     "leaderElection": (False, {"type": "boolean"}, "true lets a Lease decide which replica works."),
     "leaseName": ("", {"type": "string", "maxLength": 253}, "Name of the Lease; empty: made from the release's."),
     "leaseNamespace": ("", {"type": "string", "maxLength": 63}, "Namespace of the Lease; empty: the release's."),
@@ -52,7 +50,8 @@ def settings() -> dict[str, Setting]:
             name = camel(field)
             schema = document["properties"][field]
             default = CHART_DEFAULTS.get(name, _plain(schema.get("default")))
-            found[name] = (default, NARROWER.get(name) or _schema(schema, document), about.description or "")
+            words = (about.description or "").replace(", separated by commas", "")  # a value is a list
+            found[name] = (default, NARROWER.get(name) or _schema(schema, document), words)
     return found | {name: value for name, value in AHEAD.items() if name not in found}
 
 
