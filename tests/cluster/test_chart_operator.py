@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from dora_operator.settings import Settings
 from sandbox.cluster import LocalCluster
 from sandbox.cluster.process import free_ports
 from sandbox.datadog import StandIn
@@ -206,6 +207,10 @@ CASES = [
         ("locked", {"rbac": {"secrets": {"enabled": False}}}), (with_own_keys, *ROLLOUTS), id="without Secrets"
     ),
 ]
+
+
+if "leader_election" in Settings.model_fields:
+    CASES.append(pytest.param(("pair", {"replicas": 2}), WHOLE, id="with a Lease"))
 
 
 @pytest.mark.parametrize(("installation", "work"), CASES, indirect=["installation"])

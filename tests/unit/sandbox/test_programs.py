@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.programs import build, cache, catalogue
+from sandbox.programs import build, cache, catalogue, compiler
 from sandbox.programs.cache import Cache, SandboxError
 from sandbox.programs.catalogue import Program
 
@@ -152,6 +152,23 @@ def test_the_key_follows_everything_that_is_built_from(tmp_path: Path, monkeypat
     (tmp_path / "go.sum").write_text("two")
     keys.add(catalogue.cache_key("a", "go1"))
     assert len(keys) == 4
+
+
+def test_a_program_of_another_module_is_built_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own go.mod decides about its key, not that of the others, and Go runs beside it."""
+    for place, text in ((folder, "one"), (folder / "own", "two")):
+        place.mkdir(exist_ok=True)
+        for file in ("go.mod", "go.sum"):
+            (place / file).write_text(text)
+    monkeypatch.setattr(catalogue, "MODULE_FOLDER", folder)
+    monkeypatch.setattr(compiler, "MODULE_FOLDER", folder)
+    fake_go(folder, 'pwd > "$output"')
+    program = Program("helm", "example.org/helm", 1, "own")
+    built = build.ensure([program], cache=Cache(folder / "cache"))
+    assert built["helm"].read_text().strip() == str(folder / "own")
+    before = catalogue.cache_key("helm", module="own"), catalogue.cache_key("helm")
+    (folder / "own" / "go.sum").write_text("three")
+    assert (catalogue.cache_key("helm", module="own") != before[0], catalogue.cache_key("helm")) == (True, before[1])
 
 
 def test_removing_everything(folder: Path) -> None:
