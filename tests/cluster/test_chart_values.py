@@ -10,92 +10,14 @@ import yaml
 from dora_operator.settings import Settings
 from sandbox.cluster import LocalCluster
 from tests.support.chart import Helm, container, granted, of_kind
+from tests.support.chart_values import REFUSED, TAKEN
 from tools.chart.__main__ import CHART
 from tools.chart.settings import AHEAD, settings
 
 pytestmark = pytest.mark.cluster
 
-SET = [
-    pytest.param({}, id="nothing"),
-    pytest.param({"replicas": 2}, id="two replicas"),
-    pytest.param({"settings": {"namespaces": ["default", "kube-system"]}}, id="two namespaces"),
-    pytest.param({"settings": {"namespaces": ["default"]}, "replicas": 2}, id="a namespace and two replicas"),
-    pytest.param({"settings": {"rollouts": False}}, id="without Rollouts"),
-    pytest.param({"settings": {"dryRun": True, "workers": 2, "metricsPort": ""}}, id="dry run without metrics"),
-    pytest.param({"settings": {"metricsPort": 8081}}, id="metrics on the port of the probes"),
-    pytest.param(
-        {"settings": {"leaseName": "mine", "leaseNamespace": "default", "leaderElection": True}}, id="a Lease"
-    ),
-    pytest.param({"datadog": {"existingSecret": "datadog-keys", "site": "datadoghq.eu"}}, id="a Secret that exists"),
-    pytest.param({"datadog": {"apiKey": "a-key", "appKey": "another"}}, id="keys as values"),
-    pytest.param({"crds": {"install": False}}, id="without the CRD"),
-    pytest.param({"crds": {"keep": False}}, id="a CRD that is not kept"),
-    pytest.param({"serviceAccount": {"create": False, "name": "default"}}, id="an account that exists"),
-    pytest.param({"serviceAccount": {"name": "mine", "annotations": {"a/b": "c"}}}, id="a named account"),
-    pytest.param({"rbac": {"create": False, "aggregateRoles": False}}, id="without roles"),
-    pytest.param({"rbac": {"secrets": {"namespaces": ["default"]}}}, id="Secrets of one namespace"),
-    pytest.param({"rbac": {"secrets": {"enabled": False}}}, id="no Secrets"),
-    pytest.param({"serviceMonitor": {"enabled": True, "labels": {"a": "b"}, "interval": "1m"}}, id="a ServiceMonitor"),
-    pytest.param(
-        {"podMonitor": {"enabled": True, "relabelings": [{"action": "labeldrop", "regex": "x"}]}}, id="a PodMonitor"
-    ),
-    pytest.param({"prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}}}, id="the rules"),
-    pytest.param({"grafanaDashboards": {"enabled": True, "annotations": {"folder": "DORA"}}}, id="the dashboards"),
-    pytest.param({"networkPolicy": {"enabled": True}}, id="a NetworkPolicy"),
-    pytest.param(
-        {
-            "networkPolicy": {
-                "enabled": True,
-                "ingressFrom": [{"namespaceSelector": {}}],
-                "extraEgress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}],
-                "egressPorts": [8443],
-            }
-        },
-        id="a NetworkPolicy with peers",
-    ),
-    pytest.param({"podDisruptionBudget": {"enabled": True}, "replicas": 2}, id="a PodDisruptionBudget"),
-    pytest.param({"podDisruptionBudget": {"enabled": True, "maxUnavailable": "50%"}}, id="half of the pods"),
-    pytest.param({"service": {"enabled": False}}, id="without a Service"),
-    pytest.param({"image": {"digest": "sha256:" + "0" * 64}, "imagePullSecrets": [{"name": "pull"}]}, id="a digest"),
-    pytest.param({"image": {"repository": "registry.example.org:5000/a/b", "tag": "v1"}}, id="a registry"),
-    pytest.param({"nameOverride": "dora", "fullnameOverride": "x" * 53, "commonLabels": {"team": "x"}}, id="names"),
-    pytest.param(
-        {
-            "nodeSelector": {"kubernetes.io/os": "linux"},
-            "tolerations": [{"operator": "Exists"}],
-            "affinity": {"podAntiAffinity": {}},
-            "topologySpreadConstraints": [
-                {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
-            ],
-            "priorityClassName": "system-cluster-critical",
-            "terminationGracePeriodSeconds": 10,
-        },
-        id="where the pod runs",
-    ),
-    pytest.param(
-        {
-            "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
-            "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}],
-            "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca", "readOnly": True}],
-            "podAnnotations": {"a": "b"},
-            "podLabels": {"c": "d"},
-            "resources": {"limits": {"cpu": "1", "memory": "1Gi"}},
-        },
-        id="more of everything in the pod",
-    ),
-    pytest.param(
-        {
-            "extraObjects": [
-                {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-a"}},
-                "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}-b\n",
-            ]
-        },
-        id="more objects",
-    ),
-]
 
-
-@pytest.mark.parametrize("values", SET)
+@pytest.mark.parametrize("values", TAKEN)
 def test_values_that_the_api_server_takes(chart_cluster: LocalCluster, helm: Helm, values: dict[str, Any]) -> None:
     """A server-side dry run takes every object, and Pod Security's level restricted has nothing to say."""
     objects = helm.template(values, "restricted")
@@ -120,46 +42,7 @@ def test_lint(helm: Helm) -> None:
     assert "1 chart(s) linted, 0 chart(s) failed" in helm("lint", "--strict", str(CHART))
 
 
-WRONG = [
-    pytest.param({"replicas": 3}, "at '/replicas': value must be one of 1, 2", id="three replicas"),
-    pytest.param({"replica": 1}, "'replica' not allowed", id="a name that does not exist"),
-    pytest.param({"settings": {"worker": 1}}, "'worker' not allowed", id="a setting that does not exist"),
-    pytest.param({"settings": {"workers": "many"}}, "at '/settings/workers': got string", id="a word for a number"),
-    pytest.param({"settings": {"workers": 65}}, "at '/settings/workers': maximum", id="too many workers"),
-    pytest.param({"settings": {"dryRun": "yes"}}, "at '/settings/dryRun': got string", id="yes"),
-    pytest.param({"settings": {"namespaces": "shop"}}, "at '/settings/namespaces': got string", id="no list"),
-    pytest.param({"settings": {"namespaces": ["Shop"]}}, "does not match pattern", id="no namespace"),
-    pytest.param({"settings": {"retrySuccess": "Maybe"}}, "'MarkStable', 'Keep'", id="an unknown choice"),
-    pytest.param({"settings": {"healthPort": 0}}, "at '/settings/healthPort': minimum", id="no port for probes"),
-    pytest.param({"settings": {"healthPort": None}}, "missing property 'healthPort'", id="a port that is taken away"),
-    pytest.param({"datadog": {"site": "us1.datadoghq.com"}}, "value must be one of 'datadoghq.com'", id="no site"),
-    pytest.param({"datadog": {"existingSecret": "My Secret"}}, "does not match pattern", id="no Secret's name"),
-    pytest.param({"datadog": {"apiKey": "a key", "appKey": "b"}}, "does not match pattern", id="a key with a blank"),
-    pytest.param({"datadog": {"apiKey": "a"}}, "set both", id="one key of two"),
-    pytest.param({"datadog": {"existingSecret": "a", "apiKey": "b", "appKey": "c"}}, "keep existingSecret", id="both"),
-    pytest.param({"image": {"digest": "sha256:1"}}, "does not match pattern", id="half a digest"),
-    pytest.param({"image": {"pullPolicy": "always"}}, "'Always', 'IfNotPresent', 'Never'", id="a policy in small"),
-    pytest.param({"imagePullSecrets": ["pull"]}, "at '/imagePullSecrets/0': got string", id="a name for an object"),
-    pytest.param({"crds": {"enabled": True}}, "'enabled' not allowed", id="another chart's word"),
-    pytest.param({"serviceMonitor": {"enabled": True, "interval": "30"}}, "does not match pattern", id="no unit"),
-    pytest.param(
-        {"serviceMonitor": {"enabled": True}, "settings": {"metricsPort": ""}},
-        "needs settings.metricsPort",
-        id="no port",
-    ),
-    pytest.param(
-        {"serviceMonitor": {"enabled": True}, "service": {"enabled": False}}, "set service.enabled", id="no Service"
-    ),
-    pytest.param(
-        {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}, "enable one of them", id="two monitors"
-    ),
-    pytest.param({"serviceAccount": {"create": False}}, "set serviceAccount.name", id="rights for everybody"),
-    pytest.param({"extraEnv": [{"name": "A B", "value": "c"}]}, "does not match pattern", id="no variable"),
-    pytest.param({"podLabels": {"a": 1}}, "got number, want string", id="a number for a label"),
-]
-
-
-@pytest.mark.parametrize(("values", "words"), WRONG)
+@pytest.mark.parametrize(("values", "words"), REFUSED)
 def test_values_that_are_refused(helm: Helm, values: dict[str, Any], words: str) -> None:
     """Before anything is sent to a cluster, with a message that says where and what."""
     result = helm.run("template", "x", str(CHART), values=values)

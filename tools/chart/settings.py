@@ -19,6 +19,8 @@ NARROWER: dict[str, dict[str, Any]] = {
     "namespaces": {"type": "array", "uniqueItems": True, "items": NAMESPACE},
 }
 """Schemas that are stricter than the operator's own."""
+WORDS = {"healthPort": "Port of /livez, /readyz and /healthz; the kubelet asks there."}
+"""Descriptions that are not those of the operator."""
 AHEAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     "leaderElection": (False, {"type": "boolean"}, "true lets a Lease decide which replica works."),
     "leaseName": ("", {"type": "string", "maxLength": 253}, "Name of the Lease; empty: made from the release's."),
@@ -50,7 +52,9 @@ def settings() -> dict[str, Setting]:
             name = camel(field)
             schema = document["properties"][field]
             default = CHART_DEFAULTS.get(name, _plain(schema.get("default")))
-            words = (about.description or "").replace(", separated by commas", "")  # a value is a list
+            words = WORDS.get(name) or (about.description or "").replace(
+                ", separated by commas", ""
+            )  # a value is a list
             found[name] = (default, NARROWER.get(name) or _schema(schema, document), words)
     return found | {name: value for name, value in AHEAD.items() if name not in found}
 

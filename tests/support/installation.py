@@ -1,0 +1,114 @@
+"""A release of the chart on the cluster, and its operator.
+
+It is a process with the variables of the live Deployment and a token of its ServiceAccount: no kubelet runs here.
+"""
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.cluster import LocalCluster
+from sandbox.cluster.process import free_ports
+from sandbox.datadog import StandIn
+from sandbox.datadog.access import fingerprint
+from sandbox.running import OperatorProcess, running_in
+from tests.support.chart import QUICK_PODS, RELEASE, Helm, Right, container, granted, live
+from tests.support.shop import Shop
+from tools.chart.__main__ import CHART
+
+OWN, OTHER = ("own-api-key", "own-app-key"), ("other-api-key", "other-app-key")
+
+
+@dataclass(slots=True)
+class Installation:
+    """A release in a namespace of its own, and an application's namespace beside it."""
+
+    cluster: LocalCluster
+    helm: Helm
+    datadog: StandIn
+    folder: Path
+    name: str
+    values: dict[str, Any]
+
+    @property
+    def shop(self) -> Shop:
+        """What users do in the application's namespace."""
+        return Shop(self.cluster, f"{self.name}-shop")
+
+    def install(self) -> None:
+        """Do what the chart's README says."""
+        self.cluster.kubectl("create", "namespace", self.name)
+        self.cluster.kubectl("label", "namespace", self.name, "pod-security.kubernetes.io/enforce=restricted")
+        self.cluster.kubectl("create", "namespace", self.shop.namespace)
+        secret(self.cluster, self.name, "datadog-keys", OWN)
+        health, metrics = free_ports(2)
+        settings = {"datadogUrl": self.datadog.url, "healthPort": health, "metricsPort": metrics}
+        values = self.values | {"settings": settings | self.values.get("settings", {})} | QUICK_PODS
+        values["datadog"] = {"existingSecret": "datadog-keys"}
+        arguments = ("--take-ownership", "--wait", "--timeout", "60s")  # the CRD of the release before is still there
+        self.helm("install", RELEASE, str(CHART), "-n", self.name, *arguments, values=values)
+
+    def remove(self) -> None:
+        """Uninstall, and take the namespaces away."""
+        self.helm("uninstall", RELEASE, "-n", self.name)
+        self.cluster.kubectl("delete", "namespace", self.name, self.shop.namespace, "--wait=false")
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables of the live Deployment, with its Secrets' values, and its account's way in."""
+        deployment = live(self.cluster, "deployment", self.name, RELEASE)
+        found = {}
+        for one in container(deployment)["env"]:
+            if "valueFrom" in one:
+                reference = one["valueFrom"]["secretKeyRef"]
+                data = live(self.cluster, "secret", self.name, reference["name"])["data"]
+                found[one["name"]] = base64.b64decode(data[reference["key"]]).decode()
+            else:
+                found[one["name"]] = one["value"]
+        return found | {"KUBECONFIG": str(self.kubeconfig(deployment["spec"]["template"]["spec"]))}
+
+    def kubeconfig(self, pod: dict[str, Any]) -> Path:
+        """Write a kubeconfig with a token of the pod's ServiceAccount and nothing else."""
+        config = json.loads(self.cluster.kubeconfig.read_text())
+        token = self.cluster.kubectl("-n", self.name, "create", "token", pod["serviceAccountName"]).strip()
+        config["users"][0]["user"] = {"token": token}
+        path = self.folder / "kubeconfig"
+        path.write_text(json.dumps(config))
+        return path
+
+    @contextmanager
+    def running(self) -> Iterator[OperatorProcess]:
+        """Run what the Deployment's pod would run, ready when the Deployment's readiness probe says so."""
+        deployment = live(self.cluster, "deployment", self.name, RELEASE)
+        probe = container(deployment)["readinessProbe"]["httpGet"]
+        ports = {port["name"]: port["containerPort"] for port in container(deployment)["ports"]}
+        environment = self.environment()
+        assert environment["DORA_OPERATOR_HEALTH_PORT"] == str(ports[probe["port"]])
+        with running_in(environment, probe["path"]) as operator:
+            yield operator
+
+    def sent_with(self, keys: tuple[str, str]) -> bool:
+        """Tell whether a request came with this API key."""
+        return any(fingerprint(keys[0]) in request.headers["dd-api-key"] for request in self.datadog.requests())
+
+    @property
+    def user(self) -> str:
+        """Name of the account in the audit log."""
+        return f"system:serviceaccount:{self.name}:{RELEASE}"
+
+    def granted(self) -> set[Right]:
+        """Return what the live roles allow the account."""
+        kinds = "roles,rolebindings,clusterroles,clusterrolebindings"
+        selector = f"app.kubernetes.io/instance={RELEASE}"
+        return granted(
+            json.loads(self.cluster.kubectl("get", kinds, "-A", "-l", selector, "-o", "json"))["items"], RELEASE
+        )
+
+
+def secret(cluster: LocalCluster, namespace: str, name: str, keys: tuple[str, str]) -> None:
+    """Create a Secret as the README says."""
+    literals = [f"--from-literal={key}={value}" for key, value in zip(("api-key", "app-key"), keys, strict=True)]
+    cluster.kubectl("-n", namespace, "create", "secret", "generic", name, *literals)
