@@ -166,7 +166,8 @@ class LocalCluster:
         return _answers(f"{self.url}/readyz", self._certificate, self.token)
 
     def _audit_entries(self) -> Iterator[dict[str, Any]]:
-        for line in self.audit_log.read_text().splitlines():
+        whole, _, _ = self.audit_log.read_text().rpartition("\n")  # the last line may still be in the making
+        for line in whole.splitlines():
             yield json.loads(line)
 
 
