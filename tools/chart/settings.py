@@ -9,7 +9,7 @@ from pydantic import AliasChoices
 
 from dora_operator.settings import Settings
 
-CHART_DEFAULTS: dict[str, Any] = {"healthPort": 8081, "metricsPort": 8080, "logFormat": "json"}
+CHART_DEFAULTS: dict[str, Any] = {"healthPort": 8081, "metricsPort": 8080, "logFormat": "json", "leaseName": ""}
 """Where a pod wants something else than a process on a desk."""
 PORT = {"type": "integer", "minimum": 1, "maximum": 65_535}
 NAMESPACE = {"type": "string", "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"}
@@ -19,12 +19,12 @@ NARROWER: dict[str, dict[str, Any]] = {
     "namespaces": {"type": "array", "uniqueItems": True, "items": NAMESPACE},
 }
 """Schemas that are stricter than the operator's own."""
-WORDS = {"healthPort": "Port of /livez, /readyz and /healthz; the kubelet asks there."}
+WORDS = {
+    "healthPort": "Port of /livez, /readyz and /healthz; the kubelet asks there.",
+    "leaseName": "Name of the Lease; empty: the release's.",
+}
 """Descriptions that are not those of the operator."""
 AHEAD: dict[str, tuple[Any, dict[str, Any], str]] = {
-    "leaderElection": (False, {"type": "boolean"}, "true lets a Lease decide which replica works."),
-    "leaseName": ("", {"type": "string", "maxLength": 253}, "Name of the Lease; empty: made from the release's."),
-    "leaseNamespace": ("", {"type": "string", "maxLength": 63}, "Namespace of the Lease; empty: the release's."),
     "deploymentSelector": ("", {"type": "string", "maxLength": 1000}, "Label selector: which DoraDeployments count."),
     "trustEnv": (False, {"type": "boolean"}, "true uses HTTPS_PROXY and its like from the environment."),
     "allowedServices": ([], {"type": "array", "items": {"type": "string"}}, "Services that may be marked; empty: all."),
