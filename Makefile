@@ -47,6 +47,12 @@ check: $(READY) ## lint, types, layers, generated files
 unit: $(READY) ## the quick tests: no cluster
 	@$(BIN)/python -m pytest tests/unit tests/flow
 
+CHAOS_SEEDS ?= 1000
+
+.PHONY: chaos
+chaos: $(READY) programs ## the long tests with faults: CHAOS_SEEDS generated lives, every crash, a failing API server
+	@CHAOS_SEEDS=$(CHAOS_SEEDS) $(BIN)/python -m pytest tests/chaos tests/cluster/test_faults.py tests/cluster/test_high_availability.py --timeout 1800
+
 .PHONY: test
 test: check programs ## check and every test, on the real API server too
 	@$(BIN)/python -m pytest

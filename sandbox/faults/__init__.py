@@ -1,0 +1,5 @@
+"""A proxy between a client and the API server that fails as it is told. For tests; no part of the operator."""
+
+from sandbox.faults.proxy import Fault, FaultProxy, What
+
+__all__ = ["Fault", "FaultProxy", "What"]

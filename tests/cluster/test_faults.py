@@ -1,0 +1,267 @@
+"""The operator as a process between a real API server that fails and a Datadog that fails: nothing lost, nothing wrong.
+
+Left out, as this machine cannot do it or it stands elsewhere: a stale second API server and clock jumps (no second API
+server with a frozen cache, no libfaketime), leases (test_high_availability), ten thousand resources (make bench).
+"""
+
+import json
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.cluster import LocalCluster
+from sandbox.datadog import StandIn
+from sandbox.datadog.faults import HalfBody, Hang, Match, Reset, Respond
+from sandbox.faults import FaultProxy, What
+from sandbox.running import OperatorProcess, running_operator
+from tests.support.shop import Shop, eventually
+
+pytestmark = pytest.mark.cluster
+
+WATCH = r"/doradeployments\?.*watch="
+LIST = r"/doradeployments\?.*limit="
+STATUS = r"/doradeployments/[^/]+/status"
+QUIET_SECONDS = 2.0
+QUICKLY = {"DORA_OPERATOR_RETRY_FIRST_SECONDS": "0.2", "DORA_OPERATOR_REQUEST_TIMEOUT_SECONDS": "1.5"}
+
+
+@pytest.fixture(scope="module")
+def own_cluster() -> Iterator[LocalCluster]:
+    """Return a cluster of this module's own: its API server is going to be hurt."""
+    with LocalCluster.start() as running:
+        running.kubectl("apply", "-f", str(Path(__file__).parents[2] / "crds"))
+        running.kubectl("wait", "--for=condition=Established", "crd/doradeployments.dora-operator.io", "--timeout=30s")
+        yield running
+
+
+@pytest.fixture
+def datadog() -> Iterator[StandIn]:
+    """Return a stand-in for Datadog."""
+    with StandIn() as running:
+        yield running
+
+
+@pytest.fixture
+def proxy(own_cluster: LocalCluster) -> Iterator[FaultProxy]:
+    """Return a proxy in front of the API server."""
+    with FaultProxy(own_cluster) as running:
+        yield running
+
+
+@pytest.fixture
+def shop(own_cluster: LocalCluster, request: pytest.FixtureRequest) -> Shop:
+    """Return a fresh namespace."""
+    name = "f-" + "".join(c if c.isalnum() else "-" for c in request.node.name.lower())[:55].strip("-")
+    own_cluster.kubectl("create", "namespace", name)
+    return Shop(own_cluster, name)
+
+
+@pytest.fixture
+def settings(proxy: FaultProxy, shop: Shop, tmp_path: Path) -> dict[str, str]:
+    """Return the settings of an operator that reaches the API server through the proxy."""
+    return {"KUBECONFIG": str(proxy.kubeconfig(tmp_path)), "DORA_OPERATOR_NAMESPACES": shop.namespace, **QUICKLY}
+
+
+@pytest.fixture
+def operator(own_cluster: LocalCluster, datadog: StandIn, settings: dict[str, str]) -> Iterator[OperatorProcess]:
+    """Return an operator behind the proxy; whatever happened, it is the same process at the end."""
+    with running_operator(own_cluster, datadog.url, **settings) as running:
+        yield running
+        assert running.process.popen.poll() is None, running.log()
+
+
+def marks(datadog: StandIn) -> dict[str, Any]:
+    """Return what Datadog was told, by deployment, where it was accepted."""
+    told = [(request.status, json.loads(request.body)["data"]) for request in datadog.requests()]
+    return {data["id"]: data["attributes"] for status, data in told if status == 202}
+
+
+def counts(datadog: StandIn) -> Counter[str]:
+    """Count the requests for each deployment."""
+    return Counter(json.loads(request.body)["data"]["id"] for request in datadog.requests())
+
+
+def applied(shop: Shop, name: str, *, failure: bool = True) -> str:
+    """Apply a resource and return the id that it names."""
+    shop.apply(name, deployment={"id": f"deployment-{name}"}, changeFailure=failure)
+    return f"deployment-{name}"
+
+
+@pytest.mark.parametrize(
+    ("what", "more"),
+    [
+        pytest.param(What.STREAM_ERROR, {"code": 410}, id="an expired place, as an event"),
+        pytest.param(What.STREAM_ERROR, {"code": 500}, id="etcd that timed out, as an event"),
+        pytest.param(What.STREAM_ERROR, {"code": 429}, id="too many requests, as an event"),
+        *(
+            pytest.param(What.ANSWER, {"code": code}, id=f"a watch that is answered with {code}")
+            for code in (410, 401, 403, 429, 500, 503)
+        ),
+        pytest.param(What.CUT, {}, id="connections that are cut"),
+    ],
+)
+def test_a_watch_that_fails(
+    operator: OperatorProcess, proxy: FaultProxy, shop: Shop, datadog: StandIn, what: What, more: dict[str, int]
+) -> None:
+    """Changes, and deletions among them, that nobody saw while every watch failed are known when it is over."""
+    applied(shop, "before")
+    shop.wait("before", "Accepted")
+    fault = proxy.fault(what, path=WATCH, **more)
+    proxy.cut_streams()
+    eventually(lambda: fault.hits >= 2, lambda: str(proxy.log[-5:]), seconds=60)
+    shop.kubectl("delete", "dora", "before")
+    applied(shop, "during")
+    proxy.clear()
+    shop.wait("during", "Accepted")
+    applied(shop, "before", failure=False)  # another object of the same name
+    shop.wait("before", "Accepted")
+    assert marks(datadog) == {
+        "deployment-before": {"change_failure": False},
+        "deployment-during": {"change_failure": True},
+    }
+    assert counts(datadog) == {"deployment-before": 2, "deployment-during": 1}
+
+
+@pytest.mark.parametrize("code", [410, 401, 403, 503])
+def test_a_list_that_fails(
+    own_cluster: LocalCluster, proxy: FaultProxy, shop: Shop, datadog: StandIn, settings: dict[str, str], code: int
+) -> None:
+    """At the start, for a while: nothing is sent before all are listed, and then everything."""
+    applied(shop, "waiting")
+    proxy.fault(What.ANSWER, path=LIST, code=code, times=3)
+    with running_operator(own_cluster, datadog.url, **settings):
+        shop.wait("waiting", "Accepted")
+    assert counts(datadog) == {"deployment-waiting": 1}
+
+
+def test_events_that_come_twice(operator: OperatorProcess, proxy: FaultProxy, shop: Shop, datadog: StandIn) -> None:
+    """A doubled event changes nothing."""
+    proxy.fault(What.STREAM_TWICE, path=WATCH)
+    proxy.cut_streams()
+    for number in range(5):
+        applied(shop, f"twice-{number}")
+    for number in range(5):
+        shop.wait(f"twice-{number}", "Accepted")
+    time.sleep(QUIET_SECONDS)
+    assert counts(datadog) == {f"deployment-twice-{number}": 1 for number in range(5)}
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(What.CUT, id="it never arrives"),
+        pytest.param(What.ANSWER_LOST, id="only its answer is lost"),
+        pytest.param(What.ANSWER, id="it is answered with 500"),
+    ],
+)
+def test_a_status_that_cannot_be_written(
+    operator: OperatorProcess, proxy: FaultProxy, shop: Shop, datadog: StandIn, what: What
+) -> None:
+    """What Datadog has accepted is remembered, and not sent again, until the status stands."""
+    proxy.fault(what, path=STATUS, method="PATCH", code=500, times=4)
+    applied(shop, "checkout")
+    shop.wait("checkout", "Accepted")
+    assert counts(datadog) == {"deployment-checkout": 1}
+
+
+@pytest.mark.parametrize("blocked", ["status", "answer"])
+def test_a_crash_between_the_mark_and_its_status(
+    own_cluster: LocalCluster, proxy: FaultProxy, shop: Shop, datadog: StandIn, settings: dict[str, str], blocked: str
+) -> None:
+    """SIGKILL before the status is written, or before Datadog has answered: one repeat of what was in flight."""
+    if blocked == "status":
+        proxy.fault(What.HANG, path=STATUS, method="PATCH")
+    else:
+        datadog.fault(Hang(), applied=True, times=1)
+    with running_operator(own_cluster, datadog.url, **settings) as first:
+        applied(shop, "checkout")
+        datadog.wait_for_requests(1, timeout=20)
+        first.kill()
+    proxy.clear()
+    with running_operator(own_cluster, datadog.url, **settings):
+        shop.wait("checkout", "Accepted")
+    assert counts(datadog) == {"deployment-checkout": 2}
+    assert len({request.body for request in datadog.requests()}) == 1
+
+
+def test_crashes_under_load(own_cluster: LocalCluster, shop: Shop, datadog: StandIn, settings: dict[str, str]) -> None:
+    """Killed again and again while forty are due: all are marked, and repeats are what was in flight."""
+    ids = {applied(shop, f"load-{number:02}") for number in range(40)}
+    kills = 3
+    for seen in range(kills):
+        datadog.clear_faults()
+        datadog.fault(Respond(status=202, body={"data": None}), delay=0.2)
+        with running_operator(own_cluster, datadog.url, **settings) as running:
+            datadog.wait_for_requests(10 * (seen + 1), timeout=30)
+            running.kill()
+    datadog.clear_faults()
+    with running_operator(own_cluster, datadog.url, **settings):
+        for name in sorted(ids):
+            shop.wait(name.removeprefix("deployment-"), "Accepted")
+    assert set(counts(datadog)) == ids
+    assert sum(counts(datadog).values()) <= len(ids) + 8 * kills
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(Respond(status=500, body="<html>"), id="500"),
+        pytest.param(Respond(status=504), id="504"),
+        pytest.param(Reset(), id="reset connections"),
+        pytest.param(HalfBody(), id="half an answer"),
+        pytest.param(Hang(), id="no answer"),
+        pytest.param(Respond(status=429, headers={"X-RateLimit-Reset": "rubbish"}), id="429 with rubbish"),
+    ],
+)
+def test_datadog_that_fails_for_a_while(operator: OperatorProcess, shop: Shop, datadog: StandIn, what: Any) -> None:
+    """Ten are due meanwhile: each is marked when it is over, and nothing else."""
+    datadog.fault(what, match=Match(method="PATCH"), times=8)
+    ids = {applied(shop, f"down-{number}") for number in range(6)}
+    for name in ids:
+        shop.wait(name.removeprefix("deployment-"), "Accepted")
+    assert marks(datadog) == {name: {"change_failure": True} for name in ids}
+
+
+def test_an_api_server_that_crashes(
+    own_cluster: LocalCluster, shop: Shop, datadog: StandIn, operator: OperatorProcess
+) -> None:
+    """SIGKILL, away for some seconds, back: the process lives, and the next change is marked."""
+    applied(shop, "before")
+    shop.wait("before", "Accepted")
+    own_cluster.kill_api_server()
+    time.sleep(6)
+    own_cluster.restart_api_server()
+    applied(shop, "after")
+    shop.wait("after", "Accepted")
+    assert counts(datadog) == {"deployment-before": 1, "deployment-after": 1}
+
+
+def test_an_api_server_that_hangs(
+    own_cluster: LocalCluster, shop: Shop, datadog: StandIn, operator: OperatorProcess
+) -> None:
+    """SIGSTOP for some seconds: the process lives, and what was changed before is marked once."""
+    applied(shop, "before")
+    own_cluster.pause_api_server()
+    time.sleep(5)
+    own_cluster.resume_api_server()
+    shop.wait("before", "Accepted")
+    applied(shop, "after")
+    shop.wait("after", "Accepted")
+    assert counts(datadog) == {"deployment-before": 1, "deployment-after": 1}
+
+
+def test_an_operator_that_slept(operator: OperatorProcess, shop: Shop, datadog: StandIn) -> None:
+    """SIGSTOP of the operator itself: when it wakes, it marks what it missed, once."""
+    applied(shop, "before")
+    shop.wait("before", "Accepted")
+    operator.process.signal(signal.SIGSTOP)
+    applied(shop, "asleep")
+    time.sleep(3)
+    operator.process.signal(signal.SIGCONT)
+    shop.wait("asleep", "Accepted")
+    assert counts(datadog) == {"deployment-before": 1, "deployment-asleep": 1}
