@@ -11,6 +11,7 @@ from bench import candidates, objects
 from bench.aborts import AbortResults, Marks, measure_aborts
 from bench.machine import processors
 from bench.measure import Result, measure
+from bench.throughput import Speed, measure_throughput
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
 from sandbox.programs.cache import SandboxError
@@ -30,14 +31,19 @@ def main() -> int:
     parser.add_argument("--aborts", type=int, default=100, help="aborts that are timed, for each way of marking")
     parser.add_argument("--rollouts", type=int, default=300, help="Rollouts of which some abort at once")
     parser.add_argument("--aborting", type=int, default=50, help="how many of them")
-    parser.add_argument("--only", choices=("settled", "aborts"), help="measure this alone")
+    parser.add_argument("--due", type=int, default=2_000, help="DoraDeployments that are due at once")
+    parser.add_argument("--only", choices=("settled", "aborts", "throughput"), help="measure this alone")
     chosen = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     try:
-        if chosen.only != "aborts":
+        if chosen.only in (None, "throughput"):
+            for latency in (0.0, 0.05):
+                console.print(f"Marking {chosen.due} that are due, Datadog answers after {latency * 1000:.0f} ms ...")
+                console.print(_speed_table(measure_throughput(console, chosen.due, latency), chosen.due, latency))
+        if chosen.only in (None, "settled"):
             results = measure_settled(console, chosen.objects, chosen.changes)
             console.print(_table(results, chosen.objects, chosen.changes))
-        if chosen.only != "settled":
+        if chosen.only in (None, "aborts"):
             console.print(
                 f"Aborting Rollouts, {chosen.aborts} for each way of marking, then {chosen.aborting} at once ..."
             )
@@ -107,6 +113,21 @@ def _operator_table(results: AbortResults, crowd: int) -> Table:
     table.add_row("other reads / writes per Rollout", f"{release.other_reads:.2f} / {release.writes:.2f}")
     table.add_row(f"busy share of {processors()} processors before the run", f"{results.busy_before:.0%}")
     table.add_row("busy share while aborting one by one", f"{results.busy_one_by_one:.0%}")
+    return table
+
+
+def _speed_table(speeds: list[Speed], due: int, latency: float) -> Table:
+    table = Table(title=f"{due} due at once, Datadog answers after {latency * 1000:.0f} ms (ratios to the bare loop's)")
+    for heading in ("", "PATCHes/s", "CPU seconds per 1,000", "Kubernetes writes per object"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    bare = speeds[0]
+    for speed in speeds:
+        table.add_row(
+            speed.name,
+            _beside(speed.per_second, bare.per_second, ""),
+            _beside(speed.cpu_seconds_per_1000, bare.cpu_seconds_per_1000, "s"),
+            "" if speed.writes_per_object is None else f"{speed.writes_per_object:.2f}",
+        )
     return table
 
 

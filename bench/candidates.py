@@ -49,6 +49,14 @@ def naive_kopf(cluster: LocalCluster, datadog: StandIn) -> Iterator[Running]:
 
 
 @contextmanager
+def naive_kopf_process(cluster: LocalCluster, datadog: StandIn) -> Iterator[int]:
+    """Start the tutorial's operator and give its process id at once."""
+    (port,) = free_ports(1)
+    with _peer("naive_kopf", cluster, datadog, str(port)) as (process, _):
+        yield process.popen.pid
+
+
+@contextmanager
 def _peer(module: str, cluster: LocalCluster, datadog: StandIn, *arguments: str) -> Iterator[tuple[Background, float]]:
     variables = {
         "KUBECONFIG": str(cluster.kubeconfig),

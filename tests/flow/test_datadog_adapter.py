@@ -30,7 +30,7 @@ def datadog() -> Iterator[StandIn]:
 @pytest.fixture
 async def api(datadog: StandIn) -> AsyncIterator[DatadogApi]:
     """Return an adapter with little patience."""
-    async with open_datadog(base_url=datadog.url + "/", timeout_seconds=SECONDS, connections=2) as opened:
+    async with open_datadog(base_url=datadog.url + "/", timeout_seconds=SECONDS, at_once=2) as opened:
         yield opened
 
 
@@ -83,7 +83,7 @@ async def test_the_environments_proxy_is_not_used(
     with StandIn() as proxy:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
             monkeypatch.setenv(name, proxy.url)
-        async with open_datadog(base_url=datadog.url, timeout_seconds=SECONDS, connections=1) as fresh:
+        async with open_datadog(base_url=datadog.url, timeout_seconds=SECONDS, at_once=1) as fresh:
             await ask(fresh)
         assert proxy.requests() == []
     assert len(datadog.requests()) == 1
@@ -114,7 +114,7 @@ async def test_the_rate_limits_headers_arrive(api: DatadogApi) -> None:
 
 async def test_nobody_listens() -> None:
     """A refused connection says so, without keys."""
-    async with open_datadog(base_url="http://127.0.0.1:9", timeout_seconds=SECONDS, connections=1) as api:
+    async with open_datadog(base_url="http://127.0.0.1:9", timeout_seconds=SECONDS, at_once=1) as api:
         found = await ask(api)
     assert isinstance(found, NoAnswer)
     assert found.kind is FailureKind.UNREACHABLE

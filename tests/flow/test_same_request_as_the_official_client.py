@@ -44,7 +44,7 @@ def ours(datadog: StandIn, request: PatchRequest) -> None:
     """Send a request with the operator's adapter."""
 
     async def send() -> None:
-        async with open_datadog(base_url=datadog.url, timeout_seconds=5, connections=1) as api:
+        async with open_datadog(base_url=datadog.url, timeout_seconds=5, at_once=1) as api:
             answer = await api.patch(request, Site.US1, KEYS)
             assert isinstance(answer, Answer)
 

@@ -5,8 +5,8 @@ Hosts come from the table of sites, or from the operator's own setting. Keys lea
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import httpx
 
@@ -20,16 +20,23 @@ from dora_operator.ports import Keys
 BODY_LIMIT = 64 * 1024
 """Bytes read of an answer; the rest is not waited for."""
 CONNECT_SECONDS = 5.0
+CONNECTIONS = 4
+"""Of one client: sites that it stays connected with."""
 REMEMBERED_HEADERS = frozenset(
     {"x-ratelimit-limit", "x-ratelimit-period", "x-ratelimit-remaining", "x-ratelimit-reset", "x-ratelimit-name"}
 )
 
 
 class DatadogApi:
-    """Implements `ports.DatadogPort`. One connection pool for all sites; closed by whoever opened it."""
+    """Implements `ports.DatadogPort`. The clients are closed by whoever opened them.
 
-    def __init__(self, client: httpx.AsyncClient, *, base_url: str | None, timeout_seconds: float) -> None:
-        self._client = client
+    One client for each request that may be under way: httpx's pool looks through all its connections at every request,
+    and sends a third less with eight of them in one client than with eight clients.
+    """
+
+    def __init__(self, *clients: httpx.AsyncClient, base_url: str | None, timeout_seconds: float) -> None:
+        self._clients = clients
+        self._free = list(clients)
         self._base_url = base_url.rstrip("/") if base_url else None
         self._timeout_seconds = timeout_seconds
 
@@ -43,10 +50,28 @@ class DatadogApi:
 
     async def _sent(self, method: str, path: str, body: bytes, site: Site, keys: Keys) -> Answer | NoAnswer:
         url = (self._base_url or api_url(site)) + path
+        with self._one_client() as client:
+            return await self._sent_by(client, method, url, body, keys)
+
+    @contextmanager
+    def _one_client(self) -> Iterator[httpx.AsyncClient]:
+        """Lend the client that was given back last, whose connection is warm; where all are lent, any."""
+        if not self._free:
+            yield self._clients[0]
+            return
+        client = self._free.pop()
+        try:
+            yield client
+        finally:
+            self._free.append(client)
+
+    async def _sent_by(
+        self, client: httpx.AsyncClient, method: str, url: str, body: bytes, keys: Keys
+    ) -> Answer | NoAnswer:
         try:
             async with (
                 asyncio.timeout(self._timeout_seconds),
-                self._client.stream(method, url, content=body, headers=_headers(keys)) as response,
+                client.stream(method, url, content=body, headers=_headers(keys)) as response,
             ):
                 answer = await _first_bytes(response)
                 return Answer(response.status_code, _remembered(response.headers), _redacted(answer, keys))
@@ -57,14 +82,21 @@ class DatadogApi:
 
 
 @asynccontextmanager
-async def open_datadog(*, base_url: str | None, timeout_seconds: float, connections: int) -> AsyncIterator[DatadogApi]:
-    """Open the connection pool: TLS verified, no redirects, no proxy or netrc from the environment."""
-    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=60)
+async def open_datadog(*, base_url: str | None, timeout_seconds: float, at_once: int) -> AsyncIterator[DatadogApi]:
+    """Open so many clients: TLS verified, no redirects, no proxy or netrc from the environment."""
+    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=60)
     timeout = httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds))
-    async with httpx.AsyncClient(
-        limits=limits, timeout=timeout, trust_env=False, follow_redirects=False, verify=True
-    ) as client:
-        yield DatadogApi(client, base_url=base_url, timeout_seconds=timeout_seconds)
+    context = httpx.create_ssl_context(trust_env=False)  # once: reading all certificates takes longer than a request
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(
+                httpx.AsyncClient(
+                    limits=limits, timeout=timeout, trust_env=False, follow_redirects=False, verify=context
+                )
+            )
+            for _ in range(at_once)
+        ]
+        yield DatadogApi(*clients, base_url=base_url, timeout_seconds=timeout_seconds)
 
 
 def _headers(keys: Keys) -> dict[str, str]:

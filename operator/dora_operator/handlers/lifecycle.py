@@ -63,7 +63,7 @@ async def run(settings: Settings) -> None:
         open_datadog(
             base_url=str(settings.datadog_url) if settings.datadog_url else None,
             timeout_seconds=settings.request_timeout_seconds,
-            connections=settings.workers,
+            at_once=settings.workers,
         ) as datadog,
     ):
         leadership = lead(settings, kubernetes)

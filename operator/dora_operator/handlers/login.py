@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import kopf
+import yaml
 
 from dora_operator.adapters.kubernetes_api import CannotLogInError, Login
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 RENEW_SECONDS = 60.0
 """How often the service account's token is read again: the kubelet replaces it before it expires."""
-BEYOND_KOPF = ("exec:", "auth-provider:", "tls-server-name:")
+BEYOND_KOPF = frozenset({"exec", "auth-provider", "tls-server-name"})
 """What kopf's reader of kubeconfigs passes over in silence."""
 
 FILES = frozenset({"certificate-authority", "client-certificate", "client-key"})
@@ -28,7 +29,8 @@ async def log_in() -> Login:
     """
     if "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
         return _service_account()
-    if not _is_plain(kubeconfigs := _kubeconfigs()):
+    kubeconfigs = _kubeconfigs()
+    if not _plain(kubeconfigs):
         from dora_operator.adapters.kubernetes_login import log_in_by_client  # noqa: PLC0415 - slow to import
 
         return await log_in_by_client()
@@ -60,18 +62,25 @@ def _kubeconfigs() -> list[Path]:
     return [Path(name).expanduser() for name in named.split(os.pathsep) if name.strip()]
 
 
+def _plain(kubeconfigs: list[Path]) -> bool:
+    try:
+        return _is_plain(kubeconfigs)
+    except (yaml.YAMLError, AttributeError, OSError) as error:
+        names = ", ".join(map(str, kubeconfigs))
+        raise CannotLogInError(f"the kubeconfig {names} cannot be read: {error}") from error
+
+
 def _is_plain(kubeconfigs: list[Path]) -> bool:
     """Tell whether kopf understands all of it: no plugins, and no files named relative to the kubeconfig."""
-    texts = [path.read_text() for path in kubeconfigs if path.is_file()]
-    if not texts:
-        return True
-    words = [line.strip().lstrip("- ") for text in texts for line in text.splitlines()]
-    return not any(_is_relative(word) or word.startswith((*BEYOND_KOPF, "{")) for word in words)
-
-
-def _is_relative(word: str) -> bool:
-    name, _, value = word.partition(":")
-    return name in FILES and not value.strip(" \"'").startswith("/")
+    for path in kubeconfigs:
+        config = yaml.safe_load(path.read_text()) if path.is_file() else None
+        for kind in ("clusters", "users"):
+            for item in (config or {}).get(kind) or ():
+                parts = item.get(kind.removesuffix("s")) or {}
+                relative = any(name in parts and not str(parts[name]).startswith("/") for name in FILES)
+                if relative or not BEYOND_KOPF.isdisjoint(parts):
+                    return False
+    return True
 
 
 def own_namespace() -> str:
