@@ -47,7 +47,8 @@ class Engine:
     workers: Workers[ObjectKey] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the workers."""
+        """Make the workers, and let them know when an account has room."""
+        self.reconciler.accounts.freed = self._open_rooms
         self.workers = Workers("DoraDeployment", self.queue, self._visit, self.clock, self.meter)
 
     def take_in(self, sighting: Sighting, namespace: str | None) -> None:

@@ -3,7 +3,7 @@
 An account is a site with the Secret that holds its keys; without a Secret it is the operator's own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -46,6 +46,8 @@ class Accounts:
     cluster: ClusterPort
     own_keys: Keys | NoKeys
     most_at_once: int = MOST_AT_ONCE
+    freed: Callable[[], None] = lambda: None
+    """Called when an answer has come: who waits may go on at once, not only when its status is written."""
     _budgets: dict[Account, Budget] = field(default_factory=dict)
     """Of accounts that there is something to remember of."""
 
@@ -71,6 +73,7 @@ class Accounts:
     def end(self, account: Account, headers: Mapping[str, str], now: datetime) -> None:
         """Count a request that has ended, with the headers of its answer."""
         self._keep(account, self._budget(account).ended(read(headers, now), now), now)
+        self.freed()
 
     def close(self, account: Account, until: datetime, now: datetime) -> None:
         """Begin nothing for this account before `until`."""
