@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AliasChoices, Field, HttpUrl, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from dora_operator.domain.allowed import Allowed
 from dora_operator.domain.backoff import RetryPolicy
 from dora_operator.domain.rollout.retention import Retention
 from dora_operator.domain.rollout.verdict import Policy, RestoredDeployment, RetrySuccess, RollbackMarks
@@ -100,11 +101,18 @@ class Settings(BaseSettings):
     lease_seconds: Annotated[float, Field(ge=3, le=300)] = Field(
         default=15.0, description="How long after its last sign of life another may take over from a leader."
     )
+    allowed_services: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Services that may be marked with the operator's keys, for Namespaces that do not say; empty: all.",
+    )
+    allowed_envs: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Environments that may be marked with the operator's keys; empty: all."
+    )
     secret_poll_seconds: Seconds = Field(
         default=2.0, description="How often a Secret is looked at while a resource waits for better keys."
     )
 
-    @field_validator("namespaces", mode="before")
+    @field_validator("namespaces", "allowed_services", "allowed_envs", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -125,6 +133,11 @@ class Settings(BaseSettings):
             )
             raise ValueError(message)
         return self
+
+    @property
+    def allowed(self) -> Allowed:
+        """What may be marked where a Namespace does not say."""
+        return Allowed(self.allowed_services, self.allowed_envs)
 
     @property
     def record_labels(self) -> dict[str, str]:

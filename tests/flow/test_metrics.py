@@ -110,6 +110,7 @@ async def test_an_accepted_failure_that_could_not_be_written_down_is_reported() 
     """What Datadog accepted counts as reported, though the API server did not take the status yet."""
     cluster, datadog = FakeCluster(), FakeDatadog()
     async with running_operator(cluster, datadog) as operator:
+        await operator.engine.reconciler.namespaces.annotations("shop")  # known from an earlier mark
         cluster.apply("checkout", changeFailure=True)
         cluster.down = True
         await operator.settle()

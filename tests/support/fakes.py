@@ -17,6 +17,7 @@ import httpx
 from dora_operator.adapters.datadog import DatadogApi
 from dora_operator.adapters.metered import MeteredDatadog
 from dora_operator.adapters.metrics import PrometheusMeter
+from dora_operator.domain.allowed import Allowed
 from dora_operator.domain.backoff import RetryPolicy
 from dora_operator.domain.notices import EventNote
 from dora_operator.domain.reasons import Reason
@@ -326,9 +327,11 @@ async def running_operator(
         meter = PrometheusMeter(clock)
         metered = MeteredDatadog(api, meter, own_keys, lambda: clock().timestamp())
 
+        names = Namespaces(cluster, clock)
         reconciler = Reconciler(
             inventory=inventory,
             accounts=accounts,
+            namespaces=names,
             secrets=secrets,
             board=board,
             datadog=metered,
@@ -339,9 +342,8 @@ async def running_operator(
         )
         engine = Engine(inventory, _queue(clock), reconciler, secrets, cluster, clock, Site.US1, meter=meter)
         known = KnownRollouts()
-        restorer = Restorer(metered, accounts, Site.US1, own_keys, clock, dry_run)
+        restorer = Restorer(metered, accounts, names, Allowed(), Site.US1, own_keys, clock, dry_run)
         records = Records(inventory, cluster, Retention(), rollout_policy.lookback, clock)
-        names = Namespaces(cluster, clock)
         looks = RolloutReconciler(
             known, inventory, board, cluster, names, events, restorer, records, rollout_policy, clock, {}, meter
         )

@@ -203,6 +203,7 @@ def test_the_order_of_the_checks() -> None:
     names = [check.__name__ for check in planning.CHECKS]
     assert names == [
         "_names_no_deployment",
+        "_is_not_allowed",
         "_waits_for_rollout",
         "_has_nothing_to_say",
         "_remediation_is_missing",

@@ -16,6 +16,9 @@
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
 {{- if .Values.settings.rollouts }}
 - apiGroups: [dora-operator.io]
   resources: [doradeployments]
@@ -29,9 +32,6 @@
 - apiGroups: [""]
   resources: [events]
   verbs: [list]
-- apiGroups: [""]
-  resources: [namespaces]
-  verbs: [get]
 {{- end }}
 {{- end }}
 

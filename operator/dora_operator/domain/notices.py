@@ -15,6 +15,7 @@ WARNINGS = frozenset(
     {
         Reason.INVALID_SPEC,
         Reason.CONFLICT,
+        Reason.NOT_ALLOWED,
         Reason.REMEDIATION_MISMATCH,
         Reason.CREDENTIALS_NOT_FOUND,
         Reason.CREDENTIALS_INVALID,

@@ -7,6 +7,7 @@ request was sent before is `status`.
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from dora_operator.domain.allowed import Allowed
 from dora_operator.domain.observed import MarkState, Target
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.request import PatchRequest
@@ -54,6 +55,8 @@ class Surroundings:
     """spec.deployment of remediation.deploymentRef; None where that object does not exist."""
     rivals: tuple[Rival, ...] = field(default=())
     opinion: Opinion | None = None
+    allowed: Allowed = field(default_factory=Allowed)
+    """What this namespace may mark through the operator's own account."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Knows nothing of what was sent before, nor of answers.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dora_operator.domain.allowed import why_not
 from dora_operator.domain.observed import MarkState, RemediationLink, Target, TargetKind
 from dora_operator.domain.plan import Hold, Opinion, Plan, Refuse, Rival, Send, Surroundings, Wait
 from dora_operator.domain.reasons import Reason
@@ -158,6 +159,14 @@ def _older_one_wants_the_opposite(case: _Case) -> Plan | None:
     return Refuse(case.state, case.target, Reason.CONFLICT, message)
 
 
+def _is_not_allowed(case: _Case) -> Plan | None:
+    if case.spec.credentials_secret_ref is not None:
+        return None
+    chosen = case.spec.deployment
+    message = why_not(case.around.allowed, case.around.namespace, chosen.service, chosen.env)
+    return None if message is None else Refuse(case.state, case.target, Reason.NOT_ALLOWED, message)
+
+
 def _is_held_back(case: _Case) -> Plan | None:
     if case.spec.suspend:
         message = "spec.suspend is true: nothing is sent until it is false or removed"
@@ -171,6 +180,7 @@ def _is_held_back(case: _Case) -> Plan | None:
 
 CHECKS: tuple[Callable[[_Case], Plan | None], ...] = (
     _names_no_deployment,
+    _is_not_allowed,
     _waits_for_rollout,
     _has_nothing_to_say,
     _remediation_is_missing,

@@ -20,6 +20,8 @@ class Reason(StrEnum):
     """The spec passed the API server and still cannot be understood; the CRD is probably older than the operator."""
     CONFLICT = "Conflict"
     """An older DoraDeployment wants the opposite for the same Datadog deployment; the older one wins."""
+    NOT_ALLOWED = "NotAllowed"
+    """This namespace may not mark this service or environment with the operator's own keys."""
     WAITING_FOR_ROLLOUT = "WaitingForRollout"
     """The Rollout of `spec.rolloutRef` has not decided anything about this version. Not an error."""
     WAITING_FOR_REMEDIATION = "WaitingForRemediation"

@@ -47,22 +47,23 @@ def build(settings: Settings, cluster: Cluster, api: DatadogPort, meter: Meter, 
     """Put the parts together."""
     inventory, secrets, board, keys = Inventory(), SecretWatch(cluster), VerdictBoard(), own_keys(settings)
     events, datadog = EventQueue(cluster), MeteredDatadog(api, meter, keys, time.monotonic)
-    accounts = Accounts(cluster, keys)
+    accounts, namespaces = Accounts(cluster, keys), Namespaces(cluster, clock)
     reconciler = Reconciler(
         inventory=inventory,
         accounts=accounts,
+        namespaces=namespaces,
         secrets=secrets,
         board=board,
         datadog=datadog,
         writer=StatusWriter(cluster, events, inventory, settings.site, meter),
-        options=Options(settings.site, settings.dry_run, settings.retry_policy),
+        options=Options(settings.site, settings.dry_run, settings.retry_policy, settings.allowed),
         clock=clock,
         random=random.random,
     )
     queue: WorkQueue[ObjectKey, Account] = WorkQueue(time.monotonic)
     deployments = Engine(inventory, queue, reconciler, secrets, cluster, clock, settings.site, meter=meter)
     rollouts = KnownRollouts()
-    restorer = Restorer(datadog, accounts, settings.site, keys, clock, settings.dry_run)
+    restorer = Restorer(datadog, accounts, namespaces, settings.allowed, settings.site, keys, clock, settings.dry_run)
     policy = settings.rollout_policy
     records = Records(inventory, cluster, settings.retention, policy.lookback, clock)
     looks = RolloutReconciler(
@@ -70,7 +71,7 @@ def build(settings: Settings, cluster: Cluster, api: DatadogPort, meter: Meter, 
         inventory=inventory,
         board=board,
         cluster=cluster,
-        namespaces=Namespaces(cluster, clock),
+        namespaces=namespaces,
         events=events,
         restorer=restorer,
         own=records,

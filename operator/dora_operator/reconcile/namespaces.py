@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from dora_operator.ports import ClusterPort
+from dora_operator.ports import ClusterPort, ClusterUnavailableError
 
 REMEMBERED_SECONDS = 10.0
 
@@ -32,11 +32,20 @@ class Namespaces:
         """Return the annotations of a Namespace.
 
         Raises:
-            ClusterUnavailableError: try again.
+            ClusterUnavailableError: it could not be read, now or ever before. While the API server is away, what was
+                read last is good enough: nobody can have changed it.
         """
         remembered = self._remembered.setdefault(namespace, _Remembered())
         async with remembered.lock:
             if remembered.until is None or remembered.until <= self.clock():
-                remembered.annotations = await self.cluster.read_annotations(namespace)
-                remembered.until = self.clock() + timedelta(seconds=REMEMBERED_SECONDS)
+                await self._read(namespace, remembered)
         return remembered.annotations
+
+    async def _read(self, namespace: str, remembered: _Remembered) -> None:
+        try:
+            remembered.annotations = await self.cluster.read_annotations(namespace)
+        except ClusterUnavailableError:
+            if remembered.until is None:
+                raise
+            return
+        remembered.until = self.clock() + timedelta(seconds=REMEMBERED_SECONDS)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from dora_operator.domain import status as statuses
+from dora_operator.domain.allowed import Allowed, allowed_in
 from dora_operator.domain.conditions import Override, Phase, Standing
 from dora_operator.domain.due import Rest, Settled, forgotten, next_step, without_what_was_overwritten
 from dora_operator.domain.links import send_lane
@@ -23,11 +24,14 @@ from dora_operator.reconcile.accounts import Account, Accounts, Admission, accou
 from dora_operator.reconcile.board import VerdictBoard
 from dora_operator.reconcile.lanes import Lanes
 from dora_operator.reconcile.lessons import Lessons, is_rate_limited
+from dora_operator.reconcile.namespaces import Namespaces
 from dora_operator.reconcile.secret_watch import SecretWatch
 from dora_operator.reconcile.surroundings import Options, is_active, same_deployment, spec_of, surroundings_of
 from dora_operator.reconcile.visit import SaveFailedError, Visit
 from dora_operator.reconcile.writer import StatusWriter, read_status
 
+LOOK_AGAIN = timedelta(seconds=60)
+"""How often it is looked whether a Namespace allows by now what it did not."""
 QUIET_WAIT = timedelta(seconds=5)
 """How long a request may wait for its account before the status says so."""
 
@@ -49,6 +53,7 @@ class Reconciler:
 
     inventory: Inventory
     accounts: Accounts
+    namespaces: Namespaces
     secrets: SecretWatch
     board: VerdictBoard
     datadog: DatadogPort
@@ -82,7 +87,10 @@ class Reconciler:
         others = same_deployment(known, spec, self.inventory, self.options.default_site)
         if others:
             status = without_what_was_overwritten(status, (read_status(one.newest_status_json) for one in others))
-        case = self._case(known, spec, status)
+        allowed = await self._allowed(known, spec)
+        if self.inventory.get(key) is not known:
+            return Visit(again_at=self.clock())  # changed while the Namespace was read
+        case = self._case(known, spec, status, allowed)
         if isinstance(case.plan, Hold) and any(is_active(one) for one in others):
             case = replace(case, status=forgotten(case.status))  # who holds back leaves the deployment to them
         if case.rollout != status.rollout and known.verdict_json is None:
@@ -92,14 +100,22 @@ class Reconciler:
         if isinstance(case.plan, Send):
             return await self._send(case, case.plan)
         self.secrets.forget(key)
-        return await self._save(known, statuses.without_request(case.status, case.plan, self._moment_of(case)))
+        # Namespaces are not watched: one that allows more by now is noticed with the next look.
+        again = self.clock() + LOOK_AGAIN if case.plan.reason is Reason.NOT_ALLOWED else None
+        return await self._save(known, statuses.without_request(case.status, case.plan, self._moment_of(case)), again)
 
-    def _case(self, known: Known, spec: DoraDeploymentSpec, status: DoraDeploymentStatus) -> Case:
+    async def _allowed(self, known: Known, spec: DoraDeploymentSpec) -> Allowed:
+        """Who brings keys of its own may mark what these may."""
+        if spec.credentials_secret_ref is not None:
+            return Allowed()
+        return allowed_in(await self.namespaces.annotations(known.key.namespace), self.options.allowed)
+
+    def _case(self, known: Known, spec: DoraDeploymentSpec, status: DoraDeploymentStatus, allowed: Allowed) -> Case:
         rollout = self.board.read(known, status, spec.rollout_ref.name if spec.rollout_ref else None)
         verdict = to_verdict(rollout)
         opinion = opinion_of(verdict) if verdict is not None else None
         override = Override(overrides(spec, opinion), opinion.verdict) if opinion is not None else None
-        plan = make_plan(spec, surroundings_of(known, spec, opinion, self.inventory, self.options))
+        plan = make_plan(spec, surroundings_of(known, spec, opinion, self.inventory, self.options, allowed))
         return Case(known, status, plan, rollout, override)
 
     async def _send(self, case: Case, plan: Send) -> Visit:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from dora_operator.domain.allowed import Allowed, allowed_in, why_not
 from dora_operator.domain.backoff import RetryPolicy, next_pause
 from dora_operator.domain.outcome import Accepted, Answer, Outcome, Pace, TryAgain, classify_event
 from dora_operator.domain.rollout.observation import Observation
@@ -16,6 +17,7 @@ from dora_operator.domain.rollout.verdict import Policy, Verdict
 from dora_operator.domain.sites import Site
 from dora_operator.ports import DatadogPort, Keys, NoKeys
 from dora_operator.reconcile.accounts import Account, Accounts
+from dora_operator.reconcile.namespaces import Namespaces
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,8 @@ class Restorer:
 
     datadog: DatadogPort
     accounts: Accounts
+    namespaces: Namespaces
+    allowed: Allowed
     site: Site
     own_keys: Keys | NoKeys
     clock: Callable[[], datetime]
@@ -36,6 +40,9 @@ class Restorer:
         event = restoration(observation, verdict, policy, self.clock())
         if event is None or self.dry_run or isinstance(self.own_keys, NoKeys):
             return None
+        allowed = allowed_in(await self.namespaces.annotations(observation.namespace), self.allowed)
+        if why_not(allowed, observation.namespace, event.service, event.env) is not None:
+            return None  # the abort's own DoraDeployment says so
         outcome = await self._post(event, self.own_keys)
         if outcome is None:
             return None

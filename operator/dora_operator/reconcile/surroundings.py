@@ -1,15 +1,17 @@
 """Gathers from the inventory what a decision about one DoraDeployment needs besides its spec."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
+from dora_operator.domain.allowed import Allowed
 from dora_operator.domain.backoff import RetryPolicy
 from dora_operator.domain.links import claim
 from dora_operator.domain.observed import DoraDeploymentStatus
 from dora_operator.domain.plan import Opinion, Rival, Surroundings
 from dora_operator.domain.planning import desired_state, target_of
+from dora_operator.domain.reasons import Reason
 from dora_operator.domain.rollout.follow import opinion_of, to_verdict
 from dora_operator.domain.sites import Site
 from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec
@@ -24,10 +26,17 @@ class Options:
     default_site: Site
     dry_run: bool
     retry_policy: RetryPolicy
+    allowed: Allowed = field(default_factory=Allowed)
+    """For Namespaces without an annotation."""
 
 
 def surroundings_of(
-    known: Known, spec: DoraDeploymentSpec, opinion: Opinion | None, inventory: Inventory, options: Options
+    known: Known,
+    spec: DoraDeploymentSpec,
+    opinion: Opinion | None,
+    inventory: Inventory,
+    options: Options,
+    allowed: Allowed,
 ) -> Surroundings:
     """Return the other resources that matter for this one."""
     return Surroundings(
@@ -39,6 +48,7 @@ def surroundings_of(
         referenced=_referenced(known.key.namespace, spec, inventory),
         rivals=tuple(_rivals(known, spec, inventory, options)),
         opinion=opinion,
+        allowed=allowed,
     )
 
 
@@ -49,9 +59,11 @@ def same_deployment(known: Known, spec: DoraDeploymentSpec, inventory: Inventory
 
 
 def is_active(other: Known) -> bool:
-    """Tell whether a resource may send something: it can be understood, and does not hold back."""
+    """Tell whether a resource may send something: it can be understood, does not hold back, and is allowed to."""
     wanted = spec_of(other)
-    return wanted is not None and not wanted.suspend and not wanted.dry_run
+    if wanted is None or other.glance.reason == Reason.NOT_ALLOWED:
+        return False
+    return not wanted.suspend and not wanted.dry_run
 
 
 def spec_of(known: Known) -> DoraDeploymentSpec | None:

@@ -1,0 +1,61 @@
+"""Which deployments a namespace may mark through the operator's own account.
+
+The account's keys can mark every deployment of the organisation; the right to write a DoraDeployment in one namespace
+should not. Who brings keys of its own brings rights of its own, and is not judged here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+SERVICES_ANNOTATION = "dora-operator.io/allowed-services"
+ENVS_ANNOTATION = "dora-operator.io/allowed-envs"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Names that are allowed; `checkout-*` stands for all that begin so. Empty: everything."""
+
+    services: tuple[str, ...] = ()
+    envs: tuple[str, ...] = ()
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Return the names of a list that is separated by commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def allowed_in(annotations: Mapping[str, str], defaults: Allowed) -> Allowed:
+    """Return what a Namespace allows: its annotations, else the operator's settings.
+
+    An annotation that is there and names nothing allows nothing: who empties a list does not mean everything.
+    """
+    services, envs = annotations.get(SERVICES_ANNOTATION), annotations.get(ENVS_ANNOTATION)
+    return Allowed(
+        defaults.services if services is None else names_in(services) or ("",),
+        defaults.envs if envs is None else names_in(envs) or ("",),
+    )
+
+
+def why_not(allowed: Allowed, namespace: str, service: str | None, env: str | None) -> str | None:
+    """Return why a deployment may not be marked, with the mend, or None. Without a service nothing can be judged."""
+    if not allowed.services and not allowed.envs:
+        return None
+    if service is None or env is None:
+        return (
+            f"namespace {namespace} may mark only some services or environments, and an id does not tell which one is"
+            " meant: name the deployment by service, env and version, or use keys of your own in credentialsSecretRef"
+        )
+    for what, name, names, annotation in (
+        ("service", service, allowed.services, SERVICES_ANNOTATION),
+        ("environment", env, allowed.envs, ENVS_ANNOTATION),
+    ):
+        if names and not any(_matches(name, pattern) for pattern in names):
+            return (
+                f"namespace {namespace} may not mark {what} {name}: let an administrator add it to the Namespace's"
+                f" annotation {annotation}, or use keys of your own in credentialsSecretRef"
+            )
+    return None
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern

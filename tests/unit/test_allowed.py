@@ -1,0 +1,64 @@
+"""What a namespace may mark through the operator's own account: lists, patterns, and what cannot be judged."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dora_operator.domain.allowed import Allowed, allowed_in, names_in, why_not
+from dora_operator.domain.plan import Refuse, Send
+from dora_operator.domain.planning import make_plan
+from dora_operator.domain.reasons import Reason
+from tests.support.builders import BY_VERSION, spec, surroundings
+
+SHOP = Allowed(("checkout", "cart-*"), ("prod",))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "service", "env", "words"),
+    [
+        pytest.param(Allowed(), "checkout", "prod", None, id="no list allows everything"),
+        pytest.param(Allowed(), None, None, None, id="no list allows ids too"),
+        pytest.param(SHOP, "checkout", "prod", None, id="named"),
+        pytest.param(SHOP, "cart-api", "prod", None, id="named by how it begins"),
+        pytest.param(SHOP, "cart", "prod", "service cart", id="what only almost begins so"),
+        pytest.param(SHOP, "billing", "prod", "allowed-services", id="another service"),
+        pytest.param(SHOP, "checkout", "staging", "allowed-envs", id="another environment"),
+        pytest.param(SHOP, None, None, "service, env and version", id="an id, of which nobody knows the service"),
+        pytest.param(Allowed(("",), ()), "checkout", "prod", "service checkout", id="an empty list allows nothing"),
+        pytest.param(Allowed((), ("prod",)), "anything", "prod", None, id="only environments are limited"),
+    ],
+)
+def test_what_is_allowed(allowed: Allowed, service: str | None, env: str | None, words: str | None) -> None:
+    """The message names what is wrong and the mend."""
+    message = why_not(allowed, "shop", service, env)
+    assert (message is None) if words is None else (message is not None and words in message and "shop" in message)
+
+
+def test_a_namespace_says_what_the_settings_do_not() -> None:
+    """Each annotation stands alone; one that is there and empty allows nothing."""
+    defaults = Allowed(("a",), ("b",))
+    assert allowed_in({}, defaults) == defaults
+    assert allowed_in({"dora-operator.io/allowed-services": "x, y-*,"}, defaults) == Allowed(("x", "y-*"), ("b",))
+    assert allowed_in({"dora-operator.io/allowed-envs": " "}, defaults) == Allowed(("a",), ("",))
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_a_list_never_allows_what_it_does_not_name(listed: str, service: str) -> None:
+    """Whatever stands in an annotation, only what it names passes."""
+    allowed = allowed_in({"dora-operator.io/allowed-services": listed}, Allowed())
+    passes = why_not(allowed, "shop", service, "prod") is None
+    named = any(service == name or (name.endswith("*") and service.startswith(name[:-1])) for name in names_in(listed))
+    assert passes == (named or (service == "" and not names_in(listed)))
+
+
+def test_a_plan_that_is_not_allowed() -> None:
+    """Refused before anything else is looked at; keys of one's own are not judged."""
+    refused = make_plan(
+        spec(deployment=BY_VERSION | {"service": "billing"}, changeFailure=True), surroundings(allowed=SHOP)
+    )
+    assert isinstance(refused, Refuse)
+    assert refused.reason is Reason.NOT_ALLOWED
+    by_id = make_plan(spec(changeFailure=True), surroundings(allowed=SHOP))
+    assert isinstance(by_id, Refuse)
+    own_keys = spec(changeFailure=True, credentialsSecretRef={"name": "mine"})
+    assert isinstance(make_plan(own_keys, surroundings(allowed=SHOP)), Send)
