@@ -47,6 +47,10 @@ check: $(READY) ## lint, types, layers, generated files
 unit: $(READY) ## the quick tests: no cluster
 	@$(BIN)/python -m pytest tests/unit tests/flow
 
+.PHONY: image-test
+image-test: $(READY) programs ## build and run the image with buildah (as root; apt-get install buildah debootstrap)
+	@$(BIN)/python -m pytest tests/image -s
+
 CHAOS_SEEDS ?= 1000
 
 .PHONY: chaos

@@ -1,0 +1,33 @@
+# The operator's image. Any base with Python 3.11 or newer and its venv module will do; pin yours by digest:
+#   --build-arg BASE=docker.io/library/python:3.13-slim-trixie@sha256:...
+ARG BASE=docker.io/library/python:3.13-slim-trixie
+
+FROM ${BASE} AS build
+WORKDIR /src
+COPY requirements/uv.txt requirements/runtime.txt requirements/
+# Every package is named with its hash in the lock; nothing else is installed.
+ENV UV_SYSTEM_CERTS=1
+RUN python3 -m venv --without-pip /opt/operator \
+ && python3 -m venv /opt/tools \
+ && /opt/tools/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/uv.txt \
+ && /opt/tools/bin/uv pip install --quiet --no-cache --python /opt/operator/bin/python3 --require-hashes -r requirements/runtime.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY operator operator
+# Built with the locked tools, and compiled here, because nothing can be written where it runs.
+RUN /opt/tools/bin/uv build --quiet --wheel --no-build-isolation --python /opt/tools/bin/python3 --out-dir /opt/wheel . \
+ && /opt/tools/bin/uv pip install --quiet --no-cache --python /opt/operator/bin/python3 --no-deps /opt/wheel/*.whl \
+ && /opt/operator/bin/python3 -m compileall -q /opt/operator/lib \
+ && rm -f /opt/operator/.lock
+
+FROM ${BASE}
+LABEL org.opencontainers.image.title="dora-operator" \
+      org.opencontainers.image.description="Marks failed changes for Datadog DORA Metrics from Kubernetes resources and Argo Rollouts" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /opt/operator /opt/operator
+ENV PATH=/opt/operator/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+USER 65532:65532
+EXPOSE 8080 8081
+ENTRYPOINT ["dora-operator"]
+CMD ["run"]
