@@ -35,13 +35,15 @@ cluster: $(READY) ## start the local cluster alone and keep it until Ctrl-C
 	@$(BIN)/python -m sandbox.cluster
 
 .PHONY: check
-check: $(READY) ## lint, types, layers, generated files
+check: $(READY) ## lint, types, layers, generated files, the documentation's links
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@PYTHONPATH=operator $(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m dora_operator.crd --check crds
 	@$(BIN)/python -m tools.chart --check
+	@$(BIN)/python -m tools.reference --check
+	@$(MAKE) --no-print-directory docs
 
 .PHONY: unit
 unit: $(READY) ## the quick tests: no cluster
@@ -69,6 +71,14 @@ programs: $(READY) ## build the local cluster's programs and Helm into the cache
 crd: $(READY) ## write crds/ from the models
 	@$(BIN)/python -m dora_operator.crd crds
 
+.PHONY: reference
+reference: $(READY) ## write docs/reference/resource.md from the models
+	@$(BIN)/python -m tools.reference
+
+.PHONY: docs
+docs: $(READY) ## build the documentation into site/; a broken link fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 .PHONY: chart
 chart: $(READY) ## write the generated parts of charts/ from the models and values.yaml
 	@$(BIN)/python -m tools.chart
@@ -89,4 +99,4 @@ lock: $(READY) ## lock the packages again after a change of pyproject.toml
 
 .PHONY: clean
 clean: ## remove .venv and what the tools left here (the cache of built programs stays: see README)
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

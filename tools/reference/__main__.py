@@ -1,0 +1,94 @@
+"""`python -m tools.reference [--check]`: write docs/reference/resource.md, or say that it is stale."""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from dora_operator.crd import COLUMNS, custom_resource_definition
+from tools.reference.rows import Row, Schema, rows, rules
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "resource.md"
+HEAD = """# DoraDeployment
+
+<!-- Written by `make reference` from the models: do not edit. -->
+
+`dora-operator.io/v1alpha1`, namespaced. `kubectl get dora` is short for it, `kubectl get datadog` lists it too, and
+`kubectl explain dora.spec --recursive` shows the same as this page. Limits and rules are enforced by the API server: no
+webhook is involved.
+"""
+SPEC = """
+## spec
+
+What Datadog shall say about one deployment.
+
+"""
+RULES = """
+## What the API server refuses
+
+Rules that join fields or say more than a limit, with the message that kubectl shows. A broken limit is refused too, in
+Kubernetes' own words.
+
+"""
+STATUS = """
+## status
+
+Written by the operator alone, and only when something changed. Conditions and their reasons: [reasons](reasons.md).
+Until the operator has looked at a resource, `status.observedGeneration` is -1.
+
+"""
+COLUMNS_HEAD = """
+## Columns of kubectl get
+
+"""
+
+
+def page() -> str:
+    """Return the text of the page."""
+    (version,) = custom_resource_definition()["spec"]["versions"]
+    schema: Schema = version["schema"]["openAPIV3Schema"]
+    spec, status = schema["properties"]["spec"], schema["properties"]["status"]
+    messages = [*rules(spec, "spec"), *((rule["fieldPath"].lstrip("."), rule["message"]) for rule in _root(schema))]
+    return "".join(
+        (
+            HEAD,
+            SPEC,
+            _fields(rows(spec)),
+            RULES,
+            _table(("where", "message"), ((f"`{where}`", words) for where, words in messages)),
+            STATUS,
+            _fields(rows(status)),
+            COLUMNS_HEAD,
+            _table(
+                ("column", "from", "shown"),
+                ((name, f"`{path}`", "with `-o wide`" if wide else "always") for name, _, path, wide in COLUMNS),
+            ),
+        )
+    )
+
+
+def _root(schema: Schema) -> list[dict[str, str]]:
+    return list(schema.get("x-kubernetes-validations", ()))
+
+
+def _fields(found: Iterable[Row]) -> str:
+    return _table(("field", "type", "meaning"), ((f"`{row.path}`", row.kind, row.meaning) for row in found))
+
+
+def _table(head: tuple[str, ...], body: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *body]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def main(arguments: list[str], path: Path = PAGE) -> int:
+    """Write, or with --check compare."""
+    if "--check" not in arguments:
+        path.write_text(page(), encoding="utf-8")
+        return 0
+    if path.exists() and path.read_text(encoding="utf-8") == page():
+        return 0
+    sys.stderr.write(f"docs/reference/{path.name} differs from the models: run `make reference` and commit it\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
