@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import kopf
@@ -76,6 +76,7 @@ async def run(settings: Settings) -> None:
                 stop_flag=leadership.lost,
                 settings=build_kopf_settings(),
                 standalone=True,
+                identity=cast("Any", "dora-operator"),  # else kopf asks for the user's name; a pod's has none
                 clusterwide=not settings.namespaces,
                 namespaces=list(settings.namespaces),
             )
