@@ -8,7 +8,7 @@ from pathlib import Path
 from sandbox.cluster.local import LocalCluster
 from sandbox.programs.build import ensure, ensure_manifests
 from sandbox.programs.cache import Cache, SandboxError
-from sandbox.programs.catalogue import CORE, HELM, ROLLOUTS
+from sandbox.programs.catalogue import CORE, GITOPS, HELM, ROLLOUTS
 
 CRDS = Path(__file__).parents[2] / "crds"
 
@@ -21,6 +21,9 @@ def main(arguments: list[str]) -> int:
     choice.add_argument("--remove-cache", action="store_true", help="remove all programs that were built")
     parser.add_argument("--rollouts", action="store_true", help="with Argo Rollouts, and pods that kwok plays")
     parser.add_argument("--helm", action="store_true", help="with --build-only: Helm too, for the tests of the chart")
+    parser.add_argument(
+        "--gitops", action="store_true", help="with --build-only: the CRDs of Argo CD and Flux, for tests"
+    )
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # SystemExit runs the clean-up, as Ctrl-C does
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets background jobs ignore it
@@ -29,7 +32,7 @@ def main(arguments: list[str]) -> int:
             cache = Cache.default()
             print(f"removed {cache.folder}: {cache.remove() / 2**20:.0f} MiB are free again")
         elif chosen.build_only:
-            build(with_rollouts=chosen.rollouts, with_helm=chosen.helm)
+            build(with_rollouts=chosen.rollouts, with_helm=chosen.helm, with_gitops=chosen.gitops)
         else:
             serve(with_rollouts=chosen.rollouts)
     except SandboxError as error:
@@ -40,11 +43,13 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def build(*, with_rollouts: bool, with_helm: bool) -> None:
+def build(*, with_rollouts: bool, with_helm: bool, with_gitops: bool) -> None:
     """Build everything that a cluster will need, so that starting one takes seconds."""
     ensure((*CORE, *(ROLLOUTS if with_rollouts else ()), *((HELM,) if with_helm else ())))
     if with_rollouts:
         ensure_manifests()
+    if with_gitops:
+        ensure_manifests(GITOPS)
 
 
 def serve(*, with_rollouts: bool) -> None:

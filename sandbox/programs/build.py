@@ -33,7 +33,7 @@ def ensure(programs: Sequence[Program], *, cache: Cache | None = None) -> dict[s
     return found
 
 
-def ensure_manifests(*, cache: Cache | None = None) -> dict[str, Path]:
+def ensure_manifests(wanted: Sequence[Manifests] = MANIFESTS, *, cache: Cache | None = None) -> dict[str, Path]:
     """Return the folders of the manifests that modules bring along, after fetching what is missing.
 
     Raises:
@@ -41,8 +41,9 @@ def ensure_manifests(*, cache: Cache | None = None) -> dict[str, Path]:
     """
     cache = cache or Cache.default()
     go = find_go()
-    paths = {manifests.name: cache.path(cache_key(manifests.name, *manifests.patterns)) for manifests in MANIFESTS}
-    missing = [manifests for manifests in MANIFESTS if not paths[manifests.name].exists()]
+    keys = {one.name: cache_key(one.name, *one.patterns, module=one.folder) for one in wanted}
+    paths = {name: cache.path(key) for name, key in keys.items()}
+    missing = [manifests for manifests in wanted if not paths[manifests.name].exists()]
     if missing:
         with cache.locked():
             for manifests in missing:
@@ -98,8 +99,9 @@ def _build_all(go: Path, missing: Sequence[Program], paths: dict[str, Path], cac
 def _copy(go: Path, manifests: Manifests, target: Path, cache: Cache) -> None:
     if target.exists():
         return
-    go_command(go, cache, "mod", "download", manifests.module)
-    source = Path(go_command(go, cache, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", manifests.module))
+    module, folder = manifests.module, manifests.folder
+    go_command(go, cache, "mod", "download", module, module=folder)
+    source = Path(go_command(go, cache, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module, module=folder))
     if not source.is_absolute():
         raise SandboxError(f"the files of {manifests.module} were not fetched: check the network and run again")
     unfinished = target.with_name(target.name + ".unfinished")

@@ -44,6 +44,8 @@ class Manifests:
     name: str
     module: str
     patterns: tuple[str, ...]
+    folder: str = "."
+    """Folder of the Go module that says which version, below this one."""
 
 
 MANIFESTS = (
@@ -58,6 +60,24 @@ MANIFESTS = (
         ),
     ),
 )
+
+
+GITOPS = (
+    Manifests(
+        "argo-cd-crds",
+        "github.com/argoproj/argo-cd/v3",
+        ("manifests/crds/application-crd.yaml", "manifests/crds/appproject-crd.yaml"),
+        "gitops",
+    ),
+    Manifests("flux-kustomize-crds", "github.com/fluxcd/kustomize-controller", ("config/crd/bases/*.yaml",), "gitops"),
+    Manifests(
+        "flux-source-crds",
+        "github.com/fluxcd/source-controller",
+        ("config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml",),
+        "gitops",
+    ),
+)
+"""For the tests of documentation and gitops/ alone; no cluster needs them. 60 MB are fetched, 0.5 MB is kept."""
 
 
 def cache_key(name: str, *inputs: str, module: str = ".") -> str:

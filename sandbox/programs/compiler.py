@@ -102,15 +102,15 @@ def compiling(go: Path, program: Program, cache: Cache) -> Iterator[Compiler]:
         process.stderr.close()
 
 
-def go_command(go: Path, cache: Cache | None, *arguments: str) -> str:
-    """Return what a short Go command prints.
+def go_command(go: Path, cache: Cache | None, *arguments: str, module: str = ".") -> str:
+    """Return what a short Go command prints; `module` is the folder in which it runs.
 
     Raises:
         SandboxError: it failed.
     """
     result = subprocess.run(
         [str(go), *arguments],
-        cwd=MODULE_FOLDER,
+        cwd=MODULE_FOLDER / module,
         env=environment(go, cache),
         capture_output=True,
         text=True,

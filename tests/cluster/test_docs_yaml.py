@@ -1,0 +1,149 @@
+"""Every YAML that the documentation and gitops/ show is one that a real API server takes, with the real CRDs."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.cluster import LocalCluster
+from sandbox.cluster.rollouts import install_crds
+from sandbox.programs.build import ensure_manifests
+from sandbox.programs.catalogue import GITOPS
+from tests.support.chart import Helm
+from tests.support.pages import ROOT, VALUES_FILE, Block, blocks, commands
+from tests.support.shop import eventually
+
+pytestmark = pytest.mark.cluster
+
+BLOCKS = list(blocks("yaml"))
+MANIFESTS = [pytest.param(block, id=block.where) for block in BLOCKS if block.title != VALUES_FILE]
+VALUES = [pytest.param(block, id=block.where) for block in BLOCKS if block.title == VALUES_FILE]
+FILES = [pytest.param(path, id=str(path.relative_to(ROOT))) for path in sorted((ROOT / "gitops").rglob("*.yaml"))]
+SERVER_DRY_RUN = ("apply", "--server-side", "--dry-run=server", "-f", "-")
+FOLLOWED_BY_A_RESOURCE = {"get", "describe", "wait", "delete", "explain"}
+
+
+@pytest.fixture(scope="module")
+def shelf() -> Iterator[LocalCluster]:
+    """Return an API server with the CRDs of everything that the pages speak of, and the namespaces that they name."""
+    with LocalCluster.start() as running:
+        running.kubectl("apply", "-f", str(ROOT / "crds"))
+        install_crds(running)
+        for folder in ensure_manifests(GITOPS).values():
+            running.kubectl("apply", "--server-side", "-R", "-f", str(folder))
+        running.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        for name in sorted(_namespaces() - {"default"}):
+            running.kubectl("create", "namespace", name)
+        yield running
+
+
+def test_there_is_something_to_look_at() -> None:
+    """The pages show manifests and values, of these kinds at least."""
+    kinds = {found["kind"] for block in BLOCKS if block.title != VALUES_FILE for found in block.objects()}
+    assert {"DoraDeployment", "Secret", "Application", "Kustomization", "ValidatingAdmissionPolicy"} <= kinds
+    assert len(VALUES) >= 3
+
+
+@pytest.mark.parametrize("block", MANIFESTS)
+def test_a_manifest_of_a_page_is_accepted(shelf: LocalCluster, block: Block) -> None:
+    """What a reader copies works. A field that the CRD does not have is refused."""
+    result = shelf.run_kubectl(*SERVER_DRY_RUN, input=block.text)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_a_file_of_gitops_is_accepted(shelf: LocalCluster, path: Path) -> None:
+    """The examples are as good as the pages."""
+    result = shelf.run_kubectl(*SERVER_DRY_RUN, input=path.read_text(encoding="utf-8"))
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("kind", ["Application", "AppProject", "Kustomization", "GitRepository"])
+def test_a_wrong_field_would_be_noticed(shelf: LocalCluster, kind: str) -> None:
+    """The CRDs of Argo CD and Flux are real ones: they know their fields."""
+    found = next(one for block in BLOCKS for one in block.objects() if one.get("kind") == kind)
+    wrong = found | {"spec": found["spec"] | {"noSuchField": True}}
+    result = shelf.run_kubectl(*SERVER_DRY_RUN, input=json.dumps(wrong))
+    assert result.returncode != 0
+    assert "noSuchField" in result.stderr
+
+
+@pytest.mark.parametrize("block", VALUES)
+def test_values_of_a_page_are_values_of_the_chart(shelf: LocalCluster, tmp_path: Path, block: Block) -> None:
+    """Helm takes them, with the chart's schema."""
+    (values,) = block.objects()
+    assert Helm(shelf, tmp_path).template(values)
+
+
+def test_a_page_shows_the_files_of_gitops() -> None:
+    """What the pages on Argo CD and Flux show are the tested files, but for comments."""
+    shown = [found for block in BLOCKS if "how-to" in block.where for found in block.objects()]
+    for path in ("argo-cd/application.yaml", "flux/kustomization.yaml"):
+        for found in yaml.safe_load_all((ROOT / "gitops" / path).read_text(encoding="utf-8")):
+            assert found in shown, path
+
+
+def test_commands_name_resources_that_exist(shelf: LocalCluster) -> None:
+    """As `dora` in `kubectl get dora`."""
+    table = shelf.kubectl("api-resources", "--no-headers", "-o", "name").split()
+    listed = shelf.kubectl("api-resources", "--no-headers")
+    known = {name.split(".")[0] for name in table} | {
+        word for line in listed.splitlines() for word in line.split()[1].split(",") if len(line.split()) > 4
+    }
+    known |= {name.removesuffix("s") for name in known} | {"datadog"}
+    wrong = [(where, command) for where, command in commands() if (_resource(command) or "dora") not in known]
+    assert wrong == []
+
+
+def test_a_team_may_mark_only_its_own_services(shelf: LocalCluster) -> None:
+    """The policy of the page on teams, live: own services pass, others and ids are refused with words that help."""
+    (block,) = [block for block in BLOCKS if "ValidatingAdmissionPolicyBinding" in block.text]
+    shelf.kubectl("apply", "-f", "-", input=block.text)
+
+    def mark(namespace: str, **deployment: str) -> str:
+        body = {
+            "apiVersion": "dora-operator.io/v1alpha1",
+            "kind": "DoraDeployment",
+            "metadata": {"name": "mark", "namespace": namespace},
+            "spec": {"deployment": deployment, "changeFailure": True},
+        }
+        return shelf.run_kubectl(*SERVER_DRY_RUN, input=json.dumps(body)).stderr
+
+    def by_version(service: str) -> dict[str, str]:
+        return {"service": service, "env": "prod", "version": "1.5.0"}
+
+    refused = "may mark only these services, by service, env and version: checkout, cart"
+    try:
+        eventually(lambda: refused in mark("shop", **by_version("ledger")), lambda: "the policy is not in force")
+        assert refused in mark("shop", id="4242fcdd31586083")
+        assert mark("shop", **by_version("checkout")) == ""
+        assert "may mark only these services" in mark("payments", **by_version("ledger"))
+    finally:
+        shelf.kubectl("delete", "-f", "-", "--ignore-not-found", "--wait=false", input=_without_namespace(block))
+
+
+def _without_namespace(block: Block) -> str:
+    return yaml.safe_dump_all([found for found in block.objects() if found["kind"] != "Namespace"])
+
+
+def _namespaces() -> set[str]:
+    texts = [block.text for block in BLOCKS if block.title != VALUES_FILE]
+    texts += [path.read_text(encoding="utf-8") for path in (ROOT / "gitops").rglob("*.yaml")]
+    objects: list[dict[str, Any]] = [found for one in texts for found in yaml.safe_load_all(one)]
+    return {found["metadata"]["namespace"] for found in objects if "namespace" in found["metadata"]}
+
+
+def _resource(command: str) -> str | None:
+    words = [word for word in shlex.split(command) if not word.startswith("-")]
+    if words[:1] != ["kubectl"]:
+        return None
+    for verb, what in pairwise(words):
+        if verb in FOLLOWED_BY_A_RESOURCE:
+            return re.split(r"[/.]", what)[0]
+    return None

@@ -1,0 +1,110 @@
+"""The documentation says nothing that is not there: reasons, Events, settings, values, targets, files."""
+
+import re
+import shlex
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import AliasChoices
+
+from dora_operator.domain.notices import CLEARED, LINKED, MARKED
+from dora_operator.domain.reasons import Reason
+from dora_operator.domain.rollout.verdict import About
+from dora_operator.settings import Settings
+from tests.support.pages import PAGES, ROOT, commands, text
+from tools.reference import __main__ as reference
+
+DOCS = ROOT / "docs"
+COMMANDS = [pytest.param(command, id=f"{where}: {command[:60]}") for where, command in commands()]
+VALUES: dict[str, Any] = yaml.safe_load((ROOT / "charts/dora-operator/values.yaml").read_text(encoding="utf-8"))
+VARIABLES = {
+    field.validation_alias.choices[0]
+    if isinstance(field.validation_alias, AliasChoices)
+    else f"DORA_OPERATOR_{name.upper()}"
+    for name, field in Settings.model_fields.items()
+}
+TARGETS = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8")))
+BESIDE = {"DORA_OPERATOR_CACHE"}
+"""Variables that are not the operator's: of its sandbox."""
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_troubleshooting_knows_every_reason(reason: Reason) -> None:
+    """Who sees a reason finds what to do."""
+    assert f"`{reason.value}`" in (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("about", list(About))
+def test_troubleshooting_knows_every_warning_about_a_rollout(about: About) -> None:
+    """The Warning Events on Rollouts too."""
+    assert f"`{about.value}`" in (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+
+
+def test_the_reference_of_events_is_complete() -> None:
+    """Each reason of an Event has a row, and each row is one."""
+    page = (DOCS / "reference" / "events.md").read_text(encoding="utf-8")
+    said = set(re.findall(r"(?m)^\| `(\w+)` \|", page))
+    assert said == {MARKED, CLEARED, LINKED} | {about.value for about in About}
+
+
+def test_the_generated_reference_is_up_to_date() -> None:
+    """`make reference` would change nothing."""
+    assert reference.main(["--check"]) == 0
+
+
+def test_a_stale_reference_is_noticed(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """--check fails and names the mend; writing puts it right."""
+    path = tmp_path / "resource.md"
+    path.write_text(reference.page().replace("up to 10", "up to 11"), encoding="utf-8")
+    assert reference.main(["--check"], path) == 1
+    assert "make reference" in capsys.readouterr().err
+    assert reference.main([], path) == 0
+    assert path.read_text(encoding="utf-8") == reference.page()
+
+
+def test_every_setting_that_is_named_exists() -> None:
+    """Variables of the environment."""
+    assert set(re.findall(r"DORA_OPERATOR_[A-Z_]*[A-Z]", text())) - VARIABLES - BESIDE == set()
+
+
+def test_every_value_of_the_chart_that_is_named_exists() -> None:
+    """Dotted paths in code, as `settings.dryRun`."""
+    heads = "|".join(name for name, value in VALUES.items() if isinstance(value, dict) and value)
+    named = {
+        found
+        for page in PAGES
+        for found in re.findall(rf"`((?:{heads})(?:\.\w+)+)(?:=[^`]*)?`", page.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 10
+    assert [path for path in sorted(named) if not path.endswith(".py") and not _is_value(path)] == []
+
+
+def test_every_target_of_make_that_is_named_exists() -> None:
+    """In running text, as `make demo`."""
+    named = {target for page in PAGES for target in re.findall(r"`make ([a-z]+)`", page.read_text(encoding="utf-8"))}
+    assert "demo" in named
+    assert named <= TARGETS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_a_command_names_is_there(command: str) -> None:
+    """Targets of make, values that Helm sets, files of the repository."""
+    words = shlex.split(command)
+    if words[:1] == ["make"]:
+        assert {word for word in words[1:] if "=" not in word} <= TARGETS
+    for before, word in pairwise(words):
+        if before == "--set":
+            assert _is_value(word.split("=")[0]), word
+        if re.match(r"(charts|crds|gitops|config|docs|sandbox|bench)(/|$)", word):
+            assert (ROOT / word).exists(), word
+
+
+def _is_value(path: str) -> bool:
+    found: Any = VALUES
+    for part in path.split("."):
+        if not isinstance(found, dict) or (found and part not in found):
+            return False
+        found = found.get(part, {})
+    return True
