@@ -72,7 +72,7 @@ crd: $(READY) ## write crds/ from the models
 	@$(BIN)/python -m dora_operator.crd crds
 
 .PHONY: reference
-reference: $(READY) ## write docs/reference/resource.md from the models
+reference: $(READY) ## write the generated pages of docs/reference/ from the models and values.yaml
 	@$(BIN)/python -m tools.reference
 
 .PHONY: docs

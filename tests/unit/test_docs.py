@@ -3,6 +3,7 @@
 import re
 import shlex
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,14 +55,24 @@ def test_the_generated_reference_is_up_to_date() -> None:
     assert reference.main(["--check"]) == 0
 
 
-def test_a_stale_reference_is_noticed(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        pytest.param("resource.md", "up to 10", "up to 11", id="another limit of the resource"),
+        pytest.param("chart.md", "`replicas`", "`replica`", id="another value of the chart"),
+    ],
+)
+def test_a_stale_reference_is_noticed(
+    name: str, old: str, new: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """--check fails and names the mend; writing puts it right."""
-    path = tmp_path / "resource.md"
-    path.write_text(reference.page().replace("up to 10", "up to 11"), encoding="utf-8")
-    assert reference.main(["--check"], path) == 1
-    assert "make reference" in capsys.readouterr().err
-    assert reference.main([], path) == 0
-    assert path.read_text(encoding="utf-8") == reference.page()
+    path = tmp_path / name
+    assert reference.main([], tmp_path) == 0
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    assert reference.main(["--check"], tmp_path) == 1
+    assert re.search(f"{name} is out of date: run `make reference`", capsys.readouterr().err)
+    assert reference.main([], tmp_path) == 0
+    assert reference.main(["--check"], tmp_path) == 0
 
 
 def test_every_setting_that_is_named_exists() -> None:

@@ -1,13 +1,15 @@
-"""`python -m tools.reference [--check]`: write docs/reference/resource.md, or say that it is stale."""
+"""`python -m tools.reference [--check]`: write the generated pages of docs/reference/, or say that one is stale."""
 
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from dora_operator.crd import COLUMNS, custom_resource_definition
+from tools.chart.__main__ import CHART
+from tools.chart.table import table
 from tools.reference.rows import Row, Schema, rows, rules
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "resource.md"
+FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 HEAD = """# DoraDeployment
 
 <!-- Written by `make reference` from the models: do not edit. -->
@@ -36,14 +38,28 @@ Written by the operator alone, and only when something changed. Conditions and t
 Until the operator has looked at a resource, `status.observedGeneration` is -1.
 
 """
+CHART_HEAD = """# Values of the chart
+
+<!-- Written by `make reference` from the chart's values.yaml: do not edit. -->
+
+`charts/dora-operator` of the repository; its README says how to install it. `settings` are the operator's own
+[settings](settings.md).
+
+"""
 COLUMNS_HEAD = """
 ## Columns of kubectl get
 
 """
 
 
-def page() -> str:
-    """Return the text of the page."""
+def pages() -> dict[str, str]:
+    """Return the text of each page, by the name of its file."""
+    values = (CHART / "values.yaml").read_text(encoding="utf-8")
+    return {"resource.md": resource(), "chart.md": f"{CHART_HEAD}{table(values)}\n"}
+
+
+def resource() -> str:
+    """Return the text of the page on the resource."""
     (version,) = custom_resource_definition()["spec"]["versions"]
     schema: Schema = version["schema"]["openAPIV3Schema"]
     spec, status = schema["properties"]["spec"], schema["properties"]["status"]
@@ -79,15 +95,18 @@ def _table(head: tuple[str, ...], body: Iterable[tuple[str, ...]]) -> str:
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
-def main(arguments: list[str], path: Path = PAGE) -> int:
+def main(arguments: list[str], folder: Path = FOLDER) -> int:
     """Write, or with --check compare."""
-    if "--check" not in arguments:
-        path.write_text(page(), encoding="utf-8")
-        return 0
-    if path.exists() and path.read_text(encoding="utf-8") == page():
-        return 0
-    sys.stderr.write(f"docs/reference/{path.name} differs from the models: run `make reference` and commit it\n")
-    return 1
+    stale = []
+    for name, wanted in pages().items():
+        path = folder / name
+        if "--check" not in arguments:
+            path.write_text(wanted, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != wanted:
+            stale.append(name)
+    for name in stale:
+        sys.stderr.write(f"docs/reference/{name} is out of date: run `make reference` and commit it\n")
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":
