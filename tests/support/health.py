@@ -35,6 +35,7 @@ WRITTEN: dict[tuple[Reason, Phase], tuple[str, str, str]] = {
     (Reason.WAITING_FOR_REMEDIATION, Phase.WORKING): UNDER_WAY,
     (Reason.REMEDIATION_MISMATCH, Phase.STALLED): STALLED,
     (Reason.CONFLICT, Phase.STALLED): STALLED,
+    (Reason.NOT_ALLOWED, Phase.STALLED): STALLED,
     (Reason.INVALID_SPEC, Phase.STALLED): STALLED,
     (Reason.CREDENTIALS_NOT_FOUND, Phase.WORKING): UNDER_WAY,
     (Reason.CREDENTIALS_INVALID, Phase.WORKING): KEYS,

@@ -102,6 +102,7 @@ async def open_datadog(*, base_url: str | None, timeout_seconds: float, at_once:
 def _headers(keys: Keys) -> dict[str, str]:
     return {
         "Accept": "application/json",
+        "Accept-Encoding": "identity",  # the bound on an answer's size must not be one on its compressed size
         "Content-Type": "application/json",
         "DD-API-KEY": keys.api_key,
         "DD-APPLICATION-KEY": keys.app_key,

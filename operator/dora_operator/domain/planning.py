@@ -163,7 +163,9 @@ def _is_not_allowed(case: _Case) -> Plan | None:
     if case.spec.credentials_secret_ref is not None:
         return None
     chosen = case.spec.deployment
-    message = why_not(case.around.allowed, case.around.namespace, chosen.service, chosen.env)
+    by_id = chosen.id is not None  # whatever else it names: the id is what is marked
+    service, env = (None, None) if by_id else (chosen.service, chosen.env)
+    message = why_not(case.around.allowed, case.around.namespace, service, env)
     return None if message is None else Refuse(case.state, case.target, Reason.NOT_ALLOWED, message)
 
 
