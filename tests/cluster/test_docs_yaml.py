@@ -17,7 +17,6 @@ from sandbox.programs.build import ensure_manifests
 from sandbox.programs.catalogue import GITOPS
 from tests.support.chart import Helm
 from tests.support.pages import ROOT, VALUES_FILE, Block, blocks, commands
-from tests.support.shop import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -46,7 +45,7 @@ def shelf() -> Iterator[LocalCluster]:
 def test_there_is_something_to_look_at() -> None:
     """The pages show manifests and values, of these kinds at least."""
     kinds = {found["kind"] for block in BLOCKS if block.title != VALUES_FILE for found in block.objects()}
-    assert {"DoraDeployment", "Secret", "Application", "Kustomization", "ValidatingAdmissionPolicy"} <= kinds
+    assert {"DoraDeployment", "Secret", "Application", "Kustomization"} <= kinds
     assert len(VALUES) >= 3
 
 
@@ -99,37 +98,6 @@ def test_commands_name_resources_that_exist(shelf: LocalCluster) -> None:
     known |= {name.removesuffix("s") for name in known} | {"datadog"}
     wrong = [(where, command) for where, command in commands() if (_resource(command) or "dora") not in known]
     assert wrong == []
-
-
-def test_a_team_may_mark_only_its_own_services(shelf: LocalCluster) -> None:
-    """The policy of the page on teams, live: own services pass, others and ids are refused with words that help."""
-    (block,) = [block for block in BLOCKS if "ValidatingAdmissionPolicyBinding" in block.text]
-    shelf.kubectl("apply", "-f", "-", input=block.text)
-
-    def mark(namespace: str, **deployment: str) -> str:
-        body = {
-            "apiVersion": "dora-operator.io/v1alpha1",
-            "kind": "DoraDeployment",
-            "metadata": {"name": "mark", "namespace": namespace},
-            "spec": {"deployment": deployment, "changeFailure": True},
-        }
-        return shelf.run_kubectl(*SERVER_DRY_RUN, input=json.dumps(body)).stderr
-
-    def by_version(service: str) -> dict[str, str]:
-        return {"service": service, "env": "prod", "version": "1.5.0"}
-
-    refused = "may mark only these services, by service, env and version: checkout, cart"
-    try:
-        eventually(lambda: refused in mark("shop", **by_version("ledger")), lambda: "the policy is not in force")
-        assert refused in mark("shop", id="4242fcdd31586083")
-        assert mark("shop", **by_version("checkout")) == ""
-        assert "may mark only these services" in mark("payments", **by_version("ledger"))
-    finally:
-        shelf.kubectl("delete", "-f", "-", "--ignore-not-found", "--wait=false", input=_without_namespace(block))
-
-
-def _without_namespace(block: Block) -> str:
-    return yaml.safe_dump_all([found for found in block.objects() if found["kind"] != "Namespace"])
 
 
 def _namespaces() -> set[str]:

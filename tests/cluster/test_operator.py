@@ -165,6 +165,23 @@ def test_forbidden_until_the_secret_changes(shop: Shop, datadog: StandIn) -> Non
     shop.wait("checkout", "Accepted")
 
 
+def test_a_namespace_that_may_mark_only_some_services(shop: Shop, datadog: StandIn) -> None:
+    """The annotations of the Namespace, live: own services pass, others and ids are refused with words that help."""
+    names = ("dora-operator.io/allowed-services=checkout,cart-*", "dora-operator.io/allowed-envs=prod")
+    shop.cluster.kubectl("annotate", "namespace", shop.namespace, *names)
+    version = {"env": "prod", "version": "1.5.0"}
+    shop.apply("own", deployment=version | {"service": "cart-api"}, changeFailure=True)
+    shop.apply("other", deployment=version | {"service": "ledger"}, changeFailure=True)
+    shop.apply("by-id", changeFailure=True)
+    shop.wait("own", "Accepted")
+    refused = shop.wait("other", "NotAllowed")["conditions"][0]["message"]
+    assert "may not mark service ledger" in refused
+    assert "allowed-services" in refused
+    assert "service, env and version" in shop.wait("by-id", "NotAllowed")["conditions"][0]["message"]
+    time.sleep(QUIET_SECONDS)
+    assert len(datadog.requests()) == 1
+
+
 def test_suspend_dry_run_and_delete(shop: Shop, datadog: StandIn) -> None:
     """Nothing of these reaches Datadog, and a deletion is done at once."""
     shop.apply("held", changeFailure=True, suspend=True)
