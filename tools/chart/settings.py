@@ -24,13 +24,6 @@ WORDS = {
     "leaseName": "Name of the Lease; empty: the release's.",
 }
 """Descriptions that are not those of the operator."""
-AHEAD: dict[str, tuple[Any, dict[str, Any], str]] = {
-    "deploymentSelector": ("", {"type": "string", "maxLength": 1000}, "Label selector: which DoraDeployments count."),
-    "trustEnv": (False, {"type": "boolean"}, "true uses HTTPS_PROXY and its like from the environment."),
-    "allowedServices": ([], {"type": "array", "items": {"type": "string"}}, "Services that may be marked; empty: all."),
-    "allowedEnvs": ([], {"type": "array", "items": {"type": "string"}}, "Environments that may be marked; empty: all."),
-}
-"""Values that older operators ignore: the operator's own setting takes the place of each, once there is one."""
 KEPT = ("enum", "pattern", "minimum", "maximum", "exclusiveMinimum", "minLength", "maxLength", "maxItems", "items")
 
 Setting = tuple[Any, dict[str, Any], str]
@@ -56,7 +49,7 @@ def settings() -> dict[str, Setting]:
                 ", separated by commas", ""
             )  # a value is a list
             found[name] = (default, NARROWER.get(name) or _schema(schema, document), words)
-    return found | {name: value for name, value in AHEAD.items() if name not in found}
+    return found
 
 
 def _plain(default: Any) -> Any:
