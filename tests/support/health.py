@@ -37,7 +37,6 @@ WRITTEN: dict[tuple[Reason, Phase], tuple[str, str, str]] = {
     (Reason.CONFLICT, Phase.STALLED): STALLED,
     (Reason.NOT_ALLOWED, Phase.STALLED): STALLED,
     (Reason.INVALID_SPEC, Phase.STALLED): STALLED,
-    (Reason.NOT_ALLOWED, Phase.STALLED): STALLED,
     (Reason.CREDENTIALS_NOT_FOUND, Phase.WORKING): UNDER_WAY,
     (Reason.CREDENTIALS_INVALID, Phase.WORKING): KEYS,
     (Reason.CREDENTIALS_NOT_READABLE, Phase.WORKING): KEYS,
