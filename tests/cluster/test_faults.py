@@ -195,7 +195,8 @@ def test_a_crash_between_the_mark_and_its_status(
 def test_crashes_under_load(own_cluster: LocalCluster, shop: Shop, datadog: StandIn, settings: dict[str, str]) -> None:
     """Killed again and again while forty are due: all are marked, and repeats are what was in flight."""
     ids = {applied(shop, f"load-{number:02}") for number in range(40)}
-    kills = 3
+    kills, at_once = 3, 8
+    settings = settings | {"DORA_OPERATOR_WORKERS": str(at_once)}
     for seen in range(kills):
         datadog.clear_faults()
         datadog.fault(Respond(status=202, body={"data": None}), delay=0.2)
@@ -207,7 +208,7 @@ def test_crashes_under_load(own_cluster: LocalCluster, shop: Shop, datadog: Stan
         for name in sorted(ids):
             shop.wait(name.removeprefix("deployment-"), "Accepted")
     assert set(counts(datadog)) == ids
-    assert sum(counts(datadog).values()) <= len(ids) + 8 * kills
+    assert sum(counts(datadog).values()) <= len(ids) + at_once * kills
 
 
 @pytest.mark.parametrize(
