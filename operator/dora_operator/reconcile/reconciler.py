@@ -11,7 +11,7 @@ from dora_operator.domain.due import Rest, Settled, forgotten, next_step, withou
 from dora_operator.domain.links import send_lane
 from dora_operator.domain.observed import DoraDeploymentStatus, RolloutObservation
 from dora_operator.domain.outcome import Answer, Outcome, Pace, TryAgain, classify
-from dora_operator.domain.plan import Hold, Plan, Send
+from dora_operator.domain.plan import Hold, Plan, Refuse, Send
 from dora_operator.domain.planning import make_plan, overrides
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.rollout.follow import opinion_of, to_verdict
@@ -91,8 +91,8 @@ class Reconciler:
         if self.inventory.get(key) is not known:
             return Visit(again_at=self.clock())  # changed while the Namespace was read
         case = self._case(known, spec, status, allowed)
-        if isinstance(case.plan, Hold) and any(is_active(one) for one in others):
-            case = replace(case, status=forgotten(case.status))  # who holds back leaves the deployment to them
+        if _leaves_it_to(case.plan, others):
+            case = replace(case, status=forgotten(case.status))
         if case.rollout != status.rollout and known.verdict_json is None:
             # Written down before it is sent: a kill in between must not lose the Rollout's verdict.
             await self._save(known, status.model_copy(update={"rollout": case.rollout}))
@@ -219,3 +219,10 @@ class Reconciler:
     def _moment_of(self, case: Case) -> Moment:
         policy = self.options.retry_policy
         return Moment(case.known.generation, self.clock(), policy, self.random(), case.rollout, case.override)
+
+
+def _leaves_it_to(plan: Plan, others: list[Known]) -> bool:
+    """Tell whether others may have something else accepted now: by holding back, or by losing a conflict."""
+    if isinstance(plan, Hold):
+        return any(is_active(one) for one in others)
+    return isinstance(plan, Refuse) and plan.reason is Reason.CONFLICT
