@@ -19,21 +19,36 @@ CRDS = Path(__file__).parents[2] / "crds"
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[LocalCluster]:
-    """Return a real API server that knows DoraDeployment."""
+def shared_cluster() -> Iterator[LocalCluster]:
+    """Return a real API server that knows DoraDeployment, started once."""
     with LocalCluster.start() as running:
         running.kubectl("apply", "-f", str(CRDS))
         running.kubectl("wait", "--for=condition=Established", "crd/doradeployments.dora-operator.io", "--timeout=30s")
         yield running
 
 
+@pytest.fixture(scope="module")
+def cluster(shared_cluster: LocalCluster) -> Iterator[LocalCluster]:
+    """Return that API server, and leave no DoraDeployment behind: the next module's operator would send it again."""
+    yield shared_cluster
+    shared_cluster.kubectl("delete", "dora", "--all", "--all-namespaces")
+
+
 @pytest.fixture(scope="session")
-def rollouts_cluster() -> Iterator[LocalCluster]:
-    """Return a cluster where the real Argo Rollouts controller runs, and pods become ready."""
+def shared_rollouts_cluster() -> Iterator[LocalCluster]:
+    """Return a cluster where the real Argo Rollouts controller runs, and pods become ready, started once."""
     with LocalCluster.start(with_rollouts=True) as running:
         running.kubectl("apply", "-f", str(CRDS))
         running.kubectl("wait", "--for=condition=Established", "crd/doradeployments.dora-operator.io", "--timeout=30s")
         yield running
+
+
+@pytest.fixture(scope="module")
+def rollouts_cluster(shared_rollouts_cluster: LocalCluster) -> Iterator[LocalCluster]:
+    """Return that cluster, and leave nothing behind that the next module's operator would report again."""
+    yield shared_rollouts_cluster
+    for kind in ("rollouts", "dora"):
+        shared_rollouts_cluster.kubectl("delete", kind, "--all", "--all-namespaces", "--ignore-not-found")
 
 
 @pytest.fixture(scope="module")
