@@ -14,8 +14,8 @@ from typing import Any
 from pydantic_core import to_json
 
 from dora_operator.domain.glance import Glance, glance_of
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.rollout.manifest import VERDICT_ANNOTATION
-from dora_operator.ports import ObjectKey
 
 
 @dataclass(slots=True)
@@ -122,7 +122,7 @@ class Inventory:
         if current is not None and current.uid == before.uid:
             current.unsaved_status_json = status_json
             metadata = {"generation": current.generation}
-            current.glance = glance_of(metadata, json.loads(current.spec_json), json.loads(status_json))
+            current.glance = glance_of(metadata, _mapping(json.loads(current.spec_json)), json.loads(status_json))
 
     def note_due(self, key: ObjectKey, at: datetime) -> None:
         """Note that an object is put up for a look; what it has been waiting for already counts from earlier."""
@@ -160,18 +160,24 @@ class Inventory:
 
 
 def _parse(body: Mapping[str, Any]) -> Known:
-    metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+    """Read what the API server always writes as it is; spec and status may be anything that some CRD let pass."""
+    metadata, spec, status = body["metadata"], body.get("spec"), body.get("status")
+    glance = glance_of(metadata, _mapping(spec), _mapping(status))
     return Known(
         key=ObjectKey(metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
         generation=int(metadata.get("generation", 0)),
         resource_version=metadata["resourceVersion"],
         created_at=datetime.fromisoformat(metadata["creationTimestamp"]),
-        spec_json=_compact(spec),
-        status_json=_compact(status),
-        glance=glance_of(metadata, spec, status),
+        spec_json=_compact({} if spec is None else spec),
+        status_json=_compact({} if status is None else status),
+        glance=glance,
         verdict_json=(metadata.get("annotations") or {}).get(VERDICT_ANNOTATION),
     )
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _compact(value: object) -> bytes:

@@ -5,24 +5,16 @@ Adapters implement these; nothing here acts.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from dora_operator.domain.notices import EventNote
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.outcome import Answer, NoAnswer
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.request import PatchRequest
 from dora_operator.domain.rollout.restored import Restoration
 from dora_operator.domain.sites import Site
-
-
-class ObjectKey(NamedTuple):
-    """Where an object lives."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
+from dora_operator.sightings import Sighting
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,52 +49,6 @@ class Subject:
     kind: str
     key: ObjectKey
     uid: str
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An object of a list that is under way; `Listed` comes when it is complete."""
-
-    body: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A list is complete: all objects that there are. Others are gone. Empty where the kind is not installed."""
-
-    keys: frozenset[ObjectKey]
-    version: str = ""
-    """The resource version of the list: an object that is newer is not gone because the list lacks it."""
-    installed: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """An object was created or changed."""
-
-    body: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """An object was deleted."""
-
-    body: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Quiet:
-    """Nothing has happened, and the watch stands."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """The objects are not watched at this moment; it is tried again."""
-
-    message: str
-
-
-Sighting = Found | Listed | Seen | Gone | Quiet | Trouble
 
 
 class NotOursError(Exception):

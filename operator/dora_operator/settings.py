@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     datadog_url: HttpUrl | None = Field(
         default=None, description="Base URL instead of https://api.<site>, for a proxy or tests."
     )
+    trust_env: bool = Field(
+        default=False,
+        description="true reaches Datadog through HTTPS_PROXY, unless NO_PROXY names it, and trusts SSL_CERT_FILE.",
+    )
     namespaces: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Namespaces to watch, separated by commas; empty: all."
     )

@@ -14,8 +14,10 @@ from typing import Any
 import httpx
 
 from dora_operator.domain.notices import EventNote
-from dora_operator.ports import Found, Listed, ObjectKey, SecretView, Subject
+from dora_operator.domain.object_key import ObjectKey
+from dora_operator.ports import SecretView, Subject
 from dora_operator.reconcile.known_rollouts import key_of
+from dora_operator.sightings import Found, Listed
 from tests.support.builders import NOW
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 

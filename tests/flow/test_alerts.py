@@ -11,7 +11,7 @@ import yaml
 
 from dora_operator.handlers.following import WatchHealth
 from dora_operator.handlers.observing import Overview
-from dora_operator.ports import Gone, Listed, Quiet
+from dora_operator.sightings import Gone, Listed, Quiet
 from tests.flow.test_rollouts import last_rollout, live
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 from tests.support.promql import Moment, Vector, scrape

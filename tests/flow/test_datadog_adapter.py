@@ -89,6 +89,19 @@ async def test_the_environments_proxy_is_not_used(
     assert len(datadog.requests()) == 1
 
 
+async def test_the_environments_proxy_is_used_where_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DORA_OPERATOR_TRUST_ENV: the request goes through the proxy, unless NO_PROXY names its host."""
+    monkeypatch.delenv("no_proxy", raising=False)
+    with StandIn() as proxy, StandIn() as direct:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        for excepted, receiver in (("", proxy), ("localhost,127.0.0.0/8", direct)):
+            monkeypatch.setenv("NO_PROXY", excepted)
+            async with open_datadog(base_url=direct.url, timeout_seconds=SECONDS, at_once=1, trust_env=True) as datadog:
+                await ask(datadog)
+            assert [len(one.requests()) for one in (proxy, direct)] == [int(one is receiver) for one in (proxy, direct)]
+            receiver.clear()
+
+
 async def test_a_huge_body_is_cut(datadog: StandIn, api: DatadogApi) -> None:
     """Of an endless error page only the first 64 KiB are read."""
     datadog.fault(Respond(status=500, body="x" * (BODY_LIMIT * 4)))

@@ -11,7 +11,7 @@ import pytest
 from dora_operator.adapters.endpoints import CannotListenError, Checks, Endpoints, serving
 from dora_operator.handlers.following import WatchHealth
 from dora_operator.handlers.observing import Overview
-from dora_operator.ports import Listed, Trouble
+from dora_operator.sightings import Listed, Trouble
 from sandbox.cluster.process import free_ports
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 from tests.support.scrape import series

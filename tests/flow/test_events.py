@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from dora_operator.domain.notices import EventNote
-from dora_operator.ports import ClusterUnavailableError, ObjectKey, Subject
+from dora_operator.domain.object_key import ObjectKey
+from dora_operator.ports import ClusterUnavailableError, Subject
 from dora_operator.reconcile import events as events_module
 from dora_operator.reconcile.events import EventQueue
 from dora_operator.reconcile.namespaces import REMEMBERED_SECONDS, Namespaces

@@ -10,7 +10,7 @@ import pytest
 from dora_operator.adapters.kubernetes_api import resource_of
 from dora_operator.domain.backoff import RetryPolicy
 from dora_operator.handlers.following import Following, WatchHealth
-from dora_operator.ports import Gone, Listed, Sighting, Trouble
+from dora_operator.sightings import Gone, Listed, Sighting, Trouble
 from tests.flow.test_rollouts import followed, last_rollout, live, mine, take_in
 from tests.support.exercise import exercised
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
@@ -110,7 +110,7 @@ async def test_an_accepted_failure_that_could_not_be_written_down_is_reported() 
     """What Datadog accepted counts as reported, though the API server did not take the status yet."""
     cluster, datadog = FakeCluster(), FakeDatadog()
     async with running_operator(cluster, datadog) as operator:
-        await operator.engine.reconciler.namespaces.annotations("shop")  # known from an earlier mark
+        await operator.engine.reconciler.cases.namespaces.annotations("shop")  # known from an earlier mark
         cluster.apply("checkout", changeFailure=True)
         cluster.down = True
         await operator.settle()

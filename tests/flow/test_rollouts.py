@@ -7,9 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.rollout.verdict import Policy, RestoredDeployment
-from dora_operator.ports import Found, Gone, Listed, ObjectKey, Seen
 from dora_operator.reconcile.known_rollouts import key_of
+from dora_operator.sightings import Found, Gone, Listed, Seen
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 from tests.unit.rollout.test_traces import EXPECTED, Lines, trace
 

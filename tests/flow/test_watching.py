@@ -10,7 +10,8 @@ from dora_operator.adapters import watching
 from dora_operator.adapters.cluster import Cluster
 from dora_operator.adapters.kubernetes_api import StatusError
 from dora_operator.adapters.watching import Watched, watch
-from dora_operator.ports import ClusterUnavailableError, Found, Gone, Listed, Seen, Sighting
+from dora_operator.ports import ClusterUnavailableError
+from dora_operator.sightings import Found, Gone, Listed, Seen, Sighting
 from tests.support.builders import NOW
 
 

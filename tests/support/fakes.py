@@ -20,6 +20,7 @@ from dora_operator.adapters.metrics import PrometheusMeter
 from dora_operator.domain.allowed import Allowed
 from dora_operator.domain.backoff import RetryPolicy
 from dora_operator.domain.notices import EventNote
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.rollout.retention import Retention
 from dora_operator.domain.rollout.verdict import Policy
@@ -31,21 +32,16 @@ from dora_operator.handlers.workers import Workers
 from dora_operator.inventory import Inventory
 from dora_operator.ports import (
     ClusterUnavailableError,
-    Found,
-    Gone,
     Keys,
-    Listed,
     NoKeys,
     NotOursError,
     ObjectGoneError,
-    ObjectKey,
     SecretView,
-    Seen,
-    Sighting,
     Subject,
 )
 from dora_operator.reconcile.accounts import Accounts
 from dora_operator.reconcile.board import VerdictBoard
+from dora_operator.reconcile.cases import Cases
 from dora_operator.reconcile.events import EventQueue
 from dora_operator.reconcile.known_rollouts import KnownRollouts
 from dora_operator.reconcile.namespaces import Namespaces
@@ -54,8 +50,10 @@ from dora_operator.reconcile.records import Records
 from dora_operator.reconcile.restoring import Restorer
 from dora_operator.reconcile.rollouts import RolloutReconciler
 from dora_operator.reconcile.secret_watch import SecretWatch
+from dora_operator.reconcile.sending import Sender
 from dora_operator.reconcile.surroundings import Options
 from dora_operator.reconcile.writer import StatusWriter
+from dora_operator.sightings import Found, Gone, Listed, Seen, Sighting
 from dora_operator.workqueue import WorkQueue
 from tests.support.builders import BY_ID, NOW
 
@@ -315,8 +313,8 @@ async def running_operator(
     now: datetime = NOW,
 ) -> AsyncIterator[Operator]:
     """Start an operator on a cluster: list, then serve what is due."""
-    async with httpx.AsyncClient(transport=httpx.MockTransport(datadog)) as client:
-        api = DatadogApi(client, base_url=None, timeout_seconds=5)
+    async with httpx.MockTransport(datadog) as transport:
+        api = DatadogApi(transport, base_url=None, timeout_seconds=5)
         inventory, secrets, board = Inventory(), SecretWatch(cluster), VerdictBoard()
         events, accounts = EventQueue(cluster), Accounts(cluster, own_keys)
         operator: Operator
@@ -328,15 +326,15 @@ async def running_operator(
         metered = MeteredDatadog(api, meter, own_keys, lambda: clock().timestamp())
 
         names = Namespaces(cluster, clock)
+        options = Options(Site.US1, dry_run, policy)
         reconciler = Reconciler(
             inventory=inventory,
-            accounts=accounts,
-            namespaces=names,
+            cases=Cases(inventory, names, board, options),
+            sender=Sender(inventory, accounts, metered, clock),
             secrets=secrets,
             board=board,
-            datadog=metered,
             writer=StatusWriter(cluster, events, inventory, Site.US1, meter),
-            options=Options(Site.US1, dry_run, policy),
+            options=options,
             clock=clock,
             random=lambda: 0.5,
         )

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.inventory import Inventory, Known
-from dora_operator.ports import ObjectKey
 
 KEY = ObjectKey("shop", "mine")
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.handlers.logs import SILENT_BELOW_WARNING, about, configure
 from dora_operator.handlers.workers import Workers
-from dora_operator.ports import ObjectKey
 from dora_operator.workqueue import WorkQueue
 from tests.support.builders import NOW
 

@@ -13,17 +13,11 @@ from dora_operator.adapters.credentials import keys_of
 from dora_operator.adapters.kubernetes_api import APPLY_PATCH, MERGE_PATCH, KubernetesApi, StatusError
 from dora_operator.adapters.watching import Watched, watch
 from dora_operator.domain.notices import EventNote
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.spec import GROUP, PLURAL, VERSION
-from dora_operator.ports import (
-    NoKeys,
-    NotOursError,
-    ObjectGoneError,
-    ObjectKey,
-    SecretView,
-    Sighting,
-    Subject,
-)
+from dora_operator.ports import NoKeys, NotOursError, ObjectGoneError, SecretView, Subject
+from dora_operator.sightings import Sighting
 
 PAGE = 500
 RESOURCES = f"/apis/{GROUP}/{VERSION}"

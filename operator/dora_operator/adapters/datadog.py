@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import httpx
 
+from dora_operator.adapters.proxies import proxy_for
 from dora_operator.domain.answer_text import shorten
 from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer
 from dora_operator.domain.request import DEPLOYMENT_PATH, PatchRequest, encode, encode_event
@@ -28,17 +29,20 @@ REMEMBERED_HEADERS = frozenset(
 
 
 class DatadogApi:
-    """Implements `ports.DatadogPort`. The clients are closed by whoever opened them.
+    """Implements `ports.DatadogPort`. The transports are closed by whoever opened them.
 
-    One client for each request that may be under way: httpx's pool looks through all its connections at every request,
-    and sends a third less with eight of them in one client than with eight clients.
+    One transport for each request that may be under way: httpx's pool looks through all its connections at every
+    request, and sends a third less with eight of them in one than with eight. Transports follow no redirect, keep no
+    cookie and read no environment.
     """
 
-    def __init__(self, *clients: httpx.AsyncClient, base_url: str | None, timeout_seconds: float) -> None:
-        self._clients = clients
-        self._free = list(clients)
+    def __init__(self, *transports: httpx.AsyncBaseTransport, base_url: str | None, timeout_seconds: float) -> None:
+        self._transports = transports
+        self._free = list(transports)
         self._base_url = base_url.rstrip("/") if base_url else None
         self._timeout_seconds = timeout_seconds
+        timeout = httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds))
+        self._extensions = {"timeout": timeout.as_dict()}
 
     async def patch(self, request: PatchRequest, site: Site, keys: Keys) -> Answer | NoAnswer:
         """Send the request; every failure on the way is a value."""
@@ -50,53 +54,53 @@ class DatadogApi:
 
     async def _sent(self, method: str, path: str, body: bytes, site: Site, keys: Keys) -> Answer | NoAnswer:
         url = (self._base_url or api_url(site)) + path
-        with self._one_client() as client:
-            return await self._sent_by(client, method, url, body, keys)
-
-    @contextmanager
-    def _one_client(self) -> Iterator[httpx.AsyncClient]:
-        """Lend the client that was given back last, whose connection is warm; where all are lent, any."""
-        if not self._free:
-            yield self._clients[0]
-            return
-        client = self._free.pop()
         try:
-            yield client
-        finally:
-            self._free.append(client)
-
-    async def _sent_by(
-        self, client: httpx.AsyncClient, method: str, url: str, body: bytes, keys: Keys
-    ) -> Answer | NoAnswer:
-        try:
-            async with (
-                asyncio.timeout(self._timeout_seconds),
-                client.stream(method, url, content=body, headers=_headers(keys)) as response,
-            ):
-                answer = await _first_bytes(response)
-                return Answer(response.status_code, _remembered(response.headers), _redacted(answer, keys))
+            request = httpx.Request(method, url, content=body, headers=_headers(keys), extensions=self._extensions)
+            with self._one_transport() as transport:
+                async with asyncio.timeout(self._timeout_seconds):
+                    return await _asked(transport, request, keys)
         except (TimeoutError, httpx.TimeoutException):
             return NoAnswer(FailureKind.TIMEOUT, f"no whole answer within {self._timeout_seconds:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             return NoAnswer(FailureKind.UNREACHABLE, _described(error, keys))
 
+    @contextmanager
+    def _one_transport(self) -> Iterator[httpx.AsyncBaseTransport]:
+        """Lend the transport that was given back last, whose connection is warm; where all are lent, any."""
+        if not self._free:
+            yield self._transports[0]
+            return
+        transport = self._free.pop()
+        try:
+            yield transport
+        finally:
+            self._free.append(transport)
+
 
 @asynccontextmanager
-async def open_datadog(*, base_url: str | None, timeout_seconds: float, at_once: int) -> AsyncIterator[DatadogApi]:
-    """Open so many clients: TLS verified, no redirects, no proxy or netrc from the environment."""
+async def open_datadog(
+    *, base_url: str | None, timeout_seconds: float, at_once: int, trust_env: bool = False
+) -> AsyncIterator[DatadogApi]:
+    """Open so many transports: TLS verified; without `trust_env` no proxy and no certificates of the environment's."""
     limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=60)
-    timeout = httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds))
-    context = httpx.create_ssl_context(trust_env=False)  # once: reading all certificates takes longer than a request
+    context = httpx.create_ssl_context(trust_env=trust_env)  # once: it takes longer than a request
+    proxy = proxy_for(base_url or api_url(Site.US1)) if trust_env else None  # one for all sites
+    transports = [
+        httpx.AsyncHTTPTransport(limits=limits, verify=context, trust_env=False, proxy=proxy) for _ in range(at_once)
+    ]
     async with AsyncExitStack() as stack:
-        clients = [
-            await stack.enter_async_context(
-                httpx.AsyncClient(
-                    limits=limits, timeout=timeout, trust_env=False, follow_redirects=False, verify=context
-                )
-            )
-            for _ in range(at_once)
-        ]
-        yield DatadogApi(*clients, base_url=base_url, timeout_seconds=timeout_seconds)
+        for transport in transports:
+            await stack.enter_async_context(transport)
+        yield DatadogApi(*transports, base_url=base_url, timeout_seconds=timeout_seconds)
+
+
+async def _asked(transport: httpx.AsyncBaseTransport, request: httpx.Request, keys: Keys) -> Answer:
+    response = await transport.handle_async_request(request)
+    try:
+        body = await _first_bytes(response)
+    finally:
+        await response.aclose()
+    return Answer(response.status_code, _remembered(response.headers), _redacted(body, keys))
 
 
 def _headers(keys: Keys) -> dict[str, str]:

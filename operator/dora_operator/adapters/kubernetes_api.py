@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 from pydantic_core import from_json
 
+from dora_operator.adapters.proxies import proxy_for
 from dora_operator.meter import NO_METER, Meter
 from dora_operator.ports import ClusterUnavailableError
 
@@ -152,7 +153,6 @@ class KubernetesApi:
                 headers={"Accept": JSON, "Content-Type": content_type, "User-Agent": USER_AGENT, **login.headers},
                 data=data,
                 timeout=timeout,
-                proxy=login.proxy,
                 server_hostname=login.server_name,
                 allow_redirects=False,
             )
@@ -200,5 +200,6 @@ async def open_kubernetes(log_in: LogIn, meter: Meter = NO_METER) -> AsyncIterat
     """
     login = await log_in()
     connector = aiohttp.TCPConnector(ssl=login.tls, limit=CONNECTIONS)
-    async with aiohttp.ClientSession(connector=connector, trust_env=True, read_bufsize=LONGEST_LINE) as session:
+    proxy = login.proxy or proxy_for(login.server)  # here, because aiohttp would look, for netrc too, at every request
+    async with aiohttp.ClientSession(connector=connector, proxy=proxy, read_bufsize=LONGEST_LINE) as session:
         yield KubernetesApi(session, login, log_in, meter)

@@ -8,7 +8,8 @@ from typing import Any
 
 from dora_operator.adapters.kubernetes_api import KubernetesApi, StatusError
 from dora_operator.domain.lease import Lease
-from dora_operator.ports import ClusterUnavailableError, LeaseRaceLostError, ObjectKey
+from dora_operator.domain.object_key import ObjectKey
+from dora_operator.ports import ClusterUnavailableError, LeaseRaceLostError
 
 
 class LeaseApi:

@@ -14,7 +14,9 @@ from http import HTTPStatus
 from typing import Any
 
 from dora_operator.adapters.kubernetes_api import KubernetesApi, StatusError
-from dora_operator.ports import ClusterUnavailableError, Found, Gone, Listed, ObjectKey, Quiet, Seen, Sighting, Trouble
+from dora_operator.domain.object_key import ObjectKey
+from dora_operator.ports import ClusterUnavailableError
+from dora_operator.sightings import Found, Gone, Listed, Quiet, Seen, Sighting, Trouble
 
 logger = logging.getLogger(__name__)
 

@@ -42,11 +42,15 @@ class Budget:
     closed_until: datetime | None = None
     """After a 429: nothing before this."""
 
-    def admits(self, now: datetime) -> int:
-        """Return how many requests may begin now."""
-        if self.closed_until is not None and now < self.closed_until:
+    def is_closed(self, now: datetime) -> bool:
+        """Tell whether a 429 forbids every request."""
+        return self.closed_until is not None and now < self.closed_until
+
+    def admits(self, now: datetime, beyond: int = 0) -> int:
+        """Return how many requests may begin now; with `beyond`, if so many more could be in flight."""
+        if self.is_closed(now):
             return 0
-        free = max(0, self.most_at_once - self.in_flight)
+        free = max(0, self.most_at_once + beyond - self.in_flight)
         if self.window is None:
             return free
         if now < self.window.ends_at:
@@ -57,7 +61,7 @@ class Budget:
 
     def opens_at(self, now: datetime) -> datetime | None:
         """Return when requests may begin again, or None where that depends on answers that are under way."""
-        if self.closed_until is not None and now < self.closed_until:
+        if self.is_closed(now):
             return self.closed_until
         if self.window is not None and self.in_flight == 0 and self.window.remaining <= 0 and now < self.window.ends_at:
             return self.window.ends_at
@@ -77,8 +81,7 @@ class Budget:
 
     def is_idle(self, now: datetime) -> bool:
         """Tell whether there is nothing to remember."""
-        closed = self.closed_until is not None and now < self.closed_until
-        return not self.in_flight and not closed and (self.window is None or self.window.ends_at <= now)
+        return not self.in_flight and not self.is_closed(now) and (self.window is None or self.window.ends_at <= now)
 
     def _window_after(self, reading: Reading | None, now: datetime) -> Reading | None:
         """Answers of one window come in any order: the least that remains counts, and the latest end.

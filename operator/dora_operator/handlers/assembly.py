@@ -10,15 +10,17 @@ from functools import partial
 from dora_operator.adapters.cluster import Cluster
 from dora_operator.adapters.credentials import usable
 from dora_operator.adapters.metered import MeteredDatadog
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.reasons import Reason
 from dora_operator.handlers.engine import Engine
 from dora_operator.handlers.following import Following, WatchHealth
 from dora_operator.handlers.rollouts import RolloutEngine
 from dora_operator.inventory import Inventory
 from dora_operator.meter import Meter
-from dora_operator.ports import DatadogPort, Keys, NoKeys, ObjectKey
+from dora_operator.ports import DatadogPort, Keys, NoKeys
 from dora_operator.reconcile.accounts import Account, Accounts
 from dora_operator.reconcile.board import VerdictBoard
+from dora_operator.reconcile.cases import Cases
 from dora_operator.reconcile.events import EventQueue
 from dora_operator.reconcile.known_rollouts import KnownRollouts
 from dora_operator.reconcile.namespaces import Namespaces
@@ -27,6 +29,7 @@ from dora_operator.reconcile.records import Records
 from dora_operator.reconcile.restoring import Restorer
 from dora_operator.reconcile.rollouts import RolloutReconciler
 from dora_operator.reconcile.secret_watch import SecretWatch
+from dora_operator.reconcile.sending import Sender
 from dora_operator.reconcile.surroundings import Options
 from dora_operator.reconcile.writer import StatusWriter
 from dora_operator.settings import Settings
@@ -48,15 +51,15 @@ def build(settings: Settings, cluster: Cluster, api: DatadogPort, meter: Meter, 
     inventory, secrets, board, keys = Inventory(), SecretWatch(cluster), VerdictBoard(), own_keys(settings)
     events, datadog = EventQueue(cluster), MeteredDatadog(api, meter, keys, time.monotonic)
     accounts, namespaces = Accounts(cluster, keys), Namespaces(cluster, clock)
+    options = Options(settings.site, settings.dry_run, settings.retry_policy, settings.allowed)
     reconciler = Reconciler(
         inventory=inventory,
-        accounts=accounts,
-        namespaces=namespaces,
+        cases=Cases(inventory, namespaces, board, options),
+        sender=Sender(inventory, accounts, datadog, clock),
         secrets=secrets,
         board=board,
-        datadog=datadog,
         writer=StatusWriter(cluster, events, inventory, settings.site, meter),
-        options=Options(settings.site, settings.dry_run, settings.retry_policy, settings.allowed),
+        options=options,
         clock=clock,
         random=random.random,
     )

@@ -11,16 +11,18 @@ from datetime import datetime
 from typing import Any
 
 from dora_operator.domain.links import reference
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.sites import Site
 from dora_operator.handlers.workers import Workers
 from dora_operator.inventory import Inventory, Known
 from dora_operator.meter import NO_METER, Meter
-from dora_operator.ports import ClusterPort, Found, Gone, Listed, ObjectKey, Seen, Sighting
+from dora_operator.ports import ClusterPort
 from dora_operator.reconcile.accounts import Account
 from dora_operator.reconcile.reconciler import Reconciler
 from dora_operator.reconcile.secret_watch import SecretWatch
 from dora_operator.reconcile.visit import SaveFailedError
 from dora_operator.reconcile.writer import links
+from dora_operator.sightings import Found, Gone, Listed, Seen, Sighting
 from dora_operator.workqueue import Urgency, WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -48,7 +50,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         """Make the workers, and let them know when an account has room."""
-        self.reconciler.accounts.freed = self._open_rooms
+        self.reconciler.sender.accounts.freed = self._open_rooms
         self.workers = Workers("DoraDeployment", self.queue, self._visit, self.clock, self.meter)
 
     def take_in(self, sighting: Sighting, namespace: str | None) -> None:
@@ -130,7 +132,7 @@ class Engine:
         """Let those go on who wait for an account that has room for them now, or say when it will."""
         now = self.clock()
         for room in self.queue.rooms:
-            admission = self.reconciler.accounts.admission(room, now)
+            admission = self.reconciler.sender.accounts.admission(room, now)
             if admission.count:
                 self.queue.release(room, admission.count)
             elif admission.opens_at is not None:

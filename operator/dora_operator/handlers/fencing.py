@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 from dora_operator.adapters.cluster import Cluster
 from dora_operator.adapters.kubernetes_api import KubernetesApi
 from dora_operator.domain.notices import EventNote
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.outcome import Answer, NoAnswer
 from dora_operator.domain.request import PatchRequest
 from dora_operator.domain.rollout.restored import Restoration
 from dora_operator.domain.sites import Site
 from dora_operator.handlers.leading import Leadership
-from dora_operator.ports import DatadogPort, Keys, NotLeadingError, ObjectKey, Subject
+from dora_operator.ports import DatadogPort, Keys, NotLeadingError, Subject
 
 Result = TypeVar("Result")
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from dora_operator.meter import NO_METER, Meter
-from dora_operator.ports import Listed, Sighting, Trouble
+from dora_operator.sightings import Listed, Sighting, Trouble
 
 logger = logging.getLogger(__name__)
 

@@ -10,21 +10,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.handlers.engine import Engine
 from dora_operator.handlers.workers import Workers
 from dora_operator.meter import NO_METER, Meter
-from dora_operator.ports import (
-    ClusterPort,
-    ClusterUnavailableError,
-    Found,
-    Gone,
-    Listed,
-    ObjectKey,
-    Seen,
-    Sighting,
-)
+from dora_operator.ports import ClusterPort, ClusterUnavailableError
 from dora_operator.reconcile.known_rollouts import KnownRollouts
 from dora_operator.reconcile.rollouts import RolloutReconciler
+from dora_operator.sightings import Found, Gone, Listed, Seen, Sighting
 from dora_operator.workqueue import Urgency, WorkQueue
 
 logger = logging.getLogger(__name__)

@@ -3,14 +3,17 @@
 An account is a site with the Secret that holds its keys; without a Secret it is the operator's own.
 """
 
+import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
 from dora_operator.domain.budget import Budget, read
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.observed import Target
-from dora_operator.ports import ClusterPort, Keys, NoKeys, ObjectKey, SecretView
+from dora_operator.ports import ClusterPort, Keys, NoKeys, SecretView
 
 
 class Account(NamedTuple):
@@ -28,11 +31,13 @@ def account_of(namespace: str, target: Target) -> Account:
 
 MOST_AT_ONCE = 8
 """Requests in flight for one account. More would make httpx slower, and let one slow account take every worker."""
+LINE = 4
+"""How many more stand ready, decided and with their keys, so that an answer is followed by the next request at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Whether requests may begin."""
+    """Whether requests may begin, or stand ready for it."""
 
     count: int
     opens_at: datetime | None = None
@@ -50,6 +55,8 @@ class Accounts:
     """Called when an answer has come: who waits may go on at once, not only when its status is written."""
     _budgets: dict[Account, Budget] = field(default_factory=dict)
     """Of accounts that there is something to remember of."""
+    _lines: dict[Account, deque[asyncio.Future[bool]]] = field(default_factory=dict)
+    """Who stands ready; each is told whether a request of its may begin, and that one is counted already."""
 
     async def keys(self, account: Account) -> SecretView:
         """Return the account's keys, or why there are none.
@@ -62,22 +69,63 @@ class Accounts:
         return await self.cluster.read_secret(account.secret)
 
     def admission(self, account: Account, now: datetime) -> Admission:
-        """Tell whether requests of an account may begin now."""
+        """Tell whether requests of an account may begin now, or stand ready."""
         budget = self._budget(account)
-        return Admission(budget.admits(now), budget.opens_at(now))
+        return Admission(max(0, budget.admits(now, LINE) - self._standing(account)), budget.opens_at(now))
 
-    def begin(self, account: Account) -> None:
-        """Count a request that begins."""
-        self._budgets[account] = self._budget(account).begun()
+    async def enter(self, account: Account, clock: Callable[[], datetime]) -> bool:
+        """Count a request that begins when this returns, after a wait for those in flight; False: there is no room.
+
+        Who entered leaves by `end`, whether a request was sent or not.
+        """
+        budget = self._budget(account)
+        if budget.admits(clock()) and not self._standing(account):
+            self._budgets[account] = budget.begun()
+            return True
+        if not self.admission(account, clock()).count:
+            return False
+        place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._lines.setdefault(account, deque()).append(place)
+        try:
+            if not await place:
+                return False
+        except asyncio.CancelledError:
+            if not place.cancelled() and place.result():  # let in, and stopped before the first step
+                self.end(account, {}, clock())
+            raise
+        if self._budget(account).is_closed(clock()):  # by the answer that made room
+            self.end(account, {}, clock())
+            return False
+        return True
 
     def end(self, account: Account, headers: Mapping[str, str], now: datetime) -> None:
         """Count a request that has ended, with the headers of its answer."""
         self._keep(account, self._budget(account).ended(read(headers, now), now), now)
+        self._move_up(account, now)
         self.freed()
 
     def close(self, account: Account, until: datetime, now: datetime) -> None:
         """Begin nothing for this account before `until`."""
         self._keep(account, self._budget(account).closed(until), now)
+        self._move_up(account, now)
+
+    def _move_up(self, account: Account, now: datetime) -> None:
+        """Let those begin who may, first come first served; send away whom the account will not have room for."""
+        line = self._lines.get(account, deque())
+        while line and (line[0].done() or self._budget(account).admits(now)):
+            place = line.popleft()
+            if not place.done():  # else who stood there has gone
+                self._budgets[account] = self._budget(account).begun()
+                place.set_result(True)
+        while line and self._budget(account).admits(now, LINE) < len(line):
+            place = line.pop()
+            if not place.done():
+                place.set_result(False)
+        if not line:
+            self._lines.pop(account, None)
+
+    def _standing(self, account: Account) -> int:
+        return len(self._lines.get(account, ()))
 
     def _budget(self, account: Account) -> Budget:
         return self._budgets.get(account) or Budget(self.most_at_once)

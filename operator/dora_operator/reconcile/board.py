@@ -5,12 +5,12 @@ Only in memory: until a verdict stands in a status, the Rollout's levels and Eve
 
 from dataclasses import dataclass, field
 
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.observed import DoraDeploymentStatus, RolloutObservation
 from dora_operator.domain.rollout.follow import to_status, to_verdict
 from dora_operator.domain.rollout.manifest import read_record
 from dora_operator.domain.rollout.verdict import Verdict
 from dora_operator.inventory import Known
-from dora_operator.ports import ObjectKey
 
 
 @dataclass(slots=True)

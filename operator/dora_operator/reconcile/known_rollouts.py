@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH, REVISION
 from dora_operator.domain.rollout.verdict import About, Decision, Memory, Notice, Verdict, asks_again
-from dora_operator.ports import ObjectKey
 
 IGNORE = "dora-operator.io/ignore"
 

@@ -5,7 +5,7 @@ Nobody blocks: who finds a lane taken is told so, and is woken when it is free.
 
 from dataclasses import dataclass, field
 
-from dora_operator.ports import ObjectKey
+from dora_operator.domain.object_key import ObjectKey
 
 
 @dataclass(slots=True)

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.observed import ConditionType, DoraDeploymentStatus
 from dora_operator.domain.outcome import Outcome, Pace, TryAgain
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
 from dora_operator.inventory import Inventory
-from dora_operator.ports import ObjectKey
 from dora_operator.reconcile.accounts import Account, Accounts, account_of
 from dora_operator.reconcile.secret_watch import SecretWatch
 from dora_operator.reconcile.writer import read_status

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dora_operator.domain.links import rollout as rollout_link
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.observed import ConditionStatus, ConditionType
 from dora_operator.domain.rollout.follow import to_verdict
 from dora_operator.domain.rollout.retention import Retention, Settled, expired
 from dora_operator.inventory import Inventory, Known
-from dora_operator.ports import ClusterPort, ObjectKey
+from dora_operator.ports import ClusterPort
 from dora_operator.reconcile.board import record_of
 from dora_operator.reconcile.surroundings import spec_of
 from dora_operator.reconcile.writer import read_status

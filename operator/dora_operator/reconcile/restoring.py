@@ -59,10 +59,9 @@ class Restorer:
     async def _post(self, event: Restoration, keys: Keys) -> Outcome | None:
         """Post within the account's budget, which marks need too; None where it has no room now."""
         account = Account(self.site.value, None)
-        if not self.accounts.admission(account, self.clock()).count:
+        if not await self.accounts.enter(account, self.clock):
             return None
         headers: Mapping[str, str] = {}
-        self.accounts.begin(account)
         try:
             reply = await self.datadog.post_deployment(event, self.site, keys)
             headers = reply.headers if isinstance(reply, Answer) else {}

@@ -11,6 +11,7 @@ from typing import Any
 
 from dora_operator.domain.links import rollout as rollout_link
 from dora_operator.domain.notices import EventNote
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.rollout.decide import decide
 from dora_operator.domain.rollout.follow import follows, to_status
 from dora_operator.domain.rollout.manifest import wanted_resource
@@ -18,7 +19,7 @@ from dora_operator.domain.rollout.observation import Observation, observe
 from dora_operator.domain.rollout.verdict import Decision, Kind, Notice, Policy, RestoredDeployment, Verdict
 from dora_operator.inventory import Inventory, Known
 from dora_operator.meter import NO_METER, Meter
-from dora_operator.ports import ClusterPort, NotOursError, ObjectKey, Subject
+from dora_operator.ports import ClusterPort, NotOursError, Subject
 from dora_operator.reconcile.board import VerdictBoard, record_of, remembered_verdict
 from dora_operator.reconcile.events import EventQueue
 from dora_operator.reconcile.known_rollouts import KnownRollout, KnownRollouts, ignored

@@ -8,7 +8,8 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 
-from dora_operator.ports import ClusterPort, ClusterUnavailableError, ObjectKey
+from dora_operator.domain.object_key import ObjectKey
+from dora_operator.ports import ClusterPort, ClusterUnavailableError
 
 logger = logging.getLogger(__name__)
 

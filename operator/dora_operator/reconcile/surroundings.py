@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from dora_operator.domain.allowed import Allowed
 from dora_operator.domain.backoff import RetryPolicy
 from dora_operator.domain.links import claim
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.observed import DoraDeploymentStatus
 from dora_operator.domain.plan import Opinion, Rival, Surroundings
 from dora_operator.domain.planning import desired_state, target_of
@@ -16,7 +17,6 @@ from dora_operator.domain.rollout.follow import opinion_of, to_verdict
 from dora_operator.domain.sites import Site
 from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec
 from dora_operator.inventory import Inventory, Known
-from dora_operator.ports import ObjectKey
 
 
 @dataclass(frozen=True, slots=True)

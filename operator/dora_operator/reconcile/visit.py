@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from dora_operator.ports import ClusterUnavailableError, ObjectKey
+from dora_operator.domain.object_key import ObjectKey
+from dora_operator.ports import ClusterUnavailableError
 from dora_operator.reconcile.accounts import Account
 
 

@@ -8,13 +8,14 @@ from pydantic import ValidationError
 
 from dora_operator.domain.links import links_of
 from dora_operator.domain.notices import EventNote, note_for
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.observed import ConditionType, DoraDeploymentStatus
 from dora_operator.domain.sites import Site
 from dora_operator.domain.spec import API_VERSION, KIND
 from dora_operator.domain.status import merge_patch
 from dora_operator.inventory import Inventory, Known
 from dora_operator.meter import NO_METER, Meter, Origin
-from dora_operator.ports import ClusterPort, ClusterUnavailableError, ObjectGoneError, ObjectKey, Subject
+from dora_operator.ports import ClusterPort, ClusterUnavailableError, ObjectGoneError, Subject
 from dora_operator.reconcile.events import EventQueue
 from dora_operator.reconcile.surroundings import spec_of
 

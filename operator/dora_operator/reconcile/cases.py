@@ -1,0 +1,77 @@
+"""Gathers everything that is decided about one DoraDeployment, and decides it. Writes and sends nothing."""
+
+from dataclasses import dataclass, replace
+
+from dora_operator.domain.allowed import Allowed, allowed_in
+from dora_operator.domain.conditions import Override
+from dora_operator.domain.due import forgotten, without_what_was_overwritten
+from dora_operator.domain.observed import DoraDeploymentStatus, RolloutObservation
+from dora_operator.domain.plan import Hold, Plan, Refuse
+from dora_operator.domain.planning import make_plan, overrides
+from dora_operator.domain.reasons import Reason
+from dora_operator.domain.rollout.follow import opinion_of, to_verdict
+from dora_operator.domain.spec import DoraDeploymentSpec
+from dora_operator.inventory import Inventory, Known
+from dora_operator.reconcile.board import VerdictBoard
+from dora_operator.reconcile.namespaces import Namespaces
+from dora_operator.reconcile.surroundings import Options, is_active, same_deployment, surroundings_of
+from dora_operator.reconcile.writer import read_status
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Everything that was gathered and decided about one DoraDeployment."""
+
+    known: Known
+    status: DoraDeploymentStatus
+    """What is known of what happened, without what others have overwritten since."""
+    plan: Plan
+    rollout: RolloutObservation | None
+    override: Override | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """Makes cases of what is known."""
+
+    inventory: Inventory
+    namespaces: Namespaces
+    board: VerdictBoard
+    options: Options
+
+    async def case(self, known: Known, spec: DoraDeploymentSpec) -> Case | None:
+        """Return the case, or None where the resource has changed meanwhile.
+
+        Raises:
+            ClusterUnavailableError: the Namespace could not be read.
+        """
+        allowed = await self._allowed(known, spec)
+        if self.inventory.get(known.key) is not known:
+            return None
+        status = read_status(known.newest_status_json)
+        others = same_deployment(known, spec, self.inventory, self.options.default_site)
+        if others:
+            status = without_what_was_overwritten(status, (read_status(one.newest_status_json) for one in others))
+        case = self._decided(known, spec, status, allowed)
+        return replace(case, status=forgotten(case.status)) if _leaves_it_to(case.plan, others) else case
+
+    async def _allowed(self, known: Known, spec: DoraDeploymentSpec) -> Allowed:
+        """Who brings keys of its own may mark what these may."""
+        if spec.credentials_secret_ref is not None:
+            return Allowed()
+        return allowed_in(await self.namespaces.annotations(known.key.namespace), self.options.allowed)
+
+    def _decided(self, known: Known, spec: DoraDeploymentSpec, status: DoraDeploymentStatus, allowed: Allowed) -> Case:
+        rollout = self.board.read(known, status, spec.rollout_ref.name if spec.rollout_ref else None)
+        verdict = to_verdict(rollout)
+        opinion = opinion_of(verdict) if verdict is not None else None
+        override = Override(overrides(spec, opinion), opinion.verdict) if opinion is not None else None
+        plan = make_plan(spec, surroundings_of(known, spec, opinion, self.inventory, self.options, allowed))
+        return Case(known, status, plan, rollout, override)
+
+
+def _leaves_it_to(plan: Plan, others: list[Known]) -> bool:
+    """Tell whether others may have something else accepted now: by holding back, or by losing a conflict."""
+    if isinstance(plan, Hold):
+        return any(is_active(one) for one in others)
+    return isinstance(plan, Refuse) and plan.reason is Reason.CONFLICT
