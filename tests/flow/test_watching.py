@@ -100,6 +100,14 @@ def going_on(trouble: Exception) -> Script:
     return Script([page(body("a", 1))], [[event("MODIFIED", "a", 11)], [trouble], [event("DELETED", "a", 12)]])
 
 
+async def test_a_quiet_watch_that_lasted_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing has changed since the API server started, it ends watches without a bookmark: go on."""
+    monkeypatch.setattr(watching, "SHORT_SECONDS", 0.0)
+    script = Script([page()], [[], [event("ADDED", "a", 11)]])
+    assert await seen(script, 3) == ["listed at 10", "quiet", "seen a"]
+    assert script.asked == ["list", "watch 10", "watch 10"]
+
+
 @pytest.mark.parametrize(
     ("script", "expected", "asked"),
     [

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
+import anyio
 import httpx
 
 from dora_operator.adapters.proxies import proxy_for
@@ -91,7 +92,16 @@ async def open_datadog(
     async with AsyncExitStack() as stack:
         for transport in transports:
             await stack.enter_async_context(transport)
-        yield DatadogApi(*transports, base_url=base_url, timeout_seconds=timeout_seconds)
+        loading = asyncio.create_task(asyncio.to_thread(_load_network_code))
+        try:
+            yield DatadogApi(*transports, base_url=base_url, timeout_seconds=timeout_seconds)
+        finally:
+            await loading
+
+
+def _load_network_code() -> None:
+    """Load what httpx would load with the first request, a tenth of a second long, while an abort waits for it."""
+    anyio.run(anyio.sleep, 0)
 
 
 async def _asked(transport: httpx.AsyncBaseTransport, request: httpx.Request, keys: Keys) -> Answer:

@@ -28,6 +28,8 @@ STARTING_TRIES = 5
 FORBIDDEN_SECONDS = 5.0
 BROKEN_SECONDS = 0.5
 LONGEST_SECONDS = 15.0
+SHORT_SECONDS = 10.0
+"""A watch that ends sooner than this, and has said nothing, is trouble."""
 PATIENCE = 40
 """Failures in a row after which the place in the stream is given up, whatever the answers say."""
 RELIST_ANSWERS = frozenset({HTTPStatus.GONE, HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST})
@@ -86,12 +88,14 @@ class _Stream:
         if not self.version:
             async for sighting in self._list():
                 yield sighting
-        silent = True
+        silent, begun = True, asyncio.get_running_loop().time()
         async for event in self.api.watch(self.watched.path, self._query(resourceVersion=self.version)):
             silent = False
             yield self._sighting(event["type"], event["object"])
-        if silent:  # even a quiet watch ends with a bookmark: this one was not served
-            raise ClusterUnavailableError(f"WATCH {self.watched.path}: it ended without a word")
+        if silent and asyncio.get_running_loop().time() - begun < SHORT_SECONDS:  # it was not served
+            raise ClusterUnavailableError(f"WATCH {self.watched.path}: it ended at once, without a word")
+        if silent:  # an API server has no bookmark for a kind of which it has seen no change since it started
+            yield Quiet()
 
     async def _list(self) -> AsyncIterator[Sighting]:
         keys: set[ObjectKey] = set()
