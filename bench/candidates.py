@@ -14,7 +14,7 @@ from bench.measure import Running, settle
 from sandbox.cluster import LocalCluster
 from sandbox.cluster.process import Background, free_ports
 from sandbox.datadog import StandIn
-from sandbox.running import running_operator
+from sandbox.running import environment_for, running_in, running_operator
 
 LISTED_SECONDS = 300.0
 
@@ -46,6 +46,13 @@ def naive_kopf(cluster: LocalCluster, datadog: StandIn) -> Iterator[Running]:
                 yield Running(ready, lambda process=process: _resident_mib(process))  # type: ignore[misc]
             else:
                 settle(cluster, datadog)
+
+
+@contextmanager
+def operator_process(cluster: LocalCluster, datadog: StandIn, **variables: str) -> Iterator[int]:
+    """Start this project's operator and give its process id at once."""
+    with running_in(environment_for(cluster, datadog.url) | variables, path=None) as process:
+        yield process.pid
 
 
 @contextmanager

@@ -14,12 +14,11 @@ from kubernetes.aio.client import CustomObjectsApi
 from rich.console import Console
 
 from bench import objects
-from bench.candidates import naive_kopf_process
+from bench.candidates import naive_kopf_process, operator_process
 from dora_operator.domain.spec import GROUP, PLURAL, VERSION
 from sandbox.cluster import LocalCluster
 from sandbox.cluster.process import Background
 from sandbox.datadog import Settings, StandIn
-from sandbox.running import running_operator
 
 CONCURRENCY = 8
 """As many as the operator has in flight for one account."""
@@ -48,8 +47,8 @@ def measure_throughput(console: Console, count: int, latency: float) -> list[Spe
         for name in ("bare_loop", "official_client"):
             found.append(_sender(name, datadog, count))
             console.print(_line(found[-1], latency))
-        with running_operator(cluster, datadog.url) as process:
-            found.append(_worked("dora-operator", process.pid, cluster, datadog, count))
+        with operator_process(cluster, datadog) as pid:
+            found.append(_worked("dora-operator", pid, cluster, datadog, count))
         console.print(_line(found[-1], latency))
         cluster.kubectl("delete", "dora", "--all", "--wait=false")
         _wait_until_gone(cluster)
@@ -93,7 +92,7 @@ def _sender(name: str, datadog: StandIn, count: int) -> Speed:
 
 
 def _worked(name: str, pid: int, cluster: LocalCluster, datadog: StandIn, count: int) -> Speed:
-    """Watch a running operator work off what is due; it began to send before or just now."""
+    """Watch an operator work off what is due, from its first request on."""
     before = len(cluster.audited(verb="patch", resource="doradeployments"))
     with _watched_cpu(pid, datadog) as cpu:
         datadog.wait_for_requests(count, PATIENCE_SECONDS)

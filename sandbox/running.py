@@ -73,28 +73,36 @@ class OperatorProcess:
 @contextmanager
 def running_operator(cluster: LocalCluster, datadog_url: str, **variables: str) -> Iterator[OperatorProcess]:
     """Start an operator on this cluster and this Datadog, wait until it is ready, and end it afterwards."""
+    with running_in(environment_for(cluster, datadog_url) | variables) as operator:
+        yield operator
+
+
+def environment_for(cluster: LocalCluster, datadog_url: str) -> dict[str, str]:
+    """Return the least that an operator needs to know."""
     (port,) = free_ports(1)
-    environment = {
+    return {
         "KUBECONFIG": str(cluster.kubeconfig),
         "DD_API_KEY": OWN_API_KEY,
         "DD_APP_KEY": OWN_APP_KEY,
         "DORA_OPERATOR_DATADOG_URL": datadog_url,
         "DORA_OPERATOR_HEALTH_PORT": str(port),
         "DORA_OPERATOR_METRICS_PORT": str(port),
-    } | variables
-    with running_in(environment) as operator:
-        yield operator
+    }
 
 
 @contextmanager
-def running_in(environment: Mapping[str, str], path: str = "/readyz") -> Iterator[OperatorProcess]:
-    """Start an operator with this environment and no other setting; ready is what this path of its probes says."""
+def running_in(environment: Mapping[str, str], path: str | None = "/readyz") -> Iterator[OperatorProcess]:
+    """Start an operator with this environment and no other setting; ready is what this path of its probes says.
+
+    Without a path it is not waited for.
+    """
     base_url = f"http://127.0.0.1:{environment['DORA_OPERATOR_HEALTH_PORT']}"
     with tempfile.TemporaryDirectory(prefix="dora-operator-") as folder:
         begun = time.monotonic()
         process = _start(environment, Path(folder))
         try:
-            process.wait_until(lambda: _healthy(f"{base_url}{path}"), READY_SECONDS)
+            if path is not None:
+                process.wait_until(lambda: _healthy(f"{base_url}{path}"), READY_SECONDS)
             yield OperatorProcess(process, base_url, time.monotonic() - begun)
         finally:
             process.stop()

@@ -1,15 +1,17 @@
 """A watch over an API server that suffers: an absent CRD, broken streams, errors in the stream, refusals."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from dora_operator.adapters import watching
+from dora_operator.adapters import stream, watching
 from dora_operator.adapters.cluster import Cluster
 from dora_operator.adapters.kubernetes_api import StatusError
-from dora_operator.adapters.watching import Watched, watch
+from dora_operator.adapters.stream import Watched
+from dora_operator.adapters.watching import watch
 from dora_operator.ports import ClusterUnavailableError
 from dora_operator.sightings import Found, Gone, Listed, Seen, Sighting
 from tests.support.builders import NOW
@@ -19,6 +21,14 @@ def body(name: str, version: int) -> dict[str, Any]:
     """Build a Rollout as the API server shows it, with parts that nobody reads."""
     metadata = {"namespace": "shop", "name": name, "uid": name, "resourceVersion": str(version), "managedFields": [1]}
     return {"metadata": metadata, "spec": {"replicas": 1, "template": {"large": True}}, "status": {"phase": "Healthy"}}
+
+
+@dataclass
+class Slow:
+    """An answer that comes when a watch has brought what stands before this event."""
+
+    answer: Any
+    until: asyncio.Event
 
 
 @dataclass
@@ -33,6 +43,9 @@ class Script:
         """Answer a list."""
         self.asked.append(f"list {query['continue']}".strip())
         answer = self.lists.pop(0)
+        if isinstance(answer, Slow):
+            await answer.until.wait()
+            answer = answer.answer
         if isinstance(answer, Exception):
             raise answer
         return dict(answer)
@@ -43,6 +56,9 @@ class Script:
         for event in self.watches.pop(0):
             if isinstance(event, Exception):
                 raise event
+            if isinstance(event, asyncio.Event):
+                event.set()
+                continue
             yield event
 
 
@@ -100,9 +116,35 @@ def going_on(trouble: Exception) -> Script:
     return Script([page(body("a", 1))], [[event("MODIFIED", "a", 11)], [trouble], [event("DELETED", "a", 12)]])
 
 
+async def test_what_changes_during_a_list_is_seen_at_once() -> None:
+    """Before the second page has come; and what that page still says of it is older, so it is not brought."""
+    there = asyncio.Event()
+    pages = [page(body("a", 1), more="next"), Slow(page(body("b", 2), body("c", 3), body("d", 4)), there)]
+    changes = [event("MODIFIED", "b", 11), event("DELETED", "c", 12), event("ADDED", "e", 13), there]
+    expected = ["found a", "seen b", "gone c", "seen e", "found d", "listed a b d e at 10"]
+    assert await seen(Script(pages, [changes]), len(expected)) == expected
+
+
+@pytest.mark.parametrize("trouble", [BROKEN, StatusError(503, "GET"), StatusError(410, "GET")], ids=str)
+async def test_half_a_list_is_none(trouble: Exception) -> None:
+    """However its second page fails, and though the watch beside it stands: the list begins anew."""
+    script = Script([page(body("a", 1), more="next"), trouble, page(body("b", 2))], [[BOOKMARK], [BOOKMARK]])
+    expected = ["found a", "quiet", "trouble", "found b", "quiet", "listed b at 10"]
+    assert [word for word in await seen(script, 6) if word != "quiet"] == [w for w in expected if w != "quiet"]
+
+
+async def test_a_watch_that_breaks_during_a_list_leaves_it_whole() -> None:
+    """The list is brought to its end, then the watch goes on from where it was."""
+    there = asyncio.Event()
+    pages = [page(body("a", 1), more="next"), Slow(page(body("b", 2)), there)]
+    script = Script(pages, [[event("MODIFIED", "a", 11), there, BROKEN], [event("MODIFIED", "b", 12)]])
+    assert await seen(script, 6) == ["found a", "seen a", "found b", "listed a b at 10", "trouble", "seen b"]
+    assert script.asked == ["list", "watch 10", "list next", "watch 11"]
+
+
 async def test_a_quiet_watch_that_lasted_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing has changed since the API server started, it ends watches without a bookmark: go on."""
-    monkeypatch.setattr(watching, "SHORT_SECONDS", 0.0)
+    monkeypatch.setattr(stream, "SHORT_SECONDS", 0.0)
     script = Script([page()], [[], [event("ADDED", "a", 11)]])
     assert await seen(script, 3) == ["listed at 10", "quiet", "seen a"]
     assert script.asked == ["list", "watch 10", "watch 10"]
@@ -120,8 +162,8 @@ async def test_a_quiet_watch_that_lasted_is_no_trouble(monkeypatch: pytest.Monke
         pytest.param(
             Script([page(body("a", 1), more="next"), page(body("b", 2), version="10")]),
             ["found a", "found b", "listed a b at 10"],
-            ["list", "list next"],
-            id="a list in pages",
+            ["list", "watch 10", "list next"],
+            id="a list in pages, beside which the watch begins already",
         ),
         pytest.param(
             Script([page()], [[event("ADDED", "a", 11)], [BOOKMARK], [event("ADDED", "b", 16)]]),
@@ -169,7 +211,7 @@ async def test_a_quiet_watch_that_lasted_is_no_trouble(monkeypatch: pytest.Monke
         pytest.param(
             Script([page(body("a", 1), more="next"), StatusError(410, "GET"), page(body("b", 2))]),
             ["found a", "trouble", "found b", "listed b at 10"],
-            ["list", "list next", "list"],
+            ["list", "watch 10", "list next", "list"],
             id="a list whose second page has expired begins anew",
         ),
         pytest.param(

@@ -11,7 +11,8 @@ from typing import Any
 
 from dora_operator.adapters.credentials import keys_of
 from dora_operator.adapters.kubernetes_api import APPLY_PATCH, MERGE_PATCH, KubernetesApi, StatusError
-from dora_operator.adapters.watching import Watched, watch
+from dora_operator.adapters.stream import Watched
+from dora_operator.adapters.watching import watch
 from dora_operator.domain.notices import EventNote
 from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.reasons import Reason
