@@ -52,6 +52,24 @@ async def make_settled(cluster: LocalCluster, count: int) -> None:
         await asyncio.gather(*(make(number) for number in range(count)))
 
 
+async def make_due(cluster: LocalCluster, count: int) -> None:
+    """Create objects that nobody has reported yet."""
+    async with await connect(cluster) as client:
+        api, gate = CustomObjectsApi(client), asyncio.Semaphore(AT_ONCE)
+
+        async def make(number: int) -> None:
+            async with gate:
+                await api.create_namespaced_custom_object(GROUP, VERSION, NAMESPACE, PLURAL, manifest(number))
+
+        await asyncio.gather(*(make(number) for number in range(count)))
+
+
+async def is_failure(api: CustomObjectsApi, number: int) -> bool:
+    """Return what the spec of an object says."""
+    found: Any = await api.get_namespaced_custom_object(GROUP, VERSION, NAMESPACE, PLURAL, name(number))
+    return bool(found["spec"]["changeFailure"])
+
+
 async def change(api: CustomObjectsApi, number: int, *, failure: bool) -> None:
     """Edit one object, as a user does; an API server that a peer has overloaded is asked again."""
     for pause in (1, 2, 4, 8):

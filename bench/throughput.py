@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubernetes.aio.client import CustomObjectsApi
 from rich.console import Console
 
 from bench import objects
 from bench.candidates import naive_kopf_process, operator_process
-from dora_operator.domain.spec import GROUP, PLURAL, VERSION
+from bench.machine import cpu_seconds
 from sandbox.cluster import LocalCluster
 from sandbox.cluster.process import Background
 from sandbox.datadog import Settings, StandIn
@@ -42,7 +41,7 @@ def measure_throughput(console: Console, count: int, latency: float) -> list[Spe
     with LocalCluster.start() as cluster, StandIn(Settings(latency=latency)) as datadog:
         cluster.kubectl("apply", "-f", "crds/")
         cluster.kubectl("wait", "--for=condition=Established", "crd/doradeployments.dora-operator.io")
-        asyncio.run(_make_due(cluster, count))
+        asyncio.run(objects.make_due(cluster, count))
         found = []
         for name in ("bare_loop", "official_client"):
             found.append(_sender(name, datadog, count))
@@ -52,23 +51,11 @@ def measure_throughput(console: Console, count: int, latency: float) -> list[Spe
         console.print(_line(found[-1], latency))
         cluster.kubectl("delete", "dora", "--all", "--wait=false")
         _wait_until_gone(cluster)
-        asyncio.run(_make_due(cluster, count))
+        asyncio.run(objects.make_due(cluster, count))
         with naive_kopf_process(cluster, datadog) as pid:
             found.append(_worked("naive kopf", pid, cluster, datadog, count))
         console.print(_line(found[-1], latency))
     return found
-
-
-async def _make_due(cluster: LocalCluster, count: int) -> None:
-    async with await objects.connect(cluster) as client:
-        api, gate = CustomObjectsApi(client), asyncio.Semaphore(objects.AT_ONCE)
-
-        async def make(number: int) -> None:
-            async with gate:
-                where = (GROUP, VERSION, objects.NAMESPACE, PLURAL)
-                await api.create_namespaced_custom_object(*where, objects.manifest(number))
-
-        await asyncio.gather(*(make(number) for number in range(count)))
 
 
 def _wait_until_gone(cluster: LocalCluster) -> None:
@@ -107,13 +94,8 @@ def _worked(name: str, pid: int, cluster: LocalCluster, datadog: StandIn, count:
 @contextmanager
 def _watched_cpu(pid: int, datadog: StandIn) -> Iterator[Callable[[], float]]:
     datadog.wait_for_requests(1, PATIENCE_SECONDS)
-    begun = _cpu_seconds(pid)
-    yield lambda: _cpu_seconds(pid) - begun
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    begun = cpu_seconds(pid)
+    yield lambda: cpu_seconds(pid) - begun
 
 
 def _rate(datadog: StandIn) -> float:

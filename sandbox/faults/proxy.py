@@ -21,7 +21,7 @@ from aiohttp import web
 
 from sandbox.cluster import LocalCluster
 
-HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "content-length", "content-encoding", "host", "keep-alive"})
+HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "content-length", "host", "keep-alive"})
 
 
 class What(Enum):
