@@ -95,7 +95,7 @@ def settled(console: Console, chosen: argparse.Namespace) -> None:
         results = [
             _measured(console, name, cluster, datadog, chosen.changes) for name in ("dora-operator", "bare watch")
         ]
-        relisting = measure_relisting(cluster, datadog, chosen.changes, chosen.objects // PAGE)
+        relisting = measure_relisting(cluster, datadog, chosen.changes, chosen.objects // PAGE - 1)
         console.print(f"Doing nothing for {chosen.idle_minutes:g} minutes ...")
         idle = measure_idle(cluster, datadog, chosen.idle_minutes)
         console.print(tables.long_table(relisting, idle, chosen.objects))

@@ -35,7 +35,7 @@ class Relisting:
 
 
 def measure_relisting(cluster: LocalCluster, datadog: StandIn, changes: int, pages: int) -> Relisting:
-    """Let the watch expire, again and again, and change something while the list runs."""
+    """Let the watch expire, again and again, and change something while the list asks for so many pages more."""
     with tempfile.TemporaryDirectory(prefix="dora-bench-") as folder, FaultProxy(cluster) as proxy:
         kubeconfig = str(proxy.kubeconfig(Path(folder)))
         with running_operator(cluster, datadog.url, KUBECONFIG=kubeconfig):
