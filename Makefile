@@ -39,6 +39,7 @@ check: $(READY) ## lint, types, layers, generated files, the documentation's lin
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/hadolint Dockerfile
 	@PYTHONPATH=operator $(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m dora_operator.crd --check crds
 	@$(BIN)/python -m tools.chart --check
@@ -52,6 +53,13 @@ unit: $(READY) ## the quick tests: no cluster
 .PHONY: image-test
 image-test: $(READY) programs ## build and run the image with buildah (as root; apt-get install buildah debootstrap)
 	@$(BIN)/python -m pytest tests/image -s
+
+.PHONY: sbom
+sbom: $(READY) ## write dist/sbom.json: what the image's lock names, with hashes (CycloneDX)
+	@mkdir -p dist
+	@PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
+	  --output-reproducible --output-format JSON --output-file dist/sbom.json requirements/runtime.txt
+	@echo "dist/sbom.json"
 
 CHAOS_SEEDS ?= 1000
 

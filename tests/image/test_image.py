@@ -1,7 +1,7 @@
 """The image, built and run for real with buildah, on a base made by debootstrap: no image registry is needed.
 
-What chroot isolation cannot show: a read-only root file system. That nothing is written is shown by rights instead: the
-operator runs as a user that owns no file.
+It runs twice: as buildah runs it, and with a read-only root file system, which buildah's isolation does not know, in a
+mount namespace of its own.
 """
 
 import base64
@@ -100,8 +100,9 @@ def test_what_is_in_it(buildah: Buildah, container: str) -> None:
     print(f"on top of its base the image has {added / 1e6:.0f} MB")  # noqa: T201 - a figure for whoever runs it
 
 
-def test_it_does_its_job(buildah: Buildah, container: str, cluster: LocalCluster, tmp_path: Path) -> None:
-    """Started with nothing but its environment it becomes ready, marks a deployment, and ends at SIGTERM with 0."""
+@pytest.fixture
+def kubeconfig(cluster: LocalCluster, tmp_path: Path) -> Path:
+    """Return a folder with a kubeconfig that needs no other file, and that everybody may read."""
     config = yaml.safe_load(cluster.kubeconfig.read_text())
     for each in config["clusters"]:
         certificate = Path(each["cluster"].pop("certificate-authority")).read_bytes()
@@ -111,19 +112,27 @@ def test_it_does_its_job(buildah: Buildah, container: str, cluster: LocalCluster
     (folder / "config").write_text(yaml.safe_dump(config))
     for path in (folder, folder / "config"):
         path.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize("read_only", [False, True], ids=["as it is", "with a read-only root"])
+def test_it_does_its_job(
+    buildah: Buildah, container: str, cluster: LocalCluster, kubeconfig: Path, *, read_only: bool
+) -> None:
+    """Started with nothing but its environment it becomes ready, marks a deployment, and ends at SIGTERM with 0."""
     (port,) = free_ports(1)
     with StandIn() as datadog:
         variables = {
-            "KUBECONFIG": "/kube/config",
+            "KUBECONFIG": "/mnt/config",
             "DD_API_KEY": "image-api-key",
             "DD_APP_KEY": "image-app-key",
             "DORA_OPERATOR_DATADOG_URL": datadog.url,
             "DORA_OPERATOR_HEALTH_PORT": str(port),
             "DORA_OPERATOR_NAMESPACES": "default",
         }
-        settings = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
         begun = time.monotonic()
-        running = buildah.start("run", "-v", f"{folder}:/kube:ro", *settings, container, "--", "dora-operator", "run")
+        start = _with_read_only_root if read_only else _as_it_is
+        running = start(buildah, container, kubeconfig, variables)
         try:
             eventually(lambda: answers(f"http://127.0.0.1:{port}/readyz"), lambda: "it is not ready", seconds=60)
             print(f"from the start of the container to ready: {time.monotonic() - begun:.1f} s")  # noqa: T201
@@ -137,6 +146,25 @@ def test_it_does_its_job(buildah: Buildah, container: str, cluster: LocalCluster
                 os.kill(pid, signal.SIGTERM)
         assert running.wait(30) == 0
     cluster.kubectl("delete", "dora", "image")
+
+
+def _as_it_is(buildah: Buildah, container: str, kubeconfig: Path, variables: dict[str, str]) -> subprocess.Popen[bytes]:
+    settings = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
+    return buildah.start("run", "-v", f"{kubeconfig}:/mnt:ro", *settings, container, "--", "dora-operator", "run")
+
+
+READ_ONLY = """
+mount --bind "$1" "$1" && mount --bind "$2" "$1/mnt" && mount --bind /dev "$1/dev" && mount -o remount,bind,ro "$1"
+! touch "$1/tmp/written" 2>/dev/null && exec chroot --userspec=$3:$3 "$1" /opt/operator/bin/dora-operator run
+"""
+
+
+def _with_read_only_root(
+    buildah: Buildah, container: str, kubeconfig: Path, variables: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    root = buildah("mount", container)
+    command = ["unshare", "--mount", "sh", "-euc", READ_ONLY, "sh", root, str(kubeconfig), str(USER)]
+    return subprocess.Popen(command, env={"PATH": os.environ["PATH"]} | variables)
 
 
 def _operators() -> list[int]:
