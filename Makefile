@@ -21,6 +21,7 @@ $(READY): pyproject.toml requirements/uv.txt requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib operator sandbox || true # else each start compiles anew, where the environment forbids to write
 	@touch $@
 
 .PHONY: setup
