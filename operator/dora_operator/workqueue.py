@@ -22,12 +22,15 @@ Room = TypeVar("Room", bound=Hashable)
 
 
 class Urgency(Enum):
-    """Why a key is looked at; the value is its handicap in seconds."""
+    """Why a key is looked at; the value is its handicap in seconds.
+
+    A limited account works a backlog off for minutes: an abort of now goes before what was changed in the last one.
+    """
 
     ABORT = 0.0
-    CHANGE = 1.0
-    RETRY = 5.0
-    LISTED = 30.0
+    CHANGE = 60.0
+    RETRY = 120.0
+    LISTED = 300.0
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from math import ceil
 
 import httpx
+import pytest
 
 from tests.flow.test_rollouts import live
 from tests.support.builders import NOW
@@ -81,13 +82,14 @@ async def test_a_backlog_takes_as_long_as_the_limit_says() -> None:
         assert cluster.status_writes <= 2 * 10 * LIMIT
 
 
-async def test_an_abort_overtakes_the_backlog() -> None:
-    """What a Rollout has aborted is marked first in the next window."""
+@pytest.mark.parametrize("seconds", [1, 45])
+async def test_an_abort_overtakes_the_backlog(seconds: int) -> None:
+    """What a Rollout has aborted is marked first in the next window, though the backlog has waited for a while."""
     cluster, datadog = backlog(5 * LIMIT), LimitedDatadog()
     async with running_operator(cluster, datadog) as operator:
         datadog.operator = operator
         assert len(datadog.requests) == LIMIT
-        operator.now += timedelta(seconds=1)
+        operator.now += timedelta(seconds=seconds)
         await live(operator, trace("canary-manual-abort"))
         assert len(datadog.requests) == LIMIT
         await work_off(operator, datadog, LIMIT + 1, 100)

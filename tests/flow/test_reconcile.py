@@ -6,8 +6,11 @@ from typing import Any
 import httpx
 import pytest
 
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.reasons import Reason
 from dora_operator.ports import NoKeys
+from dora_operator.reconcile.reconciler import Reconciler
+from dora_operator.reconcile.visit import Visit
 from tests.support.builders import OTHER_ID
 from tests.support.fakes import FakeCluster, FakeDatadog, running_operator
 
@@ -66,6 +69,30 @@ async def test_settled_objects_cost_nothing_after_a_restart(cluster: FakeCluster
     async with running_operator(cluster, datadog) as operator:
         await operator.pass_time(86_400)
     assert (len(datadog.requests), cluster.status_writes) == before
+
+
+async def test_what_is_due_goes_before_what_is_settled_after_a_start(
+    cluster: FakeCluster, datadog: FakeDatadog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Edited, made or left undone while nobody watched: looked at before all that is only to be looked through."""
+    datadog.answers = [httpx.Response(503), ACCEPTED]
+    cluster.apply("z-undone", deployment={"id": OTHER_ID}, changeFailure=True)
+    async with running_operator(cluster, datadog) as operator:
+        for number in range(20):
+            cluster.apply(f"settled-{number}", deployment={"id": f"deployment-{number:02}"}, changeFailure=True)
+        await operator.settle()
+    cluster.apply("settled-19", deployment={"id": "deployment-19"}, changeFailure=False)
+    cluster.apply("z-new", deployment={"id": "deployment-new"}, changeFailure=True)
+    looked_at: list[str] = []
+    reconcile = Reconciler.reconcile
+
+    async def noted(reconciler: Reconciler, key: ObjectKey) -> Visit:
+        looked_at.append(key.name)
+        return await reconcile(reconciler, key)
+
+    monkeypatch.setattr(Reconciler, "reconcile", noted)
+    async with running_operator(cluster, datadog):
+        assert set(looked_at[:3]) == {"settled-19", "z-new", "z-undone"}
 
 
 async def test_an_edit_that_changes_nothing_for_datadog(cluster: FakeCluster, datadog: FakeDatadog) -> None:

@@ -31,7 +31,9 @@ def moment(text: str) -> datetime:
 @pytest.mark.parametrize(
     ("glance", "expected"),
     [
-        pytest.param(seen(1, FAILURE), Glance("Unknown", "Pending", True, moment(BORN)), id="never looked at"),
+        pytest.param(
+            seen(1, FAILURE), Glance("Unknown", "Pending", True, moment(BORN), judged=False), id="never looked at"
+        ),
         pytest.param(
             seen(1, {}, observedGeneration=1, desired=FAILURE, pendingSince=SINCE, **ready("False", "Forbidden")),
             Glance("False", "Forbidden", True, moment(SINCE)),
@@ -39,7 +41,7 @@ def moment(text: str) -> datetime:
         ),
         pytest.param(
             seen(2, FAILURE, observedGeneration=1, desired={"changeFailure": False}, pendingSince=SINCE),
-            Glance("Unknown", "Pending", True, None),
+            Glance("Unknown", "Pending", True, None, judged=False),
             id="edited a moment ago: what waited before is something else",
         ),
         pytest.param(
@@ -58,11 +60,13 @@ def moment(text: str) -> datetime:
             id="held back on purpose",
         ),
         pytest.param(
-            seen(1, FAILURE | {"dryRun": True}), Glance("Unknown", "Pending", False), id="to be held back on purpose"
+            seen(1, FAILURE | {"dryRun": True}),
+            Glance("Unknown", "Pending", False, judged=False),
+            id="to be held back on purpose",
         ),
         pytest.param(
             seen(1, {}, **ready("False", "NewerThanThisOperator")),
-            Glance("False", "Other", False),
+            Glance("False", "Other", False, judged=False),
             id="a strange reason",
         ),
     ],

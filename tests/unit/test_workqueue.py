@@ -66,7 +66,7 @@ async def test_urgent_keys_first(queue: WorkQueue[str, str]) -> None:
 async def test_an_old_key_overtakes_newer_urgent_ones(queue: WorkQueue[str, str], clock: Clock) -> None:
     """Ageing: after its handicap, a listed key is served before an abort that came later."""
     queue.add("old", Urgency.LISTED)
-    clock.now += 31
+    clock.now += Urgency.LISTED.value + 1
     queue.add("new", Urgency.ABORT)
     assert await taken(queue) == "old"
 

@@ -38,11 +38,13 @@ class Glance:
     """Whether a change failure is wanted that Datadog has not accepted, and nobody holds it back on purpose."""
     unreported_since: datetime | None = None
     """Since when; None where that is not known yet."""
+    judged: bool = True
+    """Whether the status speaks of the newest spec."""
 
     @property
     def hurries(self) -> bool:
-        """Tell whether something is wanted of Datadog that it has not accepted."""
-        return self.ready != "True" and self.reason not in HELD
+        """Tell whether something may be wanted of Datadog that it has not accepted."""
+        return not self.judged or (self.ready != "True" and self.reason not in HELD)
 
 
 def glance_of(metadata: Mapping[str, Any], spec: Mapping[str, Any], status: Mapping[str, Any]) -> Glance:
@@ -52,11 +54,11 @@ def glance_of(metadata: Mapping[str, Any], spec: Mapping[str, Any], status: Mapp
     wanted = _failure(status, "desired") if judged else bool(spec.get("changeFailure"))
     held = reason in ON_PURPOSE if judged else bool(spec.get("suspend") or spec.get("dryRun"))
     if not wanted or held or _failure(status, "accepted"):
-        return Glance(ready, reason, unreported=False)
+        return Glance(ready, reason, unreported=False, judged=judged)
     since = _moment(status.get("pendingSince")) if judged else None
     if since is None and metadata.get("generation") == 1:
         since = _moment(metadata.get("creationTimestamp"))
-    return Glance(ready, reason, unreported=True, unreported_since=since)
+    return Glance(ready, reason, unreported=True, unreported_since=since, judged=judged)
 
 
 def _ready(status: Mapping[str, Any]) -> tuple[str, str]:

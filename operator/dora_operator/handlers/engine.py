@@ -94,7 +94,7 @@ class Engine:
         self.reconciler.lessons.from_all(self.inventory)
         for key in self.inventory.all_keys():
             self.inventory.note_due(key, self.clock())
-            self.queue.add(key, Urgency.LISTED)
+            self.queue.add(key, Urgency.RETRY if self._hurries(key) else Urgency.LISTED)
 
     async def look_at_secrets(self, period: float) -> None:
         """Wake resources whose Secret has changed, for ever."""
