@@ -10,16 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dora_operator.domain import status as statuses
+from dora_operator.domain.backoff import RetryPolicy, next_pause
 from dora_operator.domain.due import Attempt, Rest, Settled, next_step
 from dora_operator.domain.notices import EventNote, note_for
 from dora_operator.domain.observed import DoraDeploymentStatus, RolloutObservation
-from dora_operator.domain.outcome import Accepted, Answer, FailureKind, NoAnswer, Outcome, classify
+from dora_operator.domain.outcome import Accepted, Answer, FailureKind, NoAnswer, Outcome, Pace, TryAgain, classify
+from dora_operator.domain.plan import Hold, Send
 from dora_operator.domain.planning import make_plan
 from dora_operator.domain.reasons import Reason
 from tests.support.builders import NOW, OTHER_ID, conditions, moment, reason, send, spec, surroundings
 
 NEW = DoraDeploymentStatus(observed_generation=-1)
 LATER = NOW + timedelta(minutes=5)
+EARLIER = NOW - timedelta(hours=2)
 ACCEPTED = statuses.with_outcome(NEW, send(), Accepted(202), moment())
 
 
@@ -213,6 +216,7 @@ def test_holding_back_what_is_accepted_already_changes_nothing() -> None:
         pytest.param(ACCEPTED, 2, NOW, Settled(), id="nor after an edit that changes nothing for Datadog"),
         pytest.param(failed(answered(503)), 1, NOW, Rest(NOW + timedelta(seconds=0.75)), id="a pause is kept"),
         pytest.param(failed(answered(503)), 1, LATER, Attempt(), id="and ends"),
+        pytest.param(failed(answered(503)), 1, EARLIER, Attempt(), id="and is not kept that a wrong clock has noted"),
         pytest.param(failed(answered(503)), 2, NOW, Attempt(), id="an edit is tried at once"),
         pytest.param(failed(answered(400)), 1, LATER, Rest(None), id="a refused request is not repeated"),
         pytest.param(failed(answered(400)), 2, NOW, Attempt(), id="until the user edits"),
@@ -229,13 +233,14 @@ def test_when_a_request_is_due(
     status: DoraDeploymentStatus, generation: int, now: Any, expected: Attempt | Settled | Rest
 ) -> None:
     """The status alone tells whether to send."""
-    assert next_step(send(), status, generation, now) == expected
+    assert next_step(send(), status, generation, now, RetryPolicy().ceiling) == expected
 
 
 def test_a_new_desired_state_is_due_at_once() -> None:
     """Neither acceptance nor a pause of the old state holds back the new one."""
     for status in (ACCEPTED, failed(answered(503)), failed(answered(400))):
-        assert next_step(send(remediation={"type": "rollback", "id": OTHER_ID}), status, 1, NOW) == Attempt()
+        wanted = send(remediation={"type": "rollback", "id": OTHER_ID})
+        assert next_step(wanted, status, 1, NOW, RetryPolicy().ceiling) == Attempt()
 
 
 def merged(target: Any, patch: Any) -> Any:
@@ -370,3 +375,43 @@ def test_what_is_told_of_a_success(before: DoraDeploymentStatus, fields: dict, r
 def test_a_success_that_a_person_asked_for_is_not_told() -> None:
     """One write for one change: the conditions and the history of the resource say it."""
     assert note_for(NEW, statuses.with_outcome(NEW, send(), Accepted(202), moment())) is None
+
+
+@given(
+    pace=st.sampled_from(Pace),
+    reset=st.none() | st.floats(min_value=0, max_value=3600),
+    attempts=st.integers(min_value=1, max_value=10_000),
+    pending=st.timedeltas(min_value=timedelta(), max_value=timedelta(days=30)),
+    jitter=st.floats(min_value=0, max_value=1),
+    longest=st.floats(min_value=1, max_value=86_400),
+)
+def test_no_pause_is_longer_than_the_ceiling(
+    pace: Pace, reset: float | None, attempts: int, pending: timedelta, jitter: float, longest: float
+) -> None:
+    """So a next try that is further ahead can only come from a clock that was wrong."""
+    policy = RetryPolicy(longest=longest)
+    outcome = TryAgain(Reason.RATE_LIMITED, "", pace, reset_seconds=reset)
+    pause = next_pause(outcome, attempts=attempts, pending_for=pending, policy=policy, jitter=jitter)
+    assert 0 <= pause.seconds <= policy.ceiling
+
+
+def test_the_largest_status_is_bounded() -> None:
+    """The longest words in the widest characters, a full history and an answer without end: far below 32 KiB."""
+    tag, wide = "\U0001f680" * 200, "\U0001f680" * 256
+    deployment = {"service": tag, "env": tag, "version": "0" + tag[1:]}
+    wanted = {"deployment": deployment, "remediation": {"type": "rollforward", "version": tag}, "changeFailure": True}
+    plan = make_plan(spec(**wanted), surroundings())
+    assert isinstance(plan, Send)
+    rollout = RolloutObservation(
+        name=wide, uid=wide, pod_template_hash=wide, service=wide, env=wide, version=wide, message=wide, at=NOW
+    )
+    status = NEW
+    for step in range(30):
+        answer = answered(503 if step % 2 else 401, body=("\U0001f680" * 20_000).encode())
+        at = replace(moment(now=NOW + timedelta(seconds=step)), rollout=rollout)
+        status = statuses.with_outcome(status, plan, answer, at)
+    held = make_plan(spec(**wanted, dryRun=True), surroundings())
+    assert isinstance(held, Hold)
+    status = statuses.without_request(status, held, replace(moment(), rollout=rollout))
+    assert len(status.history or ()) == 10
+    assert len(status.model_dump_json(by_alias=True, exclude_none=True).encode()) < 32 * 1024

@@ -8,6 +8,10 @@ from datetime import timedelta
 from typing import assert_never
 
 from dora_operator.domain.outcome import Pace, TryAgain
+from dora_operator.domain.ratelimit import LONGEST_RESET
+
+LONGEST_AFTER_RESET = 6.0
+"""Seconds that a try is put off after the beginning of a new window, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,12 @@ class RetryPolicy:
     ingestion_deadline: float = 3600.0
     """How long a deployment may be unknown to Datadog before the resource counts as stalled."""
     after_deadline: float = 3600.0
+
+    @property
+    def ceiling(self) -> float:
+        """The longest pause there can be. A next try that is further ahead was noted by a clock that was wrong."""
+        own = (self.longest, self.slowly, self.ingestion_longest, self.after_deadline)
+        return max(*own, LONGEST_RESET + LONGEST_AFTER_RESET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,7 @@ def next_pause(
             if outcome.reset_seconds is None:
                 return Pause(_spread(_doubling(policy.ingestion_first, policy.longest, attempts), jitter))
             # Never before the window, not in step with other clients after it, and not at once for ever.
-            again = _doubling(0.1, 5.0, attempts - 2)
+            again = _doubling(0.1, LONGEST_AFTER_RESET - 1, attempts - 2)
             return Pause(outcome.reset_seconds + again + min(0.9, 0.1 * outcome.reset_seconds) * jitter)
         case Pace.INGESTION:
             if pending_for >= timedelta(seconds=policy.ingestion_deadline):

@@ -5,7 +5,7 @@ The answer comes from the status alone, so a restart of the operator sends nothi
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dora_operator.domain.observed import ConditionType, DoraDeploymentStatus
 from dora_operator.domain.plan import Send
@@ -32,8 +32,8 @@ class Rest:
 Step = Attempt | Settled | Rest
 
 
-def next_step(plan: Send, status: DoraDeploymentStatus, generation: int, now: datetime) -> Step:
-    """Decide about the request of this plan."""
+def next_step(plan: Send, status: DoraDeploymentStatus, generation: int, now: datetime, ceiling_seconds: float) -> Step:
+    """Decide about the request of this plan. No pause is longer than the ceiling, whatever a status says."""
     same_target = plan.target.is_same_as(status.target)
     if same_target and status.accepted == plan.request.state:
         return Settled()
@@ -41,7 +41,8 @@ def next_step(plan: Send, status: DoraDeploymentStatus, generation: int, now: da
         return Attempt()  # a change of the user's is tried at once, whatever came before
     if _reason(status) == Reason.REQUEST_REJECTED:
         return Rest(None)
-    if status.next_attempt_time is not None and status.next_attempt_time > now:
+    latest = now + timedelta(seconds=ceiling_seconds)
+    if status.next_attempt_time is not None and now < status.next_attempt_time <= latest:
         return Rest(status.next_attempt_time)
     return Attempt()
 

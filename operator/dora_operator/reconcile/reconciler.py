@@ -82,7 +82,7 @@ class Reconciler:
 
     async def _send(self, case: Case, plan: Send) -> Visit:
         known = case.known
-        step = next_step(plan, case.status, known.generation, self.clock())
+        step = next_step(plan, case.status, known.generation, self.clock(), self.options.retry_policy.ceiling)
         changed = self.secrets.take_change(known.key)
         if isinstance(step, Settled):
             self.secrets.forget(known.key)
