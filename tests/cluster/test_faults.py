@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -246,6 +247,45 @@ def test_an_api_server_that_crashes(
     reaction = datadog.requests()[-1].time - begun
     print(f"{seconds} s without an API server, then marked {reaction:.2f} s after the change")  # noqa: T201 - a figure
     assert counts(datadog) == {"deployment-before": 1, "deployment-after": 1}
+
+
+def compact(cluster: LocalCluster) -> None:
+    """Let etcd forget everything but the present, for real."""
+    option = next(word for word in cluster.api_server.command if word.startswith("--etcd-servers="))
+
+    def ask(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        request = urllib.request.Request(option.partition("=")[2] + path, json.dumps(body).encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=10) as response:
+            found: dict[str, Any] = json.load(response)
+        return found
+
+    revision = ask("/v3/kv/range", {"key": "eA=="})["header"]["revision"]
+    ask("/v3/kv/compaction", {"revision": revision, "physical": True})
+
+
+def test_a_place_that_etcd_has_forgotten(
+    own_cluster: LocalCluster, proxy: FaultProxy, shop: Shop, datadog: StandIn, operator: OperatorProcess
+) -> None:
+    """A real 410, after a gap in which one was deleted, one replaced under its name, one edited: a new list tells."""
+    for name in ("gone", "replaced", "edited"):
+        applied(shop, name)
+        shop.wait(name, "Accepted")
+    proxy.fault(What.ANSWER, path="watch=1", code=503)
+    proxy.cut_streams()
+    shop.kubectl("delete", "dora", "gone", "replaced")
+    applied(shop, "replaced")
+    applied(shop, "edited", failure=False)
+    compact(own_cluster)
+    own_cluster.kill_api_server()  # its own memory would bridge the gap
+    own_cluster.restart_api_server()
+    proxy.log.clear()
+    proxy.clear()
+    for name in ("replaced", "edited"):
+        shop.wait(name, "Accepted")
+    assert "too old resource version" in operator.log()
+    assert any("doradeployments?limit=" in line for line in proxy.log)
+    assert counts(datadog) == {"deployment-gone": 1, "deployment-replaced": 2, "deployment-edited": 2}
+    assert marks(datadog)["deployment-edited"] == {"change_failure": False}
 
 
 def test_an_api_server_that_hangs(
