@@ -1,6 +1,7 @@
 """From applied resources to requests and statuses, with the real adapter for Datadog on a scripted transport."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -11,8 +12,9 @@ from dora_operator.domain.reasons import Reason
 from dora_operator.ports import NoKeys
 from dora_operator.reconcile.reconciler import Reconciler
 from dora_operator.reconcile.visit import Visit
+from dora_operator.sightings import Found, Listed, Seen
 from tests.support.builders import OTHER_ID
-from tests.support.fakes import FakeCluster, FakeDatadog, running_operator
+from tests.support.fakes import NAMESPACE, FakeCluster, FakeDatadog, running_operator
 
 ACCEPTED = httpx.Response(202, text='{"data":null}')
 BY_VERSION = {"service": "checkout", "env": "prod", "version": "1.5.0"}
@@ -93,6 +95,38 @@ async def test_what_is_due_goes_before_what_is_settled_after_a_start(
     monkeypatch.setattr(Reconciler, "reconcile", noted)
     async with running_operator(cluster, datadog):
         assert set(looked_at[:3]) == {"settled-19", "z-new", "z-undone"}
+
+
+async def test_an_api_server_that_is_behind(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """Of several API servers one may still show what was before: an old version re-opens nothing."""
+    async with running_operator(cluster, datadog) as operator:
+        cluster.apply("a", changeFailure=True)
+        await operator.settle()
+        old = cluster.objects[ObjectKey(NAMESPACE, "a")]
+        cluster.apply("a", changeFailure=False)
+        await operator.settle()
+        cluster.watch(Seen(old))
+        for sighting in (Found(old), Listed(frozenset({ObjectKey(NAMESPACE, "a")}), "1")):
+            cluster.watch(sighting)
+        await operator.settle()
+    assert bodies(datadog) == [{"change_failure": True}, {"change_failure": False}]
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_a_clock_that_jumps(cluster: FakeCluster, datadog: FakeDatadog, hours: int) -> None:
+    """What is settled is not sent again; what is pending is tried again soon, not when the old clock would have."""
+    datadog.answers = [ACCEPTED, httpx.Response(503), ACCEPTED]
+    async with running_operator(cluster, datadog) as operator:
+        cluster.apply("settled", changeFailure=True)
+        await operator.settle()
+        cluster.apply("pending", deployment={"id": OTHER_ID}, changeFailure=True)
+        await operator.settle()
+        assert ready(cluster, "pending") == ("False", "DatadogUnavailable")
+    operator.now += timedelta(hours=2 * hours)
+    async with running_operator(cluster, datadog, now=operator.now) as operator:
+        await operator.pass_time(10)
+    assert ready(cluster, "pending") == ("True", "Accepted")
+    assert len(datadog.requests) == 3
 
 
 async def test_an_edit_that_changes_nothing_for_datadog(cluster: FakeCluster, datadog: FakeDatadog) -> None:

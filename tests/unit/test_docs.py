@@ -46,6 +46,13 @@ def test_troubleshooting_knows_every_warning_about_a_rollout(about: About) -> No
     assert f"`{about.value}`" in (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
 
 
+def test_the_tests_of_faults_exist() -> None:
+    """Each test that the page of faults names."""
+    named = re.findall(r"`((?:chaos|cluster|flow|unit)/[\w/*]+\.py)`", (DOCS / "faults.md").read_text(encoding="utf-8"))
+    assert len(named) > 20
+    assert [name for name in named if not list((ROOT / "tests").glob(name))] == []
+
+
 def test_the_reference_of_events_is_complete() -> None:
     """Each reason of an Event has a row, and each row is one."""
     page = (DOCS / "reference" / "events.md").read_text(encoding="utf-8")
