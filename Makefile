@@ -105,6 +105,7 @@ lock: $(READY) ## lock the packages again after a change of pyproject.toml
 	@$(COMPILE) requirements/uv.in -o requirements/uv.txt
 	@$(COMPILE) --group dev pyproject.toml -o requirements/dev.txt
 	@$(COMPILE) -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+	@$(COMPILE) -c requirements/dev.txt --extra traces pyproject.toml -o requirements/traces.txt
 
 .PHONY: clean
 clean: ## remove .venv and what the tools left here (the cache of built programs stays: see README)

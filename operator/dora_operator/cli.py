@@ -21,6 +21,7 @@ def run() -> None:
     from dora_operator.adapters.kubernetes_api import CannotLogInError  # noqa: PLC0415
     from dora_operator.handlers import lifecycle, logs  # noqa: PLC0415 - `--help` need not wait for kopf
     from dora_operator.handlers.leading import LeaseLostError  # noqa: PLC0415
+    from dora_operator.handlers.metering import CannotTraceError  # noqa: PLC0415
     from dora_operator.settings import Settings  # noqa: PLC0415
 
     try:
@@ -34,6 +35,6 @@ def run() -> None:
     logs.configure(settings.log_level, settings.log_format)
     try:
         asyncio.run(lifecycle.run(settings))
-    except (CannotListenError, CannotLogInError, LeaseLostError) as error:
+    except (CannotListenError, CannotLogInError, LeaseLostError, CannotTraceError) as error:
         sys.stderr.write(f"dora-operator: {error}\n")
         raise typer.Exit(1) from None

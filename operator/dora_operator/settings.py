@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] | None = Field(
         default=None, description="text, or json: one object per line; empty: text on a terminal, else json."
     )
+    traces: bool = Field(
+        default=False, description="true sends traces by OpenTelemetry; its own variables OTEL_... say where to."
+    )
     request_timeout_seconds: Seconds = Field(default=30.0, description="Longest time for one request to Datadog.")
     retry_first_seconds: Seconds = Field(default=1.0, description="First pause after an outage of Datadog.")
     retry_longest_seconds: Seconds = Field(default=300.0, description="Longest pause after an outage of Datadog.")

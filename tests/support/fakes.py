@@ -30,6 +30,7 @@ from dora_operator.handlers.observing import Overview
 from dora_operator.handlers.rollouts import RolloutEngine
 from dora_operator.handlers.workers import Workers
 from dora_operator.inventory import Inventory
+from dora_operator.meter import Meter
 from dora_operator.ports import (
     ClusterUnavailableError,
     Keys,
@@ -311,6 +312,7 @@ async def running_operator(
     policy: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
     rollout_policy: Policy = Policy(),  # noqa: B008 - frozen
     now: datetime = NOW,
+    around: Callable[[Meter], Meter] = lambda meter: meter,
 ) -> AsyncIterator[Operator]:
     """Start an operator on a cluster: list, then serve what is due."""
     async with httpx.MockTransport(datadog) as transport:
@@ -323,7 +325,8 @@ async def running_operator(
             return operator.now
 
         meter = PrometheusMeter(clock)
-        metered = MeteredDatadog(api, meter, own_keys, lambda: clock().timestamp())
+        told = around(meter)
+        metered = MeteredDatadog(api, told, own_keys, lambda: clock().timestamp())
 
         names = Namespaces(cluster, clock)
         options = Options(Site.US1, dry_run, policy)
@@ -338,7 +341,7 @@ async def running_operator(
             clock=clock,
             random=lambda: 0.5,
         )
-        engine = Engine(inventory, _queue(clock), reconciler, secrets, cluster, clock, Site.US1, meter=meter)
+        engine = Engine(inventory, _queue(clock), reconciler, secrets, cluster, clock, Site.US1, meter=told)
         known = KnownRollouts()
         restorer = Restorer(metered, accounts, names, Allowed(), Site.US1, own_keys, clock, dry_run)
         records = Records(inventory, cluster, Retention(), rollout_policy.lookback, clock)

@@ -4,7 +4,6 @@ kopf runs the process. It watches nothing (docs/decisions/0005) and writes nothi
 """
 
 import asyncio
-import gc
 import logging
 import random
 import socket
@@ -18,6 +17,7 @@ from typing import Any, cast
 import aiohttp
 import kopf
 
+from dora_operator import lean
 from dora_operator.adapters.cluster import Cluster
 from dora_operator.adapters.datadog import DatadogApi, open_datadog
 from dora_operator.adapters.endpoints import serving
@@ -31,8 +31,10 @@ from dora_operator.handlers.engine import Engine
 from dora_operator.handlers.fencing import FencedCluster, FencedDatadog
 from dora_operator.handlers.leading import AlwaysLeading, Leadership, LeaseLostError
 from dora_operator.handlers.login import log_in, own_namespace
+from dora_operator.handlers.metering import metering
 from dora_operator.handlers.observing import Overview
 from dora_operator.handlers.workers import forever
+from dora_operator.meter import Meter
 from dora_operator.ports import DatadogPort
 from dora_operator.settings import Settings
 
@@ -42,8 +44,6 @@ STOP_SECONDS = 4.0
 """How long requests under way may take to finish at the end."""
 LAST_EVENTS_SECONDS = 1.0
 ROLLOUT_WORKERS = 4
-YOUNG_OBJECTS = 10_000
-"""How many new objects there are before the garbage collector looks; Python's own 700 are made by one reconcile."""
 SWEEP_SECONDS = 1800.0
 """How often the operator looks for records that may go."""
 
@@ -58,10 +58,16 @@ async def run(settings: Settings) -> None:
 
     Raises:
         kopf.LoginError: there is no way to log in to a cluster.
+        CannotTraceError: traces are wanted, and their packages are not installed.
         CannotListenError: a port of the probes or of the metrics cannot be opened.
         LeaseLostError: another process writes now; a new start begins as a follower.
     """
-    meter = PrometheusMeter(clock)
+    prometheus = PrometheusMeter(clock)
+    with metering(prometheus, traces=settings.traces) as meter:
+        await _run(settings, prometheus, meter)
+
+
+async def _run(settings: Settings, prometheus: PrometheusMeter, meter: Meter) -> None:
     async with (
         open_kubernetes(log_in, meter) as kubernetes,
         open_datadog(
@@ -75,7 +81,7 @@ async def run(settings: Settings) -> None:
         parts = build(settings, *behind(leadership, kubernetes, datadog), meter, clock)
         health = tuple(each.health for each in parts.watches)
         overview = Overview(parts.deployments, parts.rollouts, health, leadership.may_write)
-        async with serving(overview.endpoints(settings, meter)):
+        async with serving(overview.endpoints(settings, prometheus)):
             await kopf.operator(
                 registry=build_registry(settings, parts, leadership),
                 stop_flag=leadership.lost,
@@ -145,7 +151,7 @@ def build_registry(settings: Settings, parts: Parts, leadership: Leadership | Al
         holding.append(asyncio.create_task(leadership.hold()))
         tasks.extend(asyncio.create_task(one) for one in background(settings, parts, leadership))
         await parts.deployments.all_listed.wait()
-        leave_the_loaded_alone()
+        lean.leave_the_loaded_alone()
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
@@ -161,13 +167,6 @@ def build_registry(settings: Settings, parts: Parts, leadership: Leadership | Al
         await leadership.release()
 
     return registry
-
-
-def leave_the_loaded_alone() -> None:
-    """Let the garbage collector pass over what is loaded by now: looking through ten thousand objects takes a pause."""
-    gc.set_threshold(YOUNG_OBJECTS)
-    gc.collect()
-    gc.freeze()
 
 
 def background(

@@ -7,7 +7,7 @@ record only the fields named here are printed: whatever else a library hangs on 
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -28,6 +28,11 @@ def about(kind: str, key: object) -> Iterator[None]:
         yield
     finally:
         _about.reset(token)
+
+
+def subject() -> Mapping[str, str]:
+    """Return what is looked at now: kind, namespace and name; nothing outside of a look."""
+    return _about.get()
 
 
 def configure(level: str, form: Literal["text", "json"] | None = None) -> None:

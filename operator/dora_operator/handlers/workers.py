@@ -60,7 +60,7 @@ class Workers(Generic[Key]):
         begun = asyncio.get_running_loop().time()
         with about(self.kind, key):
             result = await self._serve(key)
-        self.meter.visited(self.kind, result, asyncio.get_running_loop().time() - begun)
+            self.meter.visited(self.kind, result, asyncio.get_running_loop().time() - begun)
 
     async def _serve(self, key: Key) -> Visited:
         try:
