@@ -55,12 +55,15 @@ unit: $(READY) ## the quick tests: no cluster
 image-test: $(READY) programs ## build and run the image with buildah (as root; apt-get install buildah debootstrap)
 	@$(BIN)/python -m pytest tests/image -s
 
+SBOM ?= dist/sbom.json
+
 .PHONY: sbom
-sbom: $(READY) ## write dist/sbom.json: what the image's lock names, with hashes (CycloneDX)
-	@mkdir -p dist
-	@PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
-	  --output-reproducible --output-format JSON --output-file dist/sbom.json requirements/runtime.txt
-	@echo "dist/sbom.json"
+sbom: $(READY) ## write dist/sbom.json: what the image installs, with hashes (CycloneDX)
+	@mkdir -p $(dir $(SBOM))
+	@set -o pipefail; $(BIN)/python -m tools.sbom requirements/runtime.txt | PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py \
+	  requirements --pyproject pyproject.toml --mc-type application --output-reproducible --output-format JSON \
+	  --output-file $(SBOM) -
+	@echo "$(SBOM)"
 
 CHAOS_SEEDS ?= 1000
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.pages import ROOT
+from tools import sbom
 
 BIN = Path(sys.executable).parent
 LOCK = (ROOT / "requirements/runtime.txt").read_text(encoding="utf-8")
@@ -31,19 +32,35 @@ def test_the_dockerfile_is_linted(tmp_path: Path, line: str, passes: object) -> 
 
 
 def test_the_bill_of_materials_is_the_lock(tmp_path: Path) -> None:
-    """Each package of the lock in its version, with every hash; the operator itself as the subject."""
+    """Each package of the lock in its version, with every hash, but for Linux alone; the operator is the subject."""
     installed = ["--old-file", ".venv/.ready", f"BIN={BIN}"]
-    for name in ("Makefile", "pyproject.toml", "README.md", "LICENSE", "requirements"):
+    for name in ("Makefile", "pyproject.toml", "README.md", "LICENSE", "requirements", "tools"):
         (tmp_path / name).symlink_to(ROOT / name)
     subprocess.run(["make", "sbom", *installed], cwd=tmp_path, check=True, capture_output=True)
-    bill = json.loads((tmp_path / "dist/sbom.json").read_text(encoding="utf-8"))
+    written = (tmp_path / "dist/sbom.json").read_text(encoding="utf-8")
+    assert not [word for word in (str(ROOT), str(tmp_path), str(Path.home()), "file:") if word in written]
+    bill = json.loads(written)
     assert bill["metadata"]["component"]["name"] == "dora-operator"
-    found = {(each["name"].lower().replace("_", "-"), each["version"]) for each in bill["components"]}
-    locked = {(name.lower().replace("_", "-"), version) for name, version in re.findall(r"(?m)^([\w.-]+)==(\S+)", LOCK)}
-    assert {(name.replace(".", "-"), version) for name, version in found} == {
-        (name.replace(".", "-"), version) for name, version in locked
-    }
+    linux = re.sub(r"(?m)^.*sys_platform == 'win32'.*(\n +--hash.*)+\n", "", LOCK)
+    assert linux != LOCK
+    found = {(each["name"].lower(), each["version"]) for each in bill["components"]}
+    assert found == set(re.findall(r"(?m)^([\w.-]+)==(\S+)", linux))
     hashes = {
         one["content"] for each in bill["components"] for at in each["externalReferences"] for one in at["hashes"]
     }
-    assert hashes == set(re.findall(r"sha256:(\w+)", LOCK))
+    assert hashes == set(re.findall(r"sha256:(\w+)", linux))
+
+
+@pytest.mark.parametrize(
+    ("marker", "listed"),
+    [
+        pytest.param("", True, id="for everybody"),
+        pytest.param(" ; sys_platform == 'win32'", False, id="for Windows"),
+        pytest.param(" ; platform_system != 'Windows'", True, id="for all but Windows"),
+        pytest.param(" ; sys_platform == 'darwin' or os_name == 'nt'", False, id="for two others"),
+    ],
+)
+def test_which_lines_of_the_lock_are_in_the_image(marker: str, listed: object) -> None:
+    """What the marker says of Linux, whatever this machine is."""
+    lock = f"first==1{marker} \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n"
+    assert list(sbom.installed(lock)) == [f"first==1{marker} --hash=sha256:aa --hash=sha256:bb"] * bool(listed)
