@@ -1,4 +1,4 @@
-"""The image, built and run for real with buildah, on a base made by debootstrap: no image registry is needed.
+"""The image, run for real with buildah.
 
 It runs twice: as buildah runs it, and with a read-only root file system, which buildah's isolation does not know, in a
 mount namespace of its own.
@@ -7,11 +7,9 @@ mount namespace of its own.
 import base64
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,84 +18,11 @@ import yaml
 from sandbox.cluster import LocalCluster
 from sandbox.cluster.process import free_ports
 from sandbox.datadog import StandIn
+from tests.support.image import NEEDS, USER, Buildah
 from tests.support.probes import answers
 from tests.support.shop import eventually
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        shutil.which("buildah") is None or shutil.which("debootstrap") is None or os.geteuid() != 0,
-        reason="the image is built with buildah and debootstrap, as root: apt-get install buildah debootstrap",
-    ),
-]
-ROOT = Path(__file__).parents[2]
-USER = 65532
-MIRROR = "http://deb.debian.org/debian"
-
-
-class Buildah:
-    """buildah with a storage of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.command = ["buildah", "--root", str(folder / "root"), "--runroot", str(folder / "run")]
-        self.environment = os.environ | {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
-
-    def __call__(self, *arguments: str) -> str:
-        """Run a command and return what it printed."""
-        done = subprocess.run(
-            [*self.command, *arguments], env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"buildah {' '.join(arguments)}: {done.stderr[-2000:]}"
-        return done.stdout.strip()
-
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Run a command in the background."""
-        return subprocess.Popen([*self.command, *arguments], env=self.environment, cwd=ROOT)
-
-
-@pytest.fixture(scope="module")
-def buildah(tmp_path_factory: pytest.TempPathFactory) -> Buildah:
-    """Return a buildah that knows a base image."""
-    folder = tmp_path_factory.mktemp("image")
-    base, made = folder / "base", Buildah(folder)
-    packages = "python3,python3-venv,ca-certificates"
-    command = ["debootstrap", "--variant=minbase", f"--include={packages}", "trixie", str(base), MIRROR]
-    subprocess.run(command, check=True, capture_output=True, timeout=600)
-    container = made("from", "scratch")
-    made("add", "--quiet", container, str(base), "/")
-    made("commit", "--quiet", "--rm", container, "localhost/base")
-    shutil.rmtree(base)
-    return made
-
-
-@pytest.fixture(scope="module")
-def container(buildah: Buildah) -> Iterator[str]:
-    """Return a container of the image."""
-    certificates = "/etc/ssl/certs:/etc/ssl/certs:ro"  # of whoever builds: a proxy may have its own
-    buildah(
-        "build", "--quiet", "--build-arg", "BASE=localhost/base", "-v", certificates, "-t", "localhost/operator", "."
-    )
-    name = buildah("from", "localhost/operator")
-    yield name
-    buildah("rm", name)
-
-
-def test_what_is_in_it(buildah: Buildah, container: str) -> None:
-    """A user without rights and without files of its own, an entry point that needs no shell, and no pip."""
-    config = json.loads(buildah("inspect", "--type", "image", "localhost/operator"))["OCIv1"]["config"]
-    assert (config["User"], config["Entrypoint"], config["Cmd"]) == (f"{USER}:{USER}", ["dora-operator"], ["run"])
-    assert config["Labels"]["org.opencontainers.image.title"] == "dora-operator"
-    look = (
-        "import os, pathlib; root = pathlib.Path('/opt/operator');"
-        "print(os.getuid(), any(os.access(path, os.W_OK) for path in root.rglob('*') if not path.is_symlink()),"
-        " any(root.rglob('pip')), any(root.rglob('__pycache__')))"
-    )
-    assert buildah("run", container, "--", "/opt/operator/bin/python3", "-c", look) == f"{USER} False False True"
-    files = Path(buildah("mount", container), "opt/operator").rglob("*")
-    added = sum(path.stat().st_size for path in files if path.is_file())
-    buildah("umount", container)
-    print(f"on top of its base the image has {added / 1e6:.0f} MB")  # noqa: T201 - a figure for whoever runs it
+pytestmark = NEEDS
 
 
 @pytest.fixture
