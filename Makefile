@@ -56,11 +56,12 @@ image-test: $(READY) programs ## build and run the image with buildah (as root; 
 	@$(BIN)/python -m pytest tests/image -s
 
 SBOM ?= dist/sbom.json
+LOCK ?= requirements/runtime.txt
 
 .PHONY: sbom
 sbom: $(READY) ## write dist/sbom.json: what the image installs, with hashes (CycloneDX)
 	@mkdir -p $(dir $(SBOM))
-	@set -o pipefail; $(BIN)/python -m tools.sbom requirements/runtime.txt | PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py \
+	@set -o pipefail; $(BIN)/python -m tools.sbom $(LOCK) | PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py \
 	  requirements --pyproject pyproject.toml --mc-type application --output-reproducible --output-format JSON \
 	  --output-file $(SBOM) -
 	@echo "$(SBOM)"

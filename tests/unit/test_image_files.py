@@ -64,3 +64,11 @@ def test_which_lines_of_the_lock_are_in_the_image(marker: str, listed: object) -
     """What the marker says of Linux, whatever this machine is."""
     lock = f"first==1{marker} \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n"
     assert list(sbom.installed(lock)) == [f"first==1{marker} --hash=sha256:aa --hash=sha256:bb"] * bool(listed)
+
+
+def test_the_build_is_given_what_it_copies() -> None:
+    """`.dockerignore` lets nothing through but what it names: a file that is copied has to be there."""
+    given = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    copied = re.findall(r"(?m)^COPY (?!--from)(.*) \S+$", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    assert copied
+    assert [name for line in copied for name in line.split() if f"!{name}" not in given] == []
