@@ -46,6 +46,7 @@ def measure_throughput(console: Console, count: int, latency: float) -> list[Spe
         for name in ("bare_loop", "official_client"):
             found.append(_sender(name, datadog, count))
             console.print(_line(found[-1], latency))
+        datadog.clear_requests()
         with operator_process(cluster, datadog) as pid:
             found.append(_worked("dora-operator", pid, cluster, datadog, count))
         console.print(_line(found[-1], latency))
