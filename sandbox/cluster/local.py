@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -27,6 +28,10 @@ from sandbox.programs.catalogue import CORE, ROLLOUTS
 READY_SECONDS = 60.0
 TRIES = 3
 """A port that was free may be taken a moment later; then everything is started again on others."""
+
+NO_STATUS = "accessor error: <nil> is of the type <nil>"
+"""kubectl wait gives up on an object whose status has not been written at all yet, such as a CRD of just now."""
+NO_STATUS_TRIES = 50
 
 
 @dataclass(slots=True)
@@ -116,6 +121,11 @@ class LocalCluster:
             SandboxError: it failed.
         """
         result = self.run_kubectl(*arguments, input=input)
+        for _ in range(NO_STATUS_TRIES):
+            if result.returncode == 0 or NO_STATUS not in result.stderr:
+                break
+            time.sleep(0.2)
+            result = self.run_kubectl(*arguments, input=input)
         if result.returncode != 0:
             raise SandboxError(f"kubectl {' '.join(arguments)}: {result.stderr.strip()}")
         return result.stdout

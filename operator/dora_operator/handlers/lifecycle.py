@@ -5,11 +5,10 @@ kopf runs the process. It watches nothing (docs/decisions/0005) and writes nothi
 
 import asyncio
 import logging
-import random
 import socket
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
@@ -29,6 +28,7 @@ from dora_operator.domain.object_key import ObjectKey
 from dora_operator.handlers.assembly import Parts, build
 from dora_operator.handlers.engine import Engine
 from dora_operator.handlers.fencing import FencedCluster, FencedDatadog
+from dora_operator.handlers.kopf_settings import build_kopf_settings
 from dora_operator.handlers.leading import AlwaysLeading, Leadership, LeaseLostError
 from dora_operator.handlers.login import log_in, own_namespace
 from dora_operator.handlers.metering import metering
@@ -82,15 +82,20 @@ async def _run(settings: Settings, prometheus: PrometheusMeter, meter: Meter) ->
         health = tuple(each.health for each in parts.watches)
         overview = Overview(parts.deployments, parts.rollouts, health, leadership.may_write)
         async with serving(overview.endpoints(settings, prometheus)):
-            await kopf.operator(
-                registry=build_registry(settings, parts, leadership),
-                stop_flag=leadership.lost,
-                settings=build_kopf_settings(),
-                standalone=True,
-                identity=cast("Any", "dora-operator"),  # else kopf asks for the user's name; a pod's has none
-                clusterwide=not settings.namespaces,
-                namespaces=list(settings.namespaces),
-            )
+            try:
+                await kopf.operator(
+                    registry=build_registry(settings, parts, leadership),
+                    stop_flag=leadership.lost,
+                    settings=build_kopf_settings(),
+                    standalone=True,
+                    identity=cast("Any", "dora-operator"),  # else kopf asks for the user's name; a pod's has none
+                    clusterwide=not settings.namespaces,
+                    namespaces=list(settings.namespaces),
+                )
+            except AssertionError:
+                if not parts.deployments.workers.stopping:
+                    raise
+                logger.debug("kopf was stopped amid its first look at the API", exc_info=True)
         if leadership.lost.is_set():
             raise LeaseLostError(leadership.why_lost)
 
@@ -112,23 +117,6 @@ def lead(settings: Settings, kubernetes: KubernetesApi) -> Leadership | AlwaysLe
     key = ObjectKey(settings.lease_namespace or own_namespace(), settings.lease_name)
     identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"  # a container that starts anew is another process
     return Leadership(LeaseApi(kubernetes, key, pace.request, clock), identity, time.monotonic, pace)
-
-
-def build_kopf_settings() -> kopf.OperatorSettings:
-    """Return kopf's settings: it posts nothing, scans nothing, and comes back quickly after an outage."""
-    settings = kopf.OperatorSettings()
-    settings.posting.enabled = False
-    settings.scanning.disabled = True
-    settings.networking.error_backoffs = _Backoffs()
-    settings.networking.request_timeout = 30
-    return settings
-
-
-class _Backoffs:
-    """Pauses between kopf's tries, in seconds: short, without end within a day, never in step with other clients."""
-
-    def __iter__(self) -> Iterator[float]:
-        return (0.3 + 0.4 * random.random() for _ in range(200_000))  # noqa: S311 - jitter
 
 
 def build_registry(settings: Settings, parts: Parts, leadership: Leadership | AlwaysLeading) -> kopf.OperatorRegistry:
