@@ -22,10 +22,7 @@ Room = TypeVar("Room", bound=Hashable)
 
 
 class Urgency(Enum):
-    """Why a key is looked at; the value is its handicap in seconds.
-
-    A limited account works a backlog off for minutes: an abort of now goes before what was changed in the last one.
-    """
+    """Why a key is looked at, by its handicap in seconds: an abort goes before what was changed in the last minute."""
 
     ABORT = 0.0
     CHANGE = 60.0

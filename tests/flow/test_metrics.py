@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dora_operator.adapters.kubernetes_api import resource_of
+from dora_operator.adapters.paths import resource_of
 from dora_operator.domain.backoff import RetryPolicy
 from dora_operator.handlers.following import Following, WatchHealth
 from dora_operator.sightings import Gone, Listed, Sighting, Trouble

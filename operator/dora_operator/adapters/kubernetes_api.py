@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 from pydantic_core import from_json
 
+from dora_operator.adapters.paths import resource_of
 from dora_operator.adapters.proxies import proxy_for
 from dora_operator.meter import NO_METER, Meter
 from dora_operator.ports import ClusterUnavailableError
@@ -180,15 +181,6 @@ class KubernetesApi:
 def _parsed(data: bytes) -> Any:  # noqa: ANN401 - JSON
     """Parse JSON: pydantic's parser takes half the time of the standard library's; a list of thousands shows it."""
     return from_json(data, cache_strings="keys")
-
-
-def resource_of(path: str) -> str:
-    """Return the resource that a path of the API is about, without any name: `secrets`, `doradeployments/status`."""
-    parts = path.split("/")
-    parts = parts[3:] if parts[1] == "api" else parts[4:]
-    namespaced = parts[0] == "namespaces" and len(parts) > 2  # noqa: PLR2004 - namespaces, the namespace, the resource
-    resource, *rest = parts[2:] if namespaced else parts
-    return f"{resource}/{rest[1]}" if len(rest) > 1 else resource
 
 
 @asynccontextmanager

@@ -182,9 +182,8 @@ class RolloutReconciler:
 
 
 def _has_not_heard(known: Known, verdict: Verdict) -> bool:
-    if not _follows(known, verdict):
-        return False
-    return read_status(known.newest_status_json).rollout != to_status(_rollout_name(known), verdict)
+    heard = read_status(known.newest_status_json).rollout
+    return _follows(known, verdict) and heard != to_status(_rollout_name(known), verdict)
 
 
 def _follows(known: Known, verdict: Verdict) -> bool:
