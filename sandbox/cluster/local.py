@@ -10,15 +10,14 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from sandbox import loopback
 from sandbox.cluster import files, rollouts
 from sandbox.cluster.process import Background, free_ports
 from sandbox.programs.build import ensure
@@ -242,10 +241,9 @@ def _answers(url: str, certificate: Path, token: str) -> bool:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
     try:
         context = ssl.create_default_context(cafile=str(certificate))
-        with urllib.request.urlopen(request, timeout=2, context=context) as response:
-            return bool(response.status == HTTPStatus.OK)
-    except (OSError, urllib.error.URLError, ValueError):
+    except (OSError, ValueError):
         return False
+    return loopback.is_well(request, tls=context)
 
 
 def _matches(entry: dict[str, Any], wanted: dict[str, str]) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox import loopback
 from sandbox.programs.cache import SandboxError
 
 POLL_SECONDS = 0.05
@@ -43,7 +44,7 @@ class Background:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=folder,
-                env=os.environ | (variables or {}),
+                env=loopback.direct(os.environ) | dict(variables or {}),
                 start_new_session=True,  # Ctrl-C reaches us alone, and we stop programs in order
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one call of libc
             )
