@@ -4,7 +4,6 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 
 
 @contextmanager
@@ -17,13 +16,6 @@ def hidden(*names: str) -> Iterator[None]:
     finally:
         for name in absent:
             del sys.modules[name]
-
-
-def never_looked_for_again(*names: str) -> None:
-    """Let imports of packages that are not installed fail at once: Python else looks through every folder each time."""
-    for name in names:
-        if name not in sys.modules and find_spec(name) is None:
-            sys.modules[name] = None  # type: ignore[assignment] # Python reference, 5.3.1
 
 
 YOUNG_OBJECTS = 10_000

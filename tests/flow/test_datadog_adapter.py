@@ -102,6 +102,14 @@ async def test_the_environments_proxy_is_used_where_that_was_asked_for(monkeypat
             receiver.clear()
 
 
+async def test_no_cookie_is_kept(datadog: StandIn, api: DatadogApi) -> None:
+    """What one account's answer sets does not come along with the next one's request."""
+    datadog.fault(Respond(status=202, headers={"Set-Cookie": "session=1; Path=/"}), times=1)
+    for _ in range(2):
+        await ask(api)
+    assert ["cookie" in request.headers for request in datadog.requests()] == [False, False]
+
+
 async def test_a_huge_body_is_cut(datadog: StandIn, api: DatadogApi) -> None:
     """Of an endless error page only the first 64 KiB are read."""
     datadog.fault(Respond(status=500, body="x" * (BODY_LIMIT * 4)))

@@ -1,16 +1,16 @@
-"""Datadog's DORA API over HTTPS. The only user of httpx.
+"""Datadog's DORA API over HTTPS. With `connections` the only user of httpx.
 
 Sends one request and returns what came back, whatever it is; what it means is decided in `domain.outcome`.
 Hosts come from the table of sites, or from the operator's own setting. Keys leave this module in request headers only.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
-import anyio
 import httpx
 
+from dora_operator.adapters.connections import open_transport
 from dora_operator.adapters.proxies import proxy_for
 from dora_operator.domain.answer_text import shorten
 from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer
@@ -21,29 +21,21 @@ from dora_operator.ports import Keys
 
 BODY_LIMIT = 64 * 1024
 """Bytes read of an answer; the rest is not waited for."""
-CONNECT_SECONDS = 5.0
-CONNECTIONS = 4
-"""Of one client: sites that it stays connected with."""
 REMEMBERED_HEADERS = frozenset(
     {"x-ratelimit-limit", "x-ratelimit-period", "x-ratelimit-remaining", "x-ratelimit-reset", "x-ratelimit-name"}
 )
 
 
 class DatadogApi:
-    """Implements `ports.DatadogPort`. The transports are closed by whoever opened them.
+    """Implements `ports.DatadogPort`. The transport is closed by whoever opened it.
 
-    One transport for each request that may be under way: httpx's pool looks through all its connections at every
-    request, and sends a third less with eight of them in one than with eight. Transports follow no redirect, keep no
-    cookie and read no environment.
+    A transport and not a client: it follows no redirect, keeps no cookie and reads no environment.
     """
 
-    def __init__(self, *transports: httpx.AsyncBaseTransport, base_url: str | None, timeout_seconds: float) -> None:
-        self._transports = transports
-        self._free = list(transports)
+    def __init__(self, transport: httpx.AsyncBaseTransport, *, base_url: str | None, timeout_seconds: float) -> None:
+        self._transport = transport
         self._base_url = base_url.rstrip("/") if base_url else None
         self._timeout_seconds = timeout_seconds
-        timeout = httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds))
-        self._extensions = {"timeout": timeout.as_dict()}
 
     async def patch(self, request: PatchRequest, site: Site, keys: Keys) -> Answer | NoAnswer:
         """Send the request; every failure on the way is a value."""
@@ -56,52 +48,26 @@ class DatadogApi:
     async def _sent(self, method: str, path: str, body: bytes, site: Site, keys: Keys) -> Answer | NoAnswer:
         url = (self._base_url or api_url(site)) + path
         try:
-            request = httpx.Request(method, url, content=body, headers=_headers(keys), extensions=self._extensions)
-            with self._one_transport() as transport:
-                async with asyncio.timeout(self._timeout_seconds):
-                    return await _asked(transport, request, keys)
-        except (TimeoutError, httpx.TimeoutException):
+            request = httpx.Request(method, url, content=body, headers=_headers(keys))
+            async with asyncio.timeout(self._timeout_seconds):
+                return await _asked(self._transport, request, keys)
+        except TimeoutError:
             return NoAnswer(FailureKind.TIMEOUT, f"no whole answer within {self._timeout_seconds:g} s")
+        except httpx.TimeoutException as error:
+            return NoAnswer(FailureKind.TIMEOUT, str(error))
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             return NoAnswer(FailureKind.UNREACHABLE, _described(error, keys))
-
-    @contextmanager
-    def _one_transport(self) -> Iterator[httpx.AsyncBaseTransport]:
-        """Lend the transport that was given back last, whose connection is warm; where all are lent, any."""
-        if not self._free:
-            yield self._transports[0]
-            return
-        transport = self._free.pop()
-        try:
-            yield transport
-        finally:
-            self._free.append(transport)
 
 
 @asynccontextmanager
 async def open_datadog(
     *, base_url: str | None, timeout_seconds: float, at_once: int, trust_env: bool = False
 ) -> AsyncIterator[DatadogApi]:
-    """Open so many transports: TLS verified; without `trust_env` no proxy and no certificates of the environment's."""
-    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=60)
-    context = httpx.create_ssl_context(trust_env=trust_env)  # once: it takes longer than a request
+    """Open at most so many connections: TLS verified; without `trust_env` no proxy and no certificates of its."""
+    context = httpx.create_ssl_context(trust_env=trust_env)
     proxy = proxy_for(base_url or api_url(Site.US1)) if trust_env else None  # one for all sites
-    transports = [
-        httpx.AsyncHTTPTransport(limits=limits, verify=context, trust_env=False, proxy=proxy) for _ in range(at_once)
-    ]
-    async with AsyncExitStack() as stack:
-        for transport in transports:
-            await stack.enter_async_context(transport)
-        loading = asyncio.create_task(asyncio.to_thread(_load_network_code))
-        try:
-            yield DatadogApi(*transports, base_url=base_url, timeout_seconds=timeout_seconds)
-        finally:
-            await loading
-
-
-def _load_network_code() -> None:
-    """Load what httpx would load with the first request, a tenth of a second long, while an abort waits for it."""
-    anyio.run(anyio.sleep, 0)
+    async with open_transport(context, proxy, at_once) as transport:
+        yield DatadogApi(transport, base_url=base_url, timeout_seconds=timeout_seconds)
 
 
 async def _asked(transport: httpx.AsyncBaseTransport, request: httpx.Request, keys: Keys) -> Answer:
