@@ -4,11 +4,11 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from bench.measure import Running, settle
+from bench.measure import Running
 from sandbox import loopback
 from sandbox.cluster import LocalCluster
 from sandbox.cluster.process import Background, free_ports
@@ -28,23 +28,18 @@ def operator(cluster: LocalCluster, datadog: StandIn) -> Iterator[Running]:
 @contextmanager
 def bare_watch(cluster: LocalCluster, datadog: StandIn) -> Iterator[Running]:
     """Start the watch that does nothing but react."""
-    with _peer("bare_watch", cluster, datadog) as (process, begun):
+    with _python_peer("bare_watch", cluster, datadog) as (process, begun):
         process.wait_until(lambda: "ready" in process.log.read_text(), LISTED_SECONDS)
         yield Running(time.monotonic() - begun, lambda: _resident_mib(process))
 
 
 @contextmanager
 def naive_kopf(cluster: LocalCluster, datadog: StandIn) -> Iterator[Running]:
-    """Start the tutorial's operator: once to settle everything its own way, then again to be measured."""
-    for measured in (False, True):
-        (port,) = free_ports(1)
-        with _peer("naive_kopf", cluster, datadog, str(port)) as (process, begun):
-            process.wait_until(lambda port=port: loopback.is_well(f"http://127.0.0.1:{port}/healthz"), LISTED_SECONDS)  # type: ignore[misc]
-            ready = time.monotonic() - begun
-            if measured:
-                yield Running(ready, lambda process=process: _resident_mib(process))  # type: ignore[misc]
-            else:
-                settle(cluster, datadog)
+    """Start the tutorial's operator. Its probe says that it lives, not that its first list was handled."""
+    (port,) = free_ports(1)
+    with _python_peer("naive_kopf", cluster, datadog, str(port)) as (process, _):
+        process.wait_until(lambda: loopback.is_well(f"http://127.0.0.1:{port}/healthz"), LISTED_SECONDS)
+        yield Running(None, lambda: _resident_mib(process))
 
 
 @contextmanager
@@ -58,12 +53,22 @@ def operator_process(cluster: LocalCluster, datadog: StandIn, **variables: str) 
 def naive_kopf_process(cluster: LocalCluster, datadog: StandIn) -> Iterator[int]:
     """Start the tutorial's operator and give its process id at once."""
     (port,) = free_ports(1)
-    with _peer("naive_kopf", cluster, datadog, str(port)) as (process, _):
+    with _python_peer("naive_kopf", cluster, datadog, str(port)) as (process, _):
         yield process.popen.pid
 
 
+Started = AbstractContextManager[tuple[Background, float]]
+"""A process, and when it was started."""
+
+
+def _python_peer(module: str, cluster: LocalCluster, datadog: StandIn, *arguments: str) -> Started:
+    return _peer(module, [sys.executable, "-m", f"bench.peers.{module}", *arguments], cluster, datadog)
+
+
 @contextmanager
-def _peer(module: str, cluster: LocalCluster, datadog: StandIn, *arguments: str) -> Iterator[tuple[Background, float]]:
+def _peer(
+    name: str, command: Sequence[str], cluster: LocalCluster, datadog: StandIn
+) -> Iterator[tuple[Background, float]]:
     variables = {
         "KUBECONFIG": str(cluster.kubeconfig),
         "API_TOKEN": cluster.token,
@@ -72,8 +77,7 @@ def _peer(module: str, cluster: LocalCluster, datadog: StandIn, *arguments: str)
     }
     with tempfile.TemporaryDirectory(prefix="dora-bench-") as folder:
         begun = time.monotonic()
-        command = [sys.executable, "-m", f"bench.peers.{module}", *arguments]
-        process = Background.start(module, command, Path(folder), variables)
+        process = Background.start(name, command, Path(folder), variables)
         try:
             yield process, begun
         finally:
