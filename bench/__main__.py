@@ -25,11 +25,13 @@ FEW = 10
 NAIVE = "naive kopf"
 STARTS = {
     "dora-operator": candidates.operator,
+    "controller-runtime": candidates.controller_runtime,
     "bare watch": candidates.bare_watch,
     NAIVE: candidates.naive_kopf,
 }
 LAUNCHES: dict[str, Launch] = {
     "dora-operator": candidates.operator_process,
+    "controller-runtime": candidates.controller_runtime_process,
 }
 
 
@@ -71,6 +73,7 @@ def _arguments() -> argparse.Namespace:
 
 def throughput(console: Console, chosen: argparse.Namespace) -> None:
     """Measure how fast a backlog is worked off."""
+    candidates.go_peer()
     for latency in (0.0, 0.05):
         console.print(f"Marking {chosen.due} that are due, Datadog answers after {latency * 1000:.0f} ms ...")
         speeds = measure_throughput(console, chosen.due, latency, chosen.rounds)
@@ -93,6 +96,7 @@ def aborts(console: Console, chosen: argparse.Namespace) -> None:
 
 def settled(console: Console, chosen: argparse.Namespace) -> None:
     """Measure the operator and its peers on many settled objects; naive kopf last, as its annotations stay behind."""
+    candidates.go_peer()
     naive = not chosen.no_naive_kopf
     with LocalCluster.start() as cluster, StandIn() as datadog:
         cluster.kubectl("apply", "-f", "crds/")

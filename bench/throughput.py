@@ -28,6 +28,7 @@ QUIET_SECONDS = 3.0
 SENDERS = {"bare loop": "bare_loop", "official client": "official_client"}
 OPERATORS: dict[str, Launch] = {
     "dora-operator": candidates.operator_process,
+    "controller-runtime": candidates.controller_runtime_process,
     "naive kopf": candidates.naive_kopf_process,
 }
 

@@ -6,8 +6,10 @@ import kopf
 import pytest
 
 from bench import kopf_settled, objects
+from bench.candidates import GO_PEER
 from bench.measure import in_turn
 from bench.throughput import Speed, median
+from sandbox.programs.catalogue import CORE, HELM, MODULE_FOLDER, ROLLOUTS
 
 
 def made(number: int, generation: int, **spec: Any) -> dict[str, Any]:
@@ -54,3 +56,9 @@ def test_the_median_of_each_figure_counts() -> None:
     rounds = [Speed("a", 3, 10, 1.0), Speed("a", 1, 30, 1.0), Speed("a", 2, 20, 2.0)]
     assert median(rounds) == Speed("a", 2, 20, 1.0)
     assert median([Speed("b", 1, 1)]) == Speed("b", 1, 1, None)
+
+
+def test_the_peer_in_go_is_no_program_of_the_cluster() -> None:
+    """It is built where a benchmark asks for it; tests and the demo, which build these, do without."""
+    assert GO_PEER not in (*CORE, *ROLLOUTS, HELM)
+    assert {"go.mod", "go.sum", "main.go"} <= {file.name for file in (MODULE_FOLDER / GO_PEER.module).iterdir()}
