@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 from collections.abc import Callable
 
@@ -38,6 +39,7 @@ LAUNCHES: dict[str, Launch] = {
 def main() -> int:
     """Measure the operator and its peers on the same cluster, one after the other."""
     chosen = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # clusters clean up after themselves, as after Ctrl-C
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     parts: dict[str, Callable[[Console, argparse.Namespace], None]] = {
         "throughput": throughput,
@@ -95,7 +97,10 @@ def aborts(console: Console, chosen: argparse.Namespace) -> None:
 
 
 def settled(console: Console, chosen: argparse.Namespace) -> None:
-    """Measure the operator and its peers on many settled objects; naive kopf last, as its annotations stay behind."""
+    """Measure the operator and its peers on many settled objects; naive kopf last, as what it needs stays behind.
+
+    The others find the operator's status. The peer in Go reads it all and keeps little: it has typed objects.
+    """
     candidates.go_peer()
     naive = not chosen.no_naive_kopf
     with LocalCluster.start() as cluster, StandIn() as datadog:
@@ -140,7 +145,7 @@ def _first_patches(
 
 
 def _naive_first_patches(console: Console, cluster: LocalCluster, datadog: StandIn, count: int) -> list[FirstPatch]:
-    asyncio.run(kopf_settled.annotate(cluster))
+    asyncio.run(kopf_settled.settle(cluster))
     found = first_patches({NAIVE: candidates.naive_kopf_process}, cluster, datadog, count)
     console.print(tables.start_line(found[0]))
     return found
