@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -14,13 +14,15 @@ from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
 
 WARM_UP = 10
+PATIENCE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
     """A started candidate, as far as it is measured."""
 
-    ready_seconds: float
+    ready_seconds: float | None
+    """From the start of the process until its list is complete; None where it does not tell."""
     resident_mib: Callable[[], float]
 
 
@@ -29,7 +31,7 @@ class Result:
     """What was measured of one candidate."""
 
     name: str
-    ready_seconds: float
+    ready_seconds: float | None
     resident_mib: float
     p50_ms: float
     p99_ms: float
@@ -60,10 +62,22 @@ def measure(name: str, start: Start, cluster: LocalCluster, datadog: StandIn, ch
         )
 
 
+def in_turn(names: Iterable[str], turn: int) -> list[str]:
+    """Return the order of a turn: there and back again, so that nobody is always the first."""
+    return list(names) if turn % 2 == 0 else list(names)[::-1]
+
+
 def settle(cluster: LocalCluster, datadog: StandIn, quiet_seconds: float = 4.0) -> None:
-    """Wait until a candidate has nothing left to send, neither to Datadog nor to the API server."""
+    """Wait until a candidate has nothing left to send, neither to Datadog nor to the API server.
+
+    Raises:
+        TimeoutError: it goes on and on.
+    """
     seen, since = (-1, -1), time.monotonic()
+    deadline = since + PATIENCE_SECONDS
     while time.monotonic() - since < quiet_seconds:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"a candidate still sends requests after {PATIENCE_SECONDS:g} s")
         now = (len(datadog.requests()), cluster.audit_log.stat().st_size)
         if now != seen:
             seen, since = now, time.monotonic()

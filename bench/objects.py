@@ -21,6 +21,7 @@ from sandbox.cluster import LocalCluster
 
 NAMESPACE = "default"
 AT_ONCE = 24
+MERGE_PATCH = "application/merge-patch+json"
 
 
 async def connect(cluster: LocalCluster) -> ApiClient:
@@ -39,17 +40,23 @@ async def make_settled(cluster: LocalCluster, count: int) -> None:
             async with gate:
                 body = manifest(number)
                 await api.create_namespaced_custom_object(GROUP, VERSION, NAMESPACE, PLURAL, body)
-                await api.patch_namespaced_custom_object_status(
-                    GROUP,
-                    VERSION,
-                    NAMESPACE,
-                    PLURAL,
-                    name(number),
-                    {"status": settled_status(body["spec"])},
-                    _content_type="application/merge-patch+json",
-                )
+                await _settle(api, number, settled_status(body["spec"], 1))
 
         await asyncio.gather(*(make(number) for number in range(count)))
+
+
+async def settle_again(cluster: LocalCluster, number: int) -> None:
+    """Write the status that this project's operator would have left, whoever has handled the object."""
+    async with await connect(cluster) as client:
+        api = CustomObjectsApi(client)
+        found: Any = await api.get_namespaced_custom_object(GROUP, VERSION, NAMESPACE, PLURAL, name(number))
+        await _settle(api, number, settled_status(found["spec"], found["metadata"]["generation"]))
+
+
+async def _settle(api: CustomObjectsApi, number: int, status: dict[str, Any]) -> None:
+    await api.patch_namespaced_custom_object_status(
+        GROUP, VERSION, NAMESPACE, PLURAL, name(number), {"status": status}, _content_type=MERGE_PATCH
+    )
 
 
 async def make_due(cluster: LocalCluster, count: int) -> None:
@@ -62,6 +69,17 @@ async def make_due(cluster: LocalCluster, count: int) -> None:
                 await api.create_namespaced_custom_object(GROUP, VERSION, NAMESPACE, PLURAL, manifest(number))
 
         await asyncio.gather(*(make(number) for number in range(count)))
+
+
+async def delete_all(cluster: LocalCluster) -> None:
+    """Delete every object, and return when none is left."""
+    async with await connect(cluster) as client:
+        api = CustomObjectsApi(client)
+        while True:
+            await api.delete_collection_namespaced_custom_object(GROUP, VERSION, NAMESPACE, PLURAL)
+            left: Any = await api.list_namespaced_custom_object(GROUP, VERSION, NAMESPACE, PLURAL, limit=1)
+            if not left["items"]:
+                return
 
 
 async def is_failure(api: CustomObjectsApi, number: int) -> bool:
@@ -90,7 +108,7 @@ async def _change(api: CustomObjectsApi, number: int, *, failure: bool) -> None:
         PLURAL,
         name(number),
         {"spec": {"changeFailure": failure}},
-        _content_type="application/merge-patch+json",
+        _content_type=MERGE_PATCH,
     )
 
 
@@ -114,10 +132,11 @@ def manifest(number: int) -> dict[str, Any]:
     }
 
 
-def settled_status(spec: dict[str, Any]) -> dict[str, Any]:
-    """Return the status after a 202."""
+def settled_status(spec: dict[str, Any], generation: int) -> dict[str, Any]:
+    """Return the status after a 202; its observedGeneration is what the peer in Go looks at."""
     now = datetime.now(UTC)  # noqa: TID251 - a benchmark lives in the present
     around = Surroundings(NAMESPACE, "any", now, Site.US1)
     plan = make_plan(DoraDeploymentSpec.model_validate(spec), around)
     assert isinstance(plan, Send)
-    return with_outcome(DoraDeploymentStatus(), plan, Accepted(202), Moment(1, now, RetryPolicy(), 0.5)).to_api()
+    moment = Moment(generation, now, RetryPolicy(), 0.5)
+    return with_outcome(DoraDeploymentStatus(), plan, Accepted(202), moment).to_api()

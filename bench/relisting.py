@@ -63,7 +63,7 @@ async def _measure(cluster: LocalCluster, datadog: StandIn, proxy: FaultProxy, c
 
 async def _delay(api: CustomObjectsApi, datadog: StandIn, count: int) -> float:
     """Return milliseconds from a change until its PATCH arrived."""
-    number = random.randrange(1000)
+    number = random.randrange(*TOUCHED)
     failure = not await objects.is_failure(api, number)
     begun = time()
     await objects.change(api, number, failure=failure)

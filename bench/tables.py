@@ -20,8 +20,9 @@ NAMES = {
 
 def line(result: Result) -> str:
     """Say what was measured. A slow peer comes last: say at once what was measured before it."""
+    ready = "" if result.ready_seconds is None else f"ready after {result.ready_seconds:.1f} s, "
     return (
-        f"  ready after {result.ready_seconds:.1f} s, {result.resident_mib:.0f} MiB, change to PATCH p50"
+        f"  {result.name}: {ready}{result.resident_mib:.0f} MiB, change to PATCH p50"
         f" {result.p50_ms:.1f} ms, p99 {result.p99_ms:.1f} ms, {result.writes_per_change:.2f} writes per change"
     )
 
@@ -90,7 +91,7 @@ def settled_table(results: list[Result], count: int, changes: int) -> Table:
     for result in results:
         table.add_row(
             result.name,
-            _beside(result.ready_seconds, own.ready_seconds, "s"),
+            "-" if result.ready_seconds is None else _beside(result.ready_seconds, own.ready_seconds, "s"),
             _beside(result.resident_mib, own.resident_mib, "MiB"),
             _beside(result.p50_ms, own.p50_ms, "ms"),
             _beside(result.p99_ms, own.p99_ms, "ms"),
@@ -99,9 +100,14 @@ def settled_table(results: list[Result], count: int, changes: int) -> Table:
     return table
 
 
-def _beside(value: float, own: float, unit: str) -> str:
+def _beside(value: float, own: float | None, unit: str) -> str:
     ratio = f"{value / own:.2f}" if own else "-"
     return f"{value:.1f} {unit} ({ratio})"
+
+
+def start_line(found: FirstPatch) -> str:
+    """Say at once what was measured."""
+    return f"  {found.name}: first PATCH after {found.median_seconds:.2f} s, at worst {found.worst_seconds:.2f} s"
 
 
 def starts_table(found: dict[int, list[FirstPatch]]) -> Table:

@@ -2,19 +2,21 @@
 
 import asyncio
 import os
+import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 from rich.console import Console
 
-from bench import objects
-from bench.candidates import naive_kopf_process, operator_process
+from bench import candidates, objects
 from bench.machine import cpu_seconds
+from bench.measure import in_turn, settle
+from bench.starting import Launch
 from sandbox.cluster import LocalCluster
 from sandbox.cluster.process import Background
 from sandbox.datadog import Settings, StandIn
@@ -23,6 +25,12 @@ CONCURRENCY = 8
 """As many as the operator has in flight for one account."""
 PATIENCE_SECONDS = 300.0
 QUIET_SECONDS = 3.0
+SENDERS = {"bare loop": "bare_loop", "official client": "official_client"}
+OPERATORS: dict[str, Launch] = {
+    "dora-operator": candidates.operator_process,
+    "controller-runtime": candidates.controller_runtime_process,
+    "naive kopf": candidates.naive_kopf_process,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,60 +44,78 @@ class Speed:
     """Kubernetes writes; None where the candidate knows no Kubernetes."""
 
 
-def measure_throughput(console: Console, count: int, latency: float) -> list[Speed]:
-    """Let each candidate send `count` PATCHes to a Datadog that answers after `latency` seconds."""
+def measure_throughput(console: Console, count: int, latency: float, rounds: int) -> list[Speed]:
+    """Let each candidate send `count` PATCHes to a Datadog that answers after `latency` seconds, in turns."""
+    found: dict[str, list[Speed]] = {name: [] for name in (*SENDERS, *OPERATORS)}
     with LocalCluster.start() as cluster, StandIn(Settings(latency=latency)) as datadog:
         cluster.kubectl("apply", "-f", "crds/")
         cluster.kubectl("wait", "--for=condition=Established", "crd/doradeployments.dora-operator.io")
-        asyncio.run(objects.make_due(cluster, count))
-        found = []
-        for name in ("bare_loop", "official_client"):
-            found.append(_sender(name, datadog, count))
-            console.print(_line(found[-1], latency))
-        datadog.clear_requests()
-        with operator_process(cluster, datadog) as pid:
-            found.append(_worked("dora-operator", pid, cluster, datadog, count))
-        console.print(_line(found[-1], latency))
-        cluster.kubectl("delete", "dora", "--all", "--wait=false")
-        _wait_until_gone(cluster)
-        asyncio.run(objects.make_due(cluster, count))
-        with naive_kopf_process(cluster, datadog) as pid:
-            found.append(_worked("naive kopf", pid, cluster, datadog, count))
-        console.print(_line(found[-1], latency))
-    return found
+        for turn in range(rounds):
+            for name in in_turn(found, turn):
+                found[name].append(_worked(name, cluster, datadog, count))
+                console.print(_line(found[name][-1], latency))
+    return [median(speeds) for speeds in found.values()]
 
 
-def _wait_until_gone(cluster: LocalCluster) -> None:
-    while cluster.kubectl("get", "dora", "-o", "name").strip():
-        time.sleep(0.2)
+def median(speeds: list[Speed]) -> Speed:
+    """Return the medians of what one candidate did, each figure for itself."""
+    writes = [speed.writes_per_object for speed in speeds if speed.writes_per_object is not None]
+    return Speed(
+        speeds[0].name,
+        statistics.median(speed.per_second for speed in speeds),
+        statistics.median(speed.cpu_seconds_per_1000 for speed in speeds),
+        statistics.median(writes) if writes else None,
+    )
+
+
+def _worked(name: str, cluster: LocalCluster, datadog: StandIn, count: int) -> Speed:
+    if name in OPERATORS:
+        return _operator(name, cluster, datadog, count)
+    return _sender(name, datadog, count)
 
 
 def _sender(name: str, datadog: StandIn, count: int) -> Speed:
     """Run a process that does nothing but send."""
     datadog.clear_requests()
-    command = [sys.executable, "-m", f"bench.peers.{name}", datadog.url, str(count), str(CONCURRENCY)]
+    command = [sys.executable, "-m", f"bench.peers.{SENDERS[name]}", datadog.url, str(count), str(CONCURRENCY)]
     folder = Path(__file__).parents[1]
     with tempfile.TemporaryDirectory(prefix="dora-bench-") as logs:
         variables = {"PYTHONPATH": f"{folder}{os.pathsep}{folder / 'operator'}"}
-        process = Background.start(name, command, Path(logs), variables)
+        process = Background.start(SENDERS[name], command, Path(logs), variables)
         with _watched_cpu(process.popen.pid, datadog) as cpu:
-            datadog.wait_for_requests(count, PATIENCE_SECONDS)
+            times = _marked(datadog, count)
             used = cpu()
         process.stop()
-    return Speed(name.replace("_", " "), _rate(datadog), used / count * 1000)
+    return Speed(name, _rate(times), used / count * 1000)
 
 
-def _worked(name: str, pid: int, cluster: LocalCluster, datadog: StandIn, count: int) -> Speed:
+def _operator(name: str, cluster: LocalCluster, datadog: StandIn, count: int) -> Speed:
     """Watch an operator work off what is due, from its first request on."""
-    before = len(cluster.audited(verb="patch", resource="doradeployments"))
-    with _watched_cpu(pid, datadog) as cpu:
-        datadog.wait_for_requests(count, PATIENCE_SECONDS)
-        time.sleep(QUIET_SECONDS)  # the last statuses
-        used = cpu()
-    writes = len(cluster.audited(verb="patch", resource="doradeployments"))
-    speed = Speed(name, _rate(datadog), used / count * 1000, (writes - before) / count)
+    asyncio.run(objects.delete_all(cluster))
+    asyncio.run(objects.make_due(cluster, count))
+    settle(cluster, datadog, QUIET_SECONDS)
     datadog.clear_requests()
-    return speed
+    before = len(cluster.audited(verb="patch", resource="doradeployments"))
+    with OPERATORS[name](cluster, datadog) as pid, _watched_cpu(pid, datadog) as cpu:
+        times = _marked(datadog, count)
+        settle(cluster, datadog, QUIET_SECONDS)  # the last statuses
+        used = cpu()
+    writes = len(cluster.audited(verb="patch", resource="doradeployments")) - before
+    return Speed(name, _rate(times), used / count * 1000, writes / count)
+
+
+def _marked(datadog: StandIn, count: int) -> list[float]:
+    """Wait until so many deployments are marked, and return when each was for the first time."""
+    wanted = count
+    while True:
+        first: dict[str, float] = {}
+        requests = datadog.wait_for_requests(wanted, PATIENCE_SECONDS)
+        for request in requests:
+            if request.status == HTTPStatus.ACCEPTED:
+                first.setdefault(request.path, request.time)
+        if len(first) >= count:
+            return sorted(first.values())
+        wanted = len(requests) + count - len(first)
 
 
 @contextmanager
@@ -99,8 +125,7 @@ def _watched_cpu(pid: int, datadog: StandIn) -> Iterator[Callable[[], float]]:
     yield lambda: cpu_seconds(pid) - begun
 
 
-def _rate(datadog: StandIn) -> float:
-    times = sorted(request.time for request in datadog.requests())
+def _rate(times: list[float]) -> float:
     return (len(times) - 1) / (times[-1] - times[0])
 
 

@@ -1,4 +1,4 @@
-"""Which programs there are, and under which names the cache keeps them. Pure but for reading go.mod and go.sum."""
+"""Which programs there are, and under which names the cache keeps them. Pure but for reading their modules."""
 
 import hashlib
 import platform
@@ -20,7 +20,10 @@ class Program:
     seconds: int
     """Usual time of a cold build on 2 cores, after those before it in the catalogue."""
     module: str = "."
-    """Folder of its Go module, below this one. Programs whose dependencies do not go together have one each."""
+    """Folder of its Go module: below this one, or absolute where the program is written here, beside who needs it.
+
+    Programs whose dependencies do not go together have one each.
+    """
 
 
 CORE = (
@@ -85,6 +88,9 @@ def cache_key(name: str, *inputs: str, module: str = ".") -> str:
     digest = hashlib.sha256()
     for part in (name, *inputs, LINKER_FLAGS, platform.system(), platform.machine()):
         digest.update(part.encode() + b"\0")
+    folder = MODULE_FOLDER / module
     for file in ("go.mod", "go.sum"):
-        digest.update((MODULE_FOLDER / module / file).read_bytes())
+        digest.update((folder / file).read_bytes())
+    for source in sorted(folder.rglob("*.go")):  # a module that only names others has none
+        digest.update(source.relative_to(folder).as_posix().encode() + b"\0" + source.read_bytes())
     return f"{name}-{digest.hexdigest()[:16]}"

@@ -144,14 +144,32 @@ def test_where_the_cache_is(folder: Path, monkeypatch: pytest.MonkeyPatch, varia
 
 
 def test_the_key_follows_everything_that_is_built_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another program, toolchain or dependency is another key."""
+    """Another program, toolchain, dependency or own source is another key."""
     for file in ("go.mod", "go.sum"):
         (tmp_path / file).write_text("one")
     monkeypatch.setattr(catalogue, "MODULE_FOLDER", tmp_path)
     keys = {catalogue.cache_key("a", "go1"), catalogue.cache_key("b", "go1"), catalogue.cache_key("a", "go2")}
     (tmp_path / "go.sum").write_text("two")
     keys.add(catalogue.cache_key("a", "go1"))
-    assert len(keys) == 4
+    source = tmp_path / "folder" / "main.go"
+    source.parent.mkdir()
+    for text in ("package main", "package other"):
+        source.write_text(text)
+        keys.add(catalogue.cache_key("a", "go1"))
+    source.rename(source.with_name("other.go"))
+    keys.add(catalogue.cache_key("a", "go1"))
+    assert len(keys) == 7
+
+
+def test_a_module_may_be_anywhere(folder: Path) -> None:
+    """A program that is written here has its module beside who needs it, not below the catalogue's folder."""
+    own = folder / "peer"
+    own.mkdir()
+    for file in ("go.mod", "go.sum", "main.go"):
+        (own / file).touch()
+    fake_go(folder, 'pwd > "$output"')
+    built = build.ensure([Program("peer", ".", 1, str(own))], cache=Cache(folder / "cache"))
+    assert built["peer"].read_text().strip() == str(own)
 
 
 def test_a_program_of_another_module_is_built_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
