@@ -33,7 +33,7 @@ async def log_in() -> Login:
     if not _plain(kubeconfigs):
         from dora_operator.adapters.kubernetes_login import log_in_by_client  # noqa: PLC0415 - slow to import
 
-        return await log_in_by_client()
+        return await log_in_by_client(kubeconfigs)
     try:
         found = kopf.login_with_kubeconfig(settings=kopf.OperatorSettings())
         if found is None:
