@@ -20,7 +20,9 @@ def test_what_is_in_it(buildah: Buildah, container: str) -> None:
     """A user without rights and without files of its own, an entry point that needs no shell, and no pip."""
     config = json.loads(buildah("inspect", "--type", "image", "localhost/operator"))["OCIv1"]["config"]
     assert (config["User"], config["Entrypoint"], config["Cmd"]) == (f"{USER}:{USER}", ["dora-operator"], ["run"])
-    assert config["Labels"]["org.opencontainers.image.title"] == "dora-operator"
+    labels = {name.removeprefix("org.opencontainers.image."): text for name, text in config["Labels"].items()}
+    assert (labels["title"], labels["version"], labels["licenses"]) == ("dora-operator", "0.1.0", "Apache-2.0")
+    assert (labels["base.name"], labels["revision"]) == ("localhost/base", "a-commit")
     look = (
         "import os, pathlib; root = pathlib.Path('/opt/operator');"
         "print(os.getuid(), any(os.access(path, os.W_OK) for path in root.rglob('*') if not path.is_symlink()),"
