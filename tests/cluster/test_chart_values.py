@@ -118,6 +118,22 @@ def test_secrets_are_never_listed(helm: Helm) -> None:
     assert "secrets" not in {resource for _, resource, _ in none}
 
 
+def test_a_policy_lets_helm_test_in(helm: Helm) -> None:
+    """Where a NetworkPolicy names who may connect, the pod of `helm test` is among them, and no Service finds it."""
+    values = {"networkPolicy": {"enabled": True, "ingressFrom": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}]}}
+    text = helm("template", "mine", str(CHART), "-n", "ops", values=values)
+    objects = [found for found in yaml.safe_load_all(text) if found is not None]
+    (policy,), (pod,), (deployment,) = (of_kind(objects, kind) for kind in ("NetworkPolicy", "Pod", "Deployment"))
+    (ingress,) = policy["spec"]["ingress"]
+    (own,) = [peer["podSelector"]["matchLabels"] for peer in ingress["from"] if "podSelector" in peer]
+    assert own.items() <= pod["metadata"]["labels"].items()
+    assert values["networkPolicy"]["ingressFrom"][0] in ingress["from"]
+    assert not own.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    assert not deployment["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    open_to_all = helm.template({"networkPolicy": {"enabled": True}})
+    assert "from" not in of_kind(open_to_all, "NetworkPolicy")[0]["spec"]["ingress"][0]
+
+
 def test_the_crd_is_the_committed_one(helm: Helm) -> None:
     """Its spec is that of crds/, and it is kept at the end unless somebody wants otherwise."""
     (committed,) = [yaml.safe_load(file.read_text()) for file in (CHART.parents[1] / "crds").glob("*.yaml")]
