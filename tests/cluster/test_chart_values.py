@@ -29,6 +29,17 @@ def test_values_that_the_api_server_takes(chart_cluster: LocalCluster, helm: Hel
     assert len(result.stdout.splitlines()) == len(objects)
 
 
+@pytest.mark.parametrize("kind", ["ServiceMonitor", "PodMonitor", "PrometheusRule"])
+def test_monitors_are_looked_at(chart_cluster: LocalCluster, helm: Helm, kind: str) -> None:
+    """The CRDs of the Prometheus operator are real ones: they know their fields."""
+    name = kind[0].lower() + kind[1:]
+    (found,) = of_kind(helm.template({name: {"enabled": True}}, "restricted"), kind)
+    wrong = json.dumps(found | {"spec": found["spec"] | {"noSuchField": True}})
+    result = chart_cluster.run_kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", input=wrong)
+    assert result.returncode != 0
+    assert "noSuchField" in result.stderr
+
+
 def test_pod_security_is_looked_at(chart_cluster: LocalCluster, helm: Helm) -> None:
     """The namespace of these tests does warn."""
     objects = helm.template({"podSecurityContext": {"runAsNonRoot": None}}, "restricted")
