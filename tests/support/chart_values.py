@@ -190,5 +190,7 @@ REFUSED = [
     pytest.param({"networkPolicy": {"ingressFrom": [{"namespace": {}}]}}, "'namespace' not allowed", id="no peer"),
     pytest.param({"networkPolicy": {"extraEgress": [{"from": []}]}}, "'from' not allowed", id="no egress rule"),
     pytest.param({"resources": {"limits": {"memory": "512mb"}}}, "/resources/limits/memory", id="no quantity"),
+    pytest.param({"settings": {"allowedServices": [""]}}, "/settings/allowedServices/0", id="nothing that is allowed"),
+    pytest.param({"settings": {"allowedEnvs": ["prod,stage"]}}, "/settings/allowedEnvs/0", id="two names in one"),
     pytest.param({"fullnameOverride": "1st"}, "does not match pattern", id="a name that no Service may have"),
 ]

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class Reader:
     cluster: LocalCluster
     folder: Path
     datadog_url: str
-    pod: Pod
+    pod: Pod = nullcontext
     docker: str = NOTHING
     variables: Mapping[str, str] = field(default_factory=dict)
     """More of the environment, for `docker`."""
@@ -95,7 +95,7 @@ class Reader:
         path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command],
-            cwd=ROOT if "-f mark.yaml" not in command else self.folder,
+            cwd=self.folder if any((self.folder / word).is_file() for word in command.split()) else ROOT,
             env=os.environ | self.variables | homes | {"PATH": path, "KUBECONFIG": str(self.cluster.kubeconfig)},
             capture_output=True,
             text=True,
