@@ -4,13 +4,12 @@ import os
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from bench.measure import Running, settle
+from sandbox import loopback
 from sandbox.cluster import LocalCluster
 from sandbox.cluster.process import Background, free_ports
 from sandbox.datadog import StandIn
@@ -40,7 +39,7 @@ def naive_kopf(cluster: LocalCluster, datadog: StandIn) -> Iterator[Running]:
     for measured in (False, True):
         (port,) = free_ports(1)
         with _peer("naive_kopf", cluster, datadog, str(port)) as (process, begun):
-            process.wait_until(lambda port=port: _healthy(port), LISTED_SECONDS)  # type: ignore[misc]
+            process.wait_until(lambda port=port: loopback.is_well(f"http://127.0.0.1:{port}/healthz"), LISTED_SECONDS)  # type: ignore[misc]
             ready = time.monotonic() - begun
             if measured:
                 yield Running(ready, lambda process=process: _resident_mib(process))  # type: ignore[misc]
@@ -79,14 +78,6 @@ def _peer(module: str, cluster: LocalCluster, datadog: StandIn, *arguments: str)
             yield process, begun
         finally:
             process.stop()
-
-
-def _healthy(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as response:
-            return bool(response.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False
 
 
 def _resident_mib(process: Background) -> float:

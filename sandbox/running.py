@@ -9,15 +9,13 @@ import signal
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from sandbox import loopback
 from sandbox.cluster import LocalCluster
 from sandbox.cluster.process import Background, free_ports
 
@@ -42,13 +40,13 @@ class OperatorProcess:
 
     def probe(self) -> dict[str, Any]:
         """Return what the readiness probe says."""
-        with urllib.request.urlopen(f"{self.base_url}/readyz", timeout=5) as response:
+        with loopback.ask(f"{self.base_url}/readyz") as response:
             found: dict[str, Any] = json.load(response)
         return found
 
     def metrics(self) -> str:
         """Return what a scrape returns."""
-        with urllib.request.urlopen(f"{self.base_url}/metrics", timeout=5) as response:
+        with loopback.ask(f"{self.base_url}/metrics") as response:
             text: bytes = response.read()
         return text.decode()
 
@@ -102,7 +100,7 @@ def running_in(environment: Mapping[str, str], path: str | None = "/readyz") -> 
         process = _start(environment, Path(folder))
         try:
             if path is not None:
-                process.wait_until(lambda: _healthy(f"{base_url}{path}"), READY_SECONDS)
+                process.wait_until(lambda: loopback.is_well(f"{base_url}{path}"), READY_SECONDS)
             yield OperatorProcess(process, base_url, time.monotonic() - begun)
         finally:
             process.stop()
@@ -111,11 +109,3 @@ def running_in(environment: Mapping[str, str], path: str | None = "/readyz") -> 
 def _start(environment: Mapping[str, str], folder: Path) -> Background:
     command = [str(Path(sys.executable).with_name("dora-operator")), "run"]
     return Background.start("operator", command, folder, environment)
-
-
-def _healthy(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as response:
-            return bool(response.status == HTTPStatus.OK)
-    except (OSError, urllib.error.URLError):
-        return False

@@ -10,17 +10,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from sandbox import loopback
 from sandbox.cluster import files, rollouts
-from sandbox.cluster.process import Background, free_ports
+from sandbox.cluster.process import CONTROL_PLANE, Background, free_ports
 from sandbox.programs.build import ensure
 from sandbox.programs.cache import SandboxError
 from sandbox.programs.catalogue import CORE, ROLLOUTS
@@ -157,7 +156,7 @@ class LocalCluster:
 
     def restart_api_server(self) -> None:
         """Start a crashed API server again, on the same port and data."""
-        self.api_server = Background.start("kube-apiserver", self.api_server.command, self.folder)
+        self.api_server = Background.start("kube-apiserver", self.api_server.command, self.folder, CONTROL_PLANE)
         self.api_server.wait_until(self._ready, READY_SECONDS)
 
     def stop(self) -> None:
@@ -186,11 +185,12 @@ def _started(programs: dict[str, Path], folder: Path) -> LocalCluster:
     endpoint, url = f"http://127.0.0.1:{client_port}", f"https://127.0.0.1:{api_port}"
     started: list[Background] = []
     try:
-        etcd = Background.start("etcd", _etcd_command(programs["etcd"], folder, endpoint, peer_port), folder)
+        command = _etcd_command(programs["etcd"], folder, endpoint, peer_port)
+        etcd = Background.start("etcd", command, folder, CONTROL_PLANE)
         started.append(etcd)
         tokens, token = files.write_tokens(folder)
         command = _api_server_command(programs["kube-apiserver"], folder, endpoint, api_port, tokens)
-        api_server = Background.start("kube-apiserver", command, folder)
+        api_server = Background.start("kube-apiserver", command, folder, CONTROL_PLANE)
         started.append(api_server)
         certificate = folder / "certificates" / "apiserver.crt"
         api_server.wait_until(lambda: _answers(f"{url}/readyz", certificate, token), READY_SECONDS)
@@ -242,10 +242,9 @@ def _answers(url: str, certificate: Path, token: str) -> bool:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
     try:
         context = ssl.create_default_context(cafile=str(certificate))
-        with urllib.request.urlopen(request, timeout=2, context=context) as response:
-            return bool(response.status == HTTPStatus.OK)
-    except (OSError, urllib.error.URLError, ValueError):
+    except (OSError, ValueError):
         return False
+    return loopback.is_well(request, tls=context)
 
 
 def _matches(entry: dict[str, Any], wanted: dict[str, str]) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.cluster.process import Background, free_ports
+from sandbox.cluster.process import CONTROL_PLANE, Background, free_ports
 from sandbox.programs.build import ensure_manifests
 from sandbox.programs.cache import SandboxError
 
@@ -44,7 +44,7 @@ def add_to(cluster: "LocalCluster", programs: dict[str, Path]) -> None:
         "rollouts-controller": _rollouts_controller(cluster, programs),
     }
     for name, command in commands.items():
-        cluster.controllers.append(Background.start(name, command, cluster.folder))
+        cluster.controllers.append(Background.start(name, command, cluster.folder, CONTROL_PLANE))
     cluster.kubectl("create", "-f", "-", input=json.dumps(_node()))
     _wait(cluster, lambda: _node_is_ready(cluster), f"Node {NODE} is not ready")
 

@@ -80,6 +80,8 @@ class Log:
         self._kept: deque[Recorded] = deque(maxlen=kept)
         self._count = 0
         self._cleared_at = 0
+        self._awaited: list[int] = []
+        """How many requests each who waits is waiting for: waking them at every request would slow down the answers."""
         self._grown = threading.Condition()
 
     def append(self, entry: Mapping[str, Any], body: bytes) -> None:
@@ -88,7 +90,8 @@ class Log:
         with self._grown:
             self._count += 1
             self._kept.append(Recorded(sequence=self._count, body=text, **entry))
-            self._grown.notify_all()
+            if any(self._count - self._cleared_at >= count for count in self._awaited):
+                self._grown.notify_all()
 
     def all(self, after: int = 0) -> list[Recorded]:
         """Return what is kept, oldest first, of what came after a sequence number."""
@@ -110,7 +113,11 @@ class Log:
     def wait(self, count: int, timeout: float) -> list[Recorded]:
         """Return all requests once there are this many since the last clearing; TimeoutError otherwise."""
         with self._grown:
-            if not self._grown.wait_for(lambda: self._count - self._cleared_at >= count, timeout):
-                seen = self._count - self._cleared_at
-                raise TimeoutError(f"{seen} of {count} requests after {timeout:g} s")
+            self._awaited.append(count)
+            try:
+                if not self._grown.wait_for(lambda: self._count - self._cleared_at >= count, timeout):
+                    seen = self._count - self._cleared_at
+                    raise TimeoutError(f"{seen} of {count} requests after {timeout:g} s")
+            finally:
+                self._awaited.remove(count)
             return list(self._kept)

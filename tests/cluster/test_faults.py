@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from sandbox import loopback
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
 from sandbox.datadog.faults import HalfBody, Hang, Match, Reset, Respond
@@ -255,7 +256,7 @@ def compact(cluster: LocalCluster) -> None:
 
     def ask(path: str, body: dict[str, Any]) -> dict[str, Any]:
         request = urllib.request.Request(option.partition("=")[2] + path, json.dumps(body).encode(), method="POST")
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with loopback.ask(request) as response:
             found: dict[str, Any] = json.load(response)
         return found
 

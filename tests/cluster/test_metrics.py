@@ -3,11 +3,11 @@
 import json
 import re
 import socket
-import urllib.request
 from collections.abc import Iterator
 
 import pytest
 
+from sandbox import loopback
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
 from sandbox.datadog.faults import Match, Respond
@@ -72,7 +72,7 @@ def test_the_oldest_unreported_failure_rises_and_falls(shop: Shop, datadog: Stan
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz"])
 def test_probes(operator: OperatorProcess, path: str) -> None:
     """Each probe answers 200 with its named checks."""
-    with urllib.request.urlopen(operator.base_url + path, timeout=5) as response:
+    with loopback.ask(operator.base_url + path) as response:
         found = json.load(response)
     assert found["status"] == "ok"
     assert set(found["checks"].values()) == {"ok"}

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sandbox import loopback
 from sandbox.cluster import LocalCluster
 from sandbox.cluster.process import free_ports
 from sandbox.datadog import StandIn
 from tests.support.image import NEEDS, Buildah, operators, with_read_only_root
-from tests.support.probes import answers
 from tests.support.shop import eventually
 
 pytestmark = NEEDS
@@ -59,9 +59,11 @@ def test_it_does_its_job(
         start = with_read_only_root if read_only else _as_it_is
         running = start(buildah, container, kubeconfig, variables)
         try:
-            eventually(lambda: answers(f"http://127.0.0.1:{port}/readyz"), lambda: "it is not ready", seconds=60)
+            eventually(
+                lambda: loopback.is_well(f"http://127.0.0.1:{port}/readyz"), lambda: "it is not ready", seconds=60
+            )
             print(f"from the start of the container to ready: {time.monotonic() - begun:.1f} s")  # noqa: T201
-            assert answers(f"http://127.0.0.1:{port}/livez")
+            assert loopback.is_well(f"http://127.0.0.1:{port}/livez")
             spec = {"deployment": {"id": "deployment-image"}, "changeFailure": True}
             body = {"apiVersion": "dora-operator.io/v1alpha1", "kind": "DoraDeployment", "metadata": {"name": "image"}}
             cluster.kubectl("create", "-f", "-", input=json.dumps(body | {"spec": spec}))

@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from sandbox import loopback
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
 from tests.support.chart import Helm, live
 from tests.support.first_mark import five_steps
 from tests.support.image import NEEDS, USER, Buildah, with_read_only_root
 from tests.support.installation import Installation
-from tests.support.probes import answers
 from tests.support.reader import Reader
 from tests.support.scheduling import Scheduler
 from tests.support.shop import eventually
@@ -81,7 +81,7 @@ def running(buildah: Buildah, name: str, installation: Installation) -> Iterator
     process = with_read_only_root(buildah, name, account(installation), variables, ACCOUNT)
     url = f"http://127.0.0.1:{variables['DORA_OPERATOR_HEALTH_PORT']}{only['readinessProbe']['httpGet']['path']}"
     try:
-        eventually(lambda: answers(url), lambda: "it is not ready", seconds=60)
+        eventually(lambda: loopback.is_well(url), lambda: "it is not ready", seconds=60)
         yield
     finally:
         process.terminate()

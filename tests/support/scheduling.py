@@ -3,11 +3,11 @@
 import json
 import ssl
 import threading
-import urllib.error
 import urllib.request
 from types import TracebackType
 from typing import Any, Self
 
+from sandbox import loopback
 from sandbox.cluster import LocalCluster
 from sandbox.cluster.rollouts import NODE
 
@@ -53,5 +53,5 @@ class Scheduler:
         headers = {"Authorization": f"Bearer {self._cluster.token}", "Content-Type": "application/json"}
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(self._cluster.url + path, data, headers)
-        with urllib.request.urlopen(request, timeout=5, context=self._context) as answer:
+        with loopback.ask(request, tls=self._context) as answer:
             return json.load(answer)
