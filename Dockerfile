@@ -33,9 +33,18 @@ RUN packages=$(echo /opt/operator/lib/python3*/site-packages) \
  && PYTHONDONTWRITEBYTECODE=1 /opt/operator/bin/python3 -c 'import kopf, dora_operator.adapters.kubernetes_login'
 
 FROM ${BASE}
+# What the labels say: the operator's version, the base, and, where you give them, the commit and the repository.
+ARG BASE
+ARG VERSION=0.1.0
+ARG REVISION=
+ARG SOURCE=
 LABEL org.opencontainers.image.title="dora-operator" \
       org.opencontainers.image.description="Marks failed changes for Datadog DORA Metrics from Kubernetes resources and Argo Rollouts" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.base.name="${BASE}"
 COPY --from=build /opt/operator /opt/operator
 ENV PATH=/opt/operator/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

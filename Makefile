@@ -77,7 +77,7 @@ test: check programs ## check and every test, on the real API server too
 	@$(BIN)/python -m pytest
 
 .PHONY: programs
-programs: $(READY) ## build the local cluster's programs and Helm into the cache, fetch CRDs of Argo CD and Flux, where they are missing
+programs: $(READY) ## build the local cluster's programs and Helm into the cache, fetch CRDs of Argo CD, Flux and the Prometheus operator, where they are missing
 	@$(BIN)/python -m sandbox.cluster --build-only --rollouts --helm --gitops
 
 .PHONY: crd

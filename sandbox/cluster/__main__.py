@@ -8,7 +8,7 @@ from pathlib import Path
 from sandbox.cluster.local import LocalCluster
 from sandbox.programs.build import ensure, ensure_manifests
 from sandbox.programs.cache import Cache, SandboxError
-from sandbox.programs.catalogue import CORE, GITOPS, HELM, ROLLOUTS
+from sandbox.programs.catalogue import CORE, GITOPS, HELM, MONITORING, ROLLOUTS
 
 CRDS = Path(__file__).parents[2] / "crds"
 
@@ -46,6 +46,8 @@ def main(arguments: list[str]) -> int:
 def build(*, with_rollouts: bool, with_helm: bool, with_gitops: bool) -> None:
     """Build everything that a cluster will need, so that starting one takes seconds."""
     ensure((*CORE, *(ROLLOUTS if with_rollouts else ()), *((HELM,) if with_helm else ())))
+    if with_helm:
+        ensure_manifests(MONITORING)
     if with_rollouts:
         ensure_manifests()
     if with_gitops:

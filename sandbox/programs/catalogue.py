@@ -83,6 +83,20 @@ GITOPS = (
 """For the tests of documentation and gitops/ alone; no cluster needs them. 60 MB are fetched, 0.5 MB is kept."""
 
 
+MONITORING = (
+    Manifests(
+        "prometheus-operator-crds",
+        "github.com/prometheus-operator/prometheus-operator",
+        tuple(
+            f"example/prometheus-operator-crd/monitoring.coreos.com_{plural}.yaml"
+            for plural in ("servicemonitors", "podmonitors", "prometheusrules")
+        ),
+        "monitoring",
+    ),
+)
+"""For the tests of the chart alone; no cluster needs them."""
+
+
 def cache_key(name: str, *inputs: str, module: str = ".") -> str:
     """Return the folder name under which something is kept; other inputs, such as a toolchain, give another one."""
     digest = hashlib.sha256()

@@ -1,15 +1,15 @@
 """The real cluster of a test run: started once, with the CRD, and taken away at the end."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
+from sandbox.programs.build import ensure_manifests
+from sandbox.programs.catalogue import MONITORING
 from sandbox.running import OperatorProcess, running_operator
 from tests.support.chart import CHART, Helm
 from tests.support.rollouts import Street, namespace_of
@@ -80,16 +80,12 @@ def street(
     assert rollouts_operator.process.popen.poll() is None, rollouts_operator.log()
 
 
-STUBS = {"ServiceMonitor": "servicemonitors", "PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules"}
-"""Kinds of the Prometheus operator that the chart can make: the tests bring CRDs that take anything."""
-
-
 @pytest.fixture(scope="session")
 def chart_cluster() -> Iterator[LocalCluster]:
     """Return a cluster with Argo Rollouts and pods that become ready, where nothing of ours is installed."""
     with LocalCluster.start(with_rollouts=True) as running, Scheduler(running):
-        for kind, plural in STUBS.items():
-            running.kubectl("create", "-f", "-", input=json.dumps(_stub(kind, plural)))
+        for folder in ensure_manifests(MONITORING).values():
+            running.kubectl("apply", "--server-side", "-R", "-f", str(folder))
         running.kubectl("create", "namespace", "restricted")
         levels = [f"pod-security.kubernetes.io/{mode}=restricted" for mode in ("enforce", "warn")]
         running.kubectl("label", "namespace", "restricted", *levels)
@@ -115,16 +111,3 @@ def _delete_all(cluster: LocalCluster, version: str, plural: str) -> None:
     found = cluster.kubectl("get", resource, "--all-namespaces", "-o", "jsonpath={.items[*].metadata.namespace}")
     for namespace in sorted(set(found.split())):
         cluster.kubectl("delete", "--raw", f"/apis/{version}/namespaces/{namespace}/{plural}")
-
-
-def _stub(kind: str, plural: str) -> dict[str, Any]:
-    group = "monitoring.coreos.com"
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
-    names = {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}"},
-        "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version]},
-    }

@@ -91,6 +91,23 @@ def test_installed_upgraded_uninstalled(chart_cluster: LocalCluster, helm: Helm,
     assert shop.get("kept")["metadata"]["uid"] == made["metadata"]["uid"]
 
 
+def test_what_the_notes_say_can_be_pasted(chart_cluster: LocalCluster, helm: Helm, namespace: str) -> None:
+    """From the command that applies to the last line, as it stands on the screen."""
+    told = helm("install", RELEASE, str(CHART), "-n", namespace, values={"settings": {"namespaces": [namespace]}})
+    lines = told.splitlines()
+    (first,) = [number for number, line in enumerate(lines) if "kubectl apply -n" in line]
+    pasted = "\n".join(lines[first:])
+    folders = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    variables = os.environ | {"KUBECONFIG": str(chart_cluster.kubeconfig), "PATH": folders}
+    done = subprocess.run(["bash", "-e"], input=pasted, env=variables, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "checkout-1.5.0" in done.stdout.splitlines()[-1]
+    assert "names no registry" in told
+    assert "names no registry" not in helm(
+        "upgrade", RELEASE, str(CHART), "-n", namespace, "--set", "image.repository=a/b"
+    )
+
+
 def test_without_keep_the_crd_goes_too(chart_cluster: LocalCluster, helm: Helm, namespace: str) -> None:
     """crds.keep=false is for those who want nothing left."""
     helm("install", RELEASE, str(CHART), "-n", namespace, values={"crds": {"keep": False}})

@@ -29,6 +29,17 @@ def test_values_that_the_api_server_takes(chart_cluster: LocalCluster, helm: Hel
     assert len(result.stdout.splitlines()) == len(objects)
 
 
+@pytest.mark.parametrize("kind", ["ServiceMonitor", "PodMonitor", "PrometheusRule"])
+def test_monitors_are_looked_at(chart_cluster: LocalCluster, helm: Helm, kind: str) -> None:
+    """The CRDs of the Prometheus operator are real ones: they know their fields."""
+    name = kind[0].lower() + kind[1:]
+    (found,) = of_kind(helm.template({name: {"enabled": True}}, "restricted"), kind)
+    wrong = json.dumps(found | {"spec": found["spec"] | {"noSuchField": True}})
+    result = chart_cluster.run_kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", input=wrong)
+    assert result.returncode != 0
+    assert "noSuchField" in result.stderr
+
+
 def test_pod_security_is_looked_at(chart_cluster: LocalCluster, helm: Helm) -> None:
     """The namespace of these tests does warn."""
     objects = helm.template({"podSecurityContext": {"runAsNonRoot": None}}, "restricted")
@@ -116,6 +127,22 @@ def test_secrets_are_never_listed(helm: Helm) -> None:
     assert where == ["shop"]
     none = granted(helm.template({"rbac": {"secrets": {"enabled": False}}}), "dora-operator")
     assert "secrets" not in {resource for _, resource, _ in none}
+
+
+def test_a_policy_lets_helm_test_in(helm: Helm) -> None:
+    """Where a NetworkPolicy names who may connect, the pod of `helm test` is among them, and no Service finds it."""
+    values = {"networkPolicy": {"enabled": True, "ingressFrom": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}]}}
+    text = helm("template", "mine", str(CHART), "-n", "ops", values=values)
+    objects = [found for found in yaml.safe_load_all(text) if found is not None]
+    (policy,), (pod,), (deployment,) = (of_kind(objects, kind) for kind in ("NetworkPolicy", "Pod", "Deployment"))
+    (ingress,) = policy["spec"]["ingress"]
+    (own,) = [peer["podSelector"]["matchLabels"] for peer in ingress["from"] if "podSelector" in peer]
+    assert own.items() <= pod["metadata"]["labels"].items()
+    assert values["networkPolicy"]["ingressFrom"][0] in ingress["from"]
+    assert not own.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    assert not deployment["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    open_to_all = helm.template({"networkPolicy": {"enabled": True}})
+    assert "from" not in of_kind(open_to_all, "NetworkPolicy")[0]["spec"]["ingress"][0]
 
 
 def test_the_crd_is_the_committed_one(helm: Helm) -> None:

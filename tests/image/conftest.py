@@ -41,9 +41,8 @@ def buildah(tmp_path_factory: pytest.TempPathFactory) -> Buildah:
 def container(buildah: Buildah) -> Iterator[str]:
     """Return a container of the image."""
     certificates = "/etc/ssl/certs:/etc/ssl/certs:ro"  # of whoever builds: a proxy may have its own
-    buildah(
-        "build", "--quiet", "--build-arg", "BASE=localhost/base", "-v", certificates, "-t", "localhost/operator", "."
-    )
+    given = ("--build-arg", "BASE=localhost/base", "--build-arg", "REVISION=a-commit")
+    buildah("build", "--quiet", *given, "-v", certificates, "-t", "localhost/operator", ".")
     name = buildah("from", "localhost/operator")
     yield name
     buildah("rm", name)

@@ -19,7 +19,7 @@ from sandbox import loopback
 from sandbox.cluster import LocalCluster
 from sandbox.cluster.process import free_ports
 from sandbox.datadog import StandIn
-from tests.support.image import NEEDS, USER, Buildah
+from tests.support.image import NEEDS, Buildah, operators, with_read_only_root
 from tests.support.shop import eventually
 
 pytestmark = NEEDS
@@ -56,7 +56,7 @@ def test_it_does_its_job(
             "DORA_OPERATOR_NAMESPACES": "default",
         }
         begun = time.monotonic()
-        start = _with_read_only_root if read_only else _as_it_is
+        start = with_read_only_root if read_only else _as_it_is
         running = start(buildah, container, kubeconfig, variables)
         try:
             eventually(
@@ -69,7 +69,7 @@ def test_it_does_its_job(
             cluster.kubectl("create", "-f", "-", input=json.dumps(body | {"spec": spec}))
             datadog.wait_for_requests(1, timeout=30)
         finally:
-            for pid in _operators():
+            for pid in operators():
                 os.kill(pid, signal.SIGTERM)
         assert running.wait(30) == 0
     cluster.kubectl("delete", "dora", "image")
@@ -78,30 +78,3 @@ def test_it_does_its_job(
 def _as_it_is(buildah: Buildah, container: str, kubeconfig: Path, variables: dict[str, str]) -> subprocess.Popen[bytes]:
     settings = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
     return buildah.start("run", "-v", f"{kubeconfig}:/mnt:ro", *settings, container, "--", "dora-operator", "run")
-
-
-READ_ONLY = """
-mount --bind "$1" "$1" && mount --bind "$2" "$1/mnt" && mount --bind /dev "$1/dev" && mount -o remount,bind,ro "$1"
-! touch "$1/tmp/written" 2>/dev/null && exec chroot --userspec=$3:$3 "$1" /opt/operator/bin/dora-operator run
-"""
-
-
-def _with_read_only_root(
-    buildah: Buildah, container: str, kubeconfig: Path, variables: dict[str, str]
-) -> subprocess.Popen[bytes]:
-    root = buildah("mount", container)
-    command = ["unshare", "--mount", "sh", "-euc", READ_ONLY, "sh", root, str(kubeconfig), str(USER)]
-    return subprocess.Popen(command, env={"PATH": os.environ["PATH"]} | variables)
-
-
-def _operators() -> list[int]:
-    """Return the processes that run the image's program: buildah does not hand signals on."""
-    wanted = b"/opt/operator/bin/dora-operator\0run"
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if wanted in entry.read_bytes() and b"buildah" not in entry.read_bytes():
-                found.append(int(entry.parent.name))
-        except OSError:
-            continue
-    return found

@@ -72,6 +72,39 @@ TAKEN = [
     ),
     pytest.param(
         {
+            "commonLabels": {"team": "x", "a": "b"},
+            "podLabels": {"team": "red"},
+            "podAnnotations": {"checksum/secret": "z"},
+        }
+        | {"datadog": {"apiKey": "a-key", "appKey": "another"}, "deploymentAnnotations": {"reload": "true"}},
+        id="labels and annotations that are set twice",
+    ),
+    pytest.param(
+        {
+            "extraPodSpec": {
+                "hostUsers": False,
+                "runtimeClassName": "gvisor",
+                "schedulerName": "mine",
+                "dnsConfig": {"options": [{"name": "ndots", "value": "1"}]},
+                "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["datadog-proxy"]}],
+            }
+        },
+        id="more fields of the pod",
+    ),
+    pytest.param(
+        {
+            "replicas": 2,
+            "settings": {"namespaces": ["default"], "traces": True},
+            "rbac": {"secrets": {"namespaces": ["kube-system"]}},
+            "serviceMonitor": {"enabled": True},
+            **{name: {"enabled": True} for name in ("prometheusRule", "grafanaDashboards", "networkPolicy")},
+            "podDisruptionBudget": {"enabled": True},
+            "crds": {"install": False},
+        },
+        id="everything at once",
+    ),
+    pytest.param(
+        {
             "extraObjects": [
                 {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-a"}},
                 "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}-b\n",
@@ -118,4 +151,46 @@ REFUSED = [
     pytest.param({"serviceAccount": {"create": False}}, "set serviceAccount.name", id="rights for everybody"),
     pytest.param({"extraEnv": [{"name": "A B", "value": "c"}]}, "does not match pattern", id="no variable"),
     pytest.param({"podLabels": {"a": 1}}, "got number, want string", id="a number for a label"),
+    pytest.param(
+        {"commonLabels": {"app.kubernetes.io/name": "x"}},
+        "commonLabels sets app.kubernetes.io/name",
+        id="a label taken",
+    ),
+    pytest.param(
+        {"podLabels": {"app.kubernetes.io/instance": "x"}}, "podLabels sets app.kubernetes.io/instance", id="another"
+    ),
+    pytest.param(
+        {"extraEnv": [{"name": "DORA_OPERATOR_DRY_RUN", "value": "true"}]},
+        "use settings.dryRun",
+        id="a setting as extra",
+    ),
+    pytest.param({"extraEnv": [{"name": "DD_SITE", "value": "x"}]}, "use datadog.site", id="the site as extra"),
+    pytest.param(
+        {"extraEnv": [{"name": "DD_API_KEY", "value": "x"}], "datadog": {"existingSecret": "a"}},
+        "and so does datadog.existingSecret",
+        id="a key twice",
+    ),
+    pytest.param({"extraEnv": [{"name": "A"}, {"name": "A"}]}, "sets A twice", id="a variable twice"),
+    pytest.param(
+        {"extraPodSpec": {"tolerations": []}}, "extraPodSpec sets tolerations", id="a field with its own value"
+    ),
+    pytest.param({"extraVolumes": [{"name": "tmp"}]}, "choose another", id="the chart's own volume"),
+    pytest.param(
+        {"extraVolumeMounts": [{"name": "a", "mountPath": "/tmp/"}]}, "another path", id="the chart's own path"
+    ),
+    pytest.param({"affinity": {"podAntiAfinity": {}}}, "'podAntiAfinity' not allowed", id="a typo in affinity"),
+    pytest.param({"tolerations": [{"effects": "x"}]}, "'effects' not allowed", id="a typo in a toleration"),
+    pytest.param({"securityContext": {"privilegd": True}}, "'privilegd' not allowed", id="a typo of the container"),
+    pytest.param({"podSecurityContext": {"runAsUsr": 1}}, "'runAsUsr' not allowed", id="a typo of the pod"),
+    pytest.param(
+        {"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "a"}]},
+        "missing property 'whenUnsatisfiable'",
+        id="half a constraint",
+    ),
+    pytest.param({"networkPolicy": {"ingressFrom": [{"namespace": {}}]}}, "'namespace' not allowed", id="no peer"),
+    pytest.param({"networkPolicy": {"extraEgress": [{"from": []}]}}, "'from' not allowed", id="no egress rule"),
+    pytest.param({"resources": {"limits": {"memory": "512mb"}}}, "/resources/limits/memory", id="no quantity"),
+    pytest.param({"settings": {"allowedServices": [""]}}, "/settings/allowedServices/0", id="nothing that is allowed"),
+    pytest.param({"settings": {"allowedEnvs": ["prod,stage"]}}, "/settings/allowedEnvs/0", id="two names in one"),
+    pytest.param({"fullnameOverride": "1st"}, "does not match pattern", id="a name that no Service may have"),
 ]

@@ -44,6 +44,8 @@ def commands() -> Iterator[tuple[str, str]]:
     """Iterate over the commands of the pages, with where each stands; lines that go on are one."""
     for block in blocks("console", "sh", "bash", "shell"):
         for line in re.sub(r"\\\n\s*", "", block.text).splitlines():
+            if line.startswith("#"):
+                continue
             for command in re.split(r"\s+(?:&&|\|)\s+", line.split("  #")[0].strip().removeprefix("$ ")):
                 yield block.where, command
 

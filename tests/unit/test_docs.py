@@ -110,6 +110,37 @@ def test_every_setting_that_is_named_exists() -> None:
     assert set(re.findall(r"DORA_OPERATOR_[A-Z_]*[A-Z]", text())) - VARIABLES - BESIDE == set()
 
 
+NUMBER = r"([\d.]+)(?: seconds| workers| hours| days)?"
+BESIDE_A_SETTING = re.compile(rf"{NUMBER} \(`DORA_OPERATOR_([A-Z_]+)`\)|`DORA_OPERATOR_([A-Z_]+)` \({NUMBER}\)")
+
+
+def test_a_number_beside_a_setting_is_its_default() -> None:
+    """As in `16 workers (DORA_OPERATOR_WORKERS)`: a default that was changed is changed in running text too."""
+    said = [(name or other, float(before or after)) for before, name, other, after in BESIDE_A_SETTING.findall(text())]
+    assert len(said) >= 3
+    assert [(name, number) for name, number in said if Settings.model_fields[name.lower()].default != number] == []
+
+
+PORTS = {"readyz": "settings.healthPort", "livez": "settings.healthPort", "metrics": "settings.metricsPort"}
+
+
+def test_a_port_beside_a_path_is_the_charts() -> None:
+    """Who forwards a port of an installed operator and asks a path there gets an answer."""
+    asked = re.findall(r"localhost:(\d+)/(\w+)", text())
+    assert asked
+    assert [(port, path) for port, path in asked if int(port) != _value(PORTS[path])] == []
+    forwarded = re.findall(r"port-forward \S+ (\d+)", text())
+    assert {int(port) for port in forwarded} <= {_value(path) for path in PORTS.values()}
+
+
+def test_a_section_that_is_named_in_words_exists() -> None:
+    """As in `README, Performance`: what no link can check."""
+    headings = set(re.findall(r"(?m)^## (.+)$", (ROOT / "README.md").read_text(encoding="utf-8")))
+    named = re.findall(r"\(README, (\w+)\)", text())
+    assert named
+    assert [word for word in named if word not in headings] == []
+
+
 def test_every_value_of_the_chart_that_is_named_exists() -> None:
     """Dotted paths in code, as `settings.dryRun`."""
     heads = "|".join(name for name, value in VALUES.items() if isinstance(value, dict) and value)
@@ -140,6 +171,13 @@ def test_what_a_command_names_is_there(command: str) -> None:
             assert _is_value(word.split("=")[0]), word
         if re.match(r"(charts|crds|gitops|config|docs|sandbox|bench)(/|$)", word):
             assert (ROOT / word).exists(), word
+
+
+def _value(path: str) -> Any:
+    found: Any = VALUES
+    for part in path.split("."):
+        found = found[part]
+    return found
 
 
 def _is_value(path: str) -> bool:

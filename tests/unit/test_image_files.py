@@ -31,6 +31,17 @@ def test_the_dockerfile_is_linted(tmp_path: Path, line: str, passes: object) -> 
     assert (linted.returncode == 0) == passes, linted.stdout
 
 
+LABELS = ("title", "description", "licenses", "version", "revision", "source", "base.name")
+
+
+def test_the_image_says_what_it_is() -> None:
+    """The labels of OCI's specification; the version is the operator's."""
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert tuple(re.findall(r"org\.opencontainers\.image\.([\w.]+)=", dockerfile)) == LABELS
+    (version,) = re.findall(r'(?m)^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert re.findall(r"(?m)^ARG VERSION=(.*)$", dockerfile) == [version]
+
+
 def test_the_bill_of_materials_is_the_lock(tmp_path: Path) -> None:
     """Each package of the lock in its version, with every hash, but for Linux alone; the operator is the subject."""
     installed = ["--old-file", ".venv/.ready", f"BIN={BIN}"]

@@ -16,6 +16,8 @@ CHART = Path(__file__).parents[2] / "charts" / "dora-operator"
 BLOCK = re.compile(r"(?m)^settings:\n(?:[ #].*\n|\n(?=  ))*")
 TABLE = re.compile(r"(?s)(<!-- values: [^\n]* -->\n).*(<!-- end of values -->)")
 WIDTH = 120
+NEEDED = ["healthPort", "namespaces", "rollouts"]
+"""Settings that templates read too: without them rights and operator would disagree, so null cannot take them away."""
 
 
 def files(chart: Path) -> dict[Path, str]:
@@ -49,7 +51,7 @@ def with_settings(schema: dict[str, Any], found: dict[str, Setting]) -> dict[str
     schema["properties"]["settings"] = {
         "type": "object",
         "additionalProperties": False,
-        "required": ["healthPort"],
+        "required": NEEDED,
         "properties": {name: {"description": words, **one} for name, (_, one, words) in found.items()},
     }
     return schema

@@ -13,10 +13,14 @@ CHART_DEFAULTS: dict[str, Any] = {"healthPort": 8081, "metricsPort": 8080, "logF
 """Where a pod wants something else than a process on a desk."""
 PORT = {"type": "integer", "minimum": 1, "maximum": 65_535}
 NAMESPACE = {"type": "string", "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"}
+NAMES = {"type": "array", "items": {"type": "string", "pattern": "^[^,\\s]+$"}}
+"""They are joined by commas; an empty one alone would be no list at all, which allows everything."""
 NARROWER: dict[str, dict[str, Any]] = {
     "healthPort": PORT,  # the kubelet needs it, so it cannot be off
     "metricsPort": {"anyOf": [PORT, {"const": ""}]},
     "namespaces": {"type": "array", "uniqueItems": True, "items": NAMESPACE},
+    "allowedServices": NAMES,
+    "allowedEnvs": NAMES,
 }
 """Schemas that are stricter than the operator's own."""
 WORDS = {

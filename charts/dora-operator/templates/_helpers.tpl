@@ -19,8 +19,8 @@
 {{- end }}
 
 {{- define "dora-operator.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "dora-operator.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "dora-operator.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "dora-operator.labels" -}}
@@ -31,6 +31,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
+{{- end }}
+
+{{/* The same with more, which win over commonLabels; takes a list of the root and these. */}}
+{{- define "dora-operator.labelsWith" -}}
+{{- merge (deepCopy (index . 1 | default dict)) (include "dora-operator.labels" (index . 0) | fromYaml) | toYaml }}
 {{- end }}
 
 {{- define "dora-operator.serviceAccountName" -}}
@@ -91,6 +96,11 @@ Lists are joined by commas; what is empty is left out, and the operator's defaul
 {{- end }}
 {{- end }}
 
+{{/* Labels of the pod of `helm test`, which a NetworkPolicy lets in. */}}
+{{- define "dora-operator.testLabels" -}}
+dora-operator.io/test-of: {{ include "dora-operator.fullname" . | quote }}
+{{- end }}
+
 {{/* What no schema can say about values. */}}
 {{- define "dora-operator.check" -}}
 {{- with .Values.datadog }}
@@ -112,5 +122,52 @@ Lists are joined by commas; what is empty is left out, and the operator's defaul
 {{- end }}
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) .Values.rbac.create }}
 {{- fail "serviceAccount.create is false and serviceAccount.name is empty: the rights would go to the ServiceAccount default; set serviceAccount.name" }}
+{{- end }}
+{{- include "dora-operator.checkLabels" . }}
+{{- include "dora-operator.checkPod" . }}
+{{- end }}
+
+{{/* Labels by which objects find each other, and Helm finds them, are the chart's. */}}
+{{- define "dora-operator.checkLabels" -}}
+{{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" }}
+{{- range $value, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels "serviceMonitor.labels" .Values.serviceMonitor.labels "podMonitor.labels" .Values.podMonitor.labels "prometheusRule.labels" .Values.prometheusRule.labels "grafanaDashboards.labels" .Values.grafanaDashboards.labels }}
+{{- range $label, $_ := $labels }}
+{{- if has $label $own }}
+{{- fail (printf "%s sets %s, which the chart sets itself: remove it, or use nameOverride" $value $label) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What would stand twice in the pod, and which value is meant instead. */}}
+{{- define "dora-operator.checkPod" -}}
+{{- $names := list }}
+{{- range .Values.extraEnv }}
+{{- if hasPrefix "DORA_OPERATOR_" .name }}
+{{- fail (printf "extraEnv sets %s: use settings.%s" .name (.name | trimPrefix "DORA_OPERATOR_" | lower | camelcase | untitle)) }}
+{{- else if eq .name "DD_SITE" }}
+{{- fail "extraEnv sets DD_SITE: use datadog.site" }}
+{{- else if and (has .name (list "DD_API_KEY" "DD_APP_KEY")) (include "dora-operator.secretName" $) }}
+{{- fail (printf "extraEnv sets %s, and so does datadog.existingSecret or datadog.apiKey: remove one of them" .name) }}
+{{- else if has .name $names }}
+{{- fail (printf "extraEnv sets %s twice: remove one of them" .name) }}
+{{- end }}
+{{- $names = append $names .name }}
+{{- end }}
+{{- $taken := list "containers" "volumes" "serviceAccountName" "automountServiceAccountToken" "enableServiceLinks" "terminationGracePeriodSeconds" "securityContext" "imagePullSecrets" "priorityClassName" "nodeSelector" "affinity" "tolerations" "topologySpreadConstraints" }}
+{{- range $field, $_ := .Values.extraPodSpec }}
+{{- if has $field $taken }}
+{{- fail (printf "extraPodSpec sets %s, which the chart sets itself: use the value for it" $field) }}
+{{- end }}
+{{- end }}
+{{- range .Values.extraVolumes }}
+{{- if eq .name "tmp" }}
+{{- fail "extraVolumes has tmp, which is the name of the chart's own volume: choose another" }}
+{{- end }}
+{{- end }}
+{{- range .Values.extraVolumeMounts }}
+{{- if eq (.mountPath | trimSuffix "/") "/tmp" }}
+{{- fail "extraVolumeMounts mounts /tmp, where the chart mounts a volume of its own: choose another path" }}
+{{- end }}
 {{- end }}
 {{- end }}

@@ -1,0 +1,52 @@
+"""Each right of the chart by its name: the page on security says what for, and the README counts them.
+
+That none is to spare and none is missing, `test_chart_operator.py` sees in the audit log of the whole work.
+"""
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.support.chart import RELEASE, Helm, granted
+from tests.support.chart_values import REFUSED, TAKEN
+from tests.support.pages import ROOT
+
+pytestmark = pytest.mark.cluster
+
+PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAIR = {"replicas": 2}
+"""Values with which every right is needed."""
+
+
+def said() -> list[tuple[str, str]]:
+    """Return what the page on security lists: verb and resource."""
+    verb = r"(?:get|list|watch|create|update|patch|delete)"
+    rows = re.findall(rf"(?m)^\| ({verb}(?:, {verb})*)(?:, never [\w ]+)? \| ([\w/, ]+) \|", PAGE)
+    return [(verb, resource) for verbs, on in rows for resource in on.split(", ") for verb in verbs.split(", ")]
+
+
+def allowed(helm: Helm, values: dict[str, Any]) -> set[tuple[str, str]]:
+    """Return what the chart grants: verb and resource."""
+    return {(verb, resource) for _, resource, verb in granted(helm.template(values), RELEASE)}
+
+
+@pytest.mark.parametrize(("verb", "resource"), said(), ids=[" ".join(one) for one in said()])
+def test_a_right_that_the_work_needs_is_granted(helm: Helm, verb: str, resource: str) -> None:
+    """One test for each, so that a right that is taken away has a name."""
+    assert (verb, resource) in allowed(helm, PAIR)
+
+
+def test_no_right_is_left_unsaid(helm: Helm) -> None:
+    """What the chart grants is what the page lists, each once."""
+    assert sorted(said()) == sorted(allowed(helm, PAIR))
+
+
+def test_the_figures_of_the_readme(helm: Helm) -> None:
+    """How many verbs, and how many sets of values are tried."""
+    one, two = len(allowed(helm, {})), len(allowed(helm, PAIR))
+    print(f"verbs of RBAC: {one}, with two replicas {two}")  # noqa: T201 - a figure for whoever runs it
+    print(f"sets of values that the API server takes: {len(TAKEN)}, that the chart refuses: {len(REFUSED)}")  # noqa: T201
+    assert f"| {one}, with two replicas {two} |" in README
+    assert f"| {len(TAKEN)} and {len(REFUSED)} |" in README

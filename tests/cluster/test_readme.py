@@ -1,0 +1,81 @@
+"""The README's five steps and the quick start, followed as they are written: what a new user does first.
+
+The image is not built here (`tests/image/test_readme.py` does that where buildah is): the operator is a process with
+the variables of the Deployment and a token of its ServiceAccount.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.cluster import LocalCluster
+from sandbox.datadog import StandIn
+from tests.support.chart import Helm
+from tests.support.first_mark import FIVE_STEPS, KEYS, five_steps
+from tests.support.installation import Installation
+from tests.support.reader import Reader, blocks_of
+from tests.support.shop import Shop, eventually
+
+pytestmark = pytest.mark.cluster
+
+CRD = "doradeployments.dora-operator.io"
+NAMESPACE = "dora-operator"
+
+
+@pytest.fixture
+def datadog() -> Iterator[StandIn]:
+    """Return a stand-in for Datadog."""
+    with StandIn() as running:
+        yield running
+
+
+@pytest.fixture
+def reader(chart_cluster: LocalCluster, helm: Helm, datadog: StandIn, tmp_path: Path) -> Iterator[Reader]:
+    """Return somebody with a cluster where nothing of ours is installed."""
+    chart_cluster.kubectl("delete", "crd", CRD, "--ignore-not-found")
+    eventually(
+        lambda: chart_cluster.run_kubectl("get", "namespace", NAMESPACE).returncode != 0,
+        lambda: "it is still there",
+        60,
+    )
+    installation = Installation(chart_cluster, helm, datadog, tmp_path, NAMESPACE, {})
+    made = Reader(chart_cluster, tmp_path, datadog.url, installation.running)
+    with made.running:
+        yield made
+    helm.run("uninstall", "dora-operator", "-n", NAMESPACE)
+    chart_cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    chart_cluster.kubectl("delete", "rollouts", "--all")
+
+
+def test_the_five_steps_of_the_readme(reader: Reader, datadog: StandIn) -> None:
+    """From nothing to the first marked abort, with the commands of the README."""
+    seconds = five_steps(reader, datadog)
+    print(f"from `helm install` to the first PATCH: {seconds:.1f} s")  # noqa: T201 - a figure for whoever runs it
+
+
+def test_there_are_five_steps() -> None:
+    """Each has its number."""
+    assert re.findall(r"(?m)^# (\d)\. ", FIVE_STEPS.text) == list("12345")
+
+
+def test_the_quick_start(reader: Reader, datadog: StandIn) -> None:
+    """Dry run first, then with keys: each command of the page, in its order."""
+    install, look, send, _ = blocks_of("docs/quick-start.md")
+    (mark,) = [block for block in blocks_of("docs/quick-start.md", "yaml") if block.title == "mark.yaml"]
+    (reader.folder / "mark.yaml").write_text(mark.text)
+    reader.follow(install, {}, {})
+    shown = {"kubectl get dora checkout-1.5.0": '"method":"PATCH"', "kubectl get dora": "DryRun"}
+    reader.follow(look, {}, shown)
+    assert datadog.requests() == []
+    reader.follow(send, KEYS, {})
+    (request,) = datadog.requests()
+    assert request.document()["data"]["attributes"] == {
+        "service": "checkout",
+        "env": "prod",
+        "version": "1.5.0",
+        "change_failure": True,
+        "remediation": {"type": "rollback", "version": "1.4.2"},
+    }
+    Shop(reader.cluster, "default").kubectl("delete", "dora", "--all")
