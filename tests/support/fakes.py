@@ -92,6 +92,7 @@ class FakeCluster:
     """Records whose fields a user has changed."""
     down: bool = False
     watch: Callable[[Sighting], None] = lambda _: None
+    clock: Callable[[], datetime] = lambda: NOW
     _versions: int = 100
 
     def apply(self, name: str, *, age_seconds: float = 0, namespace: str = NAMESPACE, **spec: Any) -> None:
@@ -194,7 +195,8 @@ class FakeCluster:
         self.record_writes += 1
         before = self.objects.get(key)
         if before is None:
-            born = {"uid": f"{key.name}-{self._versions}", "generation": 1, "creationTimestamp": NOW.isoformat()}
+            born = {"uid": f"{key.name}-{self._versions}", "generation": 1}
+            born["creationTimestamp"] = self.clock().isoformat()
             body = {"metadata": {**metadata, **born}, "spec": manifest["spec"], "status": {"observedGeneration": -1}}
             return self._store(body)
         grown = before["metadata"]["generation"] + int(before["spec"] != manifest["spec"])
@@ -352,6 +354,7 @@ async def running_operator(
         engine.wake_rollout = rollouts.wake
         operator = Operator(cluster, datadog, engine, rollouts, events, meter, now=now)
         meter.show(Overview(engine, rollouts).readings)
+        cluster.clock = clock
         cluster.watch = partial(engine.take_in, namespace=None)
         for sighting in cluster.listing():
             cluster.watch(sighting)

@@ -1,0 +1,85 @@
+"""A user's DoraDeployment takes over from the operator's own record of what a Rollout did."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from dora_operator.sightings import Gone
+from tests.support.fakes import FakeCluster, FakeDatadog, running_operator
+from tests.support.levels import Rollout, play
+
+ABORTED = ("deploy h1 1", "deploy h2 2", "abort")
+THE_VERSION = {"service": "checkout", "env": "prod", "version": "2"}
+MARK, CLEAR = {"change_failure": True}, {"change_failure": False}
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    """Return an empty cluster."""
+    return FakeCluster()
+
+
+@pytest.fixture
+def datadog() -> FakeDatadog:
+    """Return a Datadog that accepts everything."""
+    return FakeDatadog()
+
+
+def asked(datadog: FakeDatadog) -> list[dict[str, Any]]:
+    """Return what was said about the version, in order."""
+    said = [json.loads(request.content)["data"]["attributes"] for request in datadog.requests]
+    assert all(THE_VERSION.items() <= one.items() for one in said)
+    return [{name: one[name] for name in one if name not in THE_VERSION} for one in said]
+
+
+def ready(cluster: FakeCluster, name: str) -> tuple[str, str]:
+    """Return status and reason of Ready."""
+    (found,) = [one for one in cluster.status(name)["conditions"] if one["type"] == "Ready"]
+    return found["status"], found["reason"]
+
+
+async def test_what_the_record_had_accepted_is_not_sent_again(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """A resource applied after the mark takes it over with its time: no second request, no Event again."""
+    async with running_operator(cluster, datadog) as operator:
+        await play(operator, Rollout(), *ABORTED)
+        accepted_at = cluster.status("checkout-h2")["acceptedAt"]
+        told = list(cluster.events)
+        await operator.pass_time(60)
+        cluster.apply("mine", age_seconds=-60, deployment=THE_VERSION, rolloutRef={"name": "checkout"})
+        await operator.settle()
+        await operator.pass_time(60)
+    assert asked(datadog) == [MARK]
+    assert [key.name for key in cluster.objects] == ["mine"]
+    assert cluster.status("mine")["acceptedAt"] == accepted_at
+    assert ready(cluster, "mine") == ("True", "Accepted")
+    assert cluster.events == told
+
+
+async def test_a_spec_that_wins_is_no_conflict_with_the_record(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """The record gives way although it is older: the user's word is sent once, and nobody warns of a conflict."""
+    async with running_operator(cluster, datadog) as operator:
+        await play(operator, Rollout(), *ABORTED)
+        rollout_ref = {"name": "checkout"}
+        cluster.apply("mine", age_seconds=-60, deployment=THE_VERSION, changeFailure=False, rolloutRef=rollout_ref)
+        await operator.settle()
+        await operator.pass_time(60)
+    assert asked(datadog) == [MARK, CLEAR]
+    assert cluster.warnings() == []
+    assert ready(cluster, "mine") == ("True", "Accepted")
+
+
+async def test_a_report_is_taken_over_though_its_rollout_is_gone(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """Nobody but the record knows the verdict any more: the user's resource takes it from there."""
+    datadog.answers = [httpx.Response(503)] * 2 + [httpx.Response(202)]
+    async with running_operator(cluster, datadog) as operator:
+        rollout = Rollout()
+        await play(operator, rollout, *ABORTED)
+        operator.rollouts.take_in(Gone(rollout.body()), None)
+        cluster.apply("mine", age_seconds=-60, deployment=THE_VERSION, rolloutRef={"name": "checkout"})
+        await operator.settle()
+        await operator.pass_time(600)
+    assert ready(cluster, "mine") == ("True", "Accepted")
+    assert cluster.status("mine")["rollout"]["verdict"] == "Aborted"
+    assert [key.name for key in cluster.objects] == ["mine"]
