@@ -1,4 +1,4 @@
-"""A user's DoraDeployment takes over from the operator's own record of what a Rollout did."""
+"""A user's DoraDeployment takes over from the operator's own record, and a new Rollout from one of the same name."""
 
 import json
 from typing import Any
@@ -83,3 +83,36 @@ async def test_a_report_is_taken_over_though_its_rollout_is_gone(cluster: FakeCl
     assert ready(cluster, "mine") == ("True", "Accepted")
     assert cluster.status("mine")["rollout"]["verdict"] == "Aborted"
     assert [key.name for key in cluster.objects] == ["mine"]
+
+
+async def test_a_rollout_made_again_speaks_for_the_version_from_then_on(
+    cluster: FakeCluster, datadog: FakeDatadog
+) -> None:
+    """Under other pod hashes the same version fails and recovers: the old Rollout's record does not hold it back."""
+    async with running_operator(cluster, datadog) as operator:
+        old, new = Rollout(), Rollout(uid="uid-2")
+        await play(operator, old, *ABORTED)
+        operator.rollouts.take_in(Gone(old.body()), None)
+        cluster.replica_sets.clear()
+        await play(operator, new, "deploy g1 1", "deploy g2 2", "abort", "retry", "promote")
+        await operator.pass_time(60)
+    assert asked(datadog) == [MARK, MARK, CLEAR]
+    assert cluster.warnings() == []
+    assert [cluster.status(key.name)["rollout"]["uid"] for key in cluster.objects] == ["uid-2"]
+
+
+async def test_a_verdict_without_a_place_is_told_and_finds_one_later(
+    cluster: FakeCluster, datadog: FakeDatadog
+) -> None:
+    """A user's resource has the record's name: the Rollout says so, and the mark goes as soon as there is room."""
+    cluster.apply("checkout-h2", deployment={"id": "X9RMqDwK-4c"}, changeFailure=False, suspend=True)
+    async with running_operator(cluster, datadog) as operator:
+        await play(operator, Rollout(), *ABORTED)
+        await operator.pass_time(300)
+        assert datadog.requests == []
+        assert cluster.warnings() == [("checkout", "RecordNotWritten")]
+        cluster.delete("checkout-h2")
+        await operator.settle()
+        await operator.pass_time(60)
+    assert asked(datadog) == [MARK]
+    assert cluster.record_writes == 1

@@ -47,6 +47,7 @@ from dora_operator.reconcile.events import EventQueue
 from dora_operator.reconcile.known_rollouts import KnownRollouts
 from dora_operator.reconcile.namespaces import Namespaces
 from dora_operator.reconcile.reconciler import Reconciler
+from dora_operator.reconcile.recording import Recorder
 from dora_operator.reconcile.records import Records
 from dora_operator.reconcile.restoring import Restorer
 from dora_operator.reconcile.rollouts import RolloutReconciler
@@ -345,10 +346,13 @@ async def running_operator(
         )
         engine = Engine(inventory, _queue(clock), reconciler, secrets, cluster, clock, Site.US1, meter=told)
         known = KnownRollouts()
-        restorer = Restorer(metered, accounts, names, Allowed(), Site.US1, own_keys, clock, dry_run)
+        restorer = Restorer(
+            metered, accounts, names, Allowed(), Site.US1, own_keys, clock, lambda: 0.5, policy, dry_run
+        )
         records = Records(inventory, cluster, Retention(), rollout_policy.lookback, clock)
+        recorder = Recorder(inventory, board, cluster, clock, {}, events.tell, meter)
         looks = RolloutReconciler(
-            known, inventory, board, cluster, names, events, restorer, records, rollout_policy, clock, {}, meter
+            known, cluster, names, events, recorder, restorer, records, rollout_policy, clock, meter
         )
         rollouts = RolloutEngine(known, _queue(clock), looks, engine, cluster, clock, meter)
         engine.wake_rollout = rollouts.wake

@@ -11,8 +11,32 @@ from typing import Any
 from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH, REVISION
 from dora_operator.domain.rollout.verdict import About, Decision, Memory, Notice, Verdict, asks_again
+from dora_operator.ports import Subject
 
+ROLLOUT_API_VERSION = "argoproj.io/v1alpha1"
 IGNORE = "dora-operator.io/ignore"
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a return has come in this process. Losing it costs a look or a post more, and nothing else."""
+
+    looks: int = 0
+    posts: int = 0
+    not_before: datetime | None = None
+    accepted: bool = False
+    """Whether Datadog has taken the event, and only its link is not written down yet."""
+    told: str = ""
+    """The reason that was told by an Event already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The DoraDeployment of a user that stands where a record should, as it was then."""
+
+    key: ObjectKey
+    uid: str = ""
+    generation: int = 0
 
 
 @dataclass(slots=True)
@@ -26,16 +50,21 @@ class KnownRollout:
     memory: Memory = field(default_factory=Memory)
     told: set[Notice] = field(default_factory=set)
     """Facts that were told by an Event already."""
-    refused: set[Verdict] = field(default_factory=set)
+    refused: dict[Verdict, Refusal] = field(default_factory=dict)
     """Verdicts that could not be recorded because a user owns the record."""
-    restore_tries: int = 0
-    """Looks in a row at an aborted Rollout that did not end in a link."""
+    restoring: dict[str, Progress] = field(default_factory=dict)
+    """Returns to the stable version that are not linked yet, by what makes their deployments one to Datadog."""
     seen_at: datetime | None = None
     """When a watch brought this version; None for one that was listed."""
     unidentified: bool = False
     """Whether a revision failed that cannot be identified."""
     _facts: dict[str, Verdict] = field(default_factory=dict)
     _listed_for: tuple[str, str] | None = None
+
+    @property
+    def subject(self) -> Subject:
+        """What Events about it are about."""
+        return Subject(ROLLOUT_API_VERSION, "Rollout", self.key, self.uid)
 
     def needs_replica_sets(self) -> bool:
         """Tell whether a revision has begun since the ReplicaSets were listed. Once for each revision is enough.

@@ -17,11 +17,10 @@ from dora_operator.inventory import Inventory, Known
 from dora_operator.meter import NO_METER, Meter, Origin
 from dora_operator.ports import ClusterPort, ClusterUnavailableError, ObjectGoneError, Subject
 from dora_operator.reconcile.events import EventQueue
+from dora_operator.reconcile.known_rollouts import ROLLOUT_API_VERSION
 from dora_operator.reconcile.surroundings import spec_of
 
 logger = logging.getLogger(__name__)
-
-ROLLOUT_API_VERSION = "argoproj.io/v1alpha1"
 
 
 def read_status(text: bytes) -> DoraDeploymentStatus:
