@@ -85,6 +85,7 @@ def _scene(case: _Case, number: int) -> Scene:
         | proof.from_memory(case.memory, case.observation.uid)
         | proof.from_events(case.observation, number)
         | proof.from_records(case.recorded.values())
+        | proof.from_links(case.recorded.values(), entries)
     )
     aborted_once = proof.aborted_on_record(case.recorded.values()) - {number}
     timeline = proof.timeline(entries, certain | proof.Evidence(unpromoted=aborted_once))
