@@ -37,7 +37,7 @@ def heir_of(record: Known, inventory: Inventory) -> Known | None:
     verdict, spec = record_of(record), spec_of(record)
     if verdict is None or spec is None:
         return None
-    for other in _beside(record, spec, inventory):
+    for other in (each for each in _beside(record, spec, inventory) if each.verdict_json is None):
         wanted, told = spec_of(other), to_verdict(read_status(other.status_json).rollout)
         follows = wanted is not None and is_forerunner(record, other, wanted)
         if follows and told is not None and told.identity.key == verdict.identity.key:

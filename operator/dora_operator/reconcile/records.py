@@ -48,8 +48,11 @@ class Records:
         Raises:
             ClusterUnavailableError: try again.
         """
-        for known in map(self.inventory.get, self.inventory.linked(rollout_link(*rollout))):
-            if known is not None and heir_of(known, self.inventory) is not None:
+        linked = [known for known in map(self.inventory.get, self.inventory.linked(rollout_link(*rollout))) if known]
+        if all(known.verdict_json is not None for known in linked):
+            return
+        for known in linked:
+            if heir_of(known, self.inventory) is not None:
                 logger.info("DoraDeployment %s gives way to a user's that follows the same version", known.key)
                 await self.cluster.delete_record(known.key, known.uid)
 

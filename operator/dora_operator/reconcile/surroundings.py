@@ -62,8 +62,10 @@ def same_deployment(known: Known, spec: DoraDeploymentSpec, inventory: Inventory
 
 def is_forerunner(other: Known, known: Known, spec: DoraDeploymentSpec) -> bool:
     """Tell whether `other` is the operator's own record of what this user's resource follows: it will give way."""
+    if other.verdict_json is None or known.verdict_json is not None or other.key.namespace != known.key.namespace:
+        return False
     verdict, recorded = record_of(other), spec_of(other)
-    if verdict is None or known.verdict_json is not None or other.key.namespace != known.key.namespace:
+    if verdict is None:
         return False
     names = {each.rollout_ref.name if each and each.rollout_ref else None for each in (recorded, spec)}
     return len(names) == 1 and follows(spec, verdict)
