@@ -213,3 +213,50 @@ async def test_the_event_ends_when_the_replicas_are_back(cluster: FakeCluster) -
         await operator.pass_time(20)
     event = json.loads(datadog.posts[0][1])["data"]["attributes"]
     assert (event["finished_at"] - event["started_at"]) / 10**9 == 10
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        pytest.param({"changeFailure": False}, id="it says that it is no failure"),
+        pytest.param({"suspend": True}, id="it is suspended"),
+        pytest.param({"dryRun": True}, id="it is a dry run"),
+    ],
+)
+async def test_no_event_about_a_failure_that_a_user_holds_back(cluster: FakeCluster, held: dict[str, bool]) -> None:
+    """The event stands for the end of a failure: where Datadog was not told of one, there is nothing to end."""
+    version = {"service": "checkout", "env": "prod", "version": "2"}
+    cluster.apply("mine", age_seconds=60, deployment=version, rolloutRef={"name": "checkout"}, **held)
+    datadog = await played(cluster, [TAKEN], 300)
+    assert datadog.posts == []
+
+
+async def test_the_event_waits_until_the_mark_is_accepted(cluster: FakeCluster) -> None:
+    """Datadog refuses marks for a while, and would take events."""
+    datadog = Datadog(answers=[httpx.Response(503)] * 4 + [httpx.Response(202)])
+    async with running_operator(cluster, datadog, rollout_policy=RECORD) as operator:
+        await play(operator, Rollout(), *ABORTED)
+        await wait(operator, 300)
+    assert datadog.order() == ["mark"] * 5 + ["event", "link"]
+
+
+async def test_a_version_that_fails_again_has_an_event_of_its_own(cluster: FakeCluster) -> None:
+    """The first event was taken and its link not written down: the second failure is not linked to it unposted."""
+    datadog, rollout, apply = Datadog(), Rollout(), cluster.apply_record
+
+    async def without_links(manifest: Any) -> Any:
+        if "remediation" in manifest["spec"]:
+            raise ClusterUnavailableError("the API server is down")
+        return await apply(manifest)
+
+    async with running_operator(cluster, datadog, rollout_policy=RECORD) as operator:
+        cluster.apply_record = without_links  # type: ignore[method-assign]
+        await play(operator, rollout, *ABORTED)
+        await wait(operator, 10)
+        await play(operator, rollout, "deploy h1", "deploy h2", "abort", seconds=5)
+        cluster.apply_record = apply  # type: ignore[method-assign]
+        await wait(operator, 120)
+    posted = [json.loads(body)["data"]["attributes"]["id"] for _, body in datadog.posts]
+    last = json.loads(datadog.requests[-1].content)["data"]["attributes"]["remediation"]["id"]
+    assert len(posted) == len(set(posted)) == 2
+    assert last == posted[1]

@@ -24,6 +24,8 @@ class Progress:
     looks: int = 0
     posts: int = 0
     not_before: datetime | None = None
+    marked: bool = False
+    """Whether Datadog has accepted the failure itself."""
     accepted: bool = False
     """Whether Datadog has taken the event, and only its link is not written down yet."""
     told: str = ""
@@ -52,8 +54,8 @@ class KnownRollout:
     """Facts that were told by an Event already."""
     refused: dict[Verdict, Refusal] = field(default_factory=dict)
     """Verdicts that could not be recorded because a user owns the record."""
-    restoring: dict[str, Progress] = field(default_factory=dict)
-    """Returns to the stable version that are not linked yet, by what makes their deployments one to Datadog."""
+    restoring: dict[tuple[str, int], Progress] = field(default_factory=dict)
+    """Returns to the stable version that are not linked yet, by deployment and revision: it may fail again."""
     seen_at: datetime | None = None
     """When a watch brought this version; None for one that was listed."""
     unidentified: bool = False

@@ -12,7 +12,8 @@ from typing import Any
 from dora_operator.domain.links import rollout as rollout_link
 from dora_operator.domain.notices import NOT_WRITTEN, EventNote
 from dora_operator.domain.object_key import ObjectKey
-from dora_operator.domain.rollout.follow import follows, to_status
+from dora_operator.domain.observed import DoraDeploymentStatus
+from dora_operator.domain.rollout.follow import follows, to_status, to_verdict
 from dora_operator.domain.rollout.manifest import wanted_resource
 from dora_operator.domain.rollout.observation import Observation
 from dora_operator.domain.rollout.verdict import Verdict
@@ -72,6 +73,11 @@ class Recorder:
         """Tell whether a user owned the place of this verdict, and has not touched it since."""
         refusal = known.refused.get(verdict)
         return refusal is not None and refusal == self._refusal(refusal.key)
+
+    def is_marked(self, rollout: ObjectKey, verdict: Verdict) -> bool:
+        """Tell whether Datadog has accepted this very failure, for whichever DoraDeployment is about it."""
+        statuses = (read_status(known.newest_status_json) for known in self._linked(rollout))
+        return any(_has_marked(status, verdict) for status in statuses)
 
     async def write_down(self, known: KnownRollout, observation: Observation, verdicts: list[Verdict]) -> RolloutVisit:
         """Write verdicts down.
@@ -134,6 +140,14 @@ class Recorder:
     def _linked(self, key: ObjectKey) -> Iterable[Known]:
         keys = self.inventory.linked(rollout_link(*key))
         return [known for known in map(self.inventory.get, keys) if known is not None]
+
+
+def _has_marked(status: DoraDeploymentStatus, verdict: Verdict) -> bool:
+    told, target, accepted = to_verdict(status.rollout), status.target, status.accepted
+    if told is None or target is None or accepted is None or told.identity.key != verdict.identity.key:
+        return False
+    meant = (target.rollout_uid, target.revision) == (verdict.rollout_uid, verdict.revision)
+    return meant and accepted.change_failure is True
 
 
 def does_follow(known: Known, verdict: Verdict) -> bool:

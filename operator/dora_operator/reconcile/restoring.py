@@ -1,7 +1,7 @@
 """`restoredDeployment: Record`: posts the return to the stable version after an abort as a deployment of its own.
 
-Takes one step at a time, and says what to write down and when to come again: the time of the return before the post,
-the link after Datadog has accepted it. A repeated post is the same to the byte.
+Takes one step at a time, and says what to write down and when to come again: the time of the return first, the post
+when Datadog has accepted the mark, the link when it has accepted the post. A repeated post is the same to the byte.
 """
 
 import logging
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
 LONGEST_LOOK_SECONDS = 60.0
-"""How often it is looked whether the stable version is whole again; pauses grow between these."""
+"""How often it is looked whether the stable version is whole again, or the mark accepted; pauses grow between these."""
 NO_ROOM_SECONDS = 2.0
 """How long to wait for an account whose answers under way will tell when it has room."""
 
@@ -68,24 +68,21 @@ class Restorer:
         if self.dry_run or isinstance(self.own_keys, NoKeys):
             return Restored()
         match step_back(observation, verdict, policy, now):
-            case OnTheWay():
-                pause = min(LONGEST_LOOK_SECONDS, LOOK_SECONDS * 2.0 ** min(progress.looks, 10))
-                progress.looks += 1
-                return Restored(again_at=now + timedelta(seconds=pause))
             case Back(verdict=found):
+                progress.looks = 0
                 return Restored(found, now)
-            case Restoration() as event:
-                return (
-                    Restored(linked(verdict, event))
-                    if progress.accepted
-                    else await self._posted(observation, verdict, event, self.own_keys, progress)
-                )
+            case Restoration() as event if progress.marked:
+                return await self._posted(observation, verdict, event, self.own_keys, progress)
+            case OnTheWay() | Restoration():
+                return Restored(again_at=_next_look(progress, now))
             case None:
                 return Restored()
 
     async def _posted(
         self, observation: Observation, verdict: Verdict, event: Restoration, keys: Keys, progress: Progress
     ) -> Restored:
+        if progress.accepted:
+            return Restored(linked(verdict, event))
         allowed = allowed_in(await self.namespaces.annotations(observation.namespace), self.allowed)
         if why_not(allowed, observation.namespace, event.service, event.env) is not None:
             # The abort's own DoraDeployment says so. Namespaces are not watched: one that allows more is noticed here.
@@ -125,6 +122,12 @@ class Restorer:
         finally:
             self.accounts.end(account, headers, self.clock())
         return classify_event(reply, self.clock())
+
+
+def _next_look(progress: Progress, now: datetime) -> datetime:
+    pause = min(LONGEST_LOOK_SECONDS, LOOK_SECONDS * 2.0 ** min(progress.looks, 10))
+    progress.looks += 1
+    return now + timedelta(seconds=pause)
 
 
 def _note(

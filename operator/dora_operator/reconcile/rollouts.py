@@ -96,7 +96,7 @@ class RolloutReconciler:
     ) -> RolloutVisit:
         """Record the return to the stable version after an abort, where the setting asks for it: step by step."""
         owed = [each for each in decision.verdicts if each.kind is Kind.ABORTED and not each.remediation]
-        known.restoring = {each.identity.key: known.restoring.get(each.identity.key, Progress()) for each in owed}
+        known.restoring = {name: known.restoring.get(name, Progress()) for name in map(_failure, owed)}
         if self.policy.restored_deployment is not RestoredDeployment.RECORD or not owed:
             return visit
         if visit.wrote:  # marks first: who carries this verdict has to know it before the next step
@@ -112,7 +112,8 @@ class RolloutReconciler:
         return RolloutVisit(stored, wake, _earliest(visit, *steps))
 
     async def _step(self, known: KnownRollout, observation: Observation, verdict: Verdict) -> RolloutVisit:
-        progress = known.restoring[verdict.identity.key]
+        progress = known.restoring[_failure(verdict)]
+        progress.marked = self.recorder.is_marked(known.key, verdict)
         step = await self.restorer.step(observation, verdict, self.policy, progress)
         if step.note is not None:
             self.events.tell(known.subject, step.note)
@@ -120,6 +121,10 @@ class RolloutReconciler:
             return RolloutVisit(again_at=step.again_at if step.write is None else None)
         visit = await self.recorder.write_down(known, observation, [step.write])
         return replace(visit, again_at=visit.again_at or step.again_at)
+
+
+def _failure(verdict: Verdict) -> tuple[str, int]:
+    return verdict.identity.key, verdict.revision
 
 
 def _earliest(*visits: RolloutVisit) -> datetime | None:
