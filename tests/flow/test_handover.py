@@ -116,3 +116,18 @@ async def test_a_verdict_without_a_place_is_told_and_finds_one_later(
         await operator.pass_time(60)
     assert asked(datadog) == [MARK]
     assert cluster.record_writes == 1
+
+
+async def test_a_record_left_from_before_is_silent_where_rollouts_are_not_watched(
+    cluster: FakeCluster, datadog: FakeDatadog
+) -> None:
+    """The operator may not delete DoraDeployments then: it does not try, and one resource alone speaks all the same."""
+    async with running_operator(cluster, datadog) as operator:
+        await play(operator, Rollout(), *ABORTED)
+        now = operator.now
+    cluster.apply("mine", age_seconds=-60, deployment=THE_VERSION, changeFailure=False, rolloutRef={"name": "checkout"})
+    async with running_operator(cluster, datadog, now=now, rollouts_watched=False) as operator:
+        await operator.pass_time(60)
+    assert asked(datadog) == [MARK, CLEAR]
+    assert sorted(key.name for key in cluster.objects) == ["checkout-h2", "mine"]
+    assert (ready(cluster, "mine"), cluster.warnings()) == (("True", "Accepted"), [])

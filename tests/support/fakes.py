@@ -312,6 +312,7 @@ async def running_operator(
     *,
     own_keys: Keys | NoKeys = Keys("own-api", "own-app"),  # noqa: B008 - frozen
     dry_run: bool = False,
+    rollouts_watched: bool = True,
     policy: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
     rollout_policy: Policy = Policy(),  # noqa: B008 - frozen
     now: datetime = NOW,
@@ -332,7 +333,7 @@ async def running_operator(
         metered = MeteredDatadog(api, told, own_keys, lambda: clock().timestamp())
 
         names = Namespaces(cluster, clock)
-        options = Options(Site.US1, dry_run, policy)
+        options = Options(Site.US1, dry_run, policy, keeps_records=rollouts_watched)
         reconciler = Reconciler(
             inventory=inventory,
             cases=Cases(inventory, names, board, options),

@@ -52,7 +52,9 @@ def build(settings: Settings, cluster: Cluster, api: DatadogPort, meter: Meter, 
     inventory, secrets, board, keys = Inventory(), SecretWatch(cluster), VerdictBoard(), own_keys(settings)
     events, datadog = EventQueue(cluster), MeteredDatadog(api, meter, keys, time.monotonic)
     accounts, namespaces = Accounts(cluster, keys), Namespaces(cluster, clock)
-    options = Options(settings.site, settings.dry_run, settings.retry_policy, settings.allowed)
+    options = Options(
+        settings.site, settings.dry_run, settings.retry_policy, settings.allowed, keeps_records=settings.rollouts
+    )
     reconciler = Reconciler(
         inventory=inventory,
         cases=Cases(inventory, namespaces, board, options),

@@ -82,10 +82,11 @@ class Reconciler:
         return await self._save(known, statuses.without_request(case.status, case.plan, self._moment_of(case)), again)
 
     async def _has_given_way(self, known: Known) -> bool:
-        """Delete a record of which a user's DoraDeployment speaks by now; two would send about one deployment."""
+        """Let a record rest of which a user's DoraDeployment speaks by now: two would send about one deployment."""
         if known.verdict_json is None or heir_of(known, self.inventory) is None:
             return False
-        await self.writer.retire(known)
+        if self.options.keeps_records:
+            await self.writer.retire(known)
         return True
 
     async def _send(self, case: Case, plan: Send) -> Visit:

@@ -29,6 +29,8 @@ class Options:
     retry_policy: RetryPolicy
     allowed: Allowed = field(default_factory=Allowed)
     """For Namespaces without an annotation."""
+    keeps_records: bool = True
+    """Whether records of its own are its to delete: where Rollouts are not watched it has not the right."""
 
 
 def surroundings_of(
