@@ -3,14 +3,16 @@
 Joins `domain.rollout` with the ports. Sends marks never itself: that is the way of the DoraDeployment.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from dora_operator.domain.notices import EventNote
 from dora_operator.domain.object_key import ObjectKey
-from dora_operator.domain.rollout.decide import decide
+from dora_operator.domain.rollout.in_order import decide_in_order
 from dora_operator.domain.rollout.observation import Observation, observe
+from dora_operator.domain.rollout.timeline import position
 from dora_operator.domain.rollout.verdict import Decision, Kind, Notice, Policy, RestoredDeployment, Verdict
 from dora_operator.inventory import Known
 from dora_operator.meter import NO_METER, Meter
@@ -45,11 +47,13 @@ class RolloutReconciler:
             ClusterUnavailableError: the API server has to be asked again; the levels are still there.
         """
         known = self.rollouts.get(key)
+        self.rollouts.are_decided = True
         if known is None or ignored(known.body["metadata"].get("annotations")):
             return RolloutVisit()
         if known.needs_replica_sets():
             await self._list(known)
-        observation, decision = await self._decide(known)
+        shown = (*known.passed, known.body)
+        observation, decision = await self._decide(known, shown)
         followers = self.recorder.followers(key)
         untold = [verdict for verdict in decision.verdicts if self._is_untold(verdict, decision, followers)]
         wanted = [verdict for verdict in untold if not self.recorder.is_refused(known, verdict)]
@@ -58,7 +62,7 @@ class RolloutReconciler:
         if (wanted or notices) and not ignored(await self.namespaces.annotations(key.namespace)):
             self._tell(known, notices)
             visit = await self.recorder.write_down(known, observation, wanted)
-        known.learn(decision)
+        known.learn(decision, shown, settled=position(observation) is not None)
         await self.own.hand_over(key)
         return await self._restore(known, observation, decision, visit)
 
@@ -71,15 +75,15 @@ class RolloutReconciler:
         labels = ((known.body.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
         known.listed(await self.cluster.list_replica_sets(known.key.namespace, labels))
 
-    async def _decide(self, known: KnownRollout) -> tuple[Observation, Decision]:
+    async def _decide(self, known: KnownRollout, shown: Sequence[Mapping[str, Any]]) -> tuple[Observation, Decision]:
         records, now = self.recorder.records(known.key), self.clock()
-        observation = observe(known.body, known.replica_sets)
-        decision = decide(observation, records, self.policy, now, known.memory)
+        observations = [observe(body, known.replica_sets) for body in shown]
+        decision = decide_in_order(observations, records, self.policy, now, known.memory)
         if decision.wants_events:
             events = await self.cluster.list_events(known.subject)
-            observation = observe(known.body, known.replica_sets, events)
-            decision = decide(observation, records, self.policy, now, known.memory)
-        return observation, decision
+            observations[-1] = observe(shown[-1], known.replica_sets, events)
+            decision = decide_in_order(observations, records, self.policy, now, known.memory)
+        return observations[-1], decision
 
     def _is_untold(self, verdict: Verdict, decision: Decision, followers: list[Known]) -> bool:
         """A verdict is written down when it is new, or when a DoraDeployment that follows it has not heard of it."""
