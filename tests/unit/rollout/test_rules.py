@@ -111,6 +111,11 @@ STORIES = [
         id="a version superseded in flight is not the first deployment after the target",
     ),
     pytest.param(
+        "deploy 1.1.0, abort, undo 1, deploy 1.2.0, promote, undo 2, promote",
+        [mark("1.1.0"), forward("1.1.0", "1.2.0"), mark("1.2.0"), back("1.2.0", "1.1.0")],
+        id="a return to what was stable all along is not the first deployment after the target",
+    ),
+    pytest.param(
         "deploy 1.1.0, promote, undo 1, promote, undo 2, promote",
         [mark("1.1.0"), back("1.1.0", "1.0.0")],
         id="rolling forward again to the version that was rolled back is no rollback and no recovery",
