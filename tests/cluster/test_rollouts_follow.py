@@ -89,8 +89,8 @@ def test_written_after_the_abort(street: Street) -> None:
     expect((app, [marked("1.1.0"), marked(AN_ID + "-late")]))
 
 
-@pytest.mark.parametrize("spec", [{}, {"changeFailure": False}], ids=["says nothing else", "says otherwise"])
-def test_written_after_the_abort_about_the_same_version(street: Street, spec: dict[str, Any]) -> None:
+@pytest.mark.parametrize("spec", [{}, {"changeFailure": False}], ids=["it agrees", "spec wins"])
+def test_taken_over(street: Street, spec: dict[str, Any]) -> None:
     """It takes the place of the operator's own record: no second request for the same, no conflict, no Event again."""
     shop, app = Shop(street.cluster, street.namespace), street.app()
     app.release("1.0.0")
