@@ -7,6 +7,7 @@ operator starts on the same cluster, as Kubernetes would start it.
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ import httpx
 
 from dora_operator.domain.notices import EventNote
 from dora_operator.domain.object_key import ObjectKey
+from dora_operator.domain.rollout.verdict import Policy
 from dora_operator.ports import SecretView, Subject
 from dora_operator.reconcile.known_rollouts import key_of
 from dora_operator.sightings import Found, Listed
@@ -129,6 +131,10 @@ class MortalDatadog(FakeDatadog):
         self.killer.after(number)
         return answer
 
+    def events(self) -> set[bytes]:
+        """Return the different bodies of deployment events that were sent."""
+        return {request.content for request in self.requests if request.method == "POST"}
+
     def marks(self) -> dict[str, dict[str, Any]]:
         """Return what Datadog holds in the end, by deployment."""
         held: dict[str, dict[str, Any]] = {}
@@ -146,6 +152,7 @@ class World:
     """A cluster and a Datadog that outlive operators."""
 
     killer: Killer
+    policy: Policy = field(default_factory=Policy)
     cluster: MortalCluster = field(init=False)
     datadog: MortalDatadog = field(init=False)
     rollouts: dict[ObjectKey, dict[str, Any]] = field(default_factory=dict)
@@ -161,7 +168,7 @@ class World:
         position = 0
         for _ in range(len(steps) + len(self.killer.at) + 2):
             try:
-                async with running_operator(self.cluster, self.datadog, now=self.now) as operator:
+                async with self._operator() as operator:
                     self._list(operator)
                     await operator.settle()
                     while position < len(steps):
@@ -174,6 +181,9 @@ class World:
             except KilledError:
                 self.cluster.watch = lambda _: None
         raise AssertionError("more lives than kills")
+
+    def _operator(self) -> AbstractAsyncContextManager[Operator]:
+        return running_operator(self.cluster, self.datadog, rollout_policy=self.policy, now=self.now)
 
     def _list(self, operator: Operator) -> None:
         for body in self.rollouts.values():

@@ -8,10 +8,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from dora_operator.domain.object_key import ObjectKey
+from dora_operator.domain.rollout.verdict import Policy, RestoredDeployment
+from dora_operator.reconcile.known_rollouts import key_of
 from tests.chaos.harness import TALLY, Killer, World
 from tests.flow.test_rollouts import take_in
 from tests.support.fakes import Operator
-from tests.unit.rollout.test_traces import trace
+from tests.unit.rollout.test_traces import Lines, trace
 
 Step = Callable[[Operator], Awaitable[None]]
 
@@ -60,26 +63,55 @@ def from_trace(name: str, world: World) -> list[Step]:
     return [step_of(line) for line in trace(name)]
 
 
+ABORT = "canary-manual-abort"
+RESTORED, TAKEN_OVER = "abort with the return recorded", "abort taken over by a user"
+RECORD = Policy(restored_deployment=RestoredDeployment.RECORD)
+
+
+def taken_over(world: World) -> list[Step]:
+    """A user's resource about the same version comes when the mark is made."""
+    rollout = world_rollout(trace(ABORT))
+    version = {"service": "checkout", "env": "prod", "version": "1.1.0"}
+    mine = applied("mine", namespace=rollout.namespace, deployment=version, rolloutRef={"name": rollout.name})
+    return [*from_trace(ABORT, world), mine]
+
+
+def world_rollout(lines: Lines) -> ObjectKey:
+    """Return where the Rollout of a trace lives."""
+    return next(key_of(line["object"]) for line in lines if line["object"]["kind"] == "Rollout")
+
+
+def world_of(scenario: str, killer: Killer) -> World:
+    """Return a world in which the scenario can happen."""
+    return World(killer, RECORD if scenario == RESTORED else Policy())
+
+
 def steps_of(scenario: str, world: World) -> list[Step]:
     """Return the steps of a scenario."""
-    return by_hand() if scenario == "by hand" else from_trace(scenario, world)
+    if scenario == "by hand":
+        return by_hand()
+    if scenario == TAKEN_OVER:
+        return taken_over(world)
+    return from_trace(ABORT if scenario == RESTORED else scenario, world)
 
 
 @pytest.mark.parametrize(
-    "scenario", ["by hand", "abort-then-roll-forward", "abort-retry-promoted", "promoted-then-undo"]
+    "scenario",
+    ["by hand", "abort-then-roll-forward", "abort-retry-promoted", "promoted-then-undo", RESTORED, TAKEN_OVER],
 )
 async def test_the_end_is_the_same_wherever_it_was_killed(scenario: str) -> None:
     """No mark is lost or invented, and at most what was in flight at a kill is sent again."""
-    calm = World(Killer())
+    calm = world_of(scenario, Killer())
     await calm.live(steps_of(scenario, calm))
     assert calm.datadog.marks()
     for number in range(1, calm.killer.count + 1):
         for at in (-number, number):
-            world = World(Killer(frozenset({at})))
+            world = world_of(scenario, Killer(frozenset({at})))
             await world.live(steps_of(scenario, world))
             what = f"killed {'before' if at < 0 else 'after'} request {number}, {calm.killer.log[number - 1]}"
             wrong = world.datadog.marks() != calm.datadog.marks()
             TALLY.add(f"crash sweep: {scenario}", world, undisturbed=len(calm.datadog.requests), wrong=wrong)
             assert world.killer.kills == 1, what
+            assert world.datadog.events() == calm.datadog.events(), what
             assert not wrong, f"{what}: {world.datadog.marks()} instead of {calm.datadog.marks()}"
             assert len(world.datadog.requests) <= len(calm.datadog.requests) + 1, what

@@ -195,3 +195,23 @@ def test_created_again_and_failing_again(unwatched: Street, operator: Start) -> 
         app.until("Degraded")
         expect((app, [marked("1.1.0"), marked("1.1.0")]))
         assert len(app.records()) == 1
+
+
+def test_created_again_from_another_template_and_promoted(unwatched: Street, operator: Start) -> None:
+    """The record of the former Rollout, of another pod hash, does not hold back what the new one says."""
+    app = unwatched.app()
+    with operator():
+        abort_and_delete(app)
+        app.release("1.0.0")
+        app.deploy("1.1.0", note="again")
+        app.until("Paused")
+        app.argo("abort")
+        app.wait_asked(marked("1.1.0"), marked("1.1.0"))
+        app.argo("retry")
+        app.until("Paused")
+        app.argo("promote")
+        app.until("Healthy")
+        expect((app, [marked("1.1.0"), marked("1.1.0"), cleared("1.1.0")]))
+        (record,) = app.records()
+        assert record["status"]["rollout"]["uid"] == app.get()["metadata"]["uid"]
+        assert [type_ for type_, _ in app.told("DoraDeployment", record["metadata"]["name"])] == ["Normal"] * 3

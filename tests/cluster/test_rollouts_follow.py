@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.rollouts import App, Street, cleared, expect, marked, release
-from tests.support.shop import Shop
+from tests.support.shop import Shop, eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -87,3 +87,22 @@ def test_written_after_the_abort(street: Street) -> None:
     assert shop.wait("mine", "Accepted")["rollout"]["verdict"] == "Aborted"
     app.ids = (AN_ID + "-late",)
     expect((app, [marked("1.1.0"), marked(AN_ID + "-late")]))
+
+
+@pytest.mark.parametrize("spec", [{}, {"changeFailure": False}], ids=["it agrees", "spec wins"])
+def test_taken_over(street: Street, spec: dict[str, Any]) -> None:
+    """It takes the place of the operator's own record: no second request for the same, no conflict, no Event again."""
+    shop, app = Shop(street.cluster, street.namespace), street.app()
+    app.release("1.0.0")
+    app.deploy("1.1.0")
+    app.until("Paused")
+    app.argo("abort")
+    app.wait_asked(marked("1.1.0"))
+    eventually(lambda: app.told("Rollout") == [("Normal", "Marked")], app.levels)
+    shop.apply("mine", deployment=by_version(app), rolloutRef={"name": app.name}, **spec)
+    assert shop.wait("mine", "Accepted")["rollout"]["verdict"] == "Aborted"
+    eventually(lambda: [one["metadata"]["name"] for one in app.records()] == ["mine"], app.levels)
+    expect((app, [marked("1.1.0"), *([cleared("1.1.0")] if spec else [])]))
+    said = [("Normal", "Cleared")] if spec else []
+    assert app.told("DoraDeployment", "mine") == said
+    assert app.told("Rollout") == sorted([("Normal", "Marked"), *said])

@@ -1,6 +1,7 @@
 """Argo Rollouts that comes, goes and comes again, on a real API server without controllers."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from sandbox.cluster import LocalCluster
 from sandbox.cluster.rollouts import install_crds, remove_crds
 from sandbox.datadog import StandIn
 from sandbox.running import running_operator
+from tests.support.levels import rfc3339
 from tests.support.rollouts import App, expect, marked
 
 pytestmark = pytest.mark.cluster
@@ -33,7 +35,7 @@ def abort_by_hand(app: App) -> None:
         "currentPodHash": "hash2",
         "stableRS": "hash1",
         "abort": True,
-        "abortedAt": "2026-11-23T07:00:00Z",
+        "abortedAt": rfc3339(datetime.now(UTC)),  # noqa: TID251 - within the look-back of a real operator
         "phase": "Degraded",
         "message": "RolloutAborted: Rollout aborted update to revision 2",
     }

@@ -47,6 +47,7 @@ from dora_operator.reconcile.events import EventQueue
 from dora_operator.reconcile.known_rollouts import KnownRollouts
 from dora_operator.reconcile.namespaces import Namespaces
 from dora_operator.reconcile.reconciler import Reconciler
+from dora_operator.reconcile.recording import Recorder
 from dora_operator.reconcile.records import Records
 from dora_operator.reconcile.restoring import Restorer
 from dora_operator.reconcile.rollouts import RolloutReconciler
@@ -92,6 +93,7 @@ class FakeCluster:
     """Records whose fields a user has changed."""
     down: bool = False
     watch: Callable[[Sighting], None] = lambda _: None
+    clock: Callable[[], datetime] = lambda: NOW
     _versions: int = 100
 
     def apply(self, name: str, *, age_seconds: float = 0, namespace: str = NAMESPACE, **spec: Any) -> None:
@@ -194,7 +196,8 @@ class FakeCluster:
         self.record_writes += 1
         before = self.objects.get(key)
         if before is None:
-            born = {"uid": f"{key.name}-{self._versions}", "generation": 1, "creationTimestamp": NOW.isoformat()}
+            born = {"uid": f"{key.name}-{self._versions}", "generation": 1}
+            born["creationTimestamp"] = self.clock().isoformat()
             body = {"metadata": {**metadata, **born}, "spec": manifest["spec"], "status": {"observedGeneration": -1}}
             return self._store(body)
         grown = before["metadata"]["generation"] + int(before["spec"] != manifest["spec"])
@@ -309,6 +312,7 @@ async def running_operator(
     *,
     own_keys: Keys | NoKeys = Keys("own-api", "own-app"),  # noqa: B008 - frozen
     dry_run: bool = False,
+    rollouts_watched: bool = True,
     policy: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
     rollout_policy: Policy = Policy(),  # noqa: B008 - frozen
     now: datetime = NOW,
@@ -329,7 +333,7 @@ async def running_operator(
         metered = MeteredDatadog(api, told, own_keys, lambda: clock().timestamp())
 
         names = Namespaces(cluster, clock)
-        options = Options(Site.US1, dry_run, policy)
+        options = Options(Site.US1, dry_run, policy, keeps_records=rollouts_watched)
         reconciler = Reconciler(
             inventory=inventory,
             cases=Cases(inventory, names, board, options),
@@ -343,15 +347,19 @@ async def running_operator(
         )
         engine = Engine(inventory, _queue(clock), reconciler, secrets, cluster, clock, Site.US1, meter=told)
         known = KnownRollouts()
-        restorer = Restorer(metered, accounts, names, Allowed(), Site.US1, own_keys, clock, dry_run)
+        restorer = Restorer(
+            metered, accounts, names, Allowed(), Site.US1, own_keys, clock, lambda: 0.5, policy, dry_run
+        )
         records = Records(inventory, cluster, Retention(), rollout_policy.lookback, clock)
+        recorder = Recorder(inventory, board, cluster, clock, {}, events.tell, meter)
         looks = RolloutReconciler(
-            known, inventory, board, cluster, names, events, restorer, records, rollout_policy, clock, {}, meter
+            known, cluster, names, events, recorder, restorer, records, rollout_policy, clock, meter
         )
         rollouts = RolloutEngine(known, _queue(clock), looks, engine, cluster, clock, meter)
         engine.wake_rollout = rollouts.wake
         operator = Operator(cluster, datadog, engine, rollouts, events, meter, now=now)
         meter.show(Overview(engine, rollouts).readings)
+        cluster.clock = clock
         cluster.watch = partial(engine.take_in, namespace=None)
         for sighting in cluster.listing():
             cluster.watch(sighting)

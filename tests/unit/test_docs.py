@@ -13,7 +13,7 @@ import pytest
 import yaml
 from pydantic import AliasChoices
 
-from dora_operator.domain.notices import CLEARED, LINKED, MARKED
+from dora_operator.domain.notices import CLEARED, LINKED, MARKED, NOT_WRITTEN
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.rollout.verdict import About
 from dora_operator.settings import Settings
@@ -57,7 +57,7 @@ def test_the_reference_of_events_is_complete() -> None:
     """Each reason of an Event has a row, and each row is one."""
     page = (DOCS / "reference" / "events.md").read_text(encoding="utf-8")
     said = set(re.findall(r"(?m)^\| `(\w+)` \|", page))
-    assert said == {MARKED, CLEARED, LINKED} | {about.value for about in About}
+    assert said == {MARKED, CLEARED, LINKED, NOT_WRITTEN} | {about.value for about in About}
 
 
 def test_the_generated_reference_is_up_to_date() -> None:

@@ -1,6 +1,7 @@
 """What a DoraDeployment asks for: one plan for each combination of spec and surroundings."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,8 +9,8 @@ from hypothesis import strategies as st
 
 from dora_operator.domain import planning
 from dora_operator.domain.observed import MarkState, RemediationLink
-from dora_operator.domain.plan import Hold, Refuse, Send, Wait
-from dora_operator.domain.planning import contradicts, make_plan
+from dora_operator.domain.plan import Hold, Opinion, Refuse, Send, Wait
+from dora_operator.domain.planning import contradicts, desired_state, make_plan
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.request import PatchById, PatchByVersion
 from dora_operator.domain.spec import DeploymentSelector, RemediationType
@@ -239,3 +240,24 @@ def test_of_any_rivals_the_senders_agree(wishes: list[tuple[int, bool]]) -> None
             senders.append((created_at, name, failure))
     assert len({failure for _, _, failure in senders}) == 1
     assert min(senders)[:2] == min((created_at, name) for name, created_at, _ in resources)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        pytest.param({}, MarkState(change_failure=True, remediation=link(version="1.4.2")), id="all that it says"),
+        pytest.param(
+            {"changeFailure": False}, MarkState(change_failure=False), id="no link where the spec says it is no failure"
+        ),
+        pytest.param(
+            {"remediation": ROLLBACK},
+            MarkState(change_failure=True, remediation=link(id=OTHER_ID)),
+            id="the spec's own link",
+        ),
+    ],
+)
+def test_what_a_resource_takes_from_its_rollout(fields: dict[str, Any], expected: MarkState) -> None:
+    """A remediation belongs to a failure: what is no failure has none."""
+    said = MarkState(change_failure=True, remediation=link(version="1.4.2"))
+    wanted = spec(deployment=BY_VERSION, rolloutRef={"name": "checkout"}, **fields)
+    assert desired_state(wanted, None, Opinion(said, "uid-1", 2, "RolledBack")) == expected

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dora_operator.domain.observed import ConditionType, DoraDeploymentStatus
+from dora_operator.domain.observed import ConditionType, DoraDeploymentStatus, Target
 from dora_operator.domain.plan import Send
 from dora_operator.domain.reasons import Reason
 
@@ -62,6 +62,14 @@ def without_what_was_overwritten(
 def forgotten(status: DoraDeploymentStatus) -> DoraDeploymentStatus:
     """Return a status without what Datadog has accepted: it is sent again when it is wanted again."""
     return status.model_copy(update={"accepted": None, "accepted_at": None, "http_status": None})
+
+
+def taken_over(status: DoraDeploymentStatus, target: Target, record: DoraDeploymentStatus) -> DoraDeploymentStatus:
+    """Return the status of a resource that takes over from a record: what that had accepted needs no second request."""
+    if status.accepted is not None or record.accepted is None or not target.is_same_as(record.target):
+        return status
+    inherited = {name: getattr(record, name) for name in ("accepted", "accepted_at", "http_status", "target")}
+    return status.model_copy(update=inherited)
 
 
 def _overwrites(other: DoraDeploymentStatus, status: DoraDeploymentStatus) -> bool:

@@ -31,6 +31,9 @@ WARNINGS = frozenset(
 MARKED, CLEARED, LINKED = "Marked", "Cleared", "Linked"
 """Reasons of Normal Events: Datadog accepted what a Rollout decided, a failure, its withdrawal or a remediation."""
 
+NOT_WRITTEN = "RecordNotWritten"
+"""Reason of the Warning Event on a Rollout whose verdict has no place because a user owns it."""
+
 
 @dataclass(frozen=True, slots=True)
 class EventNote:

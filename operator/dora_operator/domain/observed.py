@@ -122,6 +122,10 @@ class RolloutObservation(Model):
     remediation: RemediationLink | None = Field(default=None, description="The deployment that put it right.")
     message: Text | None = Field(default=None, description="Argo's own words.")
     at: datetime | None = Field(default=None, description="When it happened.")
+    restored_at: datetime | None = Field(
+        default=None,
+        description="When the stable version had all its replicas again, where that is recorded as a deployment.",
+    )
 
 
 class DryRunRequest(Model):

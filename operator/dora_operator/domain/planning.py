@@ -53,11 +53,11 @@ def target_of(spec: DoraDeploymentSpec, default_site: Site, opinion: Opinion | N
 def desired_state(
     spec: DoraDeploymentSpec, referenced: DeploymentSelector | None, opinion: Opinion | None = None
 ) -> MarkState:
-    """Return what Datadog shall know: the spec's words, then the Rollout's, with deploymentRef resolved."""
+    """Return what Datadog shall know: the spec's words, then the Rollout's (for a failure, its remediation as well)."""
     said = opinion.state if opinion is not None else MarkState()
     failure = spec.change_failure if spec.change_failure is not None else said.change_failure
     link = said.remediation if spec.remediation is None else _link(spec.remediation, referenced)
-    return MarkState(change_failure=failure, remediation=link)
+    return MarkState(change_failure=failure, remediation=link if failure or spec.remediation else None)
 
 
 def overrides(spec: DoraDeploymentSpec, opinion: Opinion) -> bool:

@@ -25,6 +25,7 @@ from dora_operator.reconcile.events import EventQueue
 from dora_operator.reconcile.known_rollouts import KnownRollouts
 from dora_operator.reconcile.namespaces import Namespaces
 from dora_operator.reconcile.reconciler import Reconciler
+from dora_operator.reconcile.recording import Recorder
 from dora_operator.reconcile.records import Records
 from dora_operator.reconcile.restoring import Restorer
 from dora_operator.reconcile.rollouts import RolloutReconciler
@@ -51,7 +52,9 @@ def build(settings: Settings, cluster: Cluster, api: DatadogPort, meter: Meter, 
     inventory, secrets, board, keys = Inventory(), SecretWatch(cluster), VerdictBoard(), own_keys(settings)
     events, datadog = EventQueue(cluster), MeteredDatadog(api, meter, keys, time.monotonic)
     accounts, namespaces = Accounts(cluster, keys), Namespaces(cluster, clock)
-    options = Options(settings.site, settings.dry_run, settings.retry_policy, settings.allowed)
+    options = Options(
+        settings.site, settings.dry_run, settings.retry_policy, settings.allowed, keeps_records=settings.rollouts
+    )
     reconciler = Reconciler(
         inventory=inventory,
         cases=Cases(inventory, namespaces, board, options),
@@ -66,21 +69,30 @@ def build(settings: Settings, cluster: Cluster, api: DatadogPort, meter: Meter, 
     queue: WorkQueue[ObjectKey, Account] = WorkQueue(time.monotonic)
     deployments = Engine(inventory, queue, reconciler, secrets, cluster, clock, settings.site, meter=meter)
     rollouts = KnownRollouts()
-    restorer = Restorer(datadog, accounts, namespaces, settings.allowed, settings.site, keys, clock, settings.dry_run)
+    restorer = Restorer(
+        datadog=datadog,
+        accounts=accounts,
+        namespaces=namespaces,
+        allowed=settings.allowed,
+        site=settings.site,
+        own_keys=keys,
+        clock=clock,
+        random=random.random,
+        retry_policy=settings.retry_policy,
+        dry_run=settings.dry_run,
+    )
     policy = settings.rollout_policy
     records = Records(inventory, cluster, settings.retention, policy.lookback, clock)
     looks = RolloutReconciler(
         rollouts=rollouts,
-        inventory=inventory,
-        board=board,
         cluster=cluster,
         namespaces=namespaces,
         events=events,
+        recorder=Recorder(inventory, board, cluster, clock, settings.record_labels, events.tell, meter),
         restorer=restorer,
         own=records,
         policy=policy,
         clock=clock,
-        labels=settings.record_labels,
         meter=meter,
     )
     engine = RolloutEngine(rollouts, WorkQueue(time.monotonic), looks, deployments, cluster, clock, meter)

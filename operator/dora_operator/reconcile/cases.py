@@ -4,15 +4,16 @@ from dataclasses import dataclass, replace
 
 from dora_operator.domain.allowed import Allowed, allowed_in
 from dora_operator.domain.conditions import Override
-from dora_operator.domain.due import forgotten, without_what_was_overwritten
+from dora_operator.domain.due import forgotten, taken_over, without_what_was_overwritten
 from dora_operator.domain.observed import DoraDeploymentStatus, RolloutObservation
 from dora_operator.domain.plan import Hold, Plan, Refuse
-from dora_operator.domain.planning import make_plan, overrides
+from dora_operator.domain.planning import make_plan, overrides, target_of
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.rollout.follow import opinion_of, to_verdict
+from dora_operator.domain.rollout.follow import opinion_of, to_status, to_verdict
 from dora_operator.domain.spec import DoraDeploymentSpec
 from dora_operator.inventory import Inventory, Known
 from dora_operator.reconcile.board import VerdictBoard
+from dora_operator.reconcile.handover import forerunner_of
 from dora_operator.reconcile.namespaces import Namespaces
 from dora_operator.reconcile.surroundings import Options, is_active, same_deployment, surroundings_of
 from dora_operator.reconcile.writer import read_status
@@ -48,11 +49,11 @@ class Cases:
         allowed = await self._allowed(known, spec)
         if self.inventory.get(known.key) is not known:
             return None
-        status = read_status(known.newest_status_json)
+        status, rollout = self._heard(known, spec)
         others = same_deployment(known, spec, self.inventory, self.options.default_site)
         if others:
             status = without_what_was_overwritten(status, (read_status(one.newest_status_json) for one in others))
-        case = self._decided(known, spec, status, allowed)
+        case = self._decided(known, spec, status, rollout, allowed)
         return replace(case, status=forgotten(case.status)) if _leaves_it_to(case.plan, others) else case
 
     async def _allowed(self, known: Known, spec: DoraDeploymentSpec) -> Allowed:
@@ -61,8 +62,26 @@ class Cases:
             return Allowed()
         return allowed_in(await self.namespaces.annotations(known.key.namespace), self.options.allowed)
 
-    def _decided(self, known: Known, spec: DoraDeploymentSpec, status: DoraDeploymentStatus, allowed: Allowed) -> Case:
-        rollout = self.board.read(known, status, spec.rollout_ref.name if spec.rollout_ref else None)
+    def _heard(self, known: Known, spec: DoraDeploymentSpec) -> tuple[DoraDeploymentStatus, RolloutObservation | None]:
+        """Return what is known of the past, and of the Rollout; a record that is there already tells both."""
+        status = read_status(known.newest_status_json)
+        name = spec.rollout_ref.name if spec.rollout_ref else None
+        rollout = self.board.read(known, status, name)
+        forerunner = forerunner_of(known, spec, self.inventory)
+        if name is None or forerunner is None:
+            return status, rollout
+        target = target_of(spec, self.options.default_site)
+        status = taken_over(status, target, read_status(forerunner.record.newest_status_json))
+        return status, rollout or to_status(name, forerunner.verdict)
+
+    def _decided(
+        self,
+        known: Known,
+        spec: DoraDeploymentSpec,
+        status: DoraDeploymentStatus,
+        rollout: RolloutObservation | None,
+        allowed: Allowed,
+    ) -> Case:
         verdict = to_verdict(rollout)
         opinion = opinion_of(verdict) if verdict is not None else None
         override = Override(overrides(spec, opinion), opinion.verdict) if opinion is not None else None

@@ -18,6 +18,7 @@ from dora_operator.ports import ClusterUnavailableError
 from dora_operator.reconcile.accounts import Account, account_of
 from dora_operator.reconcile.board import VerdictBoard
 from dora_operator.reconcile.cases import Case, Cases
+from dora_operator.reconcile.handover import heir_of
 from dora_operator.reconcile.lessons import Lessons, is_rate_limited
 from dora_operator.reconcile.secret_watch import SecretWatch
 from dora_operator.reconcile.sending import Asked, Behind, Full, Keyless, Outdated, Sender
@@ -57,7 +58,7 @@ class Reconciler:
             ClusterUnavailableError: the API server has to be asked again; nothing is lost.
         """
         known = self.inventory.get(key)
-        if known is None:
+        if known is None or await self._has_given_way(known):
             self.secrets.forget(key)
             self.board.forget(key)
             return Visit()
@@ -79,6 +80,14 @@ class Reconciler:
         # Namespaces are not watched: one that allows more by now is noticed with the next look.
         again = self.clock() + LOOK_AGAIN if case.plan.reason is Reason.NOT_ALLOWED else None
         return await self._save(known, statuses.without_request(case.status, case.plan, self._moment_of(case)), again)
+
+    async def _has_given_way(self, known: Known) -> bool:
+        """Let a record rest of which a user's DoraDeployment speaks by now: two would send about one deployment."""
+        if known.verdict_json is None or heir_of(known, self.inventory) is None:
+            return False
+        if self.options.keeps_records:
+            await self.writer.retire(known)
+        return True
 
     async def _send(self, case: Case, plan: Send) -> Visit:
         known = case.known

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from dora_operator.domain.links import rollout as rollout_link
 from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.observed import ConditionStatus, ConditionType
-from dora_operator.domain.rollout.follow import to_verdict
 from dora_operator.domain.rollout.retention import Retention, Settled, expired
 from dora_operator.inventory import Inventory, Known
 from dora_operator.ports import ClusterPort
 from dora_operator.reconcile.board import record_of
+from dora_operator.reconcile.handover import heir_of
 from dora_operator.reconcile.surroundings import spec_of
 from dora_operator.reconcile.writer import read_status
 
@@ -49,13 +49,12 @@ class Records:
             ClusterUnavailableError: try again.
         """
         linked = [known for known in map(self.inventory.get, self.inventory.linked(rollout_link(*rollout))) if known]
-        own = {known.key: verdict for known in linked if (verdict := record_of(known)) is not None}
-        told = [to_verdict(read_status(known.status_json).rollout) for known in linked if known.key not in own]
-        for key, verdict in own.items():
-            known = self.inventory.get(key)
-            if verdict in told and known is not None:
-                logger.info("DoraDeployment %s gives way to a user's that follows the same version", key)
-                await self.cluster.delete_record(key, known.uid)
+        if all(known.verdict_json is not None for known in linked):
+            return
+        for known in linked:
+            if heir_of(known, self.inventory) is not None:
+                logger.info("DoraDeployment %s gives way to a user's that follows the same version", known.key)
+                await self.cluster.delete_record(known.key, known.uid)
 
     def _settled(self) -> Iterator[Settled]:
         for key in self.inventory.all_keys():

@@ -3,48 +3,26 @@
 Joins `domain.rollout` with the ports. Sends marks never itself: that is the way of the DoraDeployment.
 """
 
-import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from dora_operator.domain.links import rollout as rollout_link
 from dora_operator.domain.notices import EventNote
 from dora_operator.domain.object_key import ObjectKey
-from dora_operator.domain.rollout.decide import decide
-from dora_operator.domain.rollout.follow import follows, to_status
-from dora_operator.domain.rollout.manifest import wanted_resource
+from dora_operator.domain.rollout.in_order import decide_in_order
 from dora_operator.domain.rollout.observation import Observation, observe
+from dora_operator.domain.rollout.timeline import position
 from dora_operator.domain.rollout.verdict import Decision, Kind, Notice, Policy, RestoredDeployment, Verdict
-from dora_operator.inventory import Inventory, Known
+from dora_operator.inventory import Known
 from dora_operator.meter import NO_METER, Meter
-from dora_operator.ports import ClusterPort, NotOursError, Subject
-from dora_operator.reconcile.board import VerdictBoard, record_of, remembered_verdict
+from dora_operator.ports import ClusterPort
 from dora_operator.reconcile.events import EventQueue
-from dora_operator.reconcile.known_rollouts import KnownRollout, KnownRollouts, ignored
+from dora_operator.reconcile.known_rollouts import KnownRollout, KnownRollouts, Progress, ignored
 from dora_operator.reconcile.namespaces import Namespaces
+from dora_operator.reconcile.recording import REFUSED_SECONDS, Recorder, RolloutVisit, has_not_heard
 from dora_operator.reconcile.records import Records
 from dora_operator.reconcile.restoring import Restorer
-from dora_operator.reconcile.surroundings import spec_of
-from dora_operator.reconcile.writer import ROLLOUT_API_VERSION, read_status
-
-logger = logging.getLogger(__name__)
-
-HAND_OVER_SECONDS = 1.0
-RESTORING_SECONDS = 2.0
-LONGEST_RESTORING_SECONDS = 60.0
-"""How often an aborted Rollout is looked at while its stable version is not whole again; pauses grow between these."""
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutVisit:
-    """What a look at a Rollout leaves to do."""
-
-    stored: tuple[Mapping[str, Any], ...] = ()
-    """DoraDeployments as written: news for whoever keeps the inventory."""
-    wake: frozenset[ObjectKey] = frozenset()
-    again_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -52,17 +30,14 @@ class RolloutReconciler:
     """Looks at one Rollout at a time per key; the caller sees to that."""
 
     rollouts: KnownRollouts
-    inventory: Inventory
-    board: VerdictBoard
     cluster: ClusterPort
     namespaces: Namespaces
     events: EventQueue
+    recorder: Recorder
     restorer: Restorer
     own: Records
     policy: Policy
     clock: Callable[[], datetime]
-    labels: Mapping[str, str]
-    """Labels of the records, so that the operator's own selector finds them."""
     meter: Meter = NO_METER
 
     async def reconcile(self, key: ObjectKey) -> RolloutVisit:
@@ -72,129 +47,89 @@ class RolloutReconciler:
             ClusterUnavailableError: the API server has to be asked again; the levels are still there.
         """
         known = self.rollouts.get(key)
+        self.rollouts.are_decided = True
         if known is None or ignored(known.body["metadata"].get("annotations")):
             return RolloutVisit()
         if known.needs_replica_sets():
             await self._list(known)
-        observation, decision = await self._decide(known)
-        followers = self._followers(key)
+        shown = (*known.passed, known.body)
+        observation, decision = await self._decide(known, shown)
+        followers = self.recorder.followers(key)
         untold = [verdict for verdict in decision.verdicts if self._is_untold(verdict, decision, followers)]
-        wanted = [verdict for verdict in untold if verdict not in known.refused]
+        wanted = [verdict for verdict in untold if not self.recorder.is_refused(known, verdict)]
         notices = [notice for notice in decision.notices if notice not in known.told]
-        visit = RolloutVisit()
+        visit = RolloutVisit(again_at=self._look_for_room(known, untold, wanted))
         if (wanted or notices) and not ignored(await self.namespaces.annotations(key.namespace)):
             self._tell(known, notices)
-            visit = await self._write_down(known, observation, wanted)
-        known.learn(decision)
+            visit = await self.recorder.write_down(known, observation, wanted)
+        known.learn(decision, shown, settled=position(observation) is not None)
         await self.own.hand_over(key)
         return await self._restore(known, observation, decision, visit)
+
+    def _look_for_room(self, known: KnownRollout, untold: list[Verdict], wanted: list[Verdict]) -> datetime | None:
+        """Where a user owns the place of a verdict, look again later: what the user does there wakes nobody."""
+        known.refused = {verdict: refusal for verdict, refusal in known.refused.items() if verdict in untold}
+        return self.clock() + timedelta(seconds=REFUSED_SECONDS) if len(wanted) < len(untold) else None
 
     async def _list(self, known: KnownRollout) -> None:
         labels = ((known.body.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
         known.listed(await self.cluster.list_replica_sets(known.key.namespace, labels))
 
-    async def _decide(self, known: KnownRollout) -> tuple[Observation, Decision]:
-        records, now = self._records(known.key), self.clock()
-        observation = observe(known.body, known.replica_sets)
-        decision = decide(observation, records, self.policy, now, known.memory)
+    async def _decide(self, known: KnownRollout, shown: Sequence[Mapping[str, Any]]) -> tuple[Observation, Decision]:
+        records, now = self.recorder.records(known.key), self.clock()
+        observations = [observe(body, known.replica_sets) for body in shown]
+        decision = decide_in_order(observations, records, self.policy, now, known.memory)
         if decision.wants_events:
-            events = await self.cluster.list_events(_subject(known))
-            observation = observe(known.body, known.replica_sets, events)
-            decision = decide(observation, records, self.policy, now, known.memory)
-        return observation, decision
-
-    def _records(self, key: ObjectKey) -> list[Verdict]:
-        found = (remembered_verdict(known, read_status(known.newest_status_json)) for known in self._linked(key))
-        return [verdict for verdict in found if verdict is not None]
-
-    def _linked(self, key: ObjectKey) -> Iterable[Known]:
-        keys = self.inventory.linked(rollout_link(*key))
-        return [known for known in map(self.inventory.get, keys) if known is not None]
-
-    def _followers(self, key: ObjectKey) -> list[Known]:
-        return [known for known in self._linked(key) if record_of(known) is None]
+            events = await self.cluster.list_events(known.subject)
+            observations[-1] = observe(shown[-1], known.replica_sets, events)
+            decision = decide_in_order(observations, records, self.policy, now, known.memory)
+        return observations[-1], decision
 
     def _is_untold(self, verdict: Verdict, decision: Decision, followers: list[Known]) -> bool:
         """A verdict is written down when it is new, or when a DoraDeployment that follows it has not heard of it."""
-        if verdict in decision.changes:
-            return True
-        return any(_has_not_heard(known, verdict) for known in followers)
-
-    async def _write_down(self, known: KnownRollout, observation: Observation, verdicts: list[Verdict]) -> RolloutVisit:
-        followers = self._followers(known.key)
-        stored: list[Mapping[str, Any]] = []
-        wake: set[ObjectKey] = set()
-        for verdict in verdicts:
-            following = [follower.key for follower in followers if _follows(follower, verdict)]
-            for key in following:
-                self.board.post(key, observation.name, verdict)
-                wake.add(key)
-            if not following:
-                stored += await self._record(known, observation, verdict)
-            if known.is_new_fact(verdict):
-                self.meter.verdict(verdict.kind)
-        # Who follows has to write the verdict down first; then the operator's own record can give way.
-        again_at = self.clock() + timedelta(seconds=HAND_OVER_SECONDS) if wake else None
-        return RolloutVisit(tuple(stored), frozenset(wake), again_at)
-
-    async def _record(self, known: KnownRollout, observation: Observation, verdict: Verdict) -> list[Mapping[str, Any]]:
-        manifest = wanted_resource(observation, verdict, self.labels)
-        key = ObjectKey(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
-        standing = self.inventory.get(key)
-        if standing is not None and standing.verdict_json is None:
-            logger.warning("DoraDeployment %s is a user's: the Rollout's verdict is not recorded there", key)
-            known.refused.add(verdict)
-            return []
-        try:
-            return [await self.cluster.apply_record(manifest)]
-        except NotOursError:
-            logger.warning("DoraDeployment %s was changed by a user, and stays as it is", key)
-            known.refused.add(verdict)
-            return []
+        return verdict in decision.changes or any(has_not_heard(known, verdict) for known in followers)
 
     def _tell(self, known: KnownRollout, notices: Iterable[Notice]) -> None:
         for notice in notices:
-            self.events.tell(_subject(known), EventNote("Warning", notice.about.value, notice.message))
+            self.events.tell(known.subject, EventNote("Warning", notice.about.value, notice.message))
             known.told.add(notice)
             self.meter.notice(notice.about)
 
     async def _restore(
         self, known: KnownRollout, observation: Observation, decision: Decision, visit: RolloutVisit
     ) -> RolloutVisit:
-        """Post the return to the stable version after an abort, where the setting asks for it, and link it."""
-        open_aborts = [
-            verdict for verdict in decision.verdicts if verdict.kind is Kind.ABORTED and not verdict.remediation
-        ]
-        if self.policy.restored_deployment is not RestoredDeployment.RECORD or not observation.abort or not open_aborts:
+        """Record the return to the stable version after an abort, where the setting asks for it: step by step."""
+        owed = [each for each in decision.verdicts if each.kind is Kind.ABORTED and not each.remediation]
+        known.restoring = {name: known.restoring.get(name, Progress()) for name in map(_failure, owed)}
+        if self.policy.restored_deployment is not RestoredDeployment.RECORD or not owed:
             return visit
-        await self._list(known)
-        now = self.clock()
-        observation = observe(known.body, known.replica_sets)
-        pause = min(LONGEST_RESTORING_SECONDS, RESTORING_SECONDS * 2.0 ** min(known.restore_tries, 10))
-        known.restore_tries += 1
-        for verdict in open_aborts:
-            linked = await self.restorer.restore(observation, verdict, self.policy)
-            if linked is not None:
-                known.restore_tries = 0
-                more = await self._write_down(known, observation, [linked])
-                return RolloutVisit(visit.stored + more.stored, visit.wake | more.wake)
-        return RolloutVisit(visit.stored, visit.wake, now + timedelta(seconds=pause))
+        if visit.wrote:  # marks first: who carries this verdict has to know it before the next step
+            return replace(visit, again_at=visit.again_at or self.clock())
+        if ignored(await self.namespaces.annotations(known.key.namespace)):
+            return visit
+        if observation.abort and any(each.restored_at is None for each in owed):
+            await self._list(known)
+            observation = observe(known.body, known.replica_sets)
+        steps = [await self._step(known, observation, each) for each in owed]
+        stored = tuple(body for step in steps for body in step.stored)
+        wake = frozenset(key for step in steps for key in step.wake)
+        return RolloutVisit(stored, wake, _earliest(visit, *steps))
+
+    async def _step(self, known: KnownRollout, observation: Observation, verdict: Verdict) -> RolloutVisit:
+        progress = known.restoring[_failure(verdict)]
+        progress.marked = self.recorder.is_marked(known.key, verdict)
+        step = await self.restorer.step(observation, verdict, self.policy, progress)
+        if step.note is not None:
+            self.events.tell(known.subject, step.note)
+        if step.write is None or self.recorder.is_refused(known, step.write):
+            return RolloutVisit(again_at=step.again_at if step.write is None else None)
+        visit = await self.recorder.write_down(known, observation, [step.write])
+        return replace(visit, again_at=visit.again_at or step.again_at)
 
 
-def _has_not_heard(known: Known, verdict: Verdict) -> bool:
-    heard = read_status(known.newest_status_json).rollout
-    return _follows(known, verdict) and heard != to_status(_rollout_name(known), verdict)
+def _failure(verdict: Verdict) -> tuple[str, int]:
+    return verdict.identity.key, verdict.revision
 
 
-def _follows(known: Known, verdict: Verdict) -> bool:
-    spec = spec_of(known)
-    return spec is not None and follows(spec, verdict)
-
-
-def _rollout_name(known: Known) -> str:
-    spec = spec_of(known)
-    return spec.rollout_ref.name if spec is not None and spec.rollout_ref is not None else ""
-
-
-def _subject(known: KnownRollout) -> Subject:
-    return Subject(ROLLOUT_API_VERSION, "Rollout", known.key, known.uid)
+def _earliest(*visits: RolloutVisit) -> datetime | None:
+    return min((visit.again_at for visit in visits if visit.again_at is not None), default=None)

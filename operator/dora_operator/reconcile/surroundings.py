@@ -13,10 +13,11 @@ from dora_operator.domain.observed import DoraDeploymentStatus
 from dora_operator.domain.plan import Opinion, Rival, Surroundings
 from dora_operator.domain.planning import desired_state, target_of
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.rollout.follow import opinion_of, to_verdict
+from dora_operator.domain.rollout.follow import follows, opinion_of, to_verdict
 from dora_operator.domain.sites import Site
 from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec
 from dora_operator.inventory import Inventory, Known
+from dora_operator.reconcile.board import record_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class Options:
     retry_policy: RetryPolicy
     allowed: Allowed = field(default_factory=Allowed)
     """For Namespaces without an annotation."""
+    keeps_records: bool = True
+    """Whether records of its own are its to delete: where Rollouts are not watched it has not the right."""
 
 
 def surroundings_of(
@@ -53,9 +56,21 @@ def surroundings_of(
 
 
 def same_deployment(known: Known, spec: DoraDeploymentSpec, inventory: Inventory, default_site: Site) -> list[Known]:
-    """Return the other resources that name the same Datadog deployment."""
+    """Return the other resources that name the same Datadog deployment, and will go on to do so."""
     keys = inventory.linked(claim(known.key.namespace, target_of(spec, default_site)))
-    return [other for key in keys if key != known.key and (other := inventory.get(key)) is not None]
+    others = [other for key in keys if key != known.key and (other := inventory.get(key)) is not None]
+    return [other for other in others if not is_forerunner(other, known, spec)]
+
+
+def is_forerunner(other: Known, known: Known, spec: DoraDeploymentSpec) -> bool:
+    """Tell whether `other` is the operator's own record of what this user's resource follows: it will give way."""
+    if other.verdict_json is None or known.verdict_json is not None or other.key.namespace != known.key.namespace:
+        return False
+    verdict, recorded = record_of(other), spec_of(other)
+    if verdict is None:
+        return False
+    names = {each.rollout_ref.name if each and each.rollout_ref else None for each in (recorded, spec)}
+    return len(names) == 1 and follows(spec, verdict)
 
 
 def is_active(other: Known) -> bool:

@@ -17,11 +17,10 @@ from dora_operator.inventory import Inventory, Known
 from dora_operator.meter import NO_METER, Meter, Origin
 from dora_operator.ports import ClusterPort, ClusterUnavailableError, ObjectGoneError, Subject
 from dora_operator.reconcile.events import EventQueue
+from dora_operator.reconcile.known_rollouts import ROLLOUT_API_VERSION
 from dora_operator.reconcile.surroundings import spec_of
 
 logger = logging.getLogger(__name__)
-
-ROLLOUT_API_VERSION = "argoproj.io/v1alpha1"
 
 
 def read_status(text: bytes) -> DoraDeploymentStatus:
@@ -74,7 +73,18 @@ class StatusWriter:
             self._tell(known, status, note)
         return int(body["metadata"].get("generation", 0)) != known.generation
 
+    async def retire(self, record: Known) -> None:
+        """Delete a record whose verdict stands in the status of a user's own DoraDeployment: that one speaks now.
+
+        Raises:
+            ClusterUnavailableError: try again.
+        """
+        logger.info("DoraDeployment %s gives way to a user's that follows the same version", record.key)
+        await self.cluster.delete_record(record.key, record.uid)
+
     def _count(self, known: Known, before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> None:
+        if after.accepted != after.desired:  # inherited, and counted when it was sent
+            return
         if after.accepted is None or (before.accepted, before.accepted_at) == (after.accepted, after.accepted_at):
             return
         origin = Origin.RESOURCE if after.rollout is None else Origin.ROLLOUT

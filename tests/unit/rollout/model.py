@@ -102,13 +102,10 @@ class Model:
     def _marked_by_rollback_to(self, target: str) -> tuple[int, str]:
         if self.marks_replaced:
             return self.promotions[-1]
-        since = [index for index, (_, version) in enumerate(self.promotions) if version == target]
-        after = (
-            self.promotions[since[-1] + 1 :]
-            if since
-            else [each for each in self.promotions if each[0] > self.first_seen[target]]
-        )
-        return after[0]
+        before = [(0, ""), *self.promotions]
+        deployed = [each for last, each in zip(before, self.promotions, strict=False) if last[1] != each[1]]
+        since = [number for number, version in self.promotions if version == target] or [self.first_seen[target]]
+        return next(each for each in deployed if each[0] > since[-1])
 
     def _older(self, one: str, other: str) -> bool:
         return self.first_seen[one] < self.first_seen[other]

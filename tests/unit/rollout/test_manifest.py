@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 from dora_operator.domain.rollout.identity import ById, ByVersion, Identified
 from dora_operator.domain.rollout.manifest import label_value, read_record, resource_name, wanted_resource
 from dora_operator.domain.rollout.observation import Observation, observe
-from dora_operator.domain.rollout.restored import linked, restoration
+from dora_operator.domain.rollout.restored import Back, OnTheWay, Restoration, linked, step_back
 from dora_operator.domain.rollout.verdict import (
     Kind,
     Policy,
@@ -133,7 +133,7 @@ def test_what_was_written_is_read_back(
     identity: Identified, kind: Kind, revision: int, at: datetime | None, message: str, remediation: Remediation | None
 ) -> None:
     """The record is the verdict, whatever it says."""
-    verdict = Verdict("uid", "hash", identity, kind, revision, revision + 1, at, message, remediation)
+    verdict = Verdict("uid", "hash", identity, kind, revision, revision + 1, at, message, remediation, restored_at=at)
     written = json.loads(json.dumps(wanted_resource(observed(aborted_rollout()[0]), verdict)))
     assert read_record(written) == verdict
 
@@ -169,29 +169,61 @@ def test_long_names_stay_apart() -> None:
     assert label_value("a" * 63) == "a" * 63
 
 
-def test_a_restored_version_is_one_event_however_often_it_is_posted() -> None:
-    """The id depends on what happened, not on when it is posted; it starts at the abort."""
+def test_the_time_of_the_return_is_noted_before_the_event() -> None:
+    """The event is a function of the record alone: later posts have the same id and the same times."""
     simulator, operator = aborted_rollout()
     (verdict,) = operator.records
-    first, second = (restoration(observed(simulator), verdict, RECORD, AT + timedelta(days=days)) for days in (1, 2))
-    assert first is not None
-    assert second is not None
-    assert first.deployment_id == second.deployment_id
+    assert verdict.at is not None
+    back = step_back(observed(simulator), verdict, RECORD, verdict.at + timedelta(days=1, milliseconds=7))
+    assert back == Back(replace(verdict, restored_at=verdict.at + timedelta(days=1)))
+    assert isinstance(back, Back)
+    noted = read_record(wanted_resource(observed(simulator), back.verdict))
+    assert noted is not None
+    first, second = (step_back(observed(simulator), noted, RECORD, AT + timedelta(days=days)) for days in (2, 3))
+    assert isinstance(first, Restoration)
+    assert first == second
     assert re.fullmatch(r"[A-Za-z0-9_.:-]{16,128}", first.deployment_id)
-    assert (first.service, first.env, first.version, first.started_at) == ("checkout", "prod", "1.0.0", verdict.at)
-    assert first.finished_at == AT + timedelta(days=1)
+    assert (first.service, first.env, first.version) == ("checkout", "prod", "1.0.0")
+    assert (first.started_at, first.finished_at) == (verdict.at, verdict.at + timedelta(days=1))
+
+
+def test_an_event_never_ends_before_it_starts() -> None:
+    """The API server's clock and the operator's may differ."""
+    simulator, operator = aborted_rollout()
+    (verdict,) = operator.records
+    assert verdict.at is not None
+    back = step_back(observed(simulator), verdict, RECORD, verdict.at - timedelta(seconds=3))
+    assert back == Back(replace(verdict, restored_at=verdict.at))
 
 
 def test_nothing_is_restored_before_the_stable_version_is_whole_or_without_the_setting() -> None:
     """No event while replicas are missing, when the abort has no time yet, or when nobody asked for it."""
     simulator, operator = aborted_rollout()
     (verdict,) = operator.records
-    assert restoration(observed(simulator), verdict, Policy(), AT) is None
-    assert restoration(observed(simulator), replace(verdict, at=None), RECORD, AT) is None
-    assert restoration(observed(simulator), replace(verdict, kind=Kind.UNDONE), RECORD, AT) is None
+    assert step_back(observed(simulator), verdict, Policy(), AT) is None
+    assert step_back(observed(simulator), replace(verdict, at=None), RECORD, AT) == OnTheWay()
+    assert step_back(observed(simulator), replace(verdict, kind=Kind.UNDONE), RECORD, AT) is None
+    assert step_back(observed(simulator), replace(verdict, revision=1), RECORD, AT) is None
     for each in simulator.levels.replica_sets.values():
         each["status"]["readyReplicas"] = 1
-    assert restoration(observed(simulator), verdict, RECORD, AT) is None
+    assert step_back(observed(simulator), verdict, RECORD, AT) == OnTheWay()
+
+
+def test_no_event_names_a_version_that_became_stable_later() -> None:
+    """What was restored is older than what failed."""
+    simulator, operator = aborted_rollout()
+    (verdict,) = operator.records
+    for play in (lambda: simulator.deploy(("1.2.0", "a")), simulator.promote):
+        for _ in play():
+            pass
+    assert step_back(observed(simulator), replace(verdict, restored_at=AT), RECORD, AT) is None
+
+
+def restored(simulator: Simulator, verdict: Verdict) -> Verdict:
+    """Return the verdict with the link to its event."""
+    event = step_back(observed(simulator), replace(verdict, restored_at=AT), RECORD, AT)
+    assert isinstance(event, Restoration)
+    return linked(verdict, event)
 
 
 def test_a_restored_link_stays_until_a_retry_succeeds() -> None:
@@ -199,9 +231,7 @@ def test_a_restored_link_stays_until_a_retry_succeeds() -> None:
     for ends_by_retry in (True, False):
         simulator, operator = aborted_rollout()
         (verdict,) = operator.records
-        posted = restoration(observed(simulator), verdict, RECORD, AT)
-        assert posted is not None
-        manifest = wanted_resource(observed(simulator), linked(verdict, posted))
+        manifest = wanted_resource(observed(simulator), restored(simulator, verdict))
         operator.manifests[manifest["metadata"]["name"]] = json.dumps(manifest)
         operator.asked.clear()
         for play in (simulator.retry if ends_by_retry else lambda: simulator.deploy(("1.2.0", "a")), simulator.promote):  # noqa: B023

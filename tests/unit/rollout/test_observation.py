@@ -11,7 +11,7 @@ from dora_operator.domain.rollout.decide import decide
 from dora_operator.domain.rollout.identity import Unidentified
 from dora_operator.domain.rollout.manifest import read_record, wanted_resource
 from dora_operator.domain.rollout.observation import REVISION, REVISION_HISTORY, observe
-from dora_operator.domain.rollout.restored import restoration
+from dora_operator.domain.rollout.restored import step_back
 from dora_operator.domain.rollout.verdict import Policy, RestoredDeployment, Verdict
 from tests.unit.rollout.operator_stand_in import NOW, Levels, Operator
 from tests.unit.rollout.simulator import Simulator
@@ -176,7 +176,7 @@ def test_real_objects_with_odd_values_never_raise(data: some.DataObject) -> None
     assert decide(observation, decision.verdicts, policy, now, decision.memory).changes == ()
     for verdict in decision.verdicts:
         assert isinstance(read_record(wanted_resource(observation, verdict)), Verdict)
-        restoration(observation, verdict, policy, NOW)
+        step_back(observation, verdict, policy, now)
 
 
 def _break(data: some.DataObject, target: Any) -> None:

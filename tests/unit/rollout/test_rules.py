@@ -101,9 +101,19 @@ STORIES = [
         id="an aborted version is not the first deployment after the target",
     ),
     pytest.param(
+        "deploy 1.1.0, abort, deploy 1.2.0, promote, deploy 1.3.0, promote, undo 1, promote",
+        [mark("1.1.0"), forward("1.1.0", "1.2.0"), mark("1.2.0"), back("1.2.0", "1.0.0")],
+        id="a version that a link names was promoted, and is the first deployment after the target",
+    ),
+    pytest.param(
         "deploy 1.1.0, deploy 1.2.0, promote, undo 1, promote",
         [mark("1.2.0"), back("1.2.0", "1.0.0")],
         id="a version superseded in flight is not the first deployment after the target",
+    ),
+    pytest.param(
+        "deploy 1.1.0, abort, undo 1, deploy 1.2.0, promote, undo 2, promote",
+        [mark("1.1.0"), forward("1.1.0", "1.2.0"), mark("1.2.0"), back("1.2.0", "1.1.0")],
+        id="a return to what was stable all along is not the first deployment after the target",
     ),
     pytest.param(
         "deploy 1.1.0, promote, undo 1, promote, undo 2, promote",

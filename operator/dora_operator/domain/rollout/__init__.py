@@ -6,7 +6,7 @@
     records = [read_record(manifest) for manifest in manifests]
 
 Modules, each using only those before it: `reading`, `identity`, `observation`, `verdict`, `timeline`, `evidence`,
-`target`, `scene`, `failures`, `endings`, `decide`; beside them `manifest` and `restored`.
+`target`, `scene`, `failures`, `endings`, `decide`, `in_order`; beside them `manifest` and `restored`.
 
 What the rules say beyond the table in docs/rollouts.md:
 
@@ -27,7 +27,7 @@ Events, which last an hour, could still tell):
 - Whether a revision was promoted, when it was replaced before this process first looked and no Event tells any more.
   A return to an older version then marks the newer one only where both readings would (`Reverted`, never linked), and
   a rollback over several such revisions marks nothing (notice `RollbackUnclear`).
-- An abort, a retry or an undo that began and ended between two looks.
+- An abort, a retry or an undo that began and ended while no watch showed it.
 - That a version was there before, once all its ReplicaSets have been deleted: deployed again, it is new.
 - A retry that was promoted and replaced by a newer version between two looks: its mark stays, and is linked to the
   newer version, as if it had never been retried.

@@ -50,7 +50,7 @@ def decide(
     memory: Memory = NO_MEMORY,
 ) -> Decision:
     """Return what should be on record for this Rollout, and what to keep in memory until the next look."""
-    case = _Case(observation, _of_this_rollout(observation, records), policy, now, memory)
+    case = _Case(observation, of_this_rollout(observation, records), policy, now, memory)
     number = position(observation)
     return _settled(case, number) if number else _between(case)
 
@@ -85,13 +85,14 @@ def _scene(case: _Case, number: int) -> Scene:
         | proof.from_memory(case.memory, case.observation.uid)
         | proof.from_events(case.observation, number)
         | proof.from_records(case.recorded.values())
+        | proof.from_links(case.recorded.values(), entries)
     )
     aborted_once = proof.aborted_on_record(case.recorded.values()) - {number}
     timeline = proof.timeline(entries, certain | proof.Evidence(unpromoted=aborted_once))
     return Scene(case.observation, timeline, certain, case.policy, case.now, case.memory)
 
 
-def _of_this_rollout(observation: Observation, records: Iterable[Verdict]) -> Records:
+def of_this_rollout(observation: Observation, records: Iterable[Verdict]) -> Records:
     """Another uid is another Rollout, whatever its name. Of two records for one deployment the later counts."""
     own = [record for record in records if record.rollout_uid == observation.uid]
     return {record.identity.key: record for record in sorted(own, key=_by_cause)}
@@ -100,8 +101,10 @@ def _of_this_rollout(observation: Observation, records: Iterable[Verdict]) -> Re
 def _confirmed_abort(observation: Observation) -> int | None:
     """Return the revision of an abort that the controller has carried out, though the spec has changed since."""
     current = observation.replica_set(observation.current_hash)
-    is_confirmed = observation.abort and observation.aborted_at is not None
-    return current.numbers[-1] if current and is_confirmed else None
+    if current is None or not observation.abort or observation.aborted_at is None:
+        return None
+    # The ReplicaSet may have been used again since: its numbers are newer than this status then.
+    return max((number for number in current.numbers if number <= (observation.revision or 0)), default=None)
 
 
 def _found(recorded: Records, findings: Iterable[Verdict | Notice]) -> _Outcome:
@@ -162,7 +165,7 @@ def _decision(case: _Case, outcome: _Outcome, memory: Memory) -> Decision:
     changed = [record for key, record in outcome.records.items() if case.recorded.get(key) != record]
     return Decision(
         verdicts=tuple(sorted(outcome.records.values(), key=_by_cause)),
-        changes=tuple(sorted(changed, key=_marks_first)),
+        changes=tuple(sorted(changed, key=marks_first)),
         notices=outcome.notices,
         memory=memory,
     )
@@ -172,7 +175,7 @@ def _by_cause(verdict: Verdict) -> tuple[int, int]:
     return verdict.cause, verdict.revision
 
 
-def _marks_first(verdict: Verdict) -> tuple[int, int, int]:
+def marks_first(verdict: Verdict) -> tuple[int, int, int]:
     """Aborts, other marks, links, cleared marks: what makes the numbers wrong the longest comes first."""
     rank = 3
     if verdict.change_failure:

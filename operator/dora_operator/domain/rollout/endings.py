@@ -116,6 +116,7 @@ def _recovered(scene: Scene, verdict: Verdict, promoted: Entry, message: str) ->
         at=scene.observation.changed_at if promoted == scene.timeline.current else None,
         message=message,
         remediation=None,
+        restored_at=None,
     )
 
 

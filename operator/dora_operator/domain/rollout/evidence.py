@@ -6,9 +6,10 @@ Each source is a function that returns only what it is sure of. Knows nothing of
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from dora_operator.domain.rollout.identity import Unidentified
 from dora_operator.domain.rollout.observation import Observation, Told
 from dora_operator.domain.rollout.timeline import Entry, Fate, Timeline
-from dora_operator.domain.rollout.verdict import Kind, Memory, Verdict
+from dora_operator.domain.rollout.verdict import Kind, Memory, Verdict, remediation
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,22 @@ def from_records(records: Iterable[Verdict]) -> Evidence:
     for record in records:
         evidence |= _from_record(record)
     return evidence
+
+
+def from_links(records: Iterable[Verdict], entries: Sequence[Entry]) -> Evidence:
+    """Read the remediations on record: each was written down when its deployment was promoted."""
+    promoted: set[int] = set()
+    for record in records:
+        linked = [entry.number for entry in entries if entry.number >= record.cause and _is_linked(record, entry)]
+        promoted.update(linked if len(linked) == 1 else ())  # of several, it may have been any
+    return Evidence(promoted=frozenset(promoted))
+
+
+def _is_linked(record: Verdict, entry: Entry) -> bool:
+    identity = entry.replica_set.identity
+    if record.remediation is None or isinstance(identity, Unidentified):
+        return False
+    return remediation(record.remediation.type, identity) == record.remediation
 
 
 def aborted_on_record(records: Iterable[Verdict]) -> frozenset[int]:

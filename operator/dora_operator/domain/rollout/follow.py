@@ -29,6 +29,7 @@ def to_status(rollout: str, verdict: Verdict) -> RolloutObservation:
         remediation=_link(verdict.remediation),
         message=verdict.message or None,
         at=verdict.at,
+        restored_at=verdict.restored_at,
     )
 
 
@@ -49,6 +50,7 @@ def to_verdict(observed: RolloutObservation | None) -> Verdict | None:
         at=observed.at,
         message=observed.message or "",
         remediation=_remediation(observed.remediation),
+        restored_at=observed.restored_at,
     )
 
 

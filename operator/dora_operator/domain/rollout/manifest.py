@@ -102,6 +102,7 @@ def _written(verdict: Verdict) -> str:
         "message": verdict.message or None,
         "tags": {tag: value for tag, value in tags.items() if value} or None,
         "remediation": _remediation(verdict.remediation) if verdict.remediation else None,
+        "restoredAt": verdict.restored_at.isoformat() if verdict.restored_at else None,
     }
     return json.dumps({name: value for name, value in fields.items() if value is not None}, sort_keys=True)
 
@@ -133,6 +134,7 @@ def _read(written: object, identity: Identified) -> Verdict:
         at=reading.moment(written, "at"),
         message=reading.text(written, "message"),
         remediation=_read_remediation(reading.mapping(written, "remediation")),
+        restored_at=reading.moment(written, "restoredAt"),
     )
 
 

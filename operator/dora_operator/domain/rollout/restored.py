@@ -1,6 +1,8 @@
 """`restoredDeployment: Record`: the deployment event that stands for the return to the stable version after an abort.
 
-Its id is a function of what happened, so posting it again after a crash makes no second event. Posts nothing itself.
+First the time of the return is written down, then the event is posted, then its link is written down: whenever the
+operator is killed, the event has the same id and the same body. Once the time is known the event is owed, whatever the
+Rollout does next, until it is linked or the failure ends otherwise. Posts nothing itself.
 """
 
 import hashlib
@@ -8,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dora_operator.domain.rollout.identity import Unidentified
-from dora_operator.domain.rollout.observation import Observation
+from dora_operator.domain.rollout.observation import Observation, ReplicaSet
 from dora_operator.domain.rollout.verdict import (
     Kind,
     Policy,
@@ -34,26 +36,54 @@ class Restoration:
     finished_at: datetime
 
 
-def restoration(
-    observation: Observation, verdict: Verdict, policy: Policy, finished_at: datetime
-) -> Restoration | None:
-    """Return the event to post for an aborted revision, or None while there is nothing to post.
+@dataclass(frozen=True, slots=True)
+class Back:
+    """The stable version is whole again: to be written down before anything is posted."""
 
-    `finished_at` is when the stable version was first seen with all its replicas, which `is_restored` tells.
-    """
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class OnTheWay:
+    """The stable version is not whole yet, or the abort has no time yet: look again."""
+
+
+Step = Restoration | Back | OnTheWay
+
+
+def step_back(observation: Observation, verdict: Verdict, policy: Policy, now: datetime) -> Step | None:
+    """Return what comes next on the way from an abort to a linked event, or None where there is nothing to do."""
     stable = observation.stable
     is_wanted = policy.restored_deployment is RestoredDeployment.RECORD and verdict.kind is Kind.ABORTED
-    if not is_wanted or verdict.remediation is not None or verdict.at is None or not is_restored(observation):
+    if not is_wanted or verdict.remediation is not None or stable is None or not _is_nameable(stable):
         return None
-    if stable is None or isinstance(stable.identity, Unidentified) or stable.identity.service is None:
+    if verdict.restored_at is not None:
+        return _event(verdict, stable)
+    if not observation.abort or verdict.revision != observation.revision:
+        return None
+    if verdict.at is None or not is_restored(observation):
+        return OnTheWay()
+    return Back(replace(verdict, restored_at=max(now.replace(microsecond=0), verdict.at)))
+
+
+def _is_nameable(stable: ReplicaSet) -> bool:
+    return not isinstance(stable.identity, Unidentified) and stable.identity.service is not None
+
+
+def _event(verdict: Verdict, stable: ReplicaSet) -> Restoration | None:
+    """Return the event, or None where another version has become the stable one since."""
+    identity, started_at, finished_at = stable.identity, verdict.at, verdict.restored_at
+    if isinstance(identity, Unidentified) or identity.service is None or started_at is None or finished_at is None:
+        return None
+    if stable.numbers[0] > verdict.revision:
         return None
     return Restoration(
-        deployment_id=restoration_id(verdict.rollout_uid, verdict.pod_template_hash, verdict.at),
-        service=stable.identity.service,
-        env=stable.identity.env,
-        version=stable.identity.version,
-        started_at=verdict.at,
-        finished_at=max(finished_at, verdict.at),
+        deployment_id=restoration_id(verdict.rollout_uid, verdict.pod_template_hash, started_at),
+        service=identity.service,
+        env=identity.env,
+        version=identity.version,
+        started_at=started_at,
+        finished_at=finished_at,
     )
 
 

@@ -39,7 +39,18 @@ def _possible_firsts(timeline: Timeline, start: int, target: Entry) -> Iterator[
             return
         if entry.number >= target.number:
             return
-        if entry.key != target.key and entry.fate is not Fate.NOT_PROMOTED:
+        if entry.key == target.key or entry.fate is Fate.NOT_PROMOTED:
+            continue
+        deployed = _was_deployed(timeline, entry)
+        if deployed is not False:
             yield entry
-            if entry.fate is Fate.PROMOTED:
-                return
+        if deployed and entry.fate is Fate.PROMOTED:
+            return
+
+
+def _was_deployed(timeline: Timeline, entry: Entry) -> bool | None:
+    """Tell a deployment from a return to what was stable all along, as by an undo in flight; None: not to be told."""
+    if timeline.is_new(entry):
+        return True
+    stable = timeline.stable_before(entry.number)
+    return None if stable is None else stable.key != entry.key

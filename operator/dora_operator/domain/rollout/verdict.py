@@ -61,6 +61,8 @@ class Verdict:
     """When it happened, by the objects; never the time of deciding."""
     message: str = ""
     remediation: Remediation | None = None
+    restored_at: datetime | None = None
+    """When the stable version was seen whole again after the abort; only with `restoredDeployment: Record`."""
 
     @property
     def change_failure(self) -> bool:

@@ -1,0 +1,124 @@
+"""States of a Rollout that were gone before anybody looked: the queue keeps the newest alone, as under a burst."""
+
+import json
+from typing import Any
+
+import pytest
+
+from dora_operator.sightings import Seen
+from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
+from tests.support.levels import Rollout, play
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    """Return an empty cluster."""
+    return FakeCluster()
+
+
+@pytest.fixture
+def datadog() -> FakeDatadog:
+    """Return a Datadog that accepts everything."""
+    return FakeDatadog()
+
+
+def asked(datadog: FakeDatadog) -> list[tuple[str, bool, Any]]:
+    """Return version, failure and remediation of each request."""
+    said = [json.loads(request.content)["data"]["attributes"] for request in datadog.requests]
+    return [(one["version"], one["change_failure"], one.get("remediation")) for one in said]
+
+
+def in_one_breath(operator: Operator, rollout: Rollout, *steps: str) -> None:
+    """Take steps that all are over when the operator looks; each shows the revision before the status, as Argo does."""
+    for step in steps:
+        word, *arguments = step.split()
+        before = rollout.body()
+        getattr(rollout, word)(*arguments)
+        after = rollout.body()
+        operator.rollouts.take_in(Seen({**after, "status": before["status"]}), None)
+        rollout.show(operator)
+
+
+async def test_an_undo_in_flight_is_still_told_from_a_rollback(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """That the revision was left before it was promoted was shown, so the next promotion is its remediation."""
+    async with running_operator(cluster, datadog) as operator:
+        rollout = Rollout()
+        await play(operator, rollout, "deploy h1 1", "deploy h2 2")
+        in_one_breath(operator, rollout, "deploy h1")
+        await operator.settle()
+        assert cluster.status("checkout-h2")["rollout"]["verdict"] == "Undone"
+        await play(operator, rollout, "deploy h3 3", "promote")
+    assert asked(datadog) == [("2", True, None), ("2", True, {"type": "rollforward", "version": "3"})]
+
+
+async def test_an_undo_in_flight_is_told_though_each_state_was_looked_at(
+    cluster: FakeCluster, datadog: FakeDatadog
+) -> None:
+    """The state that shows it comes before the ReplicaSets are listed, and is looked at again when they are."""
+    async with running_operator(cluster, datadog) as operator:
+        rollout = Rollout()
+        await play(operator, rollout, "deploy h1 1", "deploy h2 2")
+        before = rollout.body()
+        rollout.deploy("h1")
+        after = rollout.body()
+        operator.rollouts.take_in(Seen({**after, "status": before["status"]}), None)
+        await operator.settle()
+        rollout.show(operator)
+        await operator.settle()
+        assert cluster.status("checkout-h2")["rollout"]["verdict"] == "Undone"
+
+
+async def test_a_promotion_that_was_over_at_once_is_remembered(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """Promoted, and rolled back in the same breath: a rollback, which is linked to its target."""
+    async with running_operator(cluster, datadog) as operator:
+        rollout = Rollout()
+        await play(operator, rollout, "deploy h1 1", "deploy h2 2")
+        in_one_breath(operator, rollout, "promote", "deploy h1", "promote")
+        await operator.settle()
+    assert asked(datadog) == [("2", True, {"type": "rollback", "version": "1"})]
+
+
+async def test_a_burst_of_states_is_not_kept_for_ever(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """What passed by is looked at once, and bounded while nobody looks."""
+    async with running_operator(cluster, datadog) as operator:
+        rollout = Rollout()
+        await play(operator, rollout, "deploy h1 1")
+        in_one_breath(operator, rollout, *(f"deploy h{number} {number}" for number in range(2, 60)))
+        (known,) = operator.rollouts.rollouts
+        assert 0 < len(known.passed) <= 16
+        await operator.settle()
+        assert known.passed == ()
+    assert datadog.requests == []
+
+
+async def test_an_abort_between_two_looks_is_marked(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """Aborted, and the next version deployed, before anybody looked: superseded it would have been nothing."""
+    async with running_operator(cluster, datadog) as operator:
+        rollout = Rollout()
+        await play(operator, rollout, "deploy h1 1", "deploy h2 2")
+        in_one_breath(operator, rollout, "abort", "deploy h3 3")
+        await operator.settle()
+    assert asked(datadog) == [("2", True, None)]
+
+
+async def test_a_failure_that_was_over_before_anybody_looked_is_none(
+    cluster: FakeCluster, datadog: FakeDatadog
+) -> None:
+    """Aborted, tried again and promoted: Datadog need not be told that nothing is wrong."""
+    async with running_operator(cluster, datadog) as operator:
+        rollout = Rollout()
+        await play(operator, rollout, "deploy h1 1", "deploy h2 2")
+        in_one_breath(operator, rollout, "abort", "retry", "promote")
+        await operator.settle()
+    assert (datadog.requests, cluster.objects) == ([], {})
+
+
+async def test_no_version_is_marked_for_a_return_that_may_have_been_none(
+    cluster: FakeCluster, datadog: FakeDatadog
+) -> None:
+    """Whether 2 was promoted before 1 came back was never shown: a rollback to 2 may mark 1 or 3, so it marks none."""
+    async with running_operator(cluster, datadog) as operator:
+        rollout = Rollout()
+        await play(operator, rollout, "deploy h1 1", "deploy h2 2", "deploy h1", "deploy h3 3", "promote", "deploy h2")
+    assert [version for version, _, link in asked(datadog) if link is None] == ["2"]
+    assert cluster.warnings() == [("checkout", "RollbackUnclear")]
