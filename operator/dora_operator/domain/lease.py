@@ -2,10 +2,14 @@
 
 A follower never compares times of another machine: a Lease has run out when it has not changed for its duration, as
 counted here. A leader counts from before the request that renewed it, and stops a third of the duration before anyone
-else may begin. Source: client-go's leader election. Knows no API server and no clock.
+else may begin. Hands that delete or edit a Lease hurry nobody: only its holder can give it back at once.
+Source: client-go's leader election. Knows no API server and no clock.
 """
 
 from dataclasses import dataclass
+
+GIVEN_BACK_SECONDS = 1.0
+"""The duration that a holder writes when it gives its Lease back, here and in client-go: nobody need wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +26,9 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class LastSeen:
-    """Since when a Lease is known not to have changed, on the own monotonic clock."""
+    """A Lease, and since when it is known not to have changed, on the own monotonic clock."""
 
-    version: str
+    lease: Lease
     at: float
 
 
@@ -54,24 +58,26 @@ Move = Create | Renew | Take | Wait
 
 
 def see(lease: Lease | None, before: LastSeen | None, now: float) -> LastSeen | None:
-    """Note since when the Lease has not changed."""
-    if lease is None:
-        return None
-    if before is not None and before.version == lease.version:
+    """Note since when the Lease has not changed. One that was deleted still says for how long nobody else begins."""
+    if lease is None or (before is not None and before.lease.version == lease.version):
         return before
-    return LastSeen(lease.version, now)
+    return LastSeen(lease, now)
 
 
-def next_move(lease: Lease | None, seen: LastSeen | None, me: str, now: float) -> Move:
-    """Decide what to do about the Lease as it was read just now."""
-    if lease is None or seen is None:
+def next_move(lease: Lease | None, seen: LastSeen | None, me: str, now: float, duration: float) -> Move:
+    """Decide what to do about the Lease as it was read just now; `duration` is that of our own.
+
+    Whoever held it knows of an edit or a deletion only at its next look, and goes on writing until then.
+    """
+    if seen is None or (lease is None and seen.lease.holder == me):
         return Create()
-    if lease.holder == me:
+    if lease is not None and lease.holder == me:
         return Renew()
-    if not lease.holder:
-        return Take()
-    runs_out = seen.at + lease.duration_seconds
-    return Take() if now >= runs_out else Wait(runs_out)
+    is_given_back = not seen.lease.holder and seen.lease.duration_seconds <= GIVEN_BACK_SECONDS
+    runs_out = seen.at + (0.0 if is_given_back else max(seen.lease.duration_seconds, duration))
+    if now < runs_out:
+        return Wait(runs_out)
+    return Create() if lease is None else Take()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,23 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dora_operator.domain.lease import Create, LastSeen, Lease, Pace, Renew, Take, next_move, see
+from dora_operator.domain.lease import (
+    GIVEN_BACK_SECONDS,
+    Create,
+    LastSeen,
+    Lease,
+    Pace,
+    Renew,
+    Take,
+    next_move,
+    see,
+)
 from dora_operator.ports import ClusterUnavailableError, LeaseRaceLostError
 
 logger = logging.getLogger(__name__)
+
+RELEASE_SECONDS = 2.0
+"""How long giving the Lease back may take: an API server that hangs must not keep the process from ending."""
 
 
 class LeaseLostError(Exception):
@@ -83,10 +96,16 @@ class Leadership:
         try:
             await self._hold()
         except LeaseLostError as error:
-            self.leading.clear()
-            self.why_lost = f"the Lease was lost: {error}"
-            logger.error("%s; this process ends, and writes nothing more", self.why_lost)  # noqa: TRY400 - no defect
-            self.lost.set()
+            self._end(f"the Lease was lost: {error}")
+        except Exception:  # a defect of ours: without this, a process that neither writes nor ends
+            logger.exception("holding the Lease broke")
+            self._end("the Lease was lost: holding it broke; the log says how")
+
+    def _end(self, why: str) -> None:
+        self.leading.clear()
+        self.why_lost = why
+        logger.error("%s; this process ends, and writes nothing more", why)
+        self.lost.set()
 
     async def _hold(self) -> None:
         trouble = ""
@@ -97,7 +116,7 @@ class Leadership:
                 trouble = ""
             except (ClusterUnavailableError, LeaseRaceLostError) as error:
                 if str(error) != trouble:
-                    logger.warning("the Lease could not be read or written: %s", error or "somebody else was quicker")
+                    logger.warning("the Lease could not be read or written: %s", str(error) or "somebody else was quicker")
                 trouble = str(error)
             if self.leading.is_set() and self.clock() >= self.good_until:
                 raise LeaseLostError("it could not be renewed in time")
@@ -110,17 +129,18 @@ class Leadership:
             return
         self.leading.clear()
         try:
-            found = await self.lease.read()
-            if found is not None and found.holder == self.identity:
-                await self.lease.write("", 1)
-                logger.info("the Lease is given back")
-        except (ClusterUnavailableError, LeaseRaceLostError) as error:
-            logger.warning("the Lease could not be given back, it runs out by itself: %s", error)
+            async with asyncio.timeout(RELEASE_SECONDS):
+                found = await self.lease.read()
+                if found is not None and found.holder == self.identity:
+                    await self.lease.write("", GIVEN_BACK_SECONDS)
+                    logger.info("the Lease is given back")
+        except (ClusterUnavailableError, LeaseRaceLostError, TimeoutError) as error:
+            logger.warning("the Lease could not be given back, it runs out by itself: %s", str(error) or "no answer")
 
     async def _step(self, begun: float) -> None:
         found = await self.lease.read()
         self._seen = see(found, self._seen, self.clock())
-        match next_move(found, self._seen, self.identity, self.clock()):
+        match next_move(found, self._seen, self.identity, self.clock(), self.pace.duration):
             case Create():
                 await self._won(self.lease.create, begun, "")
             case Renew():
@@ -128,7 +148,7 @@ class Leadership:
             case Take():
                 await self._won(self.lease.write, self.clock(), found.holder if found else "")
             case _ if self.leading.is_set():
-                raise LeaseLostError(f"it is held by {found.holder if found else 'nobody'}")
+                raise LeaseLostError(f"it is held by {(found and found.holder) or 'nobody'}")
 
     async def _won(self, write: Callable[[str, float], Awaitable[Lease]], begun: float, before: str) -> None:
         if self.leading.is_set() and before != self.identity:
