@@ -30,6 +30,8 @@ WATCH = r"/doradeployments\?.*watch="
 LIST = r"/doradeployments\?.*limit="
 STATUS = r"/doradeployments/[^/]+/status"
 QUIET_SECONDS = 2.0
+STOP_SECONDS = 10.0
+"""From SIGTERM to the exit."""
 LONG = "CHAOS_SEEDS" in os.environ
 """`make chaos` takes more rows than `make test`."""
 QUICKLY = {"DORA_OPERATOR_RETRY_FIRST_SECONDS": "0.2", "DORA_OPERATOR_REQUEST_TIMEOUT_SECONDS": "1.5"}
@@ -156,18 +158,21 @@ def test_events_that_come_twice(operator: OperatorProcess, proxy: FaultProxy, sh
 
 
 @pytest.mark.parametrize(
-    "what",
+    ("what", "code"),
     [
-        pytest.param(What.CUT, id="it never arrives"),
-        pytest.param(What.ANSWER_LOST, id="only its answer is lost"),
-        pytest.param(What.ANSWER, id="it is answered with 500"),
+        pytest.param(What.CUT, 0, id="it never arrives"),
+        pytest.param(What.ANSWER_LOST, 0, id="only its answer is lost"),
+        *(
+            pytest.param(What.ANSWER, code, id=f"it is answered with {code}")
+            for code in ((401, 403, 404, 409, 429, 500, 503) if LONG else (404, 500))
+        ),
     ],
 )
 def test_a_status_that_cannot_be_written(
-    operator: OperatorProcess, proxy: FaultProxy, shop: Shop, datadog: StandIn, what: What
+    operator: OperatorProcess, proxy: FaultProxy, shop: Shop, datadog: StandIn, what: What, code: int
 ) -> None:
     """What Datadog has accepted is remembered, and not sent again, until the status stands."""
-    proxy.fault(what, path=STATUS, method="PATCH", code=500, times=4)
+    proxy.fault(what, path=STATUS, method="PATCH", code=code, times=4)
     applied(shop, "checkout")
     shop.wait("checkout", "Accepted")
     assert counts(datadog) == {"deployment-checkout": 1}
@@ -300,6 +305,30 @@ def test_an_api_server_that_hangs(
     applied(shop, "after")
     shop.wait("after", "Accepted")
     assert counts(datadog) == {"deployment-before": 1, "deployment-after": 1}
+
+
+@pytest.mark.parametrize("elected", ["false", "true"], ids=["alone", "with a Lease"])
+def test_a_stop_while_nothing_answers(
+    own_cluster: LocalCluster, shop: Shop, datadog: StandIn, settings: dict[str, str], elected: str
+) -> None:
+    """SIGTERM while Datadog hangs, the API server hangs and the queue is full: gone in time, and nothing is lost."""
+    lease = {"DORA_OPERATOR_LEADER_ELECTION": elected, "DORA_OPERATOR_LEASE_NAMESPACE": shop.namespace}
+    settings = settings | lease | {"DORA_OPERATOR_REQUEST_TIMEOUT_SECONDS": "30"}
+    datadog.fault(Hang())
+    ids = {applied(shop, f"stop-{number:02}") for number in range(20)}
+    with running_operator(own_cluster, datadog.url, **settings) as running:
+        datadog.wait_for_requests(8, timeout=30)
+        own_cluster.pause_api_server()
+        try:
+            assert running.terminate(STOP_SECONDS) == 0
+        finally:
+            own_cluster.resume_api_server()
+    datadog.clear_faults()
+    with running_operator(own_cluster, datadog.url, **settings):
+        for name in sorted(ids):
+            shop.wait(name.removeprefix("deployment-"), "Accepted")
+    assert marks(datadog) == dict.fromkeys(ids, {"change_failure": True})
+    assert sum(counts(datadog).values()) <= len(ids) + 8
 
 
 def test_an_operator_that_slept(operator: OperatorProcess, shop: Shop, datadog: StandIn) -> None:

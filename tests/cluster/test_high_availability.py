@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
-from sandbox.running import OperatorProcess, running_operator
+from sandbox.faults import FaultProxy, What
+from sandbox.running import OperatorProcess, environment_for, running_in, running_operator
 from tests.support.scrape import series
 from tests.support.shop import Shop, eventually
 
@@ -20,6 +22,8 @@ pytestmark = pytest.mark.cluster
 
 LEASE_SECONDS = 4
 PATIENCE = 60
+STOP_SECONDS = 10.0
+"""From SIGTERM to the exit."""
 
 
 @pytest.fixture
@@ -40,14 +44,18 @@ def shop(cluster: LocalCluster, request: pytest.FixtureRequest) -> Shop:
 @contextmanager
 def replica(cluster: LocalCluster, datadog: StandIn, shop: Shop, **more: str) -> Iterator[OperatorProcess]:
     """Run one of several replicas."""
-    settings = {
+    with running_operator(cluster, datadog.url, **settings_of(shop) | more) as running:
+        yield running
+
+
+def settings_of(shop: Shop) -> dict[str, str]:
+    """Return the settings of a replica."""
+    return {
         "DORA_OPERATOR_NAMESPACES": shop.namespace,
         "DORA_OPERATOR_LEADER_ELECTION": "true",
         "DORA_OPERATOR_LEASE_NAMESPACE": shop.namespace,
         "DORA_OPERATOR_LEASE_SECONDS": str(LEASE_SECONDS),
     }
-    with running_operator(cluster, datadog.url, **settings | more) as running:
-        yield running
 
 
 def leads(operator: OperatorProcess) -> bool:
@@ -125,6 +133,33 @@ def test_a_rolling_update_sends_nothing_twice(cluster: LocalCluster, datadog: St
                 shop.wait(name, "Accepted")
             assert leads(new)
     assert marks(datadog) == dict.fromkeys(ids, 1)
+
+
+def test_a_lease_that_hands_have_made(cluster: LocalCluster, datadog: StandIn, shop: Shop) -> None:
+    """An empty one is taken; when it is deleted, its holder ends, and the next start leads again."""
+    body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "dora-operator"}}
+    shop.kubectl("create", "-f", "-", input=json.dumps(body))
+    with replica(cluster, datadog, shop) as first:
+        eventually(lambda: leads(first), first.log)
+        shop.kubectl("delete", "lease", "dora-operator")
+        assert first.process.popen.wait(PATIENCE) == 1
+        assert "the Lease was lost" in first.log()
+    with replica(cluster, datadog, shop) as again:
+        eventually(lambda: leads(again), again.log)
+
+
+def test_a_leader_that_is_stopped_amid_its_start_gives_the_lease_back(
+    cluster: LocalCluster, datadog: StandIn, shop: Shop, tmp_path: Path
+) -> None:
+    """SIGTERM while the first list hangs: kopf cleans up nothing then, and still the next one need not wait."""
+    with FaultProxy(cluster) as proxy:
+        proxy.fault(What.HANG, path=r"/doradeployments\?")
+        settings = environment_for(cluster, datadog.url) | settings_of(shop)
+        settings |= {"KUBECONFIG": str(proxy.kubeconfig(tmp_path)), "DORA_OPERATOR_LEASE_SECONDS": "60"}
+        with running_in(settings, path=None) as stuck:
+            eventually(lambda: "this process leads now" in stuck.log(), stuck.log)
+            assert stuck.terminate(STOP_SECONDS) == 0
+    assert holder(shop) == ""
 
 
 def test_operators_side_by_side(cluster: LocalCluster, datadog: StandIn, shop: Shop) -> None:

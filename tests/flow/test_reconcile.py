@@ -333,6 +333,21 @@ async def test_an_answer_is_not_forgotten_while_kubernetes_is_down(cluster: Fake
     assert ready(cluster, "a") == ("True", "Accepted")
 
 
+async def test_an_answer_is_not_forgotten_when_the_object_only_seems_gone(
+    cluster: FakeCluster, datadog: FakeDatadog
+) -> None:
+    """404 for a status, as an API server says that has just started: only the watch tells what is really gone."""
+    async with running_operator(cluster, datadog) as operator:
+        cluster.apply("a", changeFailure=True)
+        cluster.lost = True
+        await operator.settle()
+        await operator.pass_time(5)
+        cluster.lost = False
+        await operator.pass_time(60)
+    assert len(datadog.requests) == 1
+    assert ready(cluster, "a") == ("True", "Accepted")
+
+
 async def test_deleted_while_pending(cluster: FakeCluster, datadog: FakeDatadog) -> None:
     """A deleted resource is not sent any more, and nothing is left of it."""
     datadog.answers = [httpx.Response(503)]

@@ -91,6 +91,8 @@ class FakeCluster:
     taken_over: set[ObjectKey] = field(default_factory=set)
     """Records whose fields a user has changed."""
     down: bool = False
+    lost: bool = False
+    """Whether the API server says of every object that it is not there, as one that has just started may."""
     watch: Callable[[Sighting], None] = lambda _: None
     _versions: int = 100
 
@@ -136,7 +138,7 @@ class FakeCluster:
         await asyncio.sleep(0)
         self._check()
         before = self.objects.get(key)
-        if before is None or before["metadata"]["uid"] != uid:
+        if self.lost or before is None or before["metadata"]["uid"] != uid:
             raise ObjectGoneError
         self.status_writes += 1
         # The watch's echo comes after the answer to the write, as it mostly does on a real API server.

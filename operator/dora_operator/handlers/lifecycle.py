@@ -26,6 +26,7 @@ from dora_operator.adapters.metrics import PrometheusMeter
 from dora_operator.domain.lease import Pace
 from dora_operator.domain.object_key import ObjectKey
 from dora_operator.handlers.assembly import Parts, build
+from dora_operator.handlers.ending import in_order, leave_at_the_latest
 from dora_operator.handlers.engine import Engine
 from dora_operator.handlers.fencing import FencedCluster, FencedDatadog
 from dora_operator.handlers.kopf_settings import build_kopf_settings
@@ -40,9 +41,6 @@ from dora_operator.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-STOP_SECONDS = 4.0
-"""How long requests under way may take to finish at the end."""
-LAST_EVENTS_SECONDS = 1.0
 ROLLOUT_WORKERS = 4
 SWEEP_SECONDS = 1800.0
 """How often the operator looks for records that may go."""
@@ -116,7 +114,12 @@ def lead(settings: Settings, kubernetes: KubernetesApi) -> Leadership | AlwaysLe
     pace = Pace(settings.lease_seconds)
     key = ObjectKey(settings.lease_namespace or own_namespace(), settings.lease_name)
     identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"  # a container that starts anew is another process
-    return Leadership(LeaseApi(kubernetes, key, pace.request, clock), identity, time.monotonic, pace)
+    return Leadership(LeaseApi(kubernetes, key, pace.request, clock), identity, seconds_even_asleep, pace)
+
+
+def seconds_even_asleep() -> float:
+    """Return the time of a clock that goes on while the machine sleeps: others do not sleep with it."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def build_registry(settings: Settings, parts: Parts, leadership: Leadership | AlwaysLeading) -> kopf.OperatorRegistry:
@@ -134,25 +137,24 @@ def build_registry(settings: Settings, parts: Parts, leadership: Leadership | Al
         )
         return kopf.AiohttpSession(server=found.server, aiohttp_session=session)
 
+    async def end() -> None:
+        leave_at_the_latest(lambda: int(leadership.lost.is_set()))
+        await in_order(parts, leadership, tasks, holding)
+
     @kopf.on.startup(registry=registry)
     async def start(**_: Any) -> None:
         holding.append(asyncio.create_task(leadership.hold()))
         tasks.extend(asyncio.create_task(one) for one in background(settings, parts, leadership))
-        await parts.deployments.all_listed.wait()
+        try:
+            await parts.deployments.all_listed.wait()
+        except asyncio.CancelledError:  # told to stop already: kopf cleans up only what it has started whole
+            await end()
+            raise
         lean.leave_the_loaded_alone()
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
-        kinds = (parts.rollouts.workers, parts.deployments.workers)
-        await asyncio.gather(*(workers.finish(STOP_SECONDS) for workers in kinds))
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await parts.events.finish(LAST_EVENTS_SECONDS)
-        for task in holding:  # until here, what was under way needed the Lease
-            task.cancel()
-        await asyncio.gather(*holding, return_exceptions=True)
-        await leadership.release()
+        await end()
 
     return registry
 
