@@ -327,7 +327,7 @@ def test_a_stop_while_nothing_answers(
     with running_operator(own_cluster, datadog.url, **settings):
         for name in sorted(ids):
             shop.wait(name.removeprefix("deployment-"), "Accepted")
-    assert marks(datadog) == dict.fromkeys(ids, {"change_failure": True})
+    assert marks(datadog) == {name: {"change_failure": True} for name in ids}
     assert sum(counts(datadog).values()) <= len(ids) + 8
 
 

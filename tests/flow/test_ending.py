@@ -27,7 +27,7 @@ def test_a_process_that_would_not_end_is_gone() -> None:
         "import threading, time; from dora_operator.handlers.ending import leave_at_the_latest;"
         "leave_at_the_latest(lambda: 3, 0.1); threading.Thread(target=time.sleep, args=[60]).start()"
     )
-    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=30).returncode == 3  # noqa: S603
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=30).returncode == 3
 
 
 def test_a_name_that_cannot_be_looked_up_does_not_keep_the_process(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_name_that_cannot_be_looked_up_does_not_keep_the_process(tmp_path: Pat
     )
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path), "KUBECONFIG": str(kubeconfig)}
     command = [str(Path(sys.executable).with_name("dora-operator")), "run"]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:  # noqa: S603
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
         try:
             eventually(asked.exists, lambda: "no name was looked up", seconds=30)
             process.send_signal(signal.SIGTERM)

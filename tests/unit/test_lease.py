@@ -14,6 +14,7 @@ MINE = Lease("me", 15, "7")
 EDITED = Lease("", 15, "7")
 SLOW = Lease("other", 60, "7")
 HASTY = Lease("other", 1, "7")
+GONE = LastSeen(THEIRS, 0, deleted=True)
 
 
 @pytest.mark.parametrize(
@@ -26,10 +27,10 @@ HASTY = Lease("other", 1, "7")
         pytest.param(THEIRS, LastSeen(THEIRS, 0), 15, Take(), id="another's, unchanged for its duration"),
         pytest.param(SLOW, LastSeen(SLOW, 0), 15, Wait(60), id="its own duration counts"),
         pytest.param(HASTY, LastSeen(HASTY, 0), 2, Wait(15), id="a duration that somebody made shorter: ours counts"),
-        pytest.param(EDITED, LastSeen(EDITED, 0), 14, Wait(15), id="a holder that was taken out by hand may still write"),
+        pytest.param(EDITED, LastSeen(EDITED, 0), 14, Wait(15), id="emptied by hand: its holder may still write"),
         pytest.param(EDITED, LastSeen(EDITED, 0), 15, Take(), id="and is not waited for any longer than that"),
-        pytest.param(None, LastSeen(THEIRS, 0), 14, Wait(15), id="deleted by hand: its holder may still write"),
-        pytest.param(None, LastSeen(THEIRS, 0), 15, Create(), id="deleted, and its time is over"),
+        pytest.param(None, GONE, 14, Wait(15), id="deleted by hand: its holder may still write"),
+        pytest.param(None, GONE, 15, Create(), id="deleted, and its time is over"),
         pytest.param(None, LastSeen(MINE, 0), 1, Create(), id="ours was deleted"),
     ],
 )
@@ -39,13 +40,16 @@ def test_moves(lease: Lease | None, seen: LastSeen | None, now: float, move: obj
 
 
 def test_a_change_begins_the_count_anew() -> None:
-    """What was seen at the first look counts, and is forgotten with the next version, but not with a deletion."""
+    """What was seen at the first look counts, and is forgotten with the next version; a deletion is a change too."""
     first = see(THEIRS, None, 100)
     assert first == LastSeen(THEIRS, 100)
     assert see(THEIRS, first, 110) == first
     changed = Lease("other", 15, "8")
     assert see(changed, first, 110) == LastSeen(changed, 110)
-    assert see(None, first, 120) == first
+    deleted = see(None, first, 120)
+    assert deleted == LastSeen(THEIRS, 120, deleted=True)
+    assert see(None, deleted, 130) == deleted
+    assert see(changed, deleted, 140) == LastSeen(changed, 140)
 
 
 @dataclass
@@ -70,7 +74,8 @@ class Server:
         elif self.lease is not None and how != "leave":
             self.writes += 1
             before = self.lease
-            holder, duration = ("", before.duration_seconds) if how == "empty" else (before.holder, 1)
+            shortened = how == "shorten" and before.holder  # an empty one of a second reads as given back
+            holder, duration = (before.holder, 1) if shortened else ("", 15)
             self.lease = Lease(holder, duration, str(self.writes))
 
 
@@ -100,7 +105,7 @@ class Candidate:
         self.seen = see(found, self.seen, self.clock(read))
         move = next_move(found, self.seen, self.name, self.clock(read), self.pace.duration)
         if self.was_leader and not isinstance(move, Renew):  # it ends, and the next process begins as a follower
-            self.was_leader, self.good_until = False, -1e9
+            self.name, self.was_leader, self.good_until = f"{self.name}'", False, -1e9
             return
         if isinstance(move, Wait):
             return
@@ -112,30 +117,28 @@ class Candidate:
 
 
 steps = st.lists(
-    st.tuples(
-        st.integers(0, 1),
-        st.floats(0.1, 30),
-        st.floats(0, 2),
-        st.floats(0, 2),
-        st.booleans(),
-        st.sampled_from(["leave", "leave", "delete", "empty", "shorten"]),
-    ),
-    max_size=60,
+    st.tuples(st.integers(0, 1), st.floats(0.1, 30), st.floats(0, 2), st.floats(0, 2), st.booleans()), max_size=60
 )
+hands = st.tuples(st.sampled_from(["leave", "delete", "empty", "shorten"]), st.integers(0, 20))
+"""What they do to the Lease, once, and before which step."""
 
 
-@given(zeros=st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), rate=st.floats(0.95, 1.05), path=steps)
+@given(zeros=st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), rate=st.floats(0.95, 1.05), path=steps, hand=hands)
 def test_never_two_at_once(
-    zeros: tuple[float, float], rate: float, path: list[tuple[int, float, float, float, bool, str]]
+    zeros: tuple[float, float],
+    rate: float,
+    path: list[tuple[int, float, float, float, bool]],
+    hand: tuple[str, int],
 ) -> None:
-    """Clocks that differ and drift, slow requests, lost answers, processes that sleep, hands that edit the Lease."""
+    """Clocks that differ and drift, slow requests, lost answers, processes that sleep, a hand that edits the Lease."""
     server, time = Server(), 0.0
     both = (Candidate("a", zeros[0], 1.0), Candidate("b", zeros[1], rate))
-    for candidate in both:  # who has never seen the Lease cannot know that it was deleted
+    for candidate in (both[0], *both):  # who has never seen the Lease cannot know that it was deleted
         candidate.step(server, 0, 0, 0, answered=True)
-    for who, pause, delay, more, answered, how in path:
+    for number, (who, pause, delay, more, answered) in enumerate(path):
+        if number == hand[1]:
+            server.tamper(hand[0])
         begun = time + pause
-        server.tamper(how)
         both[who].step(server, begun, begun + delay, begun + delay + more, answered=answered)
         time = begun + delay + more
         for moment in (begun + delay, time, time + 1, time + 5, time + 9):

@@ -30,6 +30,8 @@ class LastSeen:
 
     lease: Lease
     at: float
+    deleted: bool = False
+    """Whether it is not there any more, since then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,9 @@ Move = Create | Renew | Take | Wait
 
 def see(lease: Lease | None, before: LastSeen | None, now: float) -> LastSeen | None:
     """Note since when the Lease has not changed. One that was deleted still says for how long nobody else begins."""
-    if lease is None or (before is not None and before.lease.version == lease.version):
+    if before is not None and lease is None:
+        return before if before.deleted else LastSeen(before.lease, now, deleted=True)
+    if lease is None or (before is not None and not before.deleted and before.lease.version == lease.version):
         return before
     return LastSeen(lease, now)
 

@@ -18,7 +18,7 @@ FINISH_SECONDS = 4.0
 """How long requests under way may take to finish."""
 LAST_EVENTS_SECONDS = 1.0
 LATEST_SECONDS = 8.5
-"""After this the process is gone. Python waits at its end for threads, and one that looks up a name cannot be stopped."""
+"""After this the process is gone. Python waits for threads, and one that looks up a name cannot be stopped."""
 
 
 async def in_order(

@@ -116,7 +116,9 @@ class Leadership:
                 trouble = ""
             except (ClusterUnavailableError, LeaseRaceLostError) as error:
                 if str(error) != trouble:
-                    logger.warning("the Lease could not be read or written: %s", str(error) or "somebody else was quicker")
+                    logger.warning(
+                        "the Lease could not be read or written: %s", str(error) or "somebody else was quicker"
+                    )
                 trouble = str(error)
             if self.leading.is_set() and self.clock() >= self.good_until:
                 raise LeaseLostError("it could not be renewed in time")

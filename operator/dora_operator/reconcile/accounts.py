@@ -106,7 +106,7 @@ class Accounts:
 
     def close(self, account: Account, until: datetime, now: datetime) -> None:
         """Begin nothing for this account before `until`."""
-        self._keep(account, self._budget(account).closed(until), now)
+        self._keep(account, self._budget(account).closed(until, now), now)
         self._move_up(account, now)
 
     def _move_up(self, account: Account, now: datetime) -> None:

@@ -48,7 +48,7 @@ class Reconciler:
 
     def __post_init__(self) -> None:
         """Be ready to learn."""
-        self.lessons = Lessons(self.sender.accounts, self.secrets, self.clock)
+        self.lessons = Lessons(self.sender.accounts, self.secrets, self.clock, self.options.retry_policy)
 
     async def reconcile(self, key: ObjectKey) -> Visit:
         """Bring Datadog and the status of one DoraDeployment up to date with its spec.
@@ -82,7 +82,7 @@ class Reconciler:
 
     async def _send(self, case: Case, plan: Send) -> Visit:
         known = case.known
-        step = next_step(plan, case.status, known.generation, self.clock(), self.options.retry_policy.ceiling)
+        step = next_step(plan, case.status, known.generation, self.clock(), self.options.retry_policy)
         changed = self.secrets.take_change(known.key)
         if isinstance(step, Settled):
             self.secrets.forget(known.key)
