@@ -157,6 +157,27 @@ def test_events_that_come_twice(operator: OperatorProcess, proxy: FaultProxy, sh
     assert counts(datadog) == {f"deployment-twice-{number}": 1 for number in range(5)}
 
 
+def test_events_that_are_lost(
+    own_cluster: LocalCluster, proxy: FaultProxy, shop: Shop, datadog: StandIn, settings: dict[str, str]
+) -> None:
+    """A watch that loses every event and seems well: the next list brings what was made, edited and deleted."""
+    with running_operator(own_cluster, datadog.url, **settings | {"DORA_OPERATOR_RELIST_SECONDS": "1"}):
+        for name in ("edited", "deleted"):
+            applied(shop, name)
+            shop.wait(name, "Accepted")
+        proxy.fault(What.STREAM_LOSSY, path=WATCH)
+        proxy.cut_streams()
+        eventually(lambda: "watch=" in proxy.log[-1], lambda: str(proxy.log[-5:]))
+        applied(shop, "edited", failure=False)
+        shop.kubectl("delete", "dora", "deleted")
+        applied(shop, "made")
+        proxy.cut_streams()  # else the API server ends the watch after half a minute
+        shop.wait("edited", "Accepted")
+        shop.wait("made", "Accepted")
+    assert counts(datadog) == {"deployment-edited": 2, "deployment-deleted": 1, "deployment-made": 1}
+    assert marks(datadog)["deployment-edited"] == {"change_failure": False}
+
+
 @pytest.mark.parametrize(
     ("what", "code"),
     [

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
+from math import inf
 from typing import Any
 
 from dora_operator.adapters.credentials import keys_of
@@ -33,19 +34,20 @@ RECORD_MANAGER = "dora-operator-rollouts"
 class Cluster:
     """Implements `ports.ClusterPort`."""
 
-    def __init__(self, api: KubernetesApi, clock: Callable[[], datetime]) -> None:
+    def __init__(self, api: KubernetesApi, clock: Callable[[], datetime], relist_seconds: float = inf) -> None:
         self._api = api
         self._clock = clock
+        self._relist_seconds = relist_seconds
 
     def watch_deployments(self, namespace: str | None, selector: str) -> AsyncIterator[Sighting]:
         """See `adapters.watching`."""
-        where = f"/namespaces/{namespace}" if namespace else ""
-        return watch(self._api, Watched("DoraDeployments", f"{RESOURCES}{where}/{PLURAL}", selector))
+        path = f"{RESOURCES}{_within(namespace)}/{PLURAL}"
+        return watch(self._api, Watched("DoraDeployments", path, selector, relist_seconds=self._relist_seconds))
 
     def watch_rollouts(self, namespace: str | None, selector: str) -> AsyncIterator[Sighting]:
         """See `adapters.watching`."""
-        where = f"/namespaces/{namespace}" if namespace else ""
-        return watch(self._api, Watched("Rollouts", f"{ROLLOUTS}{where}/rollouts", selector, _slim_rollout))
+        path = f"{ROLLOUTS}{_within(namespace)}/rollouts"
+        return watch(self._api, Watched("Rollouts", path, selector, _slim_rollout, self._relist_seconds))
 
     async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
         """Write the whole status; the uid in the patch makes the API server refuse another object of the same name."""
@@ -131,6 +133,10 @@ class Cluster:
             token = page["metadata"].get("continue") or ""
             if not token:
                 return items
+
+
+def _within(namespace: str | None) -> str:
+    return f"/namespaces/{namespace}" if namespace else ""
 
 
 def _slim_rollout(body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ at once, not when the last page has come.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from dora_operator.adapters.ahead import Ahead
@@ -38,6 +39,8 @@ class Watched:
     selector: str = ""
     slim: Callable[[Body], Body] = lambda body: body
     """Drops what nobody reads."""
+    relist_seconds: float = inf
+    """How often everything is listed anew, in case a watch has lost something without a word."""
 
 
 @dataclass(slots=True)

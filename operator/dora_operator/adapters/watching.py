@@ -1,7 +1,8 @@
 """A watch of one kind of object: a list, then what changes, for ever.
 
 Survives what kopf's watch does not: errors of any kind in the stream or before it, silence, objects that were deleted
-while nobody watched, a kind that is not installed yet, removed or installed again (docs/decisions/0005).
+while nobody watched, a kind that is not installed yet, removed or installed again (docs/decisions/0005). Lists anew now
+and then all the same: what a proxy or an API server loses without a word, no watch can notice.
 Decides nothing.
 """
 
@@ -35,10 +36,14 @@ RELIST_ANSWERS = frozenset({HTTPStatus.GONE, HTTPStatus.NOT_FOUND, HTTPStatus.BA
 async def watch(api: KubernetesApi, watched: Watched) -> AsyncIterator[Sighting]:
     """Iterate over what happens to all objects of a kind."""
     stream = Stream(api, watched)
-    troubles = _Troubles(watched.kind)
+    troubles, time, listed_at = _Troubles(watched.kind), asyncio.get_running_loop().time, 0.0
     while True:
+        if time() - listed_at >= watched.relist_seconds * (0.9 + 0.1 * random.random()):  # noqa: S311 - jitter
+            stream.version = ""
         try:
             async for sighting in stream.go_on():
+                if isinstance(sighting, Listed):
+                    listed_at = time()
                 if not isinstance(sighting, Found | Listed):
                     troubles.over()
                 yield sighting

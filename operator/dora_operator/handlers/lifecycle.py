@@ -76,7 +76,7 @@ async def _run(settings: Settings, prometheus: PrometheusMeter, meter: Meter) ->
         ) as datadog,
     ):
         leadership = lead(settings, kubernetes)
-        parts = build(settings, *behind(leadership, kubernetes, datadog), meter, clock)
+        parts = build(settings, *behind(leadership, kubernetes, datadog, settings.relist_seconds), meter, clock)
         health = tuple(each.health for each in parts.watches)
         overview = Overview(parts.deployments, parts.rollouts, health, leadership.may_write)
         async with serving(overview.endpoints(settings, prometheus)):
@@ -99,12 +99,12 @@ async def _run(settings: Settings, prometheus: PrometheusMeter, meter: Meter) ->
 
 
 def behind(
-    leadership: Leadership | AlwaysLeading, kubernetes: KubernetesApi, datadog: DatadogApi
+    leadership: Leadership | AlwaysLeading, kubernetes: KubernetesApi, datadog: DatadogApi, relist_seconds: float
 ) -> tuple[Cluster, DatadogPort]:
     """Put the fence around what writes, where there is anything to fence off."""
     if isinstance(leadership, AlwaysLeading):
-        return Cluster(kubernetes, clock), datadog
-    return FencedCluster(kubernetes, clock, leadership), FencedDatadog(datadog, leadership)
+        return Cluster(kubernetes, clock, relist_seconds), datadog
+    return FencedCluster(kubernetes, clock, relist_seconds, leadership), FencedDatadog(datadog, leadership)
 
 
 def lead(settings: Settings, kubernetes: KubernetesApi) -> Leadership | AlwaysLeading:
