@@ -1,12 +1,20 @@
 """The adapter for Datadog against a real server that misbehaves in every way."""
 
+import gzip
+import html
+import json
 import time
-from collections.abc import AsyncIterator, Iterator
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
+import httpx
 import pytest
 
-from dora_operator.adapters.datadog import BODY_LIMIT, DatadogApi, open_datadog
+from dora_operator.adapters.answers import BODY_LIMIT, first_bytes, redacted
+from dora_operator.adapters.datadog import DatadogApi, open_datadog
+from dora_operator.domain.answer_text import first_words
 from dora_operator.domain.observed import MarkState
 from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer
 from dora_operator.domain.request import PatchById
@@ -116,6 +124,35 @@ async def test_echoed_keys_are_redacted(datadog: StandIn, api: DatadogApi) -> No
     found = await ask(api)
     assert isinstance(found, Answer)
     assert found.body == b"you sent [redacted] and [redacted]"
+
+
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        pytest.param(lambda key: json.dumps({"errors": [key]}), id="as it is"),
+        pytest.param(lambda key: "".join(f"\\u{ord(character):04x}" for character in key), id="escaped as JSON may be"),
+        pytest.param(lambda key: quote(key, safe=""), id="percent-encoded"),
+        pytest.param(lambda key: "".join(f"%{ord(character):02X}" for character in key), id="wholly percent-encoded"),
+        pytest.param(html.escape, id="escaped for HTML"),
+        pytest.param(lambda key: "".join(f"&#{ord(character)};" for character in key), id="wholly escaped for HTML"),
+    ],
+)
+@pytest.mark.parametrize("key", ["canary-api", 'ca"na\\ry', "can%41ry&lt;", "<canary>'/+="])
+def test_keys_in_disguise_are_redacted(disguise: Callable[[str], str], key: str) -> None:
+    """Whatever a proxy's page makes of the key: nothing is shown that can be read as it."""
+    body = redacted(f'{{"errors": ["you sent {disguise(key)}, twice"]}}'.encode(), Keys(key, "canary-app"))
+    assert key not in first_words(body)
+    assert disguise(key) not in body.decode()
+
+
+async def test_a_packed_body_does_not_fill_memory() -> None:
+    """Nobody asked for it; it is unpacked as far as the limit goes, and read as any other."""
+    for size in (40, BODY_LIMIT * 50):
+        for packed in (gzip.compress(b"x" * size), zlib.compress(b"x" * size), zlib.compress(b"x" * size, wbits=-15)):
+            answer = httpx.Response(500, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(packed))
+            assert await first_bytes(answer) == b"x" * min(size, BODY_LIMIT)
+    odd = httpx.Response(500, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"not packed at all"))
+    assert await first_bytes(odd) == b"not packed at all"
 
 
 async def test_the_rate_limits_headers_arrive(api: DatadogApi) -> None:

@@ -36,14 +36,10 @@ RELIST_ANSWERS = frozenset({HTTPStatus.GONE, HTTPStatus.NOT_FOUND, HTTPStatus.BA
 async def watch(api: KubernetesApi, watched: Watched) -> AsyncIterator[Sighting]:
     """Iterate over what happens to all objects of a kind."""
     stream = Stream(api, watched)
-    troubles, time, listed_at = _Troubles(watched.kind), asyncio.get_running_loop().time, 0.0
+    troubles = _Troubles(watched.kind)
     while True:
-        if time() - listed_at >= watched.relist_seconds * (0.9 + 0.1 * random.random()):  # noqa: S311 - jitter
-            stream.version = ""
         try:
             async for sighting in stream.go_on():
-                if isinstance(sighting, Listed):
-                    listed_at = time()
                 if not isinstance(sighting, Found | Listed):
                     troubles.over()
                 yield sighting
