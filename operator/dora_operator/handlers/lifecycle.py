@@ -20,9 +20,10 @@ from dora_operator import lean
 from dora_operator.adapters.cluster import Cluster
 from dora_operator.adapters.datadog import DatadogApi, open_datadog
 from dora_operator.adapters.endpoints import serving
-from dora_operator.adapters.kubernetes_api import KubernetesApi, open_kubernetes
+from dora_operator.adapters.kubernetes_api import KubernetesApi, Login, open_kubernetes
 from dora_operator.adapters.leases import LeaseApi
 from dora_operator.adapters.metrics import PrometheusMeter
+from dora_operator.adapters.proxies import proxy_for
 from dora_operator.domain.lease import Pace
 from dora_operator.domain.object_key import ObjectKey
 from dora_operator.handlers.assembly import Parts, build
@@ -122,6 +123,12 @@ def seconds_even_asleep() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
+def kopfs_session(found: Login) -> aiohttp.ClientSession:
+    """Open kopf's session. Without trust_env, by which aiohttp would read netrc too, and fail over its entries."""
+    connector, proxy = aiohttp.TCPConnector(ssl=found.tls), found.proxy or proxy_for(found.server)
+    return aiohttp.ClientSession(connector=connector, headers=found.headers, proxy=proxy)
+
+
 def build_registry(settings: Settings, parts: Parts, leadership: Leadership | AlwaysLeading) -> kopf.OperatorRegistry:
     """Return kopf's registry with every handler of the operator."""
     registry = kopf.OperatorRegistry()
@@ -132,10 +139,7 @@ def build_registry(settings: Settings, parts: Parts, leadership: Leadership | Al
     async def login(**_: Any) -> kopf.AiohttpSession:
         """For the one look at the API's groups that kopf takes at start; the session is closed by kopf."""
         found = await log_in()
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=found.tls), headers=found.headers, proxy=found.proxy, trust_env=True
-        )
-        return kopf.AiohttpSession(server=found.server, aiohttp_session=session)
+        return kopf.AiohttpSession(server=found.server, aiohttp_session=kopfs_session(found))
 
     async def end() -> None:
         leave_at_the_latest(lambda: int(leadership.lost.is_set()))
