@@ -58,7 +58,7 @@ class Restorer:
 
     async def _post(self, event: Restoration, keys: Keys) -> Outcome | None:
         """Post within the account's budget, which marks need too; None where it has no room now."""
-        account = Account(self.site.value, None)
+        account = self.accounts.payer(Account(self.site.value, None))
         if not await self.accounts.enter(account, self.clock):
             return None
         headers: Mapping[str, str] = {}
