@@ -13,6 +13,7 @@ import pytest
 
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
+from sandbox.datadog.faults import Hang
 from sandbox.faults import FaultProxy, What
 from sandbox.running import OperatorProcess, environment_for, running_in, running_operator
 from tests.support.scrape import series
@@ -111,6 +112,27 @@ def test_a_leader_that_slept_writes_nothing_more(cluster: LocalCluster, datadog:
             assert "the Lease was lost" in first.log()
             assert leads(second)
     assert marks(datadog) == {"deployment-asleep": 1}
+
+
+def test_a_leader_that_slept_amid_a_request(cluster: LocalCluster, datadog: StandIn, shop: Shop) -> None:
+    """Its PATCH is on the wire, unanswered, when it is stopped: what the next leader has said since stays said."""
+    datadog.fault(Hang(), applied=True, times=1)
+    with replica(cluster, datadog, shop) as first:
+        eventually(lambda: leads(first), first.log)
+        shop.apply("slow", deployment={"id": "deployment-slow"}, changeFailure=True)
+        datadog.wait_for_requests(1, timeout=20)
+        first.process.signal(signal.SIGSTOP)
+        with replica(cluster, datadog, shop) as second:
+            shop.wait("slow", "Accepted")
+            shop.apply("slow", deployment={"id": "deployment-slow"}, changeFailure=False)
+            shop.wait("slow", "Accepted")
+            written = shop.get("slow")["metadata"]["resourceVersion"]
+            first.process.signal(signal.SIGCONT)
+            assert first.process.popen.wait(PATIENCE) == 1
+            assert leads(second)
+            assert shop.get("slow")["metadata"]["resourceVersion"] == written
+    said = [json.loads(request.body)["data"]["attributes"]["change_failure"] for request in datadog.requests()]
+    assert said == [True, True, False]
 
 
 def test_a_rolling_update_sends_nothing_twice(cluster: LocalCluster, datadog: StandIn, shop: Shop) -> None:

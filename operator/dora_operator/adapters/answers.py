@@ -3,9 +3,8 @@
 import html
 import re
 import zlib
+from collections.abc import AsyncIterable
 from urllib.parse import unquote_to_bytes
-
-import httpx
 
 from dora_operator.ports import Keys
 
@@ -18,17 +17,15 @@ NOTHING_LEFT = b'{"detail":"[redacted]"}'
 _JSON_ESCAPE = re.compile(rb"\\(?:u00([0-9a-fA-F]{2})|(.))", re.DOTALL)
 
 
-async def first_bytes(response: httpx.Response) -> bytes:
-    """Return the beginning of the body. Nothing is asked to be packed; who packs all the same must not fill memory."""
-    body, stream = bytearray(), response.stream
-    if not isinstance(stream, httpx.AsyncByteStream):  # an asynchronous transport gives no other
-        raise TypeError(type(stream).__name__)
-    async for chunk in stream:
+async def first_bytes(chunks: AsyncIterable[bytes], encoding: str) -> bytes:
+    """Return the beginning of a body. Nothing is asked to be packed; who packs all the same must not fill memory."""
+    body = bytearray()
+    async for chunk in chunks:
         body += chunk
         if len(body) >= BODY_LIMIT:
             break
     raw = bytes(body[:BODY_LIMIT])
-    return _unpacked(raw) if response.headers.get("content-encoding", "").strip().lower() in PACKED else raw
+    return _unpacked(raw) if encoding.strip().lower() in PACKED else raw
 
 
 def _unpacked(raw: bytes) -> bytes:

@@ -5,8 +5,9 @@ Hosts come from the table of sites, or from the operator's own setting. Keys lea
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import cast
 
 import anyio
 import httpx
@@ -106,7 +107,8 @@ def _load_network_code() -> None:
 async def _asked(transport: httpx.AsyncBaseTransport, request: httpx.Request, keys: Keys) -> Answer:
     response = await transport.handle_async_request(request)
     try:
-        body = await first_bytes(response)
+        chunks = cast("AsyncIterable[bytes]", response.stream)  # as they come: unpacked by httpx they had no bound
+        body = await first_bytes(chunks, response.headers.get("content-encoding", ""))
     finally:
         await response.aclose()
     return Answer(response.status_code, _remembered(response.headers), redacted(body, keys))
