@@ -315,8 +315,9 @@ async def running_operator(
     rollout_policy: Policy = Policy(),  # noqa: B008 - frozen
     now: datetime = NOW,
     around: Callable[[Meter], Meter] = lambda meter: meter,
+    time: Callable[[], datetime] | None = None,
 ) -> AsyncIterator[Operator]:
-    """Start an operator on a cluster: list, then serve what is due."""
+    """Start an operator on a cluster: list, then serve what is due; without `time`, on a clock that tests move."""
     async with httpx.MockTransport(datadog) as transport:
         api = DatadogApi(transport, base_url=None, timeout_seconds=5)
         inventory, secrets, board = Inventory(), SecretWatch(cluster), VerdictBoard()
@@ -324,7 +325,7 @@ async def running_operator(
         operator: Operator
 
         def clock() -> datetime:
-            return operator.now
+            return operator.now if time is None else time()
 
         meter = PrometheusMeter(clock)
         told = around(meter)
