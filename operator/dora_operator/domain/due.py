@@ -61,7 +61,7 @@ def without_what_was_overwritten(
 
     That happens to a resource that was held back meanwhile, by suspend for example: it was no rival then.
     """
-    if any(_overwrites(other, status) for other in others):
+    if any(overwrites(other, status) for other in others):
         return forgotten(status)
     return status
 
@@ -71,7 +71,8 @@ def forgotten(status: DoraDeploymentStatus) -> DoraDeploymentStatus:
     return status.model_copy(update={"accepted": None, "accepted_at": None, "http_status": None})
 
 
-def _overwrites(other: DoraDeploymentStatus, status: DoraDeploymentStatus) -> bool:
+def overwrites(other: DoraDeploymentStatus, status: DoraDeploymentStatus) -> bool:
+    """Tell whether another resource has had something else accepted than this one, and later."""
     theirs, mine = other.accepted, status.accepted
     if theirs is None or mine is None or other.accepted_at is None or status.accepted_at is None:
         return False
