@@ -1,7 +1,8 @@
 """The operator as a process between a real API server that fails and a Datadog that fails: nothing lost, nothing wrong.
 
 Left out, as this machine cannot do it or it stands elsewhere: a stale second API server and clock jumps (no second API
-server with a frozen cache, no libfaketime), leases (test_high_availability), ten thousand resources (make bench).
+server with a frozen cache, no libfaketime: tests/flow), leases (test_high_availability), ten thousand resources (make
+bench).
 """
 
 import hashlib
@@ -157,6 +158,17 @@ def test_events_that_come_twice(operator: OperatorProcess, proxy: FaultProxy, sh
         shop.wait(f"twice-{number}", "Accepted")
     time.sleep(QUIET_SECONDS)
     assert counts(datadog) == {f"deployment-twice-{number}": 1 for number in range(5)}
+
+
+@pytest.mark.skipif(not LONG, reason="takes most of a minute: make chaos")
+def test_a_watch_that_says_nothing(operator: OperatorProcess, proxy: FaultProxy, shop: Shop, datadog: StandIn) -> None:
+    """The connection stands and no byte comes: after 35 s the watch is begun anew, from where it was."""
+    silent = proxy.fault(What.STREAM_SILENT, path=WATCH, times=1)
+    proxy.cut_streams()
+    eventually(lambda: silent.hits, lambda: str(proxy.log[-5:]))
+    applied(shop, "unheard")
+    eventually(lambda: marks(datadog), operator.log, seconds=50)
+    assert counts(datadog) == {"deployment-unheard": 1}
 
 
 def test_events_that_are_lost(
@@ -354,6 +366,27 @@ def test_a_stop_while_nothing_answers(
             shop.wait(name.removeprefix("deployment-"), "Accepted")
     assert marks(datadog) == {name: {"change_failure": True} for name in ids}
     assert sum(counts(datadog).values()) <= len(ids) + 8
+
+
+def test_an_outage_longer_than_the_lease(
+    own_cluster: LocalCluster, shop: Shop, datadog: StandIn, settings: dict[str, str]
+) -> None:
+    """The one that led ends by itself; its next start leads when the API server is back, and sends what is new."""
+    lease = {"DORA_OPERATOR_LEADER_ELECTION": "true", "DORA_OPERATOR_LEASE_NAMESPACE": shop.namespace}
+    settings = settings | lease | {"DORA_OPERATOR_LEASE_SECONDS": "4"}
+    with running_operator(own_cluster, datadog.url, **settings) as leader:
+        applied(shop, "before")
+        shop.wait("before", "Accepted")
+        own_cluster.kill_api_server()
+        try:
+            assert leader.process.popen.wait(30) == 1
+            assert "the Lease was lost" in leader.log()
+        finally:
+            own_cluster.restart_api_server()
+    applied(shop, "after")
+    with running_operator(own_cluster, datadog.url, **settings):
+        shop.wait("after", "Accepted")
+    assert counts(datadog) == {"deployment-before": 1, "deployment-after": 1}
 
 
 def test_an_operator_that_slept(operator: OperatorProcess, shop: Shop, datadog: StandIn) -> None:
