@@ -23,6 +23,7 @@ from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_oper
 
 MOST_AT_ONCE = 8
 WORKERS = 16
+MOST_IN_ALL = 4
 Account = tuple[str, str]
 
 
@@ -132,6 +133,7 @@ async def process(cluster: StormyCluster, datadog: StormyDatadog) -> AsyncIterat
         return NOW + timedelta(seconds=asyncio.get_running_loop().time())
 
     async with running_operator(cluster, datadog, time=time) as operator:
+        operator.engine.reconciler.sender.accounts.most_in_all = MOST_IN_ALL
         beside = [operator.engine.look_at_secrets(2.0), operator.events.run()]
         work = [forever("a worker", operator.engine.workers.work) for _ in range(WORKERS)]
         tasks = [asyncio.create_task(each) for each in (*beside, *work)]

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 from typing import NamedTuple
 
 from dora_operator.domain.budget import Budget, read
@@ -41,6 +42,8 @@ MOST_AT_ONCE = 8
 """Requests in flight for one account. More would make httpx slower, and let one slow account take every worker."""
 LINE = 4
 """How many more stand ready, decided and with their keys, so that an answer is followed by the next request at once."""
+KEPT_FREE = 4
+"""One of so many workers is left to accounts with no request under way: however many hang, another one goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Accounts:
     cluster: ClusterPort
     own_keys: Keys | NoKeys
     most_at_once: int = MOST_AT_ONCE
+    most_in_all: float = inf
+    """How many may be under way or stand ready, of all accounts together, before each has one at most."""
     freed: Callable[[], None] = lambda: None
     """Called when an answer has come: who waits may go on at once, not only when its status is written."""
     _budgets: dict[Account | Payer, Budget] = field(default_factory=dict)
@@ -67,6 +72,8 @@ class Accounts:
     """Of accounts whose keys were read."""
     _lines: dict[Account | Payer, deque[asyncio.Future[bool]]] = field(default_factory=dict)
     """Who stands ready; each is told whether a request of its may begin, and that one is counted already."""
+    _in_all: int = 0
+    """How many have entered, or stand ready."""
 
     async def keys(self, account: Account) -> SecretView:
         """Return the account's keys, or why there are none.
@@ -89,27 +96,32 @@ class Accounts:
         """Tell whether requests of an account may begin now, or stand ready."""
         account = self._payer_of(account)
         budget = self._budget(account)
-        return Admission(max(0, budget.admits(now, LINE) - self._standing(account)), budget.opens_at(now))
+        count = max(0, budget.admits(now, LINE) - self._standing(account))
+        return Admission(min(count, self._left_over(account)), budget.opens_at(now))
 
     async def enter(self, account: Account | Payer, clock: Callable[[], datetime]) -> bool:
         """Count a request that begins when this returns, after a wait for those in flight; False: there is no room.
 
         Who entered leaves by `end`, whether a request was sent or not, as the same payer.
         """
+        if not self.admission(account, clock()).count:
+            return False
+        self._in_all += 1
         budget = self._budget(account)
         if budget.admits(clock()) and not self._standing(account):
             self._budgets[account] = budget.begun()
             return True
-        if not self.admission(account, clock()).count:
-            return False
         place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._lines.setdefault(account, deque()).append(place)
         try:
             if not await place:
+                self._in_all -= 1
                 return False
         except asyncio.CancelledError:
             if not place.cancelled() and place.result():  # let in, and stopped before the first step
                 self.end(account, {}, clock())
+            else:
+                self._in_all -= 1
             raise
         if self._budget(account).is_closed(clock()):  # by the answer that made room
             self.end(account, {}, clock())
@@ -118,6 +130,7 @@ class Accounts:
 
     def end(self, account: Account | Payer, headers: Mapping[str, str], now: datetime) -> None:
         """Count a request that has ended, with the headers of its answer."""
+        self._in_all -= 1
         self._keep(account, self._budget(account).ended(read(headers, now), now), now)
         self._move_up(account, now)
         self.freed()
@@ -153,6 +166,11 @@ class Accounts:
                 place.set_result(False)
         if not line:
             self._lines.pop(account, None)
+
+    def _left_over(self, account: Account | Payer) -> int:
+        """Return how many more of an account the others leave room for; one at least where it has none."""
+        has_one = bool(self._budget(account).in_flight or self._standing(account))
+        return max(self.most_at_once + LINE if self._in_all < self.most_in_all else 0, int(not has_one))
 
     def _standing(self, account: Account | Payer) -> int:
         return len(self._lines.get(account, ()))
