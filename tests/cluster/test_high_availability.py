@@ -3,6 +3,7 @@
 import json
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -83,9 +84,11 @@ def test_a_crashed_leader_is_followed(cluster: LocalCluster, datadog: StandIn, s
             shop.wait("before", "Accepted")
             assert not leads(second)
             first.kill()
+            killed = time.monotonic()
+            eventually(lambda: leads(second), second.log)
+            assert time.monotonic() - killed < LEASE_SECONDS + 0.5
             shop.apply("after", deployment={"id": "deployment-after"}, changeFailure=True)
             shop.wait("after", "Accepted")
-            assert leads(second)
     assert marks(datadog) == {"deployment-before": 1, "deployment-after": 1}
 
 

@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from dora_operator.domain.lease import Create, LastSeen, Lease, Pace, Renew, Take, Wait, next_move, see
 from dora_operator.domain.selector import labels_that_match
 
+PACE = Pace(15)
+SOON = 15 - PACE.longest_retry
+"""When a Lease of 15 s may be taken."""
 THEIRS = Lease("other", 15, "7")
 MINE = Lease("me", 15, "7")
 EDITED = Lease("", 15, "7")
@@ -23,20 +26,20 @@ GONE = LastSeen(THEIRS, 0, deleted=True)
         pytest.param(None, None, 0, Create(), id="there is none"),
         pytest.param(MINE, LastSeen(MINE, 0), 100, Renew(), id="ours, however old"),
         pytest.param(Lease("", 1, "7"), LastSeen(Lease("", 1, "7"), 0), 0, Take(), id="given back"),
-        pytest.param(THEIRS, LastSeen(THEIRS, 0), 14.9, Wait(15), id="another's"),
-        pytest.param(THEIRS, LastSeen(THEIRS, 0), 15, Take(), id="another's, unchanged for its duration"),
-        pytest.param(SLOW, LastSeen(SLOW, 0), 15, Wait(60), id="its own duration counts"),
-        pytest.param(HASTY, LastSeen(HASTY, 0), 2, Wait(15), id="a duration that somebody made shorter: ours counts"),
-        pytest.param(EDITED, LastSeen(EDITED, 0), 14, Wait(15), id="emptied by hand: its holder may still write"),
-        pytest.param(EDITED, LastSeen(EDITED, 0), 15, Take(), id="and is not waited for any longer than that"),
-        pytest.param(None, GONE, 14, Wait(15), id="deleted by hand: its holder may still write"),
-        pytest.param(None, GONE, 15, Create(), id="deleted, and its time is over"),
+        pytest.param(THEIRS, LastSeen(THEIRS, 0), 12.4, Wait(SOON), id="another's"),
+        pytest.param(THEIRS, LastSeen(THEIRS, 0), 13, Take(), id="another's, unchanged for its duration"),
+        pytest.param(SLOW, LastSeen(SLOW, 0), 15, Wait(60 - PACE.longest_retry), id="its own duration counts"),
+        pytest.param(HASTY, LastSeen(HASTY, 0), 2, Wait(SOON), id="a duration that somebody made shorter: ours counts"),
+        pytest.param(EDITED, LastSeen(EDITED, 0), 12, Wait(SOON), id="emptied by hand: its holder may still write"),
+        pytest.param(EDITED, LastSeen(EDITED, 0), 13, Take(), id="and is not waited for any longer than that"),
+        pytest.param(None, GONE, 12, Wait(SOON), id="deleted by hand: its holder may still write"),
+        pytest.param(None, GONE, 13, Create(), id="deleted, and its time is over"),
         pytest.param(None, LastSeen(MINE, 0), 1, Create(), id="ours was deleted"),
     ],
 )
 def test_moves(lease: Lease | None, seen: LastSeen | None, now: float, move: object) -> None:
     """One row for each case."""
-    assert next_move(lease, seen, "me", now, 15) == move
+    assert next_move(lease, seen, "me", now, PACE) == move
 
 
 def test_a_change_begins_the_count_anew() -> None:
@@ -103,7 +106,7 @@ class Candidate:
         """Look and act: the request begins, is read by the server, and the write arrives, at these times."""
         found = server.lease
         self.seen = see(found, self.seen, self.clock(read))
-        move = next_move(found, self.seen, self.name, self.clock(read), self.pace.duration)
+        move = next_move(found, self.seen, self.name, self.clock(read), self.pace)
         if self.was_leader and not isinstance(move, Renew):  # it ends, and the next process begins as a follower
             self.name, self.was_leader, self.good_until = f"{self.name}'", False, -1e9
             return

@@ -8,6 +8,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol
 
 from dora_operator.domain.lease import (
@@ -18,6 +19,7 @@ from dora_operator.domain.lease import (
     Pace,
     Renew,
     Take,
+    Wait,
     next_move,
     see,
 )
@@ -86,6 +88,8 @@ class Leadership:
     """Set for ever when the Lease was held and is not any more."""
     why_lost: str = ""
     _seen: LastSeen | None = None
+    _waits_until: float = inf
+    """When the Lease of another runs out, as far as the last look told."""
 
     def may_write(self) -> bool:
         """Tell whether a request may begin now."""
@@ -122,7 +126,7 @@ class Leadership:
                 trouble = str(error)
             if self.leading.is_set() and self.clock() >= self.good_until:
                 raise LeaseLostError("it could not be renewed in time")
-            pause = self.pace.retry * (0.8 + 0.4 * random.random())  # noqa: S311 - jitter
+            pause = self.pace.longest_retry * (0.7 + 0.3 * random.random())  # noqa: S311 - jitter
             await asyncio.sleep(max(0.0, min(pause, self._time_left())))
 
     async def release(self) -> None:
@@ -140,16 +144,19 @@ class Leadership:
             logger.warning("the Lease could not be given back, it runs out by itself: %s", str(error) or "no answer")
 
     async def _step(self, begun: float) -> None:
+        self._waits_until = inf
         found = await self.lease.read()
         self._seen = see(found, self._seen, self.clock())
-        match next_move(found, self._seen, self.identity, self.clock(), self.pace.duration):
+        match next_move(found, self._seen, self.identity, self.clock(), self.pace):
             case Create():
                 await self._won(self.lease.create, begun, "")
             case Renew():
                 await self._won(self.lease.write, begun, self.identity)
             case Take():
                 await self._won(self.lease.write, self.clock(), found.holder if found else "")
-            case _ if self.leading.is_set():
+            case Wait(until) if not self.leading.is_set():
+                self._waits_until = until
+            case _:
                 raise LeaseLostError(f"it is held by {(found and found.holder) or 'nobody'}")
 
     async def _won(self, write: Callable[[str, float], Awaitable[Lease]], begun: float, before: str) -> None:
@@ -162,4 +169,4 @@ class Leadership:
             self.leading.set()
 
     def _time_left(self) -> float:
-        return self.good_until - self.clock() if self.leading.is_set() else self.pace.retry * 1.2
+        return (self.good_until if self.leading.is_set() else self._waits_until) - self.clock()
