@@ -151,7 +151,7 @@ def _event(about: Subject, note: EventNote, now: datetime) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{about.key.name[:230]}.{fact}", "namespace": about.key.namespace},
+        "metadata": {"name": f"{about.key.name[:230].rstrip('-.')}.{fact}", "namespace": about.key.namespace},
         "involvedObject": {
             "apiVersion": about.api_version,
             "kind": about.kind,
