@@ -1,14 +1,11 @@
 """Events on their way, and Namespaces as remembered: what waits, what is asked once, what is let go."""
 
 import asyncio
-import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 
-from dora_operator.adapters.cluster import Cluster
 from dora_operator.domain.notices import EventNote
 from dora_operator.domain.object_key import ObjectKey
 from dora_operator.ports import ClusterUnavailableError, Subject
@@ -138,18 +135,3 @@ async def test_a_namespace_that_could_not_be_read_is_asked_for_again() -> None:
         await namespaces.annotations("shop")
     cluster.down = False
     assert await namespaces.annotations("shop") == {}
-
-
-@pytest.mark.parametrize("name", ["a" * 253, "a" * 229 + "-" + "b" * 20, "a" * 228 + "-." + "b" * 20, "short"])
-async def test_an_event_has_a_name_that_the_api_server_takes(name: str) -> None:
-    """Long names are cut where they may end: RFC 1123, by which the API server refuses others."""
-    names: list[str] = []
-
-    class Api:
-        async def request(self, *_: str, body: dict[str, Any]) -> None:
-            names.append(body["metadata"]["name"])
-
-    await Cluster(Api(), lambda: NOW).post_event(about(name), NOTE)  # type: ignore[arg-type]
-    (named,) = names
-    assert len(named) <= 253
-    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", named)

@@ -17,8 +17,9 @@ from dora_operator.adapters.watching import watch
 from dora_operator.domain.notices import EventNote
 from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.reasons import Reason
+from dora_operator.domain.rollout import reading
 from dora_operator.domain.spec import GROUP, PLURAL, VERSION
-from dora_operator.ports import NoKeys, NotOursError, ObjectGoneError, SecretView, Subject
+from dora_operator.ports import ClusterUnavailableError, NoKeys, NotOursError, ObjectGoneError, SecretView, Subject
 from dora_operator.sightings import Sighting
 
 PAGE = 500
@@ -55,11 +56,14 @@ class Cluster:
         body = {"metadata": {"uid": uid}, "status": status}
         query = {"fieldManager": FIELD_MANAGER}
         try:
-            return await self._api.request("PATCH", path, query=query, body=body, content_type=MERGE_PATCH)
+            stored = await self._api.request("PATCH", path, query=query, body=body, content_type=MERGE_PATCH)
         except StatusError as error:
             if error.code in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
                 raise ObjectGoneError(str(error)) from error
             raise
+        if not isinstance(stored, dict) or reading.text(stored, "metadata", "uid") != uid:
+            raise ClusterUnavailableError(f"PATCH {path}: the answer is not the object")
+        return stored
 
     async def read_secret(self, key: ObjectKey) -> SecretView:
         """Read a Secret; a missing or forbidden one is an answer."""
