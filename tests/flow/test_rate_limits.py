@@ -8,6 +8,8 @@ from math import ceil
 import httpx
 import pytest
 
+from dora_operator.domain.object_key import ObjectKey
+from dora_operator.workqueue import Urgency
 from tests.flow.test_rollouts import live
 from tests.support.builders import NOW
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
@@ -196,3 +198,25 @@ async def test_a_restart_sends_nothing_before_the_reset() -> None:
         assert len(datadog.requests) == LIMIT
         await work_off(operator, datadog, 2 * LIMIT, 100)
         assert datadog.refused == 0
+
+
+async def test_a_takeover_sends_nothing_before_the_reset() -> None:
+    """A replica that has only watched knows from the statuses that came since its list which accounts must wait."""
+    cluster, datadog = FakeCluster(), LimitedDatadog()
+    async with running_operator(cluster, datadog, leads=False) as follower:
+        follows = cluster.watch
+        async with running_operator(cluster, datadog) as leader:
+            leads = cluster.watch
+            cluster.watch = lambda sighting: (follows(sighting), leads(sighting))  # type: ignore[func-returns-value]
+            for number in range(LIMIT + 2):
+                cluster.apply(f"a{number}", deployment={"id": f"deployment-{number}"}, changeFailure=True)
+            await leader.settle()
+        assert len(datadog.requests) == LIMIT
+        cluster.watch, datadog.operator = follows, follower
+        cluster.apply("new", deployment={"id": "deployment-new"}, changeFailure=True)
+        follower.engine.wake(frozenset({ObjectKey("shop", "new")}), Urgency.ABORT)  # it is looked at first
+        follower.engine.begin()
+        await follower.settle()
+        assert len(datadog.requests) == LIMIT
+        await work_off(follower, datadog, LIMIT + 3, 100)
+    assert datadog.refused == 0

@@ -316,6 +316,7 @@ async def running_operator(
     now: datetime = NOW,
     around: Callable[[Meter], Meter] = lambda meter: meter,
     time: Callable[[], datetime] | None = None,
+    leads: bool = True,
 ) -> AsyncIterator[Operator]:
     """Start an operator on a cluster: list, then serve what is due; without `time`, on a clock that tests move."""
     async with httpx.MockTransport(datadog) as transport:
@@ -358,7 +359,9 @@ async def running_operator(
         cluster.watch = partial(engine.take_in, namespace=None)
         for sighting in cluster.listing():
             cluster.watch(sighting)
-        await operator.settle()
+        if leads:
+            engine.begin()
+            await operator.settle()
         yield operator
         cluster.watch = lambda _: None
 

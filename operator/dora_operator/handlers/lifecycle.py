@@ -189,4 +189,5 @@ async def in_turn(engine: Engine, leadership: Leadership | AlwaysLeading, work: 
     """
     await engine.all_listed.wait()
     await leadership.leading.wait()
+    engine.begin()
     await work()
