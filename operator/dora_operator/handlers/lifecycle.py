@@ -147,7 +147,7 @@ def build_registry(settings: Settings, parts: Parts, leadership: Leadership | Al
 
     @kopf.on.startup(registry=registry)
     async def start(**_: Any) -> None:
-        holding.append(asyncio.create_task(leadership.hold()))
+        holding.append(asyncio.create_task(hold_when_listed(parts.deployments, leadership)))
         tasks.extend(asyncio.create_task(one) for one in background(settings, parts, leadership))
         try:
             await parts.deployments.all_listed.wait()
@@ -161,6 +161,12 @@ def build_registry(settings: Settings, parts: Parts, leadership: Leadership | Al
         await end()
 
     return registry
+
+
+async def hold_when_listed(engine: Engine, leadership: Leadership | AlwaysLeading) -> None:
+    """Ask for the Lease when there is something to write from: who cannot list must not keep it from who can."""
+    await engine.all_listed.wait()
+    await leadership.hold()
 
 
 def background(
