@@ -75,6 +75,11 @@ class Inventory:
         """Return what is known of an object."""
         return self._known.get(key)
 
+    def has(self, known: Known) -> bool:
+        """Tell whether this very object, in whatever version, is still there as far as is known."""
+        current = self._known.get(known.key)
+        return current is not None and current.uid == known.uid
+
     def all_keys(self) -> list[ObjectKey]:
         """Return the keys of all known objects."""
         return list(self._known)

@@ -115,6 +115,10 @@ class Settings(BaseSettings):
     allowed_envs: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Environments that may be marked with the operator's keys; empty: all."
     )
+    relist_seconds: Seconds = Field(
+        default=1800.0,
+        description="How often everything is listed anew, in case a watch has lost a change without a word.",
+    )
     secret_poll_seconds: Seconds = Field(
         default=2.0, description="How often a Secret is looked at while a resource waits for better keys."
     )

@@ -3,16 +3,20 @@
 import json
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
-from sandbox.running import OperatorProcess, running_operator
+from sandbox.datadog.faults import Hang
+from sandbox.faults import FaultProxy, What
+from sandbox.running import OperatorProcess, environment_for, running_in, running_operator
 from tests.support.scrape import series
 from tests.support.shop import Shop, eventually
 
@@ -20,6 +24,8 @@ pytestmark = pytest.mark.cluster
 
 LEASE_SECONDS = 4
 PATIENCE = 60
+STOP_SECONDS = 10.0
+"""From SIGTERM to the exit."""
 
 
 @pytest.fixture
@@ -40,14 +46,18 @@ def shop(cluster: LocalCluster, request: pytest.FixtureRequest) -> Shop:
 @contextmanager
 def replica(cluster: LocalCluster, datadog: StandIn, shop: Shop, **more: str) -> Iterator[OperatorProcess]:
     """Run one of several replicas."""
-    settings = {
+    with running_operator(cluster, datadog.url, **settings_of(shop) | more) as running:
+        yield running
+
+
+def settings_of(shop: Shop) -> dict[str, str]:
+    """Return the settings of a replica."""
+    return {
         "DORA_OPERATOR_NAMESPACES": shop.namespace,
         "DORA_OPERATOR_LEADER_ELECTION": "true",
         "DORA_OPERATOR_LEASE_NAMESPACE": shop.namespace,
         "DORA_OPERATOR_LEASE_SECONDS": str(LEASE_SECONDS),
     }
-    with running_operator(cluster, datadog.url, **settings | more) as running:
-        yield running
 
 
 def leads(operator: OperatorProcess) -> bool:
@@ -74,9 +84,11 @@ def test_a_crashed_leader_is_followed(cluster: LocalCluster, datadog: StandIn, s
             shop.wait("before", "Accepted")
             assert not leads(second)
             first.kill()
+            killed = time.monotonic()
+            eventually(lambda: leads(second), second.log)
+            assert time.monotonic() - killed < LEASE_SECONDS + 0.5
             shop.apply("after", deployment={"id": "deployment-after"}, changeFailure=True)
             shop.wait("after", "Accepted")
-            assert leads(second)
     assert marks(datadog) == {"deployment-before": 1, "deployment-after": 1}
 
 
@@ -105,6 +117,27 @@ def test_a_leader_that_slept_writes_nothing_more(cluster: LocalCluster, datadog:
     assert marks(datadog) == {"deployment-asleep": 1}
 
 
+def test_a_leader_that_slept_amid_a_request(cluster: LocalCluster, datadog: StandIn, shop: Shop) -> None:
+    """Its PATCH is on the wire, unanswered, when it is stopped: what the next leader has said since stays said."""
+    datadog.fault(Hang(), applied=True, times=1)
+    with replica(cluster, datadog, shop) as first:
+        eventually(lambda: leads(first), first.log)
+        shop.apply("slow", deployment={"id": "deployment-slow"}, changeFailure=True)
+        datadog.wait_for_requests(1, timeout=20)
+        first.process.signal(signal.SIGSTOP)
+        with replica(cluster, datadog, shop) as second:
+            shop.wait("slow", "Accepted")
+            shop.apply("slow", deployment={"id": "deployment-slow"}, changeFailure=False)
+            shop.wait("slow", "Accepted")
+            written = shop.get("slow")["metadata"]["resourceVersion"]
+            first.process.signal(signal.SIGCONT)
+            assert first.process.popen.wait(PATIENCE) == 1
+            assert leads(second)
+            assert shop.get("slow")["metadata"]["resourceVersion"] == written
+    said = [json.loads(request.body)["data"]["attributes"]["change_failure"] for request in datadog.requests()]
+    assert said == [True, True, False]
+
+
 def test_a_rolling_update_sends_nothing_twice(cluster: LocalCluster, datadog: StandIn, shop: Shop) -> None:
     """The new replica starts before the old one stops, while fifty deployments change."""
     ids = [f"deployment-rolling-{number:02}" for number in range(50)]
@@ -125,6 +158,32 @@ def test_a_rolling_update_sends_nothing_twice(cluster: LocalCluster, datadog: St
                 shop.wait(name, "Accepted")
             assert leads(new)
     assert marks(datadog) == dict.fromkeys(ids, 1)
+
+
+def test_a_lease_that_hands_have_made(cluster: LocalCluster, datadog: StandIn, shop: Shop) -> None:
+    """An empty one is taken; when it is deleted, its holder ends, and the next start leads again."""
+    body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "dora-operator"}}
+    shop.kubectl("create", "-f", "-", input=json.dumps(body))
+    with replica(cluster, datadog, shop) as first:
+        eventually(lambda: leads(first), first.log)
+        shop.kubectl("delete", "lease", "dora-operator")
+        assert first.process.popen.wait(PATIENCE) == 1
+        assert "the Lease was lost" in first.log()
+    with replica(cluster, datadog, shop) as again:
+        eventually(lambda: leads(again), again.log)
+
+
+def test_who_cannot_list_does_not_lead(cluster: LocalCluster, datadog: StandIn, shop: Shop, tmp_path: Path) -> None:
+    """Its first list hangs: it was there first, and leaves the Lease to another; SIGTERM ends it all the same."""
+    with FaultProxy(cluster) as proxy:
+        listing = proxy.fault(What.HANG, path=r"/doradeployments\?")
+        settings = environment_for(cluster, datadog.url) | settings_of(shop)
+        settings |= {"KUBECONFIG": str(proxy.kubeconfig(tmp_path))}
+        with running_in(settings, path=None) as stuck:
+            eventually(lambda: listing.hits, stuck.log)
+            with replica(cluster, datadog, shop) as other:
+                eventually(lambda: leads(other), other.log)
+                assert stuck.terminate(STOP_SECONDS) == 0
 
 
 def test_operators_side_by_side(cluster: LocalCluster, datadog: StandIn, shop: Shop) -> None:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -195,14 +196,16 @@ def test_suspend_dry_run_and_delete(shop: Shop, datadog: StandIn) -> None:
 
 
 def test_no_key_in_any_output(shop: Shop, datadog: StandIn, operator: OperatorProcess) -> None:
-    """At debug level, after every kind of answer, no key stands in a log, a metric, a status or an Event."""
-    datadog.fault(Respond(status=403, body="echo: sandbox-api-key sandbox-app-key"), times=1)
+    """At debug level, after every kind of answer, no key stands in a log, a metric, a status, an Event, a command."""
+    escaped = "".join(f"\\u{ord(character):04x}" for character in "sandbox-api-key")
+    datadog.fault(Respond(status=403, body=f'["echo: sandbox-api-key {escaped} sandbox-app-key"]'), times=1)
     shop.apply("checkout", changeFailure=True)
     shop.wait("checkout", "Forbidden")
     lines = [json.loads(line) for line in operator.log().splitlines()]
     about = {"kind": "DoraDeployment", "namespace": shop.namespace, "name": "checkout"}
     assert any(about.items() <= line.items() and "Forbidden" in line["message"] for line in lines)
-    said = [operator.log(), operator.metrics(), json.dumps(operator.probe())]
+    command = Path(f"/proc/{operator.pid}/cmdline").read_text()
+    said = [operator.log(), operator.metrics(), json.dumps(operator.probe()), command]
     everything = "\n".join([*said, shop.cluster.kubectl("get", "dora,events", "-A", "-o", "yaml")])
     assert "DEBUG" in operator.log()
     for canary in ("sandbox-api-key", "sandbox-app-key", "canary-"):

@@ -98,6 +98,23 @@ async def test_accounts_do_not_wait_for_each_other() -> None:
     assert await made.enter(OTHER, clock) is True
 
 
+async def test_however_many_accounts_hang_one_more_goes_on() -> None:
+    """When the accounts under way have taken what they may, each other one still gets one request; room comes back."""
+    made = Accounts(FakeCluster(), Keys("a", "b"), AT_ONCE, most_in_all=5)
+    hanging = [Account("datadoghq.com", ObjectKey("shop", name)) for name in ("one", "two", "three")]
+    entered = {account: [await entering(made, account) for _ in range(AT_ONCE + LINE)] for account in hanging}
+    assert [sum(not task.done() or task.result() for task in entered[account]) for account in hanging] == [5, 1, 1]
+    assert made.admission(hanging[1], NOW).count == 0
+    assert made.admission(OTHER, NOW).count == 1
+    assert await (await entering(made, OTHER))
+    assert made.admission(OTHER, NOW).count == 0
+    for account, count in zip(hanging, (5, 1, 1), strict=True):
+        for _ in range(count):
+            made.end(account, {}, NOW)
+            await asyncio.sleep(0)
+    assert made.admission(OTHER, NOW).count == AT_ONCE + LINE - 1
+
+
 async def test_who_is_stopped_when_let_in_gives_the_place_back() -> None:
     """Cancelled between the word and the first step: the account does not lose a place for ever."""
     made = accounts()

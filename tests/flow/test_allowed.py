@@ -1,5 +1,13 @@
 """The allow-list through the whole operator: refused, allowed later, and no lever against others."""
 
+import asyncio
+import json
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from dora_operator.domain.object_key import ObjectKey
 from tests.support.builders import BY_VERSION
 from tests.support.fakes import FakeCluster, FakeDatadog, running_operator
 
@@ -26,18 +34,78 @@ async def test_keys_of_ones_own_are_not_judged() -> None:
     assert len(datadog.requests) == 1
 
 
-async def test_who_is_not_allowed_holds_up_nobody() -> None:
-    """An older resource of another namespace that may not mark the service is no rival."""
-    cluster, datadog = FakeCluster(), FakeDatadog()
-    lists = {"dora-operator.io/allowed-services": "nothing"}
+def limited(cluster: FakeCluster, lists: dict[str, str]) -> None:
+    """Let these lists be those of one namespace alone."""
 
     async def read(namespace: str) -> dict[str, str]:
         return lists if namespace == "other" else {}
 
     cluster.read_annotations = read  # type: ignore[method-assign]
+
+
+async def test_who_is_not_allowed_holds_up_nobody() -> None:
+    """An older resource of another namespace that may not mark the service is no rival."""
+    cluster, datadog = FakeCluster(), FakeDatadog()
+    limited(cluster, {"dora-operator.io/allowed-services": "nothing"})
     cluster.apply("older", namespace="other", age_seconds=60, deployment=BY_VERSION, changeFailure=False)
     cluster.apply("mine", deployment=BY_VERSION, changeFailure=True)
     async with running_operator(cluster, datadog):
         pass
     assert cluster.status("mine")["accepted"] == {"changeFailure": True}
     assert len(datadog.requests) == 1
+
+
+@pytest.mark.parametrize("answer", [202, 400], ids=["was accepted", "was refused"])
+async def test_who_is_not_allowed_any_more_lets_go_of_those_who_wait(answer: int) -> None:
+    """The list comes when the older one was sent, and the newer is in conflict with it: now the newer is sent."""
+    cluster, datadog = FakeCluster(), FakeDatadog(answers=[httpx.Response(answer), httpx.Response(202)])
+    lists: dict[str, str] = {}
+    limited(cluster, lists)
+    cluster.apply("older", namespace="other", age_seconds=60, deployment=BY_VERSION, changeFailure=False)
+    cluster.apply("mine", deployment=BY_VERSION, changeFailure=True)
+    async with running_operator(cluster, datadog) as operator:
+        assert reason(cluster, "mine") == "Conflict"
+        lists["dora-operator.io/allowed-services"] = "nothing"
+        await operator.pass_time(11)
+        operator.engine.wake(frozenset({ObjectKey("other", "older")}))
+        await operator.settle()
+    assert reason(cluster, "older", "other") == "NotAllowed"
+    assert reason(cluster, "mine") == "Accepted"
+
+
+async def test_what_was_marked_over_is_marked_again_when_it_is_allowed_again() -> None:
+    """The older is allowed again, and looked at, amid the request of the newer: the newer's 202 is proof against it."""
+    cluster, datadog = FakeCluster(), FakeDatadog()
+    lists: dict[str, str] = {}
+    limited(cluster, lists)
+    older, newer = ObjectKey("other", "older"), ObjectKey("shop", "newer")
+    cluster.apply("older", namespace="other", age_seconds=60, deployment=BY_VERSION, changeFailure=True)
+    async with running_operator(cluster, datadog) as operator:
+        serve = operator.engine.workers.serve
+        lists["dora-operator.io/allowed-services"] = "nothing"
+        operator.now += timedelta(seconds=11)
+        await serve(older)
+        assert reason(cluster, "older", "other") == "NotAllowed"
+        datadog.release = asyncio.Event()
+        cluster.apply("newer", deployment=BY_VERSION, changeFailure=False)
+        sending = asyncio.create_task(serve(newer))
+        while len(datadog.requests) < 2:  # noqa: ASYNC110 - the condition is in the fake
+            await asyncio.sleep(0)
+        lists.clear()
+        operator.now += timedelta(seconds=11)
+        await serve(older)
+        datadog.release.set()
+        await sending
+        for key in (newer, older, newer):
+            await serve(key)
+        await operator.settle()
+    said = [json.loads(each.content)["data"]["attributes"]["change_failure"] for each in datadog.requests]
+    assert said[-1] is True
+    assert reason(cluster, "older", "other") == "Accepted"
+    assert reason(cluster, "newer") == "Conflict"
+    assert "accepted" not in cluster.status("newer")
+
+
+def reason(cluster: FakeCluster, name: str, namespace: str = "shop") -> str:
+    """Return the reason of Ready."""
+    return next(one["reason"] for one in cluster.status(name, namespace)["conditions"] if one["type"] == "Ready")

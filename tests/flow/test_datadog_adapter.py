@@ -1,12 +1,30 @@
 """The adapter for Datadog against a real server that misbehaves in every way."""
 
+import asyncio
+import gzip
+import html
+import json
+import socket
+import ssl
 import time
-from collections.abc import AsyncIterator, Iterator
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
-from dora_operator.adapters.datadog import BODY_LIMIT, DatadogApi, open_datadog
+from dora_operator.adapters.answers import BODY_LIMIT, first_bytes, redacted
+from dora_operator.adapters.datadog import DatadogApi, open_datadog
+from dora_operator.domain.answer_text import first_words
 from dora_operator.domain.observed import MarkState
 from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer
 from dora_operator.domain.request import PatchById
@@ -14,6 +32,7 @@ from dora_operator.domain.sites import Site
 from dora_operator.ports import Keys
 from sandbox.datadog import StandIn
 from sandbox.datadog.faults import Drip, Garbage, HalfBody, Hang, Redirect, Reset, Respond
+from tests.support.builders import NOW
 
 KEYS = Keys("canary-api", "canary-app")
 REQUEST = PatchById("43vkaZNgiso", MarkState(change_failure=True))
@@ -64,6 +83,42 @@ async def test_the_next_request_is_well_after_a_failure(datadog: StandIn, api: D
     datadog.fault(Reset(), times=1)
     assert isinstance(await ask(api), NoAnswer)
     assert isinstance(await ask(api), Answer)
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """Return a server's context whose certificate nobody has vouched for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(NOW).not_valid_after(NOW + timedelta(days=36_500))
+    pem = made.add_extension(names, critical=False).sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    pem += key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "server.pem").write_bytes(pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem")
+    return context
+
+
+async def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
+    """Not one byte of the request leaves, with its keys; the failure says what is wrong with the certificate."""
+    received = bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.extend(await reader.read())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "localhost", ssl=self_signed(tmp_path), family=socket.AF_INET)
+    port = server.sockets[0].getsockname()[1]
+    async with (
+        server,
+        open_datadog(base_url=f"https://localhost:{port}", timeout_seconds=5, at_once=1) as api,
+    ):
+        found = await ask(api)
+    assert isinstance(found, NoAnswer)
+    assert found.kind is FailureKind.UNREACHABLE
+    assert "certificate" in found.detail.lower()
+    assert not received
 
 
 async def test_redirects_are_not_followed(datadog: StandIn, api: DatadogApi) -> None:
@@ -124,6 +179,33 @@ async def test_echoed_keys_are_redacted(datadog: StandIn, api: DatadogApi) -> No
     found = await ask(api)
     assert isinstance(found, Answer)
     assert found.body == b"you sent [redacted] and [redacted]"
+
+
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        pytest.param(lambda key: json.dumps({"errors": [key]}), id="as it is"),
+        pytest.param(lambda key: "".join(f"\\u{ord(character):04x}" for character in key), id="escaped as JSON may be"),
+        pytest.param(lambda key: quote(key, safe=""), id="percent-encoded"),
+        pytest.param(lambda key: "".join(f"%{ord(character):02X}" for character in key), id="wholly percent-encoded"),
+        pytest.param(html.escape, id="escaped for HTML"),
+        pytest.param(lambda key: "".join(f"&#{ord(character)};" for character in key), id="wholly escaped for HTML"),
+    ],
+)
+@pytest.mark.parametrize("key", ["canary-api", 'ca"na\\ry', "can%41ry&lt;", "<canary>'/+="])
+def test_keys_in_disguise_are_redacted(disguise: Callable[[str], str], key: str) -> None:
+    """Whatever a proxy's page makes of the key: nothing is shown that can be read as it."""
+    body = redacted(f'{{"errors": ["you sent {disguise(key)}, twice"]}}'.encode(), Keys(key, "canary-app"))
+    assert key not in first_words(body)
+    assert disguise(key) not in body.decode()
+
+
+async def test_a_packed_body_does_not_fill_memory() -> None:
+    """Nobody asked for it; it is unpacked as far as the limit goes, and read as any other."""
+    for size in (40, BODY_LIMIT * 50):
+        for packed in (gzip.compress(b"x" * size), zlib.compress(b"x" * size), zlib.compress(b"x" * size, wbits=-15)):
+            assert await first_bytes(httpx.ByteStream(packed), "GZip") == b"x" * min(size, BODY_LIMIT)
+    assert await first_bytes(httpx.ByteStream(b"not packed at all"), "gzip") == b"not packed at all"
 
 
 async def test_the_rate_limits_headers_arrive(api: DatadogApi) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from dora_operator.domain.lease import Lease, Pace
+from dora_operator.handlers import leading
 from dora_operator.handlers.fencing import while_leading
 from dora_operator.handlers.leading import Leadership
 from dora_operator.ports import ClusterUnavailableError, LeaseRaceLostError, NotLeadingError
@@ -19,6 +20,8 @@ class Server:
 
     lease: Lease | None = None
     down: bool = False
+    silent: bool = False
+    broken: bool = False
     writes: int = 0
 
     def put(self, holder: str, duration: float) -> Lease:
@@ -39,6 +42,8 @@ class Client:
     async def read(self) -> Lease | None:
         """Read."""
         self._check("read")
+        if self.server.silent:
+            await asyncio.Event().wait()
         self.known = self.server.lease
         return self.known
 
@@ -60,6 +65,8 @@ class Client:
         self.log.append(what)
         if self.server.down:
             raise ClusterUnavailableError("down")
+        if self.server.broken:
+            raise KeyError("spec")
 
 
 def candidate(server: Server, name: str) -> Leadership:
@@ -117,9 +124,47 @@ async def test_a_lease_that_another_holds_is_not_given_back() -> None:
     assert server.lease.holder == "second"
 
 
-@pytest.mark.parametrize("trouble", ["down", "taken", "removed"])
+@pytest.mark.parametrize("how", ["removed", "emptied"])
+async def test_hands_hurry_nobody(how: str) -> None:
+    """Deleted or emptied by hand: who wrote does not know it yet, so the next one waits as if nothing had happened."""
+    server = Server()
+    first, second = candidate(server, "first"), candidate(server, "second")
+    first.pace, second.pace = Pace(60), Pace(1.5)  # the next look of the first is far
+    tasks = [asyncio.create_task(first.hold())]
+    async with asyncio.timeout(10):
+        await first.leading.wait()
+        server.put("first", 1.5)
+        tasks.append(asyncio.create_task(second.hold()))
+        while not second.lease.log:  # type: ignore[attr-defined] # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        begun = second.clock()
+        if how == "removed":
+            server.lease = None
+        else:
+            server.put("", 1.5)
+        await second.leading.wait()
+    assert second.clock() - begun >= 1.3
+    for task in tasks:
+        task.cancel()
+
+
+async def test_an_api_server_that_hangs_does_not_keep_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Giving the Lease back is tried for a moment only."""
+    monkeypatch.setattr(leading, "RELEASE_SECONDS", 0.05)
+    server = Server()
+    first = candidate(server, "first")
+    task = asyncio.create_task(first.hold())
+    async with asyncio.timeout(5):
+        await first.leading.wait()
+        task.cancel()
+        server.silent = True
+        await first.release()
+    assert not first.may_write()
+
+
+@pytest.mark.parametrize("trouble", ["down", "taken", "removed", "emptied", "broken"])
 async def test_a_lost_lease_ends_the_process(trouble: str) -> None:
-    """An API server that is away for too long, another holder, a Lease that was deleted and made by another."""
+    """An API server that is away for too long, another holder, hands that delete or empty it, a defect of ours."""
     server = Server()
     first = candidate(server, "first")
     task = asyncio.create_task(first.hold())
@@ -127,8 +172,12 @@ async def test_a_lost_lease_ends_the_process(trouble: str) -> None:
         await first.leading.wait()
         if trouble == "down":
             server.down = True
+        elif trouble == "removed":
+            server.lease = None
+        elif trouble == "broken":
+            server.broken = True
         else:
-            server.put("second", 15)
+            server.put("second" if trouble == "taken" else "", 15)
         await first.lost.wait()
     assert not first.may_write()
     assert "the Lease was lost" in first.why_lost

@@ -8,9 +8,12 @@ from pathlib import Path
 import kopf
 import pytest
 import yaml
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from dora_operator.adapters.kubernetes_api import CannotLogInError
+from dora_operator.adapters.kubernetes_api import CannotLogInError, Login, open_kubernetes
 from dora_operator.handlers import login
+from dora_operator.handlers.lifecycle import kopfs_session
 from dora_operator.handlers.login import log_in
 
 USER = {"token": "a-token"}
@@ -98,6 +101,31 @@ async def test_nothing_to_log_in_with(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: None)
     with pytest.raises(CannotLogInError, match="mount one"):
         await log_in()
+
+
+async def test_no_netrc_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither for our requests nor for kopf's: an entry for the server would end the process, or send its password."""
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("default login someone password canary\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"authorization": request.headers["Authorization"]})
+
+    app = web.Application()
+    app.router.add_get("/api/v1/things", answer)
+    async with TestServer(app) as server:
+        found = Login(
+            str(server.make_url("")).rstrip("/"), {"Authorization": "Bearer ours"}, ssl.create_default_context()
+        )
+        async with kopfs_session(found) as session, session.get(f"{found.server}/api/v1/things") as response:
+            assert await response.json() == {"authorization": "Bearer ours"}
+
+        async def again() -> Login:
+            return found
+
+        async with open_kubernetes(again) as api:
+            assert await api.request("GET", "/api/v1/things") == {"authorization": "Bearer ours"}
 
 
 def test_a_start_does_not_import_the_synchronous_client() -> None:

@@ -8,6 +8,8 @@ from math import ceil
 import httpx
 import pytest
 
+from dora_operator.domain.object_key import ObjectKey
+from dora_operator.workqueue import Urgency
 from tests.flow.test_rollouts import live
 from tests.support.builders import NOW
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
@@ -124,6 +126,45 @@ async def test_another_account_goes_on() -> None:
         assert len(datadog.requests) == LIMIT + 1
 
 
+async def test_the_same_key_in_many_secrets_is_one_account() -> None:
+    """Each namespace has a copy of the organisation's keys: together they keep the limit, and none is told 429."""
+    cluster, datadog = FakeCluster(), LimitedDatadog()
+    teams = [f"team-{number}" for number in range(4)]
+    for team in teams:
+        cluster.put_secret("copy", "the-one-key", team)
+        for number in range(LIMIT // 2):
+            mine = {"deployment": {"id": f"deployment-{team}-{number}"}, "credentialsSecretRef": {"name": "copy"}}
+            cluster.apply(f"a{number}", namespace=team, changeFailure=True, **mine)
+    async with running_operator(cluster, datadog) as operator:
+        datadog.operator = operator
+        assert len(datadog.requests) == LIMIT
+        await work_off(operator, datadog, 2 * LIMIT, 100)
+        await operator.settle()
+    assert datadog.refused == 0
+    assert len(set(marked(datadog))) == len(marked(datadog)) == 2 * LIMIT
+
+
+async def test_a_429_for_one_copy_of_a_key_holds_the_other() -> None:
+    """No request before the reset, whichever Secret the key is read from; a Secret with another key goes on."""
+    cluster, datadog = FakeCluster(), FakeDatadog()
+    for name, key in {"one": "the-one-key", "two": "the-one-key", "other": "another-key"}.items():
+        cluster.put_secret(name, key)
+    async with running_operator(cluster, datadog) as operator:
+        for name in ("one", "two", "other"):
+            mine = {"deployment": {"id": f"deployment-before-{name}"}, "credentialsSecretRef": {"name": name}}
+            cluster.apply(f"before-{name}", changeFailure=True, **mine)
+            await operator.settle()
+        datadog.answers = [httpx.Response(429, headers={"X-RateLimit-Reset": "30"}), httpx.Response(202)]
+        for name in ("one", "two", "other"):
+            mine = {"deployment": {"id": f"deployment-{name}"}, "credentialsSecretRef": {"name": name}}
+            cluster.apply(f"after-{name}", changeFailure=True, **mine)
+            await operator.settle()
+        await operator.pass_time(29)
+        assert marked(datadog)[3:] == ["deployment-one", "deployment-other"]
+        await operator.pass_time(3)
+        assert sorted(marked(datadog)[5:]) == ["deployment-one", "deployment-two"]
+
+
 async def test_who_gives_up_does_not_keep_the_others_waiting() -> None:
     """The first in line is suspended, the second deleted: the third goes when the window opens."""
     cluster, datadog = backlog(LIMIT + 3), LimitedDatadog()
@@ -157,3 +198,25 @@ async def test_a_restart_sends_nothing_before_the_reset() -> None:
         assert len(datadog.requests) == LIMIT
         await work_off(operator, datadog, 2 * LIMIT, 100)
         assert datadog.refused == 0
+
+
+async def test_a_takeover_sends_nothing_before_the_reset() -> None:
+    """A replica that has only watched knows from the statuses that came since its list which accounts must wait."""
+    cluster, datadog = FakeCluster(), LimitedDatadog()
+    async with running_operator(cluster, datadog, leads=False) as follower:
+        follows = cluster.watch
+        async with running_operator(cluster, datadog) as leader:
+            leads = cluster.watch
+            cluster.watch = lambda sighting: (follows(sighting), leads(sighting))  # type: ignore[func-returns-value]
+            for number in range(LIMIT + 2):
+                cluster.apply(f"a{number}", deployment={"id": f"deployment-{number}"}, changeFailure=True)
+            await leader.settle()
+        assert len(datadog.requests) == LIMIT
+        cluster.watch, datadog.operator = follows, follower
+        cluster.apply("new", deployment={"id": "deployment-new"}, changeFailure=True)
+        follower.engine.wake(frozenset({ObjectKey("shop", "new")}), Urgency.ABORT)  # it is looked at first
+        follower.engine.begin()
+        await follower.settle()
+        assert len(datadog.requests) == LIMIT
+        await work_off(follower, datadog, LIMIT + 3, 100)
+    assert datadog.refused == 0

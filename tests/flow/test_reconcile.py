@@ -112,21 +112,39 @@ async def test_an_api_server_that_is_behind(cluster: FakeCluster, datadog: FakeD
     assert bodies(datadog) == [{"change_failure": True}, {"change_failure": False}]
 
 
-@pytest.mark.parametrize("hours", [1, -1])
-async def test_a_clock_that_jumps(cluster: FakeCluster, datadog: FakeDatadog, hours: int) -> None:
+@pytest.mark.parametrize("restarted", [True, False], ids=["noticed by the next process", "noticed by the same"])
+@pytest.mark.parametrize("hours", [2, 1, -1, -2, -48])
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        pytest.param(httpx.Response(503), "DatadogUnavailable", id="during an outage"),
+        pytest.param(httpx.Response(404), "DeploymentNotFound", id="before the ingestion"),
+        pytest.param(httpx.Response(429, headers={"X-RateLimit-Reset": "60"}), "RateLimited", id="in a rate limit"),
+    ],
+)
+async def test_a_clock_that_jumps(
+    cluster: FakeCluster, datadog: FakeDatadog, trouble: httpx.Response, reason: str, hours: int, *, restarted: bool
+) -> None:
     """What is settled is not sent again; what is pending is tried again soon, not when the old clock would have."""
-    datadog.answers = [ACCEPTED, httpx.Response(503), ACCEPTED]
+    datadog.answers = [ACCEPTED, trouble, ACCEPTED]
     async with running_operator(cluster, datadog) as operator:
         cluster.apply("settled", changeFailure=True)
         await operator.settle()
         cluster.apply("pending", deployment={"id": OTHER_ID}, changeFailure=True)
         await operator.settle()
-        assert ready(cluster, "pending") == ("False", "DatadogUnavailable")
-    operator.now += timedelta(hours=2 * hours)
-    async with running_operator(cluster, datadog, now=operator.now) as operator:
-        await operator.pass_time(10)
+        assert ready(cluster, "pending") == ("False", reason)
+        operator.now += timedelta(hours=hours)
+        if not restarted:
+            operator.engine.wake(frozenset(cluster.objects))  # the queue's clock is one that never jumps
+            await operator.settle()
+            await operator.pass_time(10)
+    if restarted:
+        async with running_operator(cluster, datadog, now=operator.now) as operator:
+            cluster.apply("new", deployment={"id": "deployment-new"}, changeFailure=True)
+            await operator.pass_time(10)
+        assert ready(cluster, "new") == ("True", "Accepted")
     assert ready(cluster, "pending") == ("True", "Accepted")
-    assert len(datadog.requests) == 3
+    assert len(datadog.requests) == 3 + restarted
 
 
 async def test_an_edit_that_changes_nothing_for_datadog(cluster: FakeCluster, datadog: FakeDatadog) -> None:
@@ -328,6 +346,21 @@ async def test_an_answer_is_not_forgotten_while_kubernetes_is_down(cluster: Fake
         await operator.settle()
         await operator.pass_time(5)
         cluster.down = False
+        await operator.pass_time(60)
+    assert len(datadog.requests) == 1
+    assert ready(cluster, "a") == ("True", "Accepted")
+
+
+async def test_an_answer_is_not_forgotten_when_the_object_only_seems_gone(
+    cluster: FakeCluster, datadog: FakeDatadog
+) -> None:
+    """404 for a status, as an API server says that has just started: only the watch tells what is really gone."""
+    async with running_operator(cluster, datadog) as operator:
+        cluster.apply("a", changeFailure=True)
+        cluster.lost = True
+        await operator.settle()
+        await operator.pass_time(5)
+        cluster.lost = False
         await operator.pass_time(60)
     assert len(datadog.requests) == 1
     assert ready(cluster, "a") == ("True", "Accepted")

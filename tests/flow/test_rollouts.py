@@ -256,8 +256,12 @@ async def test_a_deleted_rollout_takes_no_report_along(cluster: FakeCluster, dat
     assert conditions(body)["Ready"] == ("True", "Accepted")
 
 
-async def test_the_restored_version_is_posted_and_then_linked(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+@pytest.mark.parametrize("allowed", [{}, {"dora-operator.io/allowed-services": "checkout"}], ids=["any", "by a list"])
+async def test_the_restored_version_is_posted_and_then_linked(
+    cluster: FakeCluster, datadog: FakeDatadog, allowed: dict[str, str]
+) -> None:
     """restoredDeployment: Record. Mark at once; a deployment event when the stable version is whole; then the link."""
+    cluster.annotations = allowed
     policy = Policy(restored_deployment=RestoredDeployment.RECORD)
     async with running_operator(cluster, datadog, rollout_policy=policy) as operator:
         await live(operator, trace("canary-manual-abort"))
@@ -270,6 +274,20 @@ async def test_the_restored_version_is_posted_and_then_linked(cluster: FakeClust
     assert event["started_at"] <= event["finished_at"]
     attributes = json.loads(link.content)["data"]["attributes"]
     assert attributes == ABORTED | {"remediation": {"type": "rollback", "id": event["id"]}}
+
+
+async def test_what_a_list_does_not_name_is_neither_marked_nor_posted(
+    cluster: FakeCluster, datadog: FakeDatadog
+) -> None:
+    """The record of the abort says NotAllowed; with restoredDeployment: Record no event leaves either."""
+    cluster.annotations = {"dora-operator.io/allowed-services": "cart"}
+    policy = Policy(restored_deployment=RestoredDeployment.RECORD)
+    async with running_operator(cluster, datadog, rollout_policy=policy) as operator:
+        await live(operator, trace("canary-manual-abort"))
+        await operator.pass_time(120)
+    ((_, body),) = cluster.objects.items()
+    assert conditions(body)["Ready"] == ("False", "NotAllowed")
+    assert datadog.requests == []
 
 
 async def test_the_link_waits_until_the_post_is_accepted(cluster: FakeCluster, datadog: FakeDatadog) -> None:

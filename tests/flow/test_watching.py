@@ -248,6 +248,19 @@ async def test_a_place_in_the_stream_that_never_works_again_is_given_up() -> Non
     assert await seen(script, len(expected)) == expected
 
 
+async def test_what_a_watch_has_lost_without_a_word_is_found() -> None:
+    """Everything is listed anew now and then: a change and a deletion that no watch has brought."""
+    before, after = page(body("a", 1), body("b", 1)), page(body("a", 12), version="13")
+    script = Script([before, after], [[BOOKMARK], [BOOKMARK]])
+    found: list[str] = []
+    async for sighting in watch(script, Watched("Things", "/things", relist_seconds=0.0)):  # type: ignore[arg-type]
+        found.append(words(sighting))
+        if len(found) == 6:
+            break
+    assert found == ["found a", "found b", "listed a b at 10", "quiet", "found a", "listed a at 13"]
+    assert script.asked[:3] == ["list", "watch 10", "list"]
+
+
 async def test_large_parts_of_rollouts_are_forgotten() -> None:
     """Templates and managed fields are not kept in memory; everything that decides is."""
     cluster = Cluster(Script([page(body("a", 1))]), lambda: NOW)  # type: ignore[arg-type]

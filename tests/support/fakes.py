@@ -92,6 +92,8 @@ class FakeCluster:
     taken_over: set[ObjectKey] = field(default_factory=set)
     """Records whose fields a user has changed."""
     down: bool = False
+    lost: bool = False
+    """Whether the API server says of every object that it is not there, as one that has just started may."""
     watch: Callable[[Sighting], None] = lambda _: None
     clock: Callable[[], datetime] = lambda: NOW
     _versions: int = 100
@@ -138,7 +140,7 @@ class FakeCluster:
         await asyncio.sleep(0)
         self._check()
         before = self.objects.get(key)
-        if before is None or before["metadata"]["uid"] != uid:
+        if self.lost or before is None or before["metadata"]["uid"] != uid:
             raise ObjectGoneError
         self.status_writes += 1
         # The watch's echo comes after the answer to the write, as it mostly does on a real API server.
@@ -317,8 +319,10 @@ async def running_operator(
     rollout_policy: Policy = Policy(),  # noqa: B008 - frozen
     now: datetime = NOW,
     around: Callable[[Meter], Meter] = lambda meter: meter,
+    time: Callable[[], datetime] | None = None,
+    leads: bool = True,
 ) -> AsyncIterator[Operator]:
-    """Start an operator on a cluster: list, then serve what is due."""
+    """Start an operator on a cluster: list, then serve what is due; without `time`, on a clock that tests move."""
     async with httpx.MockTransport(datadog) as transport:
         api = DatadogApi(transport, base_url=None, timeout_seconds=5)
         inventory, secrets, board = Inventory(), SecretWatch(cluster), VerdictBoard()
@@ -326,14 +330,13 @@ async def running_operator(
         operator: Operator
 
         def clock() -> datetime:
-            return operator.now
+            return operator.now if time is None else time()
 
         meter = PrometheusMeter(clock)
         told = around(meter)
         metered = MeteredDatadog(api, told, own_keys, lambda: clock().timestamp())
 
-        names = Namespaces(cluster, clock)
-        options = Options(Site.US1, dry_run, policy, keeps_records=rollouts_watched)
+        names, options = Namespaces(cluster, clock), Options(Site.US1, dry_run, policy, keeps_records=rollouts_watched)
         reconciler = Reconciler(
             inventory=inventory,
             cases=Cases(inventory, names, board, options),
@@ -363,7 +366,9 @@ async def running_operator(
         cluster.watch = partial(engine.take_in, namespace=None)
         for sighting in cluster.listing():
             cluster.watch(sighting)
-        await operator.settle()
+        if leads:
+            engine.begin()
+            await operator.settle()
         yield operator
         cluster.watch = lambda _: None
 

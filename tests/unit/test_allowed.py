@@ -8,7 +8,8 @@ from dora_operator.domain.allowed import Allowed, allowed_in, names_in, why_not
 from dora_operator.domain.plan import Refuse, Send
 from dora_operator.domain.planning import make_plan
 from dora_operator.domain.reasons import Reason
-from tests.support.builders import BY_VERSION, spec, surroundings
+from dora_operator.domain.rollout.restored import restoration_id
+from tests.support.builders import BY_VERSION, NOW, OTHER_ID, spec, surroundings
 
 SHOP = Allowed(("checkout", "cart-*"), ("prod",))
 
@@ -60,5 +61,16 @@ def test_a_plan_that_is_not_allowed() -> None:
     assert refused.reason is Reason.NOT_ALLOWED
     by_id = make_plan(spec(changeFailure=True), surroundings(allowed=SHOP))
     assert isinstance(by_id, Refuse)
+    for other in (surroundings(allowed=SHOP), surroundings(allowed=SHOP, referenced=spec().deployment)):
+        by = {"deploymentRef": {"name": "other"}} if other.referenced else {"id": OTHER_ID}
+        link = {"type": "rollback"} | by
+        linked = make_plan(spec(deployment=BY_VERSION, changeFailure=True, remediation=link), other)
+        assert isinstance(linked, Refuse)
+        assert linked.reason is Reason.NOT_ALLOWED
+        assert "by version" in linked.message
+    for by in ({"version": "1.4.0"}, {"id": restoration_id("uid", "hash", NOW)}):
+        link = {"type": "rollback"} | by
+        allowed = spec(deployment=BY_VERSION, changeFailure=True, remediation=link)
+        assert isinstance(make_plan(allowed, surroundings(allowed=SHOP)), Send)
     own_keys = spec(changeFailure=True, credentialsSecretRef={"name": "mine"})
     assert isinstance(make_plan(own_keys, surroundings(allowed=SHOP)), Send)

@@ -46,9 +46,14 @@ def left(remaining: int, ends: float = 60) -> Budget:
         pytest.param(left(0), 60, 1, None, id="a new window begins with one"),
         pytest.param(busy(1, left(0)), 60, 0, None, id="and waits for its answer"),
         pytest.param(left(100), 60, 8, None, id="a new window after one that was never used up"),
-        pytest.param(FRESH.closed(after(30)), 29, 0, 30, id="after a 429, nothing before the reset"),
-        pytest.param(FRESH.closed(after(30)), 30, 8, None, id="and all of it then"),
-        pytest.param(FRESH.closed(after(30)).closed(after(10)), 20, 0, 30, id="the later of two resets counts"),
+        pytest.param(FRESH.closed(after(30), NOW), 29, 0, 30, id="after a 429, nothing before the reset"),
+        pytest.param(FRESH.closed(after(30), NOW), 30, 8, None, id="and all of it then"),
+        pytest.param(
+            FRESH.closed(after(30), NOW), -3600, 8, None, id="a clock that was set back opens a closed account"
+        ),
+        pytest.param(left(0), -3600, 8, None, id="and forgets a window that was used up"),
+        pytest.param(FRESH.closed(after(30), NOW), -1, 0, 30, id="a clock that is only led back a little does not"),
+        pytest.param(FRESH.closed(after(30), NOW).closed(after(10), NOW), 20, 0, 30, id="the later reset counts"),
     ],
 )
 def test_what_may_begin(budget: Budget, now: float, admitted: int, opens: float | None) -> None:

@@ -9,32 +9,50 @@ from hypothesis import strategies as st
 from dora_operator.domain.lease import Create, LastSeen, Lease, Pace, Renew, Take, Wait, next_move, see
 from dora_operator.domain.selector import labels_that_match
 
+PACE = Pace(15)
+SOON = 15 - PACE.longest_retry
+"""When a Lease of 15 s may be taken."""
 THEIRS = Lease("other", 15, "7")
+MINE = Lease("me", 15, "7")
+EDITED = Lease("", 15, "7")
+SLOW = Lease("other", 60, "7")
+HASTY = Lease("other", 1, "7")
+GONE = LastSeen(THEIRS, 0, deleted=True)
 
 
 @pytest.mark.parametrize(
     ("lease", "seen", "now", "move"),
     [
         pytest.param(None, None, 0, Create(), id="there is none"),
-        pytest.param(Lease("me", 15, "7"), LastSeen("7", 0), 100, Renew(), id="ours, however old"),
-        pytest.param(Lease("", 15, "7"), LastSeen("7", 0), 0, Take(), id="given back"),
-        pytest.param(THEIRS, LastSeen("7", 0), 14.9, Wait(15), id="another's"),
-        pytest.param(THEIRS, LastSeen("7", 0), 15, Take(), id="another's, unchanged for its duration"),
-        pytest.param(Lease("other", 60, "7"), LastSeen("7", 0), 15, Wait(60), id="its own duration counts"),
+        pytest.param(MINE, LastSeen(MINE, 0), 100, Renew(), id="ours, however old"),
+        pytest.param(Lease("", 1, "7"), LastSeen(Lease("", 1, "7"), 0), 0, Take(), id="given back"),
+        pytest.param(THEIRS, LastSeen(THEIRS, 0), 12.4, Wait(SOON), id="another's"),
+        pytest.param(THEIRS, LastSeen(THEIRS, 0), 13, Take(), id="another's, unchanged for its duration"),
+        pytest.param(SLOW, LastSeen(SLOW, 0), 15, Wait(60 - PACE.longest_retry), id="its own duration counts"),
+        pytest.param(HASTY, LastSeen(HASTY, 0), 2, Wait(SOON), id="a duration that somebody made shorter: ours counts"),
+        pytest.param(EDITED, LastSeen(EDITED, 0), 12, Wait(SOON), id="emptied by hand: its holder may still write"),
+        pytest.param(EDITED, LastSeen(EDITED, 0), 13, Take(), id="and is not waited for any longer than that"),
+        pytest.param(None, GONE, 12, Wait(SOON), id="deleted by hand: its holder may still write"),
+        pytest.param(None, GONE, 13, Create(), id="deleted, and its time is over"),
+        pytest.param(None, LastSeen(MINE, 0), 1, Create(), id="ours was deleted"),
     ],
 )
 def test_moves(lease: Lease | None, seen: LastSeen | None, now: float, move: object) -> None:
     """One row for each case."""
-    assert next_move(lease, seen, "me", now) == move
+    assert next_move(lease, seen, "me", now, PACE) == move
 
 
 def test_a_change_begins_the_count_anew() -> None:
-    """What was seen at the first look counts, and is forgotten with the next version."""
+    """What was seen at the first look counts, and is forgotten with the next version; a deletion is a change too."""
     first = see(THEIRS, None, 100)
-    assert first == LastSeen("7", 100)
+    assert first == LastSeen(THEIRS, 100)
     assert see(THEIRS, first, 110) == first
-    assert see(Lease("other", 15, "8"), first, 110) == LastSeen("8", 110)
-    assert see(None, first, 120) is None
+    changed = Lease("other", 15, "8")
+    assert see(changed, first, 110) == LastSeen(changed, 110)
+    deleted = see(None, first, 120)
+    assert deleted == LastSeen(THEIRS, 120, deleted=True)
+    assert see(None, deleted, 130) == deleted
+    assert see(changed, deleted, 140) == LastSeen(changed, 140)
 
 
 @dataclass
@@ -52,6 +70,17 @@ class Server:
         self.lease = Lease(holder, duration, str(self.writes))
         return True
 
+    def tamper(self, how: str) -> None:
+        """Do what only hands do."""
+        if how == "delete":
+            self.lease = None
+        elif self.lease is not None and how != "leave":
+            self.writes += 1
+            before = self.lease
+            shortened = how == "shorten" and before.holder  # an empty one of a second reads as given back
+            holder, duration = (before.holder, 1) if shortened else ("", 15)
+            self.lease = Lease(holder, duration, str(self.writes))
+
 
 @dataclass
 class Candidate:
@@ -63,6 +92,7 @@ class Candidate:
     pace: Pace = field(default_factory=lambda: Pace(15))
     seen: LastSeen | None = None
     good_until: float = -1e9
+    was_leader: bool = False
 
     def clock(self, time: float) -> float:
         """Return the own time."""
@@ -76,10 +106,15 @@ class Candidate:
         """Look and act: the request begins, is read by the server, and the write arrives, at these times."""
         found = server.lease
         self.seen = see(found, self.seen, self.clock(read))
-        if isinstance(next_move(found, self.seen, self.name, self.clock(read)), Wait):
+        move = next_move(found, self.seen, self.name, self.clock(read), self.pace)
+        if self.was_leader and not isinstance(move, Renew):  # it ends, and the next process begins as a follower
+            self.name, self.was_leader, self.good_until = f"{self.name}'", False, -1e9
+            return
+        if isinstance(move, Wait):
             return
         done = server.write(self.name, found.version if found else "", self.pace.duration)
         if done and answered:
+            self.was_leader = True
             self.good_until = self.clock(begun) + self.pace.deadline
         assert written >= read >= begun
 
@@ -87,16 +122,25 @@ class Candidate:
 steps = st.lists(
     st.tuples(st.integers(0, 1), st.floats(0.1, 30), st.floats(0, 2), st.floats(0, 2), st.booleans()), max_size=60
 )
+hands = st.tuples(st.sampled_from(["leave", "delete", "empty", "shorten"]), st.integers(0, 20))
+"""What they do to the Lease, once, and before which step."""
 
 
-@given(zeros=st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), rate=st.floats(0.95, 1.05), path=steps)
+@given(zeros=st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), rate=st.floats(0.95, 1.05), path=steps, hand=hands)
 def test_never_two_at_once(
-    zeros: tuple[float, float], rate: float, path: list[tuple[int, float, float, float, bool]]
+    zeros: tuple[float, float],
+    rate: float,
+    path: list[tuple[int, float, float, float, bool]],
+    hand: tuple[str, int],
 ) -> None:
-    """Clocks that differ and drift, requests that are slow, answers that are lost, processes that sleep."""
+    """Clocks that differ and drift, slow requests, lost answers, processes that sleep, a hand that edits the Lease."""
     server, time = Server(), 0.0
     both = (Candidate("a", zeros[0], 1.0), Candidate("b", zeros[1], rate))
-    for who, pause, delay, more, answered in path:
+    for candidate in (both[0], *both):  # who has never seen the Lease cannot know that it was deleted
+        candidate.step(server, 0, 0, 0, answered=True)
+    for number, (who, pause, delay, more, answered) in enumerate(path):
+        if number == hand[1]:
+            server.tamper(hand[0])
         begun = time + pause
         both[who].step(server, begun, begun + delay, begun + delay + more, answered=answered)
         time = begun + delay + more

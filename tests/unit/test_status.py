@@ -233,14 +233,14 @@ def test_when_a_request_is_due(
     status: DoraDeploymentStatus, generation: int, now: Any, expected: Attempt | Settled | Rest
 ) -> None:
     """The status alone tells whether to send."""
-    assert next_step(send(), status, generation, now, RetryPolicy().ceiling) == expected
+    assert next_step(send(), status, generation, now, RetryPolicy()) == expected
 
 
 def test_a_new_desired_state_is_due_at_once() -> None:
     """Neither acceptance nor a pause of the old state holds back the new one."""
     for status in (ACCEPTED, failed(answered(503)), failed(answered(400))):
         wanted = send(remediation={"type": "rollback", "id": OTHER_ID})
-        assert next_step(wanted, status, 1, NOW, RetryPolicy().ceiling) == Attempt()
+        assert next_step(wanted, status, 1, NOW, RetryPolicy()) == Attempt()
 
 
 def merged(target: Any, patch: Any) -> Any:
@@ -390,9 +390,17 @@ def test_no_pause_is_longer_than_the_ceiling(
 ) -> None:
     """So a next try that is further ahead can only come from a clock that was wrong."""
     policy = RetryPolicy(longest=longest)
-    outcome = TryAgain(Reason.RATE_LIMITED, "", pace, reset_seconds=reset)
+    outcome = TryAgain(REASONS[pace], "", pace, reset_seconds=reset)
     pause = next_pause(outcome, attempts=attempts, pending_for=pending, policy=policy, jitter=jitter)
-    assert 0 <= pause.seconds <= policy.ceiling
+    assert 0 <= pause.seconds <= policy.longest_after(outcome.reason, pending)
+
+
+REASONS = {
+    Pace.BACKOFF: Reason.DATADOG_UNAVAILABLE,
+    Pace.INGESTION: Reason.DEPLOYMENT_NOT_FOUND,
+    Pace.SLOWLY: Reason.FORBIDDEN,
+    Pace.AT_RESET: Reason.RATE_LIMITED,
+}
 
 
 def test_the_largest_status_is_bounded() -> None:

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
+from math import inf
 from typing import Any
 
 from dora_operator.adapters.credentials import keys_of
@@ -16,8 +17,9 @@ from dora_operator.adapters.watching import watch
 from dora_operator.domain.notices import EventNote
 from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.reasons import Reason
+from dora_operator.domain.rollout import reading
 from dora_operator.domain.spec import GROUP, PLURAL, VERSION
-from dora_operator.ports import NoKeys, NotOursError, ObjectGoneError, SecretView, Subject
+from dora_operator.ports import ClusterUnavailableError, NoKeys, NotOursError, ObjectGoneError, SecretView, Subject
 from dora_operator.sightings import Sighting
 
 PAGE = 500
@@ -33,19 +35,20 @@ RECORD_MANAGER = "dora-operator-rollouts"
 class Cluster:
     """Implements `ports.ClusterPort`."""
 
-    def __init__(self, api: KubernetesApi, clock: Callable[[], datetime]) -> None:
+    def __init__(self, api: KubernetesApi, clock: Callable[[], datetime], relist_seconds: float = inf) -> None:
         self._api = api
         self._clock = clock
+        self._relist_seconds = relist_seconds
 
     def watch_deployments(self, namespace: str | None, selector: str) -> AsyncIterator[Sighting]:
         """See `adapters.watching`."""
-        where = f"/namespaces/{namespace}" if namespace else ""
-        return watch(self._api, Watched("DoraDeployments", f"{RESOURCES}{where}/{PLURAL}", selector))
+        path = f"{RESOURCES}{_within(namespace)}/{PLURAL}"
+        return watch(self._api, Watched("DoraDeployments", path, selector, relist_seconds=self._relist_seconds))
 
     def watch_rollouts(self, namespace: str | None, selector: str) -> AsyncIterator[Sighting]:
         """See `adapters.watching`."""
-        where = f"/namespaces/{namespace}" if namespace else ""
-        return watch(self._api, Watched("Rollouts", f"{ROLLOUTS}{where}/rollouts", selector, _slim_rollout))
+        path = f"{ROLLOUTS}{_within(namespace)}/rollouts"
+        return watch(self._api, Watched("Rollouts", path, selector, _slim_rollout, self._relist_seconds))
 
     async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
         """Write the whole status; the uid in the patch makes the API server refuse another object of the same name."""
@@ -53,11 +56,14 @@ class Cluster:
         body = {"metadata": {"uid": uid}, "status": status}
         query = {"fieldManager": FIELD_MANAGER}
         try:
-            return await self._api.request("PATCH", path, query=query, body=body, content_type=MERGE_PATCH)
+            stored = await self._api.request("PATCH", path, query=query, body=body, content_type=MERGE_PATCH)
         except StatusError as error:
             if error.code in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
                 raise ObjectGoneError(str(error)) from error
             raise
+        if not isinstance(stored, dict) or reading.text(stored, "metadata", "uid") != uid:
+            raise ClusterUnavailableError(f"PATCH {path}: the answer is not the object")
+        return stored
 
     async def read_secret(self, key: ObjectKey) -> SecretView:
         """Read a Secret; a missing or forbidden one is an answer."""
@@ -133,6 +139,10 @@ class Cluster:
                 return items
 
 
+def _within(namespace: str | None) -> str:
+    return f"/namespaces/{namespace}" if namespace else ""
+
+
 def _slim_rollout(body: Mapping[str, Any]) -> Mapping[str, Any]:
     metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
     spec = {name: value for name, value in (body.get("spec") or {}).items() if name not in FORGOTTEN_SPEC}
@@ -145,7 +155,7 @@ def _event(about: Subject, note: EventNote, now: datetime) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{about.key.name[:230]}.{fact}", "namespace": about.key.namespace},
+        "metadata": {"name": f"{about.key.name[:230].rstrip('-.')}.{fact}", "namespace": about.key.namespace},
         "involvedObject": {
             "apiVersion": about.api_version,
             "kind": about.kind,

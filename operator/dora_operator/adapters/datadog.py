@@ -5,11 +5,13 @@ Hosts come from the table of sites, or from the operator's own setting. Keys lea
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import cast
 
 import httpx
 
+from dora_operator.adapters.answers import first_bytes, redacted
 from dora_operator.adapters.connections import open_transport
 from dora_operator.adapters.proxies import proxy_for
 from dora_operator.domain.answer_text import shorten
@@ -19,8 +21,6 @@ from dora_operator.domain.rollout.restored import Restoration
 from dora_operator.domain.sites import Site, api_url
 from dora_operator.ports import Keys
 
-BODY_LIMIT = 64 * 1024
-"""Bytes read of an answer; the rest is not waited for."""
 REMEMBERED_HEADERS = frozenset(
     {"x-ratelimit-limit", "x-ratelimit-period", "x-ratelimit-remaining", "x-ratelimit-reset", "x-ratelimit-name"}
 )
@@ -73,10 +73,11 @@ async def open_datadog(
 async def _asked(transport: httpx.AsyncBaseTransport, request: httpx.Request, keys: Keys) -> Answer:
     response = await transport.handle_async_request(request)
     try:
-        body = await _first_bytes(response)
+        chunks = cast("AsyncIterable[bytes]", response.stream)  # as they come: unpacked by httpx they had no bound
+        body = await first_bytes(chunks, response.headers.get("content-encoding", ""))
     finally:
         await response.aclose()
-    return Answer(response.status_code, _remembered(response.headers), _redacted(body, keys))
+    return Answer(response.status_code, _remembered(response.headers), redacted(body, keys))
 
 
 def _headers(keys: Keys) -> dict[str, str]:
@@ -90,26 +91,10 @@ def _headers(keys: Keys) -> dict[str, str]:
     }
 
 
-async def _first_bytes(response: httpx.Response) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) >= BODY_LIMIT:
-            break
-    return bytes(body[:BODY_LIMIT])
-
-
 def _remembered(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items() if name.lower() in REMEMBERED_HEADERS}
 
 
-def _redacted(body: bytes, keys: Keys) -> bytes:
-    """A proxy may echo the request; its answer must not carry the keys into a status."""
-    for key in (keys.api_key, keys.app_key):
-        body = body.replace(key.encode(), b"[redacted]")
-    return body
-
-
 def _described(error: Exception, keys: Keys) -> str:
-    text = _redacted(f"{type(error).__name__}: {error}".encode(errors="replace"), keys)
+    text = redacted(f"{type(error).__name__}: {error}".encode(errors="replace"), keys)
     return shorten(text.decode(errors="replace"), 160)

@@ -58,7 +58,7 @@ class LeaseApi:
             LeaseRaceLostError: it was changed in the meantime.
             ClusterUnavailableError: try again.
         """
-        spec = self._spec(self._body["spec"], holder, duration_seconds)
+        spec = self._spec(self._body.get("spec") or {}, holder, duration_seconds)
         return await self._written("PUT", f"{self._folder}/{self._key.name}", self._body | {"spec": spec})
 
     async def _written(self, method: str, path: str, body: dict[str, Any]) -> Lease:

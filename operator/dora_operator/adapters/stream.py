@@ -7,6 +7,7 @@ at once, not when the last page has come.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from dora_operator.adapters.ahead import Ahead
@@ -38,6 +39,8 @@ class Watched:
     selector: str = ""
     slim: Callable[[Body], Body] = lambda body: body
     """Drops what nobody reads."""
+    relist_seconds: float = inf
+    """How often everything is listed anew, in case a watch has lost something without a word."""
 
 
 @dataclass(slots=True)
@@ -48,15 +51,17 @@ class Stream:
     watched: Watched
     version: str = ""
     """What was seen last; empty: nothing, a list comes first."""
+    listed_at: float = 0.0
 
     async def go_on(self) -> AsyncIterator[Sighting]:
         """List where that is needed, and bring what changes until the API server ends it."""
-        if self.version:
+        now = asyncio.get_running_loop().time()
+        if self.version and now - self.listed_at < self.watched.relist_seconds:
             async for sighting in self._changes():
                 yield sighting
             return
         page = await self._page("")
-        self.version = page["metadata"]["resourceVersion"]
+        self.version, self.listed_at = page["metadata"]["resourceVersion"], now
         listing, events = _Listing(self.version, self.watched.slim), Ahead(self._changes(), WAITING_EVENTS)
         try:
             async for sighting in self._list(page, listing, events):

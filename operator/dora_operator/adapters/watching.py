@@ -1,7 +1,8 @@
 """A watch of one kind of object: a list, then what changes, for ever.
 
 Survives what kopf's watch does not: errors of any kind in the stream or before it, silence, objects that were deleted
-while nobody watched, a kind that is not installed yet, removed or installed again (docs/decisions/0005).
+while nobody watched, a kind that is not installed yet, removed or installed again (docs/decisions/0005). Lists anew now
+and then all the same: what a proxy or an API server loses without a word, no watch can notice.
 Decides nothing.
 """
 

@@ -7,6 +7,8 @@ should not. Who brings keys of its own brings rights of its own, and is not judg
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dora_operator.domain.rollout.restored import is_restoration_id
+
 SERVICES_ANNOTATION = "dora-operator.io/allowed-services"
 ENVS_ANNOTATION = "dora-operator.io/allowed-envs"
 
@@ -36,8 +38,13 @@ def allowed_in(annotations: Mapping[str, str], defaults: Allowed) -> Allowed:
     )
 
 
-def why_not(allowed: Allowed, namespace: str, service: str | None, env: str | None) -> str | None:
-    """Return why a deployment may not be marked, with the mend, or None. Without a service nothing can be judged."""
+def why_not(
+    allowed: Allowed, namespace: str, service: str | None, env: str | None, linked_id: str | None = None
+) -> str | None:
+    """Return why a deployment may not be marked, or linked, with the mend, or None. An id alone cannot be judged.
+
+    A link by version stays within the service and env; one by id could lead to anybody's deployment.
+    """
     if not allowed.services and not allowed.envs:
         return None
     if service is None or env is None:
@@ -54,7 +61,12 @@ def why_not(allowed: Allowed, namespace: str, service: str | None, env: str | No
                 f"namespace {namespace} may not mark {what} {name}: let an administrator add it to the Namespace's"
                 f" annotation {annotation}, or use keys of your own in credentialsSecretRef"
             )
-    return None
+    if linked_id is None or is_restoration_id(linked_id):
+        return None
+    return (
+        f"namespace {namespace} may mark only some services or environments, and the id of a remediation does not tell"
+        " which one is meant: name the remediation by version, or use keys of your own in credentialsSecretRef"
+    )
 
 
 def _matches(name: str, pattern: str) -> bool:

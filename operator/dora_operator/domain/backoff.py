@@ -9,6 +9,7 @@ from typing import assert_never
 
 from dora_operator.domain.outcome import Pace, TryAgain
 from dora_operator.domain.ratelimit import LONGEST_RESET
+from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
 
 LONGEST_AFTER_RESET = 6.0
 """Seconds that a try is put off after the beginning of a new window, at most."""
@@ -28,11 +29,16 @@ class RetryPolicy:
     """How long a deployment may be unknown to Datadog before the resource counts as stalled."""
     after_deadline: float = 3600.0
 
-    @property
-    def ceiling(self) -> float:
-        """The longest pause there can be. A next try that is further ahead was noted by a clock that was wrong."""
-        own = (self.longest, self.slowly, self.ingestion_longest, self.after_deadline)
-        return max(*own, LONGEST_RESET + LONGEST_AFTER_RESET)
+    def longest_after(self, reason: str | None, pending_for: timedelta) -> float:
+        """Return the longest pause there can be. What is further ahead was noted by a clock that was wrong."""
+        if reason == Reason.RATE_LIMITED:
+            return max(self.longest, LONGEST_RESET + LONGEST_AFTER_RESET)
+        if reason in CREDENTIAL_REASONS:
+            return self.slowly
+        if reason == Reason.DEPLOYMENT_NOT_FOUND:
+            is_late = pending_for >= timedelta(seconds=self.ingestion_deadline)
+            return self.after_deadline if is_late else self.ingestion_longest
+        return self.longest
 
 
 @dataclass(frozen=True, slots=True)

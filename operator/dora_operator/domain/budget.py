@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from dora_operator.domain.ratelimit import remaining_requests, seconds_until_reset
 
 ENDS_DIFFER = timedelta(seconds=1.5)
+SET_BACK = timedelta(seconds=5)
+"""A clock that is so much behind what it has shown was set back: ends of windows mean nothing to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +43,17 @@ class Budget:
     """What remained after the answers so far, of the window that was seen last."""
     closed_until: datetime | None = None
     """After a 429: nothing before this."""
+    learnt_at: datetime | None = None
+    """When both were learnt."""
 
     def is_closed(self, now: datetime) -> bool:
         """Tell whether a 429 forbids every request."""
-        return self.closed_until is not None and now < self.closed_until
+        return self.closed_until is not None and now < self.closed_until and not self._was_set_back(now)
 
     def admits(self, now: datetime, beyond: int = 0) -> int:
         """Return how many requests may begin now; with `beyond`, if so many more could be in flight."""
+        if self._was_set_back(now):
+            return self._forgetful().admits(now, beyond)
         if self.is_closed(now):
             return 0
         free = max(0, self.most_at_once + beyond - self.in_flight)
@@ -61,6 +67,8 @@ class Budget:
 
     def opens_at(self, now: datetime) -> datetime | None:
         """Return when requests may begin again, or None where that depends on answers that are under way."""
+        if self._was_set_back(now):
+            return None
         if self.is_closed(now):
             return self.closed_until
         if self.window is not None and self.in_flight == 0 and self.window.remaining <= 0 and now < self.window.ends_at:
@@ -73,15 +81,25 @@ class Budget:
 
     def ended(self, reading: Reading | None, now: datetime) -> "Budget":
         """Count a request that has ended, with what its answer says."""
-        return replace(self, in_flight=max(0, self.in_flight - 1), window=self._window_after(reading, now))
+        if self._was_set_back(now):
+            return self._forgetful().ended(reading, now)
+        window = self._window_after(reading, now)
+        return replace(self, in_flight=max(0, self.in_flight - 1), window=window, learnt_at=now)
 
-    def closed(self, until: datetime) -> "Budget":
+    def closed(self, until: datetime, now: datetime) -> "Budget":
         """Begin nothing before `until`."""
-        return replace(self, closed_until=max(until, self.closed_until or until))
+        known = self._forgetful() if self._was_set_back(now) else self
+        return replace(known, closed_until=max(until, known.closed_until or until), learnt_at=now)
 
     def is_idle(self, now: datetime) -> bool:
         """Tell whether there is nothing to remember."""
         return not self.in_flight and not self.is_closed(now) and (self.window is None or self.window.ends_at <= now)
+
+    def _was_set_back(self, now: datetime) -> bool:
+        return self.learnt_at is not None and now < self.learnt_at - SET_BACK
+
+    def _forgetful(self) -> "Budget":
+        return Budget(self.most_at_once, self.in_flight)
 
     def _window_after(self, reading: Reading | None, now: datetime) -> Reading | None:
         """Answers of one window come in any order: the least that remains counts, and the latest end.

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from dora_operator.domain.backoff import RetryPolicy
 from dora_operator.domain.observed import ConditionType, DoraDeploymentStatus, Target
 from dora_operator.domain.plan import Send
 from dora_operator.domain.reasons import Reason
@@ -32,19 +33,25 @@ class Rest:
 Step = Attempt | Settled | Rest
 
 
-def next_step(plan: Send, status: DoraDeploymentStatus, generation: int, now: datetime, ceiling_seconds: float) -> Step:
-    """Decide about the request of this plan. No pause is longer than the ceiling, whatever a status says."""
+def next_step(plan: Send, status: DoraDeploymentStatus, generation: int, now: datetime, policy: RetryPolicy) -> Step:
+    """Decide about the request of this plan."""
     same_target = plan.target.is_same_as(status.target)
     if same_target and status.accepted == plan.request.state:
         return Settled()
     if not same_target or status.desired != plan.request.state or status.observed_generation != generation:
         return Attempt()  # a change of the user's is tried at once, whatever came before
-    if _reason(status) == Reason.REQUEST_REJECTED:
+    if reason_of(status) == Reason.REQUEST_REJECTED:
         return Rest(None)
-    latest = now + timedelta(seconds=ceiling_seconds)
-    if status.next_attempt_time is not None and now < status.next_attempt_time <= latest:
-        return Rest(status.next_attempt_time)
-    return Attempt()
+    until = believed_next_attempt(status, now, policy)
+    return Attempt() if until is None else Rest(until)
+
+
+def believed_next_attempt(status: DoraDeploymentStatus, now: datetime, policy: RetryPolicy) -> datetime | None:
+    """Return until when to wait, as a status says; nothing where that is over, or further ahead than any pause."""
+    until = status.next_attempt_time
+    pending_for = now - (status.pending_since or now)
+    latest = now + timedelta(seconds=policy.longest_after(reason_of(status), pending_for))
+    return until if until is not None and now < until <= latest else None
 
 
 def without_what_was_overwritten(
@@ -54,7 +61,7 @@ def without_what_was_overwritten(
 
     That happens to a resource that was held back meanwhile, by suspend for example: it was no rival then.
     """
-    if any(_overwrites(other, status) for other in others):
+    if any(overwrites(other, status) for other in others):
         return forgotten(status)
     return status
 
@@ -72,7 +79,8 @@ def taken_over(status: DoraDeploymentStatus, target: Target, record: DoraDeploym
     return status.model_copy(update=inherited)
 
 
-def _overwrites(other: DoraDeploymentStatus, status: DoraDeploymentStatus) -> bool:
+def overwrites(other: DoraDeploymentStatus, status: DoraDeploymentStatus) -> bool:
+    """Tell whether another resource has had something else accepted than this one, and later."""
     theirs, mine = other.accepted, status.accepted
     if theirs is None or mine is None or other.accepted_at is None or status.accepted_at is None:
         return False
@@ -83,6 +91,7 @@ def _overwrites(other: DoraDeploymentStatus, status: DoraDeploymentStatus) -> bo
     return failure or link
 
 
-def _reason(status: DoraDeploymentStatus) -> str | None:
+def reason_of(status: DoraDeploymentStatus) -> str | None:
+    """Return the reason of Ready, if it was ever written."""
     ready = status.condition(ConditionType.READY)
     return ready.reason if ready else None

@@ -162,10 +162,10 @@ def _older_one_wants_the_opposite(case: _Case) -> Plan | None:
 def _is_not_allowed(case: _Case) -> Plan | None:
     if case.spec.credentials_secret_ref is not None:
         return None
-    chosen = case.spec.deployment
+    chosen, link = case.spec.deployment, case.state.remediation
     by_id = chosen.id is not None  # whatever else it names: the id is what is marked
     service, env = (None, None) if by_id else (chosen.service, chosen.env)
-    message = why_not(case.around.allowed, case.around.namespace, service, env)
+    message = why_not(case.around.allowed, case.around.namespace, service, env, link.id if link else None)
     return None if message is None else Refuse(case.state, case.target, Reason.NOT_ALLOWED, message)
 
 

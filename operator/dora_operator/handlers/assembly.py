@@ -18,7 +18,7 @@ from dora_operator.handlers.rollouts import RolloutEngine
 from dora_operator.inventory import Inventory
 from dora_operator.meter import Meter
 from dora_operator.ports import DatadogPort, Keys, NoKeys
-from dora_operator.reconcile.accounts import Account, Accounts
+from dora_operator.reconcile.accounts import KEPT_FREE, Account, Accounts
 from dora_operator.reconcile.board import VerdictBoard
 from dora_operator.reconcile.cases import Cases
 from dora_operator.reconcile.events import EventQueue
@@ -51,7 +51,8 @@ def build(settings: Settings, cluster: Cluster, api: DatadogPort, meter: Meter, 
     """Put the parts together."""
     inventory, secrets, board, keys = Inventory(), SecretWatch(cluster), VerdictBoard(), own_keys(settings)
     events, datadog = EventQueue(cluster), MeteredDatadog(api, meter, keys, time.monotonic)
-    accounts, namespaces = Accounts(cluster, keys), Namespaces(cluster, clock)
+    accounts = Accounts(cluster, keys, most_in_all=settings.workers - settings.workers // KEPT_FREE)
+    namespaces = Namespaces(cluster, clock)
     options = Options(
         settings.site, settings.dry_run, settings.retry_policy, settings.allowed, keeps_records=settings.rollouts
     )

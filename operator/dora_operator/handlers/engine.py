@@ -47,6 +47,7 @@ class Engine:
     all_listed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when there are none. Before that, nobody can know who the older of two rivals is."""
     workers: Workers[ObjectKey] = field(init=False)
+    _begun: bool = False
 
     def __post_init__(self) -> None:
         """Make the workers, and let them know when an account has room."""
@@ -91,10 +92,15 @@ class Engine:
             return
         self.all_listed.set()
         logger.info("ready: %d DoraDeployments listed, site %s", len(self.inventory), self.default_site.value)
-        self.reconciler.lessons.from_all(self.inventory)
         for key in self.inventory.all_keys():
             self.inventory.note_due(key, self.clock())
             self.queue.add(key, Urgency.RETRY if self._hurries(key) else Urgency.LISTED)
+
+    def begin(self) -> None:
+        """Learn, before anything is sent, what the process that wrote before knew: which accounts must wait."""
+        if not self._begun:
+            self._begun = True
+            self.reconciler.lessons.from_all(self.inventory)
 
     async def look_at_secrets(self, period: float) -> None:
         """Wake resources whose Secret has changed, for ever."""

@@ -62,8 +62,10 @@ class FencedDatadog:
 class FencedCluster(Cluster):
     """A cluster whose writes stand behind the fence; reading is free."""
 
-    def __init__(self, api: KubernetesApi, clock: Callable[[], datetime], leadership: Leadership) -> None:
-        super().__init__(api, clock)
+    def __init__(
+        self, api: KubernetesApi, clock: Callable[[], datetime], relist_seconds: float, leadership: Leadership
+    ) -> None:
+        super().__init__(api, clock, relist_seconds)
         self._leadership = leadership
 
     async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:

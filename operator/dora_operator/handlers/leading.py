@@ -8,12 +8,27 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol
 
-from dora_operator.domain.lease import Create, LastSeen, Lease, Pace, Renew, Take, next_move, see
+from dora_operator.domain.lease import (
+    GIVEN_BACK_SECONDS,
+    Create,
+    LastSeen,
+    Lease,
+    Pace,
+    Renew,
+    Take,
+    Wait,
+    next_move,
+    see,
+)
 from dora_operator.ports import ClusterUnavailableError, LeaseRaceLostError
 
 logger = logging.getLogger(__name__)
+
+RELEASE_SECONDS = 2.0
+"""How long giving the Lease back may take: an API server that hangs must not keep the process from ending."""
 
 
 class LeaseLostError(Exception):
@@ -73,6 +88,8 @@ class Leadership:
     """Set for ever when the Lease was held and is not any more."""
     why_lost: str = ""
     _seen: LastSeen | None = None
+    _waits_until: float = inf
+    """When the Lease of another runs out, as far as the last look told."""
 
     def may_write(self) -> bool:
         """Tell whether a request may begin now."""
@@ -83,10 +100,16 @@ class Leadership:
         try:
             await self._hold()
         except LeaseLostError as error:
-            self.leading.clear()
-            self.why_lost = f"the Lease was lost: {error}"
-            logger.error("%s; this process ends, and writes nothing more", self.why_lost)  # noqa: TRY400 - no defect
-            self.lost.set()
+            self._end(f"the Lease was lost: {error}")
+        except Exception:  # a defect of ours: without this, a process that neither writes nor ends
+            logger.exception("holding the Lease broke")
+            self._end("the Lease was lost: holding it broke; the log says how")
+
+    def _end(self, why: str) -> None:
+        self.leading.clear()
+        self.why_lost = why
+        logger.error("%s; this process ends, and writes nothing more", why)
+        self.lost.set()
 
     async def _hold(self) -> None:
         trouble = ""
@@ -97,11 +120,13 @@ class Leadership:
                 trouble = ""
             except (ClusterUnavailableError, LeaseRaceLostError) as error:
                 if str(error) != trouble:
-                    logger.warning("the Lease could not be read or written: %s", error or "somebody else was quicker")
+                    logger.warning(
+                        "the Lease could not be read or written: %s", str(error) or "somebody else was quicker"
+                    )
                 trouble = str(error)
             if self.leading.is_set() and self.clock() >= self.good_until:
                 raise LeaseLostError("it could not be renewed in time")
-            pause = self.pace.retry * (0.8 + 0.4 * random.random())  # noqa: S311 - jitter
+            pause = self.pace.longest_retry * (0.7 + 0.3 * random.random())  # noqa: S311 - jitter
             await asyncio.sleep(max(0.0, min(pause, self._time_left())))
 
     async def release(self) -> None:
@@ -110,25 +135,29 @@ class Leadership:
             return
         self.leading.clear()
         try:
-            found = await self.lease.read()
-            if found is not None and found.holder == self.identity:
-                await self.lease.write("", 1)
-                logger.info("the Lease is given back")
-        except (ClusterUnavailableError, LeaseRaceLostError) as error:
-            logger.warning("the Lease could not be given back, it runs out by itself: %s", error)
+            async with asyncio.timeout(RELEASE_SECONDS):
+                found = await self.lease.read()
+                if found is not None and found.holder == self.identity:
+                    await self.lease.write("", GIVEN_BACK_SECONDS)
+                    logger.info("the Lease is given back")
+        except (ClusterUnavailableError, LeaseRaceLostError, TimeoutError) as error:
+            logger.warning("the Lease could not be given back, it runs out by itself: %s", str(error) or "no answer")
 
     async def _step(self, begun: float) -> None:
+        self._waits_until = inf
         found = await self.lease.read()
         self._seen = see(found, self._seen, self.clock())
-        match next_move(found, self._seen, self.identity, self.clock()):
+        match next_move(found, self._seen, self.identity, self.clock(), self.pace):
             case Create():
                 await self._won(self.lease.create, begun, "")
             case Renew():
                 await self._won(self.lease.write, begun, self.identity)
             case Take():
                 await self._won(self.lease.write, self.clock(), found.holder if found else "")
-            case _ if self.leading.is_set():
-                raise LeaseLostError(f"it is held by {found.holder if found else 'nobody'}")
+            case Wait(until) if not self.leading.is_set():
+                self._waits_until = until
+            case _:
+                raise LeaseLostError(f"it is held by {(found and found.holder) or 'nobody'}")
 
     async def _won(self, write: Callable[[str, float], Awaitable[Lease]], begun: float, before: str) -> None:
         if self.leading.is_set() and before != self.identity:
@@ -140,4 +169,4 @@ class Leadership:
             self.leading.set()
 
     def _time_left(self) -> float:
-        return self.good_until - self.clock() if self.leading.is_set() else self.pace.retry * 1.2
+        return (self.good_until if self.leading.is_set() else self._waits_until) - self.clock()

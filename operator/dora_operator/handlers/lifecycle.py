@@ -20,12 +20,14 @@ from dora_operator import lean
 from dora_operator.adapters.cluster import Cluster
 from dora_operator.adapters.datadog import DatadogApi, open_datadog
 from dora_operator.adapters.endpoints import serving
-from dora_operator.adapters.kubernetes_api import KubernetesApi, open_kubernetes
+from dora_operator.adapters.kubernetes_api import KubernetesApi, Login, open_kubernetes
 from dora_operator.adapters.leases import LeaseApi
 from dora_operator.adapters.metrics import PrometheusMeter
+from dora_operator.adapters.proxies import proxy_for
 from dora_operator.domain.lease import Pace
 from dora_operator.domain.object_key import ObjectKey
 from dora_operator.handlers.assembly import Parts, build
+from dora_operator.handlers.ending import in_order, leave_at_the_latest
 from dora_operator.handlers.engine import Engine
 from dora_operator.handlers.fencing import FencedCluster, FencedDatadog
 from dora_operator.handlers.kopf_settings import build_kopf_settings
@@ -40,9 +42,6 @@ from dora_operator.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-STOP_SECONDS = 4.0
-"""How long requests under way may take to finish at the end."""
-LAST_EVENTS_SECONDS = 1.0
 ROLLOUT_WORKERS = 4
 SWEEP_SECONDS = 1800.0
 """How often the operator looks for records that may go."""
@@ -78,7 +77,7 @@ async def _run(settings: Settings, prometheus: PrometheusMeter, meter: Meter) ->
         ) as datadog,
     ):
         leadership = lead(settings, kubernetes)
-        parts = build(settings, *behind(leadership, kubernetes, datadog), meter, clock)
+        parts = build(settings, *behind(leadership, kubernetes, datadog, settings.relist_seconds), meter, clock)
         health = tuple(each.health for each in parts.watches)
         overview = Overview(parts.deployments, parts.rollouts, health, leadership.may_write)
         async with serving(overview.endpoints(settings, prometheus)):
@@ -101,12 +100,12 @@ async def _run(settings: Settings, prometheus: PrometheusMeter, meter: Meter) ->
 
 
 def behind(
-    leadership: Leadership | AlwaysLeading, kubernetes: KubernetesApi, datadog: DatadogApi
+    leadership: Leadership | AlwaysLeading, kubernetes: KubernetesApi, datadog: DatadogApi, relist_seconds: float
 ) -> tuple[Cluster, DatadogPort]:
     """Put the fence around what writes, where there is anything to fence off."""
     if isinstance(leadership, AlwaysLeading):
-        return Cluster(kubernetes, clock), datadog
-    return FencedCluster(kubernetes, clock, leadership), FencedDatadog(datadog, leadership)
+        return Cluster(kubernetes, clock, relist_seconds), datadog
+    return FencedCluster(kubernetes, clock, relist_seconds, leadership), FencedDatadog(datadog, leadership)
 
 
 def lead(settings: Settings, kubernetes: KubernetesApi) -> Leadership | AlwaysLeading:
@@ -116,7 +115,18 @@ def lead(settings: Settings, kubernetes: KubernetesApi) -> Leadership | AlwaysLe
     pace = Pace(settings.lease_seconds)
     key = ObjectKey(settings.lease_namespace or own_namespace(), settings.lease_name)
     identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"  # a container that starts anew is another process
-    return Leadership(LeaseApi(kubernetes, key, pace.request, clock), identity, time.monotonic, pace)
+    return Leadership(LeaseApi(kubernetes, key, pace.request, clock), identity, seconds_even_asleep, pace)
+
+
+def seconds_even_asleep() -> float:
+    """Return the time of a clock that goes on while the machine sleeps: others do not sleep with it."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def kopfs_session(found: Login) -> aiohttp.ClientSession:
+    """Open kopf's session. Without trust_env, by which aiohttp would read netrc too, and fail over its entries."""
+    connector, proxy = aiohttp.TCPConnector(ssl=found.tls), found.proxy or proxy_for(found.server)
+    return aiohttp.ClientSession(connector=connector, headers=found.headers, proxy=proxy)
 
 
 def build_registry(settings: Settings, parts: Parts, leadership: Leadership | AlwaysLeading) -> kopf.OperatorRegistry:
@@ -129,32 +139,34 @@ def build_registry(settings: Settings, parts: Parts, leadership: Leadership | Al
     async def login(**_: Any) -> kopf.AiohttpSession:
         """For the one look at the API's groups that kopf takes at start; the session is closed by kopf."""
         found = await log_in()
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=found.tls), headers=found.headers, proxy=found.proxy, trust_env=True
-        )
-        return kopf.AiohttpSession(server=found.server, aiohttp_session=session)
+        return kopf.AiohttpSession(server=found.server, aiohttp_session=kopfs_session(found))
+
+    async def end() -> None:
+        leave_at_the_latest(lambda: int(leadership.lost.is_set()))
+        await in_order(parts, leadership, tasks, holding)
 
     @kopf.on.startup(registry=registry)
     async def start(**_: Any) -> None:
-        holding.append(asyncio.create_task(leadership.hold()))
+        holding.append(asyncio.create_task(hold_when_listed(parts.deployments, leadership)))
         tasks.extend(asyncio.create_task(one) for one in background(settings, parts, leadership))
-        await parts.deployments.all_listed.wait()
+        try:
+            await parts.deployments.all_listed.wait()
+        except asyncio.CancelledError:  # told to stop already: kopf cleans up only what it has started whole
+            await end()
+            raise
         lean.leave_the_loaded_alone()
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
-        kinds = (parts.rollouts.workers, parts.deployments.workers)
-        await asyncio.gather(*(workers.finish(STOP_SECONDS) for workers in kinds))
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await parts.events.finish(LAST_EVENTS_SECONDS)
-        for task in holding:  # until here, what was under way needed the Lease
-            task.cancel()
-        await asyncio.gather(*holding, return_exceptions=True)
-        await leadership.release()
+        await end()
 
     return registry
+
+
+async def hold_when_listed(engine: Engine, leadership: Leadership | AlwaysLeading) -> None:
+    """Ask for the Lease when there is something to write from: who cannot list must not keep it from who can."""
+    await engine.all_listed.wait()
+    await leadership.hold()
 
 
 def background(
@@ -183,4 +195,5 @@ async def in_turn(engine: Engine, leadership: Leadership | AlwaysLeading, work: 
     """
     await engine.all_listed.wait()
     await leadership.leading.wait()
+    engine.begin()
     await work()

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 from dora_operator.domain.allowed import Allowed, allowed_in
 from dora_operator.domain.conditions import Override
-from dora_operator.domain.due import forgotten, taken_over, without_what_was_overwritten
+from dora_operator.domain.due import forgotten, overwrites, taken_over, without_what_was_overwritten
 from dora_operator.domain.observed import DoraDeploymentStatus, RolloutObservation
-from dora_operator.domain.plan import Hold, Plan, Refuse
+from dora_operator.domain.plan import Hold, Plan, Send
 from dora_operator.domain.planning import make_plan, overrides, target_of
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.rollout.follow import opinion_of, to_status, to_verdict
@@ -51,10 +51,11 @@ class Cases:
             return None
         status, rollout = self._heard(known, spec)
         others = same_deployment(known, spec, self.inventory, self.options.default_site)
-        if others:
-            status = without_what_was_overwritten(status, (read_status(one.newest_status_json) for one in others))
-        case = self._decided(known, spec, status, rollout, allowed)
-        return replace(case, status=forgotten(case.status)) if _leaves_it_to(case.plan, others) else case
+        theirs = [read_status(one.newest_status_json) for one in others]
+        case = self._decided(known, spec, without_what_was_overwritten(status, theirs), rollout, allowed)
+        is_needed = any(overwrites(case.status, one) for one in theirs)
+        leaves_it = _leaves_it_to(case.plan, others, is_needed=is_needed)
+        return replace(case, status=forgotten(case.status)) if leaves_it else case
 
     async def _allowed(self, known: Known, spec: DoraDeploymentSpec) -> Allowed:
         """Who brings keys of its own may mark what these may."""
@@ -89,8 +90,13 @@ class Cases:
         return Case(known, status, plan, rollout, override)
 
 
-def _leaves_it_to(plan: Plan, others: list[Known]) -> bool:
-    """Tell whether others may have something else accepted now: by holding back, or by losing a conflict."""
-    if isinstance(plan, Hold):
+def _leaves_it_to(plan: Plan, others: list[Known], *, is_needed: bool) -> bool:
+    """Tell whether others may have something else accepted now: while this one says nothing, or loses a conflict.
+
+    What a loser has had accepted is needed until the winner has seen that it was overwritten, and sends again.
+    """
+    if isinstance(plan, Send):
+        return False
+    if isinstance(plan, Hold) or plan.reason is Reason.NOT_ALLOWED:
         return any(is_active(one) for one in others)
-    return isinstance(plan, Refuse) and plan.reason is Reason.CONFLICT
+    return plan.reason is Reason.CONFLICT and not is_needed

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from dora_operator.domain.backoff import RetryPolicy
+from dora_operator.domain.due import believed_next_attempt, reason_of
 from dora_operator.domain.object_key import ObjectKey
-from dora_operator.domain.observed import ConditionType, DoraDeploymentStatus
+from dora_operator.domain.observed import DoraDeploymentStatus
 from dora_operator.domain.outcome import Outcome, Pace, TryAgain
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
 from dora_operator.inventory import Inventory
@@ -21,6 +23,7 @@ class Lessons:
     accounts: Accounts
     secrets: SecretWatch
     clock: Callable[[], datetime]
+    policy: RetryPolicy
 
     def from_answer(
         self, key: ObjectKey, account: Account, version: str, outcome: Outcome, after: DoraDeploymentStatus
@@ -35,12 +38,13 @@ class Lessons:
 
     def from_status(self, key: ObjectKey, status: DoraDeploymentStatus, account: Account) -> None:
         """Take note of what was only in memory before a restart."""
-        ready, until = status.condition(ConditionType.READY), status.next_attempt_time
-        if ready is None or until is None:
+        now, reason = self.clock(), reason_of(status)
+        until = believed_next_attempt(status, now, self.policy)
+        if until is None:
             return
-        if ready.reason == Reason.RATE_LIMITED:
-            self.accounts.close(account, until, self.clock())
-        elif ready.reason in CREDENTIAL_REASONS:
+        if reason == Reason.RATE_LIMITED:
+            self.accounts.close(account, until, now)
+        elif reason in CREDENTIAL_REASONS:
             self.wait_for_secret(key, account, None)
 
     def from_all(self, inventory: Inventory) -> None:
@@ -60,5 +64,4 @@ class Lessons:
 
 def is_rate_limited(status: DoraDeploymentStatus) -> bool:
     """Tell whether a status says that its account has to wait."""
-    ready = status.condition(ConditionType.READY)
-    return ready is not None and ready.reason == Reason.RATE_LIMITED
+    return reason_of(status) == Reason.RATE_LIMITED

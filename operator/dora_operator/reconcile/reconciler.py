@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from dora_operator.domain import status as statuses
 from dora_operator.domain.conditions import Phase, Standing
-from dora_operator.domain.due import Rest, Settled, next_step
+from dora_operator.domain.due import Rest, Settled, next_step, reason_of
 from dora_operator.domain.object_key import ObjectKey
 from dora_operator.domain.observed import DoraDeploymentStatus
 from dora_operator.domain.outcome import Pace, TryAgain
@@ -49,7 +49,7 @@ class Reconciler:
 
     def __post_init__(self) -> None:
         """Be ready to learn."""
-        self.lessons = Lessons(self.sender.accounts, self.secrets, self.clock)
+        self.lessons = Lessons(self.sender.accounts, self.secrets, self.clock, self.options.retry_policy)
 
     async def reconcile(self, key: ObjectKey) -> Visit:
         """Bring Datadog and the status of one DoraDeployment up to date with its spec.
@@ -91,7 +91,7 @@ class Reconciler:
 
     async def _send(self, case: Case, plan: Send) -> Visit:
         known = case.known
-        step = next_step(plan, case.status, known.generation, self.clock(), self.options.retry_policy.ceiling)
+        step = next_step(plan, case.status, known.generation, self.clock(), self.options.retry_policy)
         changed = self.secrets.take_change(known.key)
         if isinstance(step, Settled):
             self.secrets.forget(known.key)
@@ -164,8 +164,7 @@ class Reconciler:
         if not linked:
             return linked
         before = read_status(known.newest_status_json)
-        same = (before.desired, before.accepted) == (after.desired, after.accepted)
-        return frozenset() if same else linked
+        return frozenset() if _means(before) == _means(after) else linked
 
     def _moment(self, known: Known) -> Moment:
         return Moment(known.generation, self.clock(), self.options.retry_policy, self.random())
@@ -173,3 +172,8 @@ class Reconciler:
     def _moment_of(self, case: Case) -> Moment:
         policy = self.options.retry_policy
         return Moment(case.known.generation, self.clock(), policy, self.random(), case.rollout, case.override)
+
+
+def _means(status: DoraDeploymentStatus) -> tuple[object, ...]:
+    """Return what others decide from; who is not allowed is no rival."""
+    return status.desired, status.accepted, reason_of(status) == Reason.NOT_ALLOWED

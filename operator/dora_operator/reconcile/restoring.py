@@ -19,7 +19,7 @@ from dora_operator.domain.rollout.restored import Back, OnTheWay, Restoration, l
 from dora_operator.domain.rollout.verdict import Policy, Verdict
 from dora_operator.domain.sites import Site
 from dora_operator.ports import DatadogPort, Keys, NoKeys
-from dora_operator.reconcile.accounts import Account, Accounts
+from dora_operator.reconcile.accounts import Account, Accounts, Payer
 from dora_operator.reconcile.known_rollouts import Progress
 from dora_operator.reconcile.namespaces import Namespaces
 
@@ -87,7 +87,7 @@ class Restorer:
         if why_not(allowed, observation.namespace, event.service, event.env) is not None:
             # The abort's own DoraDeployment says so. Namespaces are not watched: one that allows more is noticed here.
             return Restored(again_at=self.clock() + timedelta(seconds=LONGEST_LOOK_SECONDS))
-        account = Account(self.site.value, None)
+        account = self.accounts.payer(Account(self.site.value, None))
         outcome = await self._post(event, account, keys)
         if outcome is None:
             opens_at = self.accounts.admission(account, self.clock()).opens_at
@@ -111,7 +111,7 @@ class Restorer:
             outcome, attempts=progress.posts, pending_for=owed_for, policy=self.retry_policy, jitter=self.random()
         ).seconds
 
-    async def _post(self, event: Restoration, account: Account, keys: Keys) -> Outcome | None:
+    async def _post(self, event: Restoration, account: Account | Payer, keys: Keys) -> Outcome | None:
         """Post within the account's budget, which marks need too; None where it has no room now."""
         if not await self.accounts.enter(account, self.clock):
             return None

@@ -14,7 +14,7 @@ from dora_operator.domain.plan import Send
 from dora_operator.domain.sites import Site
 from dora_operator.inventory import Inventory, Known
 from dora_operator.ports import DatadogPort, Keys, NoKeys
-from dora_operator.reconcile.accounts import Account, Accounts, Admission, account_of
+from dora_operator.reconcile.accounts import Account, Accounts, Admission, Payer, account_of
 from dora_operator.reconcile.lanes import Lanes
 
 Woken = frozenset[ObjectKey]
@@ -89,14 +89,16 @@ class Sender:
         if not self._lanes.enter(lane, known.key):
             return Behind()
         try:
-            sent = await self._in_turn(known, plan, account, view.keys)
+            sent = await self._in_turn(known, plan, self.accounts.payer(account), view.keys)
         finally:
             wake = frozenset(self._lanes.leave(lane))
         if isinstance(sent, Full | Outdated):
             return replace(sent, wake=wake)
         return Asked(sent, view.resource_version, wake)
 
-    async def _in_turn(self, known: Known, plan: Send, account: Account, keys: Keys) -> Outcome | Full | Outdated:
+    async def _in_turn(
+        self, known: Known, plan: Send, account: Account | Payer, keys: Keys
+    ) -> Outcome | Full | Outdated:
         if not await self.accounts.enter(account, self.clock):
             return Full(self.accounts.admission(account, self.clock()))
         headers: Mapping[str, str] = {}

@@ -59,11 +59,15 @@ class StatusWriter:
             return False
         try:
             body = await self.cluster.write_status(known.key, known.uid, merge_patch(status))
-        except ObjectGoneError:
-            logger.debug("%s is gone; its status is not written", known.key)
-            return False
+        except ObjectGoneError as error:
+            if not self.inventory.has(known):
+                logger.debug("%s is gone; its status is not written", known.key)
+                return False
+            # 404 is also said by an API server that does not know its custom resources yet, 409 also under contention.
+            self._keep(known, status)
+            raise ClusterUnavailableError(f"{error}; the watch has not said that it is gone") from error
         except ClusterUnavailableError:
-            self.inventory.keep_unsaved(known, status.model_dump_json(by_alias=True, exclude_none=True).encode())
+            self._keep(known, status)
             raise
         self.inventory.saved(known, body, lambda one: links(one, self.default_site))
         self._count(known, stored, status)
@@ -81,6 +85,9 @@ class StatusWriter:
         """
         logger.info("DoraDeployment %s gives way to a user's that follows the same version", record.key)
         await self.cluster.delete_record(record.key, record.uid)
+
+    def _keep(self, known: Known, status: DoraDeploymentStatus) -> None:
+        self.inventory.keep_unsaved(known, status.model_dump_json(by_alias=True, exclude_none=True).encode())
 
     def _count(self, known: Known, before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> None:
         if after.accepted != after.desired:  # inherited, and counted when it was sent

@@ -6,6 +6,7 @@ Rollout does next, until it is linked or the failure ends otherwise. Posts nothi
 """
 
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -102,6 +103,11 @@ def restoration_id(rollout_uid: str, pod_template_hash: str, aborted_at: datetim
     """Return an id that Datadog takes (16 to 128 characters), the same for the same abort."""
     told = f"{rollout_uid}\n{pod_template_hash}\n{aborted_at.isoformat()}"
     return ID_PREFIX + hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:ID_DIGEST]
+
+
+def is_restoration_id(deployment_id: str) -> bool:
+    """Tell whether an id reads as one that was made here, for a service that was judged then."""
+    return re.fullmatch(rf"{ID_PREFIX}[0-9a-f]{{{ID_DIGEST}}}", deployment_id) is not None
 
 
 def linked(verdict: Verdict, posted: Restoration) -> Verdict:

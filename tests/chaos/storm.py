@@ -1,0 +1,145 @@
+"""Many workers at once between a Datadog and an API server that answer when they like: the rules that always hold.
+
+Unlike `harness`, where one thing happens after the other: here the same key, deployment and account are wanted by many.
+"""
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+
+from dora_operator.domain.object_key import ObjectKey
+from dora_operator.handlers.workers import forever
+from dora_operator.ports import ClusterUnavailableError, SecretView
+from tests.support.builders import NOW
+from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
+
+MOST_AT_ONCE = 8
+WORKERS = 16
+MOST_IN_ALL = 4
+Account = tuple[str, str]
+
+
+@dataclass
+class StormyDatadog(FakeDatadog):
+    """Answers late, wrongly or never, and notes each request that should not have been sent then."""
+
+    dice: random.Random = field(default_factory=random.Random)
+    trouble: float = 0.0
+    held: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
+    """What it was told, by deployment."""
+    closed: dict[Account, float] = field(default_factory=dict)
+    """Until when an account was told to wait, by an answer to this process."""
+    broken: list[str] = field(default_factory=list)
+    count: int = 0
+    _under_way: Counter[object] = field(default_factory=Counter)
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Check, then answer one request."""
+        account = request.url.host, request.headers["dd-api-key"]
+        deployment, told = _read(request, account)
+        lane = deployment if deployment[1] == "id" else (deployment[0], *deployment[3:])
+        self.count += 1
+        self._check(account, lane)
+        self._under_way.update([account, lane])
+        try:
+            return await self._answer(account, deployment, told)
+        finally:
+            self._under_way.subtract([account, lane])
+
+    def _check(self, account: Account, lane: tuple[str, ...]) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self.closed.get(account, 0.0):
+            self.broken.append(f"{now:.3f}: {account} before its reset at {self.closed[account]:.3f}")
+        if self._under_way[account] >= MOST_AT_ONCE:
+            self.broken.append(f"{now:.3f}: {account} has too many at once")
+        if self._under_way[lane]:
+            self.broken.append(f"{now:.3f}: two at once about {lane}")
+
+    async def _answer(self, account: Account, deployment: tuple[str, ...], told: dict[str, Any]) -> httpx.Response:
+        troubles = ("503", "429", "429 alone", "404", "refused", "lost", "silent")
+        what = self.dice.choice(troubles) if self.dice.random() < self.trouble else "202"
+        await asyncio.sleep(self.dice.choice((0.001, 0.05, 0.3)))
+        if what in {"202", "lost"}:
+            self.held.setdefault(deployment, {}).update(told)
+        await asyncio.sleep(self.dice.choice((0.001, 0.05)))
+        match what:
+            case "202":
+                return httpx.Response(202, text='{"data":null}')
+            case "429":
+                seconds = self.dice.choice((0, 1, 3, 20))
+                until = asyncio.get_running_loop().time() + seconds
+                self.closed[account] = max(until, self.closed.get(account, 0.0))
+                return httpx.Response(429, headers={"X-RateLimit-Reset": str(seconds)})
+            case "silent":
+                await asyncio.sleep(60)
+            case "lost" | "refused":
+                raise httpx.ReadError(what)
+        return httpx.Response(int(what[:3]), headers={"X-RateLimit-Reset": "rubbish"})
+
+
+def _read(request: httpx.Request, account: Account) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Return which deployment is meant, as far as accounts tell, and what is said of it."""
+    data = json.loads(request.content)["data"]
+    told = dict(data["attributes"])
+    if "id" in data:
+        return (account[0], "id", data["id"]), told
+    return (account[0], "version", account[1], *(told.pop(name) for name in ("service", "env", "version"))), told
+
+
+@dataclass
+class StormyCluster(FakeCluster):
+    """Answers late, and now and then not at all; an answer that is lost has had its effect."""
+
+    dice: random.Random = field(default_factory=random.Random)
+    trouble: float = 0.0
+
+    async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Implement the port."""
+        await self._late()
+        stored = await super().write_status(key, uid, status)
+        await self._late()
+        return stored
+
+    async def read_secret(self, key: ObjectKey) -> SecretView:
+        """Implement the port."""
+        await self._late()
+        return await super().read_secret(key)
+
+    async def read_annotations(self, namespace: str) -> Mapping[str, str]:
+        """Implement the port: the lists are those of one namespace."""
+        await self._late()
+        return await super().read_annotations(namespace) if namespace == "shop" else {}
+
+    async def _late(self) -> None:
+        await asyncio.sleep(self.dice.choice((0.0, 0.002, 0.05)))
+        if self.dice.random() < self.trouble:
+            raise ClusterUnavailableError("told to fail")
+
+
+@asynccontextmanager
+async def process(cluster: StormyCluster, datadog: StormyDatadog) -> AsyncIterator[Operator]:
+    """Run an operator with all its workers; at the end it is killed, whatever is under way."""
+    datadog.closed.clear()  # what a former one was told stands in statuses, where nobody has edited these since
+
+    def time() -> datetime:
+        return NOW + timedelta(seconds=asyncio.get_running_loop().time())
+
+    async with running_operator(cluster, datadog, time=time) as operator:
+        operator.engine.reconciler.sender.accounts.most_in_all = MOST_IN_ALL
+        beside = [operator.engine.look_at_secrets(2.0), operator.events.run()]
+        work = [forever("a worker", operator.engine.workers.work) for _ in range(WORKERS)]
+        tasks = [asyncio.create_task(each) for each in (*beside, *work)]
+        try:
+            yield operator
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

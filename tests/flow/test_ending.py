@@ -1,0 +1,69 @@
+"""The end of the process: in time, whatever hangs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.support.shop import eventually
+
+STOP_SECONDS = 10.0
+"""From SIGTERM to the exit."""
+SLOW_NAMES = """
+import pathlib, socket, time
+def slowly(host, *more, **named):
+    pathlib.Path(r"{asked}").touch()
+    time.sleep(60)
+socket.getaddrinfo = slowly
+"""
+
+
+def test_a_process_that_would_not_end_is_gone() -> None:
+    """A thread that nobody can stop keeps Python from ending; the exit code is the one that was meant."""
+    program = (
+        "import threading, time; from dora_operator.handlers.ending import leave_at_the_latest;"
+        "leave_at_the_latest(lambda: 3, 0.1); threading.Thread(target=time.sleep, args=[60]).start()"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=30).returncode == 3
+
+
+def test_a_signal_is_heard_from_the_first_line_on() -> None:
+    """A container's process 1 gets no signal that it does not handle, and kopf handles them a second later."""
+    program = (
+        "import os, signal, sys, time, types; from dora_operator.start import main;"
+        "cli = sys.modules['dora_operator.cli'] = types.ModuleType('cli');"
+        "cli.app = lambda: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(60));"
+        "main()"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=30).returncode == 0
+
+
+def test_a_name_that_cannot_be_looked_up_does_not_keep_the_process(tmp_path: Path) -> None:
+    """A cluster without DNS, SIGTERM while it starts: the look-up goes on for a minute, the process does not."""
+    asked = tmp_path / "asked"
+    (tmp_path / "sitecustomize.py").write_text(SLOW_NAMES.format(asked=asked))
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        json.dumps(
+            {
+                "current-context": "c",
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+                "clusters": [{"name": "c", "cluster": {"server": "http://api.example:6443"}}],
+                "users": [{"name": "u", "user": {"token": "t"}}],
+            }
+        )
+    )
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path), "KUBECONFIG": str(kubeconfig)}
+    command = [str(Path(sys.executable).with_name("dora-operator")), "run"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        try:
+            eventually(asked.exists, lambda: "no name was looked up", seconds=30)
+            process.send_signal(signal.SIGTERM)
+            begun = time.monotonic()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+    assert time.monotonic() - begun < STOP_SECONDS
