@@ -1,24 +1,19 @@
 """The local cluster: starts etcd and kube-apiserver in a folder of their own, and takes everything away again."""
 
 import atexit
-import json
 import os
 import shutil
 import signal
-import ssl
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sandbox import loopback
-from sandbox.cluster import files, rollouts
+from sandbox.cluster import audit, control_plane, files, rollouts
 from sandbox.cluster.process import CONTROL_PLANE, Background, free_ports
 from sandbox.programs.build import ensure
 from sandbox.programs.cache import SandboxError
@@ -98,7 +93,7 @@ class LocalCluster:
 
     def audited(self, **wanted: str) -> list[dict[str, Any]]:
         """Return the audit entries with these values of `user`, `verb`, `resource` and `subresource`."""
-        return [entry for entry in self._audit_entries() if _matches(entry, wanted)]
+        return [entry for entry in audit.entries(self.audit_log) if audit.matches(entry, wanted)]
 
     def run_kubectl(self, *arguments: str, input: str | None = None) -> subprocess.CompletedProcess[str]:  # noqa: A002
         """Run kubectl against this cluster and return what came of it."""
@@ -172,12 +167,7 @@ class LocalCluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _ready(self) -> bool:
-        return _answers(f"{self.url}/readyz", self._certificate, self.token)
-
-    def _audit_entries(self) -> Iterator[dict[str, Any]]:
-        whole, _, _ = self.audit_log.read_text().rpartition("\n")  # the last line may still be in the making
-        for line in whole.splitlines():
-            yield json.loads(line)
+        return control_plane.answers(f"{self.url}/readyz", self._certificate, self.token)
 
 
 def _started(programs: dict[str, Path], folder: Path) -> LocalCluster:
@@ -185,15 +175,15 @@ def _started(programs: dict[str, Path], folder: Path) -> LocalCluster:
     endpoint, url = f"http://127.0.0.1:{client_port}", f"https://127.0.0.1:{api_port}"
     started: list[Background] = []
     try:
-        command = _etcd_command(programs["etcd"], folder, endpoint, peer_port)
+        command = control_plane.etcd_command(programs["etcd"], folder, endpoint, peer_port)
         etcd = Background.start("etcd", command, folder, CONTROL_PLANE)
         started.append(etcd)
         tokens, token = files.write_tokens(folder)
-        command = _api_server_command(programs["kube-apiserver"], folder, endpoint, api_port, tokens)
+        command = control_plane.api_server_command(programs["kube-apiserver"], folder, endpoint, api_port, tokens)
         api_server = Background.start("kube-apiserver", command, folder, CONTROL_PLANE)
         started.append(api_server)
         certificate = folder / "certificates" / "apiserver.crt"
-        api_server.wait_until(lambda: _answers(f"{url}/readyz", certificate, token), READY_SECONDS)
+        api_server.wait_until(lambda: control_plane.answers(f"{url}/readyz", certificate, token), READY_SECONDS)
     except BaseException:
         for program in reversed(started):
             program.kill()
@@ -202,54 +192,3 @@ def _started(programs: dict[str, Path], folder: Path) -> LocalCluster:
     cluster = LocalCluster(folder, url, kubeconfig, token, etcd, api_server, certificate)
     atexit.register(cluster.stop)
     return cluster
-
-
-def _etcd_command(program: Path, folder: Path, endpoint: str, peer_port: int) -> tuple[str, ...]:
-    return (
-        str(program),
-        f"--data-dir={folder / 'etcd'}",
-        f"--listen-client-urls={endpoint}",
-        f"--advertise-client-urls={endpoint}",
-        f"--listen-peer-urls=http://127.0.0.1:{peer_port}",
-        "--unsafe-no-fsync",  # nothing here has to outlive a power cut
-        "--log-level=warn",
-    )
-
-
-def _api_server_command(program: Path, folder: Path, etcd: str, port: int, tokens: Path) -> tuple[str, ...]:
-    key = files.write_service_account_key(folder)
-    return (
-        str(program),
-        f"--etcd-servers={etcd}",
-        "--bind-address=127.0.0.1",
-        f"--secure-port={port}",
-        f"--cert-dir={folder / 'certificates'}",
-        "--authorization-mode=RBAC",
-        f"--token-auth-file={tokens}",
-        "--service-account-issuer=https://kubernetes.default.svc",
-        f"--service-account-key-file={key}",
-        f"--service-account-signing-key-file={key}",
-        "--service-cluster-ip-range=10.96.0.0/16",
-        "--disable-admission-plugins=ServiceAccount",  # no token controller runs here
-        f"--audit-policy-file={files.write_audit_policy(folder)}",
-        f"--audit-log-path={folder / 'audit.log'}",
-    )
-
-
-def _answers(url: str, certificate: Path, token: str) -> bool:
-    if not certificate.exists():
-        return False
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
-    try:
-        context = ssl.create_default_context(cafile=str(certificate))
-    except (OSError, ValueError):
-        return False
-    return loopback.is_well(request, tls=context)
-
-
-def _matches(entry: dict[str, Any], wanted: dict[str, str]) -> bool:
-    about = entry.get("objectRef", {})
-    found = {"user": entry["user"]["username"], "verb": entry["verb"]} | {
-        name: about.get(name, "") for name in ("resource", "subresource", "namespace", "name")
-    }
-    return all(found[name] == value for name, value in wanted.items())

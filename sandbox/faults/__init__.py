@@ -1,5 +1,6 @@
 """A proxy between a client and the API server that fails as it is told. For tests; no part of the operator."""
 
-from sandbox.faults.proxy import Fault, FaultProxy, What
+from sandbox.faults.fault import Fault, What
+from sandbox.faults.proxy import FaultProxy
 
 __all__ = ["Fault", "FaultProxy", "What"]

@@ -5,13 +5,11 @@ Plain HTTP on loopback; the login of whoever asks is passed on, so rights and th
 
 import asyncio
 import json
-import re
 import ssl
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from pathlib import Path
 from typing import Self
 
@@ -20,55 +18,9 @@ import yaml
 from aiohttp import web
 
 from sandbox.cluster import LocalCluster
+from sandbox.faults.fault import Fault, What
 
 HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "content-length", "host", "keep-alive"})
-
-
-class What(Enum):
-    """What happens to a request."""
-
-    ANSWER = auto()
-    """A Status with the fault's code, instead of an answer."""
-    ANSWER_LOST = auto()
-    """The request has its effect; the connection is cut before the answer."""
-    CUT = auto()
-    """The connection is cut, and the request never arrives."""
-    HANG = auto()
-    """No answer, ever."""
-    STREAM_ERROR = auto()
-    """A watch brings an ERROR event with the fault's code, and ends."""
-    STREAM_SILENT = auto()
-    """A watch begins and never says a word."""
-    STREAM_TWICE = auto()
-    """Each event of a watch comes twice."""
-    STREAM_LOSSY = auto()
-    """A watch loses every event but bookmarks, and is cut with the first bookmark or after `seconds`."""
-
-
-@dataclass(slots=True)
-class Fault:
-    """One fault: what happens to which requests, how many times."""
-
-    what: What
-    path: str = ""
-    """A regular expression that is searched in path and query."""
-    method: str = ""
-    code: int = 0
-    times: int | None = None
-    skip: int = 0
-    hits: int = 0
-
-    def takes(self, request: web.BaseRequest) -> bool:
-        """Tell whether this request is hit, and count it."""
-        if self.method not in ("", request.method) or not re.search(self.path, str(request.rel_url)):
-            return False
-        if self.skip > 0:
-            self.skip -= 1
-            return False
-        if self.times is not None and self.hits >= self.times:
-            return False
-        self.hits += 1
-        return True
 
 
 @dataclass(slots=True)
