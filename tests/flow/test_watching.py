@@ -106,6 +106,24 @@ BROKEN = ClusterUnavailableError("reset")
 BOOKMARK = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "15"}}}
 
 
+@pytest.mark.parametrize(
+    ("may_be_absent", "level"),
+    [
+        pytest.param(True, "INFO", id="another product's kind that is not installed is no trouble"),
+        pytest.param(False, "WARNING", id="the operator's own kind has to be there"),
+    ],
+)
+async def test_what_is_said_of_an_absent_kind(
+    caplog: pytest.LogCaptureFixture, *, may_be_absent: bool, level: str
+) -> None:
+    """Said once, however often it is looked for."""
+    caplog.set_level("INFO")
+    script = Script([ABSENT, ABSENT, ABSENT], [])
+    sightings = watch(script, Watched("Things", "/things", may_be_absent=may_be_absent))  # type: ignore[arg-type]
+    assert [words(await anext(sightings)) for _ in range(4)] == ["absent", "trouble", "absent", "trouble"]
+    assert [record.levelname for record in caplog.records] == [level]
+
+
 def error(code: int) -> dict[str, Any]:
     """Build an error in the stream."""
     return {"type": "ERROR", "object": {"code": code, "message": f"error {code}"}}

@@ -48,7 +48,9 @@ class Cluster:
     def watch_rollouts(self, namespace: str | None, selector: str) -> AsyncIterator[Sighting]:
         """See `adapters.watching`."""
         path = f"{ROLLOUTS}{_within(namespace)}/rollouts"
-        return watch(self._api, Watched("Rollouts", path, selector, _slim_rollout, self._relist_seconds))
+        return watch(
+            self._api, Watched("Rollouts", path, selector, _slim_rollout, self._relist_seconds, may_be_absent=True)
+        )
 
     async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
         """Write the whole status; the uid in the patch makes the API server refuse another object of the same name."""

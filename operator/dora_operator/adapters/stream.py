@@ -41,6 +41,8 @@ class Watched:
     """Drops what nobody reads."""
     relist_seconds: float = inf
     """How often everything is listed anew, in case a watch has lost something without a word."""
+    may_be_absent: bool = False
+    """Whether it is another product's kind, which is installed later or never."""
 
 
 @dataclass(slots=True)

@@ -36,7 +36,7 @@ RELIST_ANSWERS = frozenset({HTTPStatus.GONE, HTTPStatus.NOT_FOUND, HTTPStatus.BA
 async def watch(api: KubernetesApi, watched: Watched) -> AsyncIterator[Sighting]:
     """Iterate over what happens to all objects of a kind."""
     stream = Stream(api, watched)
-    troubles = _Troubles(watched.kind)
+    troubles = _Troubles(watched.kind, watched.may_be_absent)
     while True:
         try:
             async for sighting in stream.go_on():
@@ -58,6 +58,7 @@ class _Troubles:
     """What went wrong since the watch last stood."""
 
     kind: str
+    may_be_absent: bool = False
     in_a_row: int = 0
     places_lost: int = 0
     last_message: str = ""
@@ -71,7 +72,9 @@ class _Troubles:
     def meet(self, error: ClusterUnavailableError) -> None:
         """Count, and say it once rather than every second."""
         self.in_a_row += 1
-        if str(error) != self.last_message:
+        if str(error) != self.last_message and self.may_be_absent and _is(error, HTTPStatus.NOT_FOUND):
+            logger.info("%s are not installed; they are watched as soon as they are", self.kind)
+        elif str(error) != self.last_message:
             logger.warning("%s are not watched now: %s", self.kind, error)
         self.last_message = str(error)
 
