@@ -3,23 +3,9 @@
 import json
 from typing import Any
 
-import pytest
-
 from dora_operator.sightings import Seen
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 from tests.support.levels import Rollout, play
-
-
-@pytest.fixture
-def cluster() -> FakeCluster:
-    """Return an empty cluster."""
-    return FakeCluster()
-
-
-@pytest.fixture
-def datadog() -> FakeDatadog:
-    """Return a Datadog that accepts everything."""
-    return FakeDatadog()
 
 
 def asked(datadog: FakeDatadog) -> list[tuple[str, bool, Any]]:

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import httpx
-import pytest
 
 from dora_operator.sightings import Gone
 from tests.support.fakes import FakeCluster, FakeDatadog, running_operator
@@ -13,18 +12,6 @@ from tests.support.levels import Rollout, play
 ABORTED = ("deploy h1 1", "deploy h2 2", "abort")
 THE_VERSION = {"service": "checkout", "env": "prod", "version": "2"}
 MARK, CLEAR = {"change_failure": True}, {"change_failure": False}
-
-
-@pytest.fixture
-def cluster() -> FakeCluster:
-    """Return an empty cluster."""
-    return FakeCluster()
-
-
-@pytest.fixture
-def datadog() -> FakeDatadog:
-    """Return a Datadog that accepts everything."""
-    return FakeDatadog()
 
 
 def asked(datadog: FakeDatadog) -> list[dict[str, Any]]:

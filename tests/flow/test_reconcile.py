@@ -20,18 +20,6 @@ ACCEPTED = httpx.Response(202, text='{"data":null}')
 BY_VERSION = {"service": "checkout", "env": "prod", "version": "1.5.0"}
 
 
-@pytest.fixture
-def cluster() -> FakeCluster:
-    """Return an empty cluster."""
-    return FakeCluster()
-
-
-@pytest.fixture
-def datadog() -> FakeDatadog:
-    """Return a Datadog that accepts everything."""
-    return FakeDatadog()
-
-
 def bodies(datadog: FakeDatadog) -> list[Any]:
     """Return the attributes of each request."""
     return [json.loads(request.content)["data"]["attributes"] for request in datadog.requests]

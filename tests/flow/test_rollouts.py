@@ -18,18 +18,6 @@ EVERY_TRACE = pytest.mark.parametrize("name", sorted(EXPECTED))
 ABORTED = {"change_failure": True, "env": "prod", "service": "checkout", "version": "1.1.0"}
 
 
-@pytest.fixture
-def cluster() -> FakeCluster:
-    """Return an empty cluster."""
-    return FakeCluster()
-
-
-@pytest.fixture
-def datadog() -> FakeDatadog:
-    """Return a Datadog that accepts everything."""
-    return FakeDatadog()
-
-
 def asked(datadog: FakeDatadog) -> list[tuple[str, bool, str]]:
     """Return the requests in the words of the traces' tests."""
     found = []

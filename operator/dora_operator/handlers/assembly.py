@@ -47,58 +47,97 @@ class Parts:
     watches: tuple[Following, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What both engines stand on."""
+
+    settings: Settings
+    cluster: Cluster
+    datadog: DatadogPort
+    keys: Keys | NoKeys
+    meter: Meter
+    clock: Callable[[], datetime]
+    inventory: Inventory
+    board: VerdictBoard
+    events: EventQueue
+    accounts: Accounts
+    namespaces: Namespaces
+
+
 def build(settings: Settings, cluster: Cluster, api: DatadogPort, meter: Meter, clock: Callable[[], datetime]) -> Parts:
     """Put the parts together."""
-    inventory, secrets, board, keys = Inventory(), SecretWatch(cluster), VerdictBoard(), own_keys(settings)
-    events, datadog = EventQueue(cluster), MeteredDatadog(api, meter, keys, time.monotonic)
-    accounts = Accounts(cluster, keys, most_in_all=settings.workers - settings.workers // KEPT_FREE)
-    namespaces = Namespaces(cluster, clock)
+    keys = own_keys(settings)
+    base = _Base(
+        settings=settings,
+        cluster=cluster,
+        datadog=MeteredDatadog(api, meter, keys, time.monotonic),
+        keys=keys,
+        meter=meter,
+        clock=clock,
+        inventory=Inventory(),
+        board=VerdictBoard(),
+        events=EventQueue(cluster),
+        accounts=Accounts(cluster, keys, most_in_all=settings.workers - settings.workers // KEPT_FREE),
+        namespaces=Namespaces(cluster, clock),
+    )
+    deployments = _deployments(base)
+    rollouts = _rollouts(base, deployments)
+    deployments.wake_rollout = rollouts.wake
+    return Parts(deployments, rollouts, base.events, tuple(watches(settings, cluster, deployments, rollouts, meter)))
+
+
+def _deployments(base: _Base) -> Engine:
+    settings, inventory, cluster, clock = base.settings, base.inventory, base.cluster, base.clock
+    secrets = SecretWatch(cluster)
     options = Options(
         settings.site, settings.dry_run, settings.retry_policy, settings.allowed, keeps_records=settings.rollouts
     )
     reconciler = Reconciler(
         inventory=inventory,
-        cases=Cases(inventory, namespaces, board, options),
-        sender=Sender(inventory, accounts, datadog, clock),
+        cases=Cases(inventory, base.namespaces, base.board, options),
+        sender=Sender(inventory, base.accounts, base.datadog, clock),
         secrets=secrets,
-        board=board,
-        writer=StatusWriter(cluster, events, inventory, settings.site, meter),
+        board=base.board,
+        writer=StatusWriter(cluster, base.events, inventory, settings.site, base.meter),
         options=options,
         clock=clock,
         random=random.random,
     )
     queue: WorkQueue[ObjectKey, Account] = WorkQueue(time.monotonic)
-    deployments = Engine(inventory, queue, reconciler, secrets, cluster, clock, settings.site, meter=meter)
-    rollouts = KnownRollouts()
-    restorer = Restorer(
-        datadog=datadog,
-        accounts=accounts,
-        namespaces=namespaces,
-        allowed=settings.allowed,
-        site=settings.site,
-        own_keys=keys,
-        clock=clock,
-        random=random.random,
-        retry_policy=settings.retry_policy,
-        dry_run=settings.dry_run,
-    )
-    policy = settings.rollout_policy
-    records = Records(inventory, cluster, settings.retention, policy.lookback, clock)
+    return Engine(inventory, queue, reconciler, secrets, cluster, clock, settings.site, meter=base.meter)
+
+
+def _rollouts(base: _Base, deployments: Engine) -> RolloutEngine:
+    settings, inventory, cluster, clock, events = base.settings, base.inventory, base.cluster, base.clock, base.events
+    policy, known = settings.rollout_policy, KnownRollouts()
     looks = RolloutReconciler(
-        rollouts=rollouts,
+        rollouts=known,
         cluster=cluster,
-        namespaces=namespaces,
+        namespaces=base.namespaces,
         events=events,
-        recorder=Recorder(inventory, board, cluster, clock, settings.record_labels, events.tell, meter),
-        restorer=restorer,
-        own=records,
+        recorder=Recorder(inventory, base.board, cluster, clock, settings.record_labels, events.tell, base.meter),
+        restorer=_restorer(base),
+        own=Records(inventory, cluster, settings.retention, policy.lookback, clock),
         policy=policy,
         clock=clock,
-        meter=meter,
+        meter=base.meter,
     )
-    engine = RolloutEngine(rollouts, WorkQueue(time.monotonic), looks, deployments, cluster, clock, meter)
-    deployments.wake_rollout = engine.wake
-    return Parts(deployments, engine, events, tuple(watches(settings, cluster, deployments, engine, meter)))
+    return RolloutEngine(known, WorkQueue(time.monotonic), looks, deployments, cluster, clock, base.meter)
+
+
+def _restorer(base: _Base) -> Restorer:
+    return Restorer(
+        datadog=base.datadog,
+        accounts=base.accounts,
+        namespaces=base.namespaces,
+        allowed=base.settings.allowed,
+        site=base.settings.site,
+        own_keys=base.keys,
+        clock=base.clock,
+        random=random.random,
+        retry_policy=base.settings.retry_policy,
+        dry_run=base.settings.dry_run,
+    )
 
 
 def watches(
