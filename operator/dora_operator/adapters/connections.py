@@ -1,4 +1,4 @@
-"""Carries httpx's requests over aiohttp's connections, at half the processor time of httpx's own.
+"""Carries httpx's requests over aiohttp's connections, which take less processor time than httpx's own.
 
 Sends a request once, follows no redirect, keeps no cookie, decompresses nothing and reads no environment. Knows nothing
 of Datadog. Why not a package that does the same: docs/decisions/0008.
