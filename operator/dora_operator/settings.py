@@ -53,8 +53,8 @@ class Settings(BaseSettings):
     metrics_port: Port | None = Field(
         default=None, description="Port of /metrics; may be the same as the one of the probes; empty: none."
     )
-    workers: Annotated[int, Field(ge=1, le=64)] = Field(
-        default=32, description="Reconciles at the same time; of these, 8 at most send to one account of Datadog."
+    workers: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=64, description="Reconciles at the same time; of these, 8 at most send to one account of Datadog."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
     log_format: Literal["text", "json"] | None = Field(

@@ -5,8 +5,8 @@ Knows nothing of DORA, Kubernetes or HTTP. Time comes from a clock that is passe
 Order: a key has its place at `the time it became ready + the handicap of its urgency`. A less urgent key waits behind
 newer urgent ones for at most its handicap, so ageing needs no bookkeeping and nothing starves.
 
-A key whose turn came to nothing, because something that many need was used up, is parked in a room. Rooms are left in
-the order of places, so that waiting there costs neither urgency nor age.
+A key whose turn came to nothing, because something that many need was used up, is parked in a room (see `rooms`). Rooms
+are left in the order of places, so that waiting there costs neither urgency nor age.
 """
 
 import asyncio
@@ -14,8 +14,9 @@ import heapq
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from enum import Enum
-from math import inf
 from typing import Generic, TypeVar
+
+from dora_operator.rooms import Called, Rooms
 
 Key = TypeVar("Key", bound=Hashable)
 Room = TypeVar("Room", bound=Hashable)
@@ -39,15 +40,6 @@ class _Waiting:
     token: int
 
 
-@dataclass(slots=True)
-class _Parked(Generic[Room]):
-    """A key in a room."""
-
-    room: Room
-    place: float
-    token: int
-
-
 Entry = tuple[float, int, Key]
 """A time or a place, a token that tells whether the entry still counts, and the key."""
 
@@ -62,15 +54,13 @@ class WorkQueue(Generic[Key, Room]):
     _delayed: list[Entry[Key]] = field(default_factory=list)
     _working: dict[Key, float] = field(default_factory=dict)
     """Keys that a worker has, with their places."""
-    _parked: dict[Key, _Parked[Room]] = field(default_factory=dict)
-    _rooms: dict[Room, list[Entry[Key]]] = field(default_factory=dict)
-    _openings: dict[Room, float] = field(default_factory=dict)
+    _rooms: Rooms[Key, Room] = field(default_factory=Rooms)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _tokens: int = 0
 
     def __len__(self) -> int:
         """Count the keys that wait, due or not, in a room or not."""
-        return len(self._waiting) + len(self._parked)
+        return len(self._waiting) + len(self._rooms)
 
     @property
     def busy(self) -> int:
@@ -80,7 +70,7 @@ class WorkQueue(Generic[Key, Room]):
     @property
     def rooms(self) -> list[Room]:
         """Name the rooms where keys are parked."""
-        return list(self._rooms)
+        return self._rooms.names()
 
     def ages(self) -> list[float]:
         """Return for how many seconds each key outside of rooms has been due; less than 0 until it is."""
@@ -91,47 +81,34 @@ class WorkQueue(Generic[Key, Room]):
         """Ask for a key to be served after `delay` seconds; of two wishes, the sooner and the better place win."""
         ready_at = self.clock() + max(delay, 0.0)
         place = ready_at + urgency.value
-        parked = self._parked.get(key)
-        if parked is not None and delay > 0:
+        if delay > 0 and key in self._rooms:
             return  # it is waiting for its turn already, and looks again then
-        if parked is not None:
-            del self._parked[key]
-            place = min(place, parked.place)
-        self._wish(key, ready_at, place)
+        parked_at = self._rooms.leave(key)
+        self._wish(key, ready_at, place if parked_at is None else min(place, parked_at))
 
     def park(self, key: Key, room: Room) -> None:
         """Put a key that a worker has into a room, with its place; the worker calls `done` next."""
-        if key in self._waiting:
-            return  # asked for anew in the meantime
-        self._tokens += 1
-        place = self._working[key]
-        self._parked[key] = _Parked(room, place, self._tokens)
-        heapq.heappush(self._rooms.setdefault(room, []), (place, self._tokens, key))
+        if key not in self._waiting:  # else it was asked for anew in the meantime
+            self._rooms.park(key, room, self._working[key])
 
-    def release(self, room: Room, count: int) -> None:
-        """Let the first keys of a room be served now."""
-        entries = self._rooms.get(room, [])
-        while entries and count > 0:
-            _, token, key = heapq.heappop(entries)
-            parked = self._parked.get(key)
-            if parked is not None and parked.token == token:
-                del self._parked[key]
-                self._wish(key, self.clock(), parked.place)
-                count -= 1
-        if not entries:
-            self._rooms.pop(room, None)
-            self._openings.pop(room, None)
+    def release(self, room: Room, free: int) -> None:
+        """Let the first keys of a room be served now: so many as are free, less those who have not arrived."""
+        self._serve(self._rooms.call(room, free))
+
+    def arrived(self, key: Key) -> None:
+        """Note that a key which was released has what it waited for; `done` says the same of one that needs nothing."""
+        self._rooms.arrived(key)
 
     def open_at(self, room: Room, at: float) -> None:
         """Let the first key of a room be served at a time."""
-        if room in self._rooms and at < self._openings.get(room, inf):
-            self._openings[room] = at
+        if self._rooms.open_at(room, at):
             self._changed.set()
 
     def forget(self, key: Key) -> None:
         """Drop the wish to serve a key. A worker that has it finishes."""
         self._waiting.pop(key, None)
-        self._parked.pop(key, None)
+        self._rooms.leave(key)
+        self._rooms.arrived(key)
 
     async def take(self) -> Key:
         """Wait for the next key; the caller owns it until `done`."""
@@ -148,6 +125,7 @@ class WorkQueue(Generic[Key, Room]):
     def done(self, key: Key) -> None:
         """Give a key back; it is served again if it was asked for in the meantime."""
         self._working.pop(key, None)
+        self._rooms.arrived(key)
         waiting = self._waiting.get(key)
         if waiting is not None:
             heapq.heappush(self._delayed, (waiting.ready_at, waiting.token, key))
@@ -164,11 +142,13 @@ class WorkQueue(Generic[Key, Room]):
         heapq.heappush(self._delayed, (ready_at, self._tokens, key))
         self._changed.set()
 
+    def _serve(self, called: list[Called[Key]]) -> None:
+        for each in called:
+            self._wish(each.key, self.clock(), each.place)
+
     def _promote(self) -> None:
         now = self.clock()
-        for room in [room for room, at in self._openings.items() if at <= now]:
-            del self._openings[room]
-            self.release(room, 1)
+        self._serve(self._rooms.open(now))
         while self._delayed and self._delayed[0][0] <= now:
             _, token, key = heapq.heappop(self._delayed)
             waiting = self._waiting.get(key)
@@ -191,8 +171,8 @@ class WorkQueue(Generic[Key, Room]):
         return waiting is not None and waiting.token == token and key not in self._working
 
     async def _sleep(self) -> None:
-        times = [self._delayed[0][0]] if self._delayed else []
-        soonest = min([*times, *self._openings.values()], default=None)
+        times = [self._delayed[0][0] if self._delayed else None, self._rooms.soonest()]
+        soonest = min((time for time in times if time is not None), default=None)
         try:
             async with asyncio.timeout(None if soonest is None else max(soonest - self.clock(), 0.0)):
                 await self._changed.wait()

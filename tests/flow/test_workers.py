@@ -2,10 +2,13 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import httpx
 import pytest
 
+from dora_operator.domain.object_key import ObjectKey
 from dora_operator.handlers import workers as workers_module
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 
@@ -38,6 +41,15 @@ class Crowd(FakeDatadog):
         return await super().__call__(request)
 
 
+class SlowCluster(FakeCluster):
+    """Takes longer to write a status than Datadog takes to answer."""
+
+    async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Write after a moment."""
+        await asyncio.sleep(0.05)
+        return await super().write_status(key, uid, status)
+
+
 async def ended(tasks: list[asyncio.Task[None]]) -> None:
     """End workers."""
     for task in tasks:
@@ -58,6 +70,23 @@ async def test_one_request_at_a_time_for_one_deployment() -> None:
     assert len(datadog.requests) == 12
     assert datadog.most["/api/v2/dora/deployments/43vkaZNgiso"] == 1
     assert datadog.most["all"] > 1
+
+
+async def test_a_backlog_is_looked_at_twice() -> None:
+    """Once to find the account full, once to send: an answer calls as many as there is room for, not many more."""
+    cluster, datadog, count = SlowCluster(), Crowd(), 200
+    async with running_operator(cluster, datadog) as operator:
+        workers = [asyncio.create_task(operator.engine.workers.work()) for _ in range(4 * WORKERS)]
+        for number in range(count):
+            cluster.apply(f"a-{number}", deployment={"id": f"deployment-{number}"}, changeFailure=True)
+        await served(operator)
+        await ended(workers)
+    assert len(datadog.requests) == count
+    looks = operator.meter.registry.get_sample_value(
+        "dora_operator_reconciles_total", {"kind": "DoraDeployment", "result": "done"}
+    )
+    assert looks is not None
+    assert looks <= 2.1 * count
 
 
 async def test_a_defect_of_ours_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:

@@ -75,7 +75,7 @@ def test_the_crd_is_the_one_that_is_committed() -> None:
         pytest.param("files/crd.yaml", "kind: DoraDeployment", "kind: Other", id="another CRD"),
         pytest.param("values.yaml", '  logLevel: "INFO"', '  logLevel: "DEBUG"', id="another default of a setting"),
         pytest.param("values.yaml", "  dryRun: false\n", "", id="a setting that is missing"),
-        pytest.param("values.schema.json", '"maximum": 64', '"maximum": 65', id="another limit"),
+        pytest.param("values.schema.json", '"maximum": 256', '"maximum": 257', id="another limit"),
         pytest.param("README.md", "| `replicas` |", "| `replica` |", id="another table of values"),
     ],
 )

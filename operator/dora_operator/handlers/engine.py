@@ -52,6 +52,7 @@ class Engine:
     def __post_init__(self) -> None:
         """Make the workers, and let them know when an account has room."""
         self.reconciler.sender.accounts.freed = self._open_rooms
+        self.reconciler.sender.arrived = self.queue.arrived
         self.workers = Workers("DoraDeployment", self.queue, self._visit, self.clock, self.meter)
 
     def take_in(self, sighting: Sighting, namespace: str | None) -> None:

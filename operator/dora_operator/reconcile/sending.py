@@ -70,6 +70,8 @@ class Sender:
     accounts: Accounts
     datadog: DatadogPort
     clock: Callable[[], datetime]
+    arrived: Callable[[ObjectKey], None] = lambda _: None
+    """Told who takes, or waits no longer for, what was free in its account."""
     _lanes: Lanes = field(default_factory=Lanes)
 
     async def send(self, known: Known, plan: Send) -> Sent:
@@ -99,6 +101,7 @@ class Sender:
     async def _in_turn(
         self, known: Known, plan: Send, account: Account | Payer, keys: Keys
     ) -> Outcome | Full | Outdated:
+        self.arrived(known.key)  # from here on the account counts it
         if not await self.accounts.enter(account, self.clock):
             return Full(self.accounts.admission(account, self.clock()))
         headers: Mapping[str, str] = {}
