@@ -1,5 +1,6 @@
 """The way in to a cluster: which reader a kubeconfig needs, what a service account gives, what is said without any."""
 
+import asyncio
 import ssl
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from dora_operator.adapters.kubernetes_api import CannotLogInError, Login, open_kubernetes
+from dora_operator.adapters.kubernetes_api import CannotLogInError, KubernetesApi, Login, open_kubernetes
 from dora_operator.handlers import login
 from dora_operator.handlers.lifecycle import kopfs_session
 from dora_operator.handlers.login import log_in
@@ -126,6 +127,43 @@ async def test_no_netrc_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
         async with open_kubernetes(again) as api:
             assert await api.request("GET", "/api/v1/things") == {"authorization": "Bearer ours"}
+
+
+async def test_many_watches_keep_nobody_waiting() -> None:
+    """A watch holds its connection: with hundreds of namespaces there is still one for a status, or for the Lease."""
+    many = 200
+    watched = [asyncio.Event() for _ in range(many)]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        number = request.query.get("labelSelector")
+        if number is None:
+            return web.json_response({"written": True})
+        response = web.StreamResponse()
+        await response.prepare(request)
+        watched[int(number)].set()
+        await asyncio.Event().wait()
+        return response
+
+    app = web.Application()
+    app.router.add_get("/api/v1/things", answer)
+    async with TestServer(app) as server:
+
+        async def found() -> Login:
+            return Login(str(server.make_url("")).rstrip("/"), {}, ssl.create_default_context())
+
+        async with open_kubernetes(found) as api, asyncio.TaskGroup() as watches:
+            tasks = [watches.create_task(follow(api, str(number))) for number in range(many)]
+            async with asyncio.timeout(10):
+                await asyncio.gather(*(each.wait() for each in watched))
+                assert await api.request("GET", "/api/v1/things") == {"written": True}
+            for task in tasks:
+                task.cancel()
+
+
+async def follow(api: KubernetesApi, number: str) -> None:
+    """Watch for ever."""
+    async for _ in api.watch("/api/v1/things", {"labelSelector": number}):
+        pass
 
 
 def test_a_start_does_not_import_the_synchronous_client() -> None:

@@ -35,7 +35,6 @@ MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 JSON = "application/json"
 USER_AGENT = "dora-operator"
-CONNECTIONS = 64
 LONGEST_LINE = 4 * 2**20
 """Bytes of a watch event. The API server takes objects of up to 1.5 MiB in etcd, and more as JSON."""
 
@@ -191,7 +190,9 @@ async def open_kubernetes(log_in: LogIn, meter: Meter = NO_METER) -> AsyncIterat
         CannotLogInError: there is none.
     """
     login = await log_in()
-    connector = aiohttp.TCPConnector(ssl=login.tls, limit=CONNECTIONS)
+    # Who asks is bounded (workers, watches, the Lease), and a watch keeps its connection: a limit here would let the
+    # watches of many namespaces keep everybody else waiting.
+    connector = aiohttp.TCPConnector(ssl=login.tls, limit=0)
     proxy = login.proxy or proxy_for(login.server)  # here, because aiohttp would look, for netrc too, at every request
     async with aiohttp.ClientSession(connector=connector, proxy=proxy, read_bufsize=LONGEST_LINE) as session:
         yield KubernetesApi(session, login, log_in, meter)
