@@ -1,11 +1,14 @@
 """What the API server refuses, and that its message tells the mend. On the real API server."""
 
+import json
 import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import yaml
 
+from dora_operator.crd import render
 from dora_operator.domain.sites import Site
 from sandbox.cluster import LocalCluster
 
@@ -165,6 +168,38 @@ def test_a_new_object_is_not_current_before_the_operator_saw_it(cluster: LocalCl
         assert cluster.kubectl("get", "dora", "probe", "-o", "jsonpath={.status.observedGeneration}") == "-1"
     finally:
         cluster.kubectl("delete", "dora", "probe")
+
+
+def test_a_status_of_an_older_crd_is_written_on(cluster: LocalCluster) -> None:
+    """The parts of a status used to have an owner for each field; the next write leaves one for each part."""
+    older = yaml.safe_load(render())
+    status = older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+    for part in (status["conditions"]["items"], status["desired"]):
+        del part["x-kubernetes-map-type"]
+    cluster.kubectl("apply", "-f", "-", input=yaml.safe_dump(older))
+    assert apply(cluster, WHOLE).returncode == 0
+    before = write_status_until(cluster, lambda owned: "f:reason" in str(owned["f:conditions"]))
+    assert before["f:desired"] != {}
+    cluster.kubectl("apply", "-f", "-", input=render())
+    after = write_status_until(cluster, lambda owned: "f:reason" not in str(owned["f:conditions"]))
+    assert after["f:desired"] == {}
+    assert [name for name in after["f:conditions"] if name.startswith("k:")] == ['k:{"type":"Ready"}']
+
+
+def write_status_until(cluster: LocalCluster, settled: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Write a status until the API server follows the CRD of the moment; return the fields that the writer owns."""
+    for number in range(100):
+        condition = {"type": "Ready", "status": "True", "reason": "Accepted", "message": f"write {number}"}
+        condition |= {"observedGeneration": 1, "lastTransitionTime": "2026-11-24T00:00:00Z"}
+        patch = {"status": {"conditions": [condition], "desired": {"changeFailure": number % 2 == 0}}}
+        command = ["patch", "dora", "probe", "--subresource=status", "--type=merge", "--field-manager=dora-operator"]
+        cluster.kubectl(*command, "-p", json.dumps(patch))
+        body = json.loads(cluster.kubectl("get", "dora", "probe", "-o", "json", "--show-managed-fields"))
+        entries = body["metadata"]["managedFields"]
+        (owned,) = [entry["fieldsV1"]["f:status"] for entry in entries if entry["manager"] == "dora-operator"]
+        if settled(owned):
+            return dict(owned)
+    raise AssertionError(f"the API server does not follow the CRD: {owned}")
 
 
 def test_columns_short_name_and_category(cluster: LocalCluster) -> None:

@@ -47,6 +47,14 @@ def test_every_field_is_described() -> None:
             assert rule["message"]
 
 
+def test_the_parts_of_a_status_have_one_owner_each() -> None:
+    """A condition is written as a whole: without this the API server keeps an owner for every field of each."""
+    fields = version()["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+    parts = [field for field in fields.values() if field["type"] == "object"] + [fields["conditions"]["items"]]
+    assert len(parts) > 4
+    assert all(part["x-kubernetes-map-type"] == "atomic" for part in parts)
+
+
 def test_a_stale_file_is_noticed(tmp_path: Path, capsys: Any) -> None:
     """--check fails for a file that differs, and says the mend."""
     assert crd.main([str(tmp_path)]) == 0
