@@ -20,10 +20,16 @@ def hidden(*names: str) -> Iterator[None]:
 
 YOUNG_OBJECTS = 10_000
 """How many new objects there are before the garbage collector looks; Python's own 700 are made by one reconcile."""
+LATER_SECONDS = 1.0
+"""When, after the first list, all objects are looked through once: what was due then has gone first."""
+
+
+def collect_seldom() -> None:
+    """Let the garbage collector look less often. From the first line on: a page of a list alone has 15,000 objects."""
+    gc.set_threshold(YOUNG_OBJECTS)
 
 
 def leave_the_loaded_alone() -> None:
     """Let the garbage collector pass over what is loaded by now: looking through ten thousand objects takes a pause."""
-    gc.set_threshold(YOUNG_OBJECTS)
     gc.collect()
     gc.freeze()

@@ -7,10 +7,13 @@ import signal
 import sys
 from typing import NoReturn
 
+from dora_operator import lean
+
 
 def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGTERM, _leave)
+    lean.collect_seldom()
     from dora_operator.cli import app  # noqa: PLC0415 - half a second
 
     app()

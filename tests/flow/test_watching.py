@@ -143,6 +143,15 @@ async def test_what_changes_during_a_list_is_seen_at_once() -> None:
     assert await seen(Script(pages, [changes]), len(expected)) == expected
 
 
+async def test_the_next_page_is_on_its_way_while_one_is_read() -> None:
+    """Reading a page takes as long as the API server needs for the next one."""
+    script = Script([page(body("a", 1), body("b", 2), more="more"), page(body("c", 3))], [[]])
+    async for sighting in watch(script, Watched("Things", "/things")):  # type: ignore[arg-type]
+        assert words(sighting) == "found a"
+        assert "list more" in script.asked
+        return
+
+
 @pytest.mark.parametrize("trouble", [BROKEN, StatusError(503, "GET"), StatusError(410, "GET")], ids=str)
 async def test_half_a_list_is_none(trouble: Exception) -> None:
     """However its second page fails, and though the watch beside it stands: the list begins anew."""

@@ -19,6 +19,8 @@ from dora_operator.sightings import Found, Gone, Listed, Quiet, Seen, Sighting
 PAGE = "250"
 SHORT_SECONDS = 10.0
 """A watch that ends sooner than this, and has said nothing, is trouble."""
+BREATH = 50
+"""Objects of a page after which others have their turn."""
 WAITING_EVENTS = 1000
 """How many events may wait while a page of the list is read."""
 
@@ -85,7 +87,9 @@ class Stream:
             token = page["metadata"].get("continue") or ""
             following = asyncio.ensure_future(self._page(token)) if token else None
             try:
-                for sighting in listing.read(page.pop("items")):
+                for number, sighting in enumerate(listing.read(page.pop("items"))):
+                    if following is not None and number % BREATH == 0:  # its request goes out, its answer comes in
+                        await asyncio.sleep(0)
                     yield sighting
                 async for sighting in events.until(following):
                     listing.note(sighting)

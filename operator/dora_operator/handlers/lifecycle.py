@@ -154,7 +154,7 @@ def build_registry(settings: Settings, parts: Parts, leadership: Leadership | Al
         except asyncio.CancelledError:  # told to stop already: kopf cleans up only what it has started whole
             await end()
             raise
-        lean.leave_the_loaded_alone()
+        asyncio.get_running_loop().call_later(lean.LATER_SECONDS, lean.leave_the_loaded_alone)
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
