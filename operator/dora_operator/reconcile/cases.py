@@ -6,7 +6,7 @@ from dora_operator.domain.allowed import Allowed, allowed_in
 from dora_operator.domain.conditions import Override
 from dora_operator.domain.due import forgotten, overwrites, taken_over, without_what_was_overwritten
 from dora_operator.domain.observed import DoraDeploymentStatus, RolloutObservation
-from dora_operator.domain.plan import Hold, Plan, Send
+from dora_operator.domain.plan import Hold, Plan, Send, Surroundings
 from dora_operator.domain.planning import make_plan, overrides, target_of
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.rollout.follow import opinion_of, to_status, to_verdict
@@ -52,7 +52,9 @@ class Cases:
         status, rollout = self._heard(known, spec)
         others = same_deployment(known, spec, self.inventory, self.options.default_site)
         theirs = [read_status(one.newest_status_json) for one in others]
-        case = self._decided(known, spec, without_what_was_overwritten(status, theirs), rollout, allowed)
+        around = surroundings_of(known, spec, others, self.inventory, self.options)
+        status = without_what_was_overwritten(status, theirs)
+        case = _decided(known, spec, status, rollout, replace(around, allowed=allowed))
         is_needed = any(overwrites(case.status, one) for one in theirs)
         leaves_it = _leaves_it_to(case.plan, others, is_needed=is_needed)
         return replace(case, status=forgotten(case.status)) if leaves_it else case
@@ -75,19 +77,18 @@ class Cases:
         status = taken_over(status, target, read_status(forerunner.record.newest_status_json))
         return status, rollout or to_status(name, forerunner.verdict)
 
-    def _decided(
-        self,
-        known: Known,
-        spec: DoraDeploymentSpec,
-        status: DoraDeploymentStatus,
-        rollout: RolloutObservation | None,
-        allowed: Allowed,
-    ) -> Case:
-        verdict = to_verdict(rollout)
-        opinion = opinion_of(verdict) if verdict is not None else None
-        override = Override(overrides(spec, opinion), opinion.verdict) if opinion is not None else None
-        plan = make_plan(spec, surroundings_of(known, spec, opinion, self.inventory, self.options, allowed))
-        return Case(known, status, plan, rollout, override)
+
+def _decided(
+    known: Known,
+    spec: DoraDeploymentSpec,
+    status: DoraDeploymentStatus,
+    rollout: RolloutObservation | None,
+    around: Surroundings,
+) -> Case:
+    verdict = to_verdict(rollout)
+    opinion = opinion_of(verdict) if verdict is not None else None
+    override = Override(overrides(spec, opinion), opinion.verdict) if opinion is not None else None
+    return Case(known, status, make_plan(spec, replace(around, opinion=opinion)), rollout, override)
 
 
 def _leaves_it_to(plan: Plan, others: list[Known], *, is_needed: bool) -> bool:

@@ -1,6 +1,6 @@
 """Gathers from the inventory what a decision about one DoraDeployment needs besides its spec."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -34,14 +34,9 @@ class Options:
 
 
 def surroundings_of(
-    known: Known,
-    spec: DoraDeploymentSpec,
-    opinion: Opinion | None,
-    inventory: Inventory,
-    options: Options,
-    allowed: Allowed,
+    known: Known, spec: DoraDeploymentSpec, others: Iterable[Known], inventory: Inventory, options: Options
 ) -> Surroundings:
-    """Return the other resources that matter for this one."""
+    """Return what matters for this resource besides its spec; `others` name the same deployment."""
     return Surroundings(
         namespace=known.key.namespace,
         name=known.key.name,
@@ -49,9 +44,7 @@ def surroundings_of(
         default_site=options.default_site,
         dry_run=options.dry_run,
         referenced=_referenced(known.key.namespace, spec, inventory),
-        rivals=tuple(_rivals(known, spec, inventory, options)),
-        opinion=opinion,
-        allowed=allowed,
+        rivals=tuple(_rivals(others, inventory)),
     )
 
 
@@ -107,9 +100,9 @@ def _opinion(other: Known) -> Opinion | None:
     return opinion_of(verdict) if verdict is not None else None
 
 
-def _rivals(known: Known, spec: DoraDeploymentSpec, inventory: Inventory, options: Options) -> Iterator[Rival]:
+def _rivals(others: Iterable[Known], inventory: Inventory) -> Iterator[Rival]:
     """Resources that hold their report back, by suspend or dryRun, want nothing of Datadog and rival nobody."""
-    for other in same_deployment(known, spec, inventory, options.default_site):
+    for other in others:
         key = other.key
         wanted = spec_of(other)
         if wanted is None or not is_active(other):
