@@ -1,6 +1,7 @@
 """The reference says what the code says: every reason, every setting, nothing more."""
 
 import re
+from enum import Enum
 from pathlib import Path
 
 from pydantic import AliasChoices
@@ -34,10 +35,18 @@ def test_the_reference_knows_which_reasons_warn() -> None:
 
 
 def test_every_setting_is_explained() -> None:
-    """Each variable has a row with its description."""
+    """Each variable has a row with its default and its description."""
     expected = {}
     for name, field in Settings.model_fields.items():
         alias = field.validation_alias
         variable = alias.choices[0] if isinstance(alias, AliasChoices) else f"DORA_OPERATOR_{name.upper()}"
-        expected[variable] = field.description
-    assert {variable: cells[2] for variable, cells in rows("settings.md").items()} == expected
+        expected[variable] = [shown(field.default), field.description]
+    assert {variable: cells[1:3] for variable, cells in rows("settings.md").items()} == expected
+
+
+def shown(default: object) -> str:
+    """Return a default as the page shows it; what is not set is left empty."""
+    if default in (None, "", ()):
+        return ""
+    value = default.value if isinstance(default, Enum) else default
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
