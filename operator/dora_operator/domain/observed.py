@@ -43,7 +43,7 @@ class ConditionStatus(StrEnum):
 class Whole(Model):
     """Part of a status that is written as a whole.
 
-    The API server then keeps one entry in managedFields for it, not one for each field: a status costs it a fifth less.
+    The API server then keeps one entry in managedFields for it, not one for each field (docs/decisions/0009).
     """
 
     model_config = ConfigDict(json_schema_extra={"x-kubernetes-map-type": "atomic"})
