@@ -47,8 +47,8 @@ class Speed:
 def measure_throughput(console: Console, count: int, latency: float, rounds: int) -> list[Speed]:
     """Let each candidate send `count` PATCHes to a Datadog that answers after `latency` seconds, in turns.
 
-    Each turn has an API server of its own: one that has served thousands of writes keeps gigabytes of their history, and
-    collects that garbage while the next candidate runs.
+    Each turn has an API server of its own: one that has served thousands of writes keeps gigabytes of their
+    history, and collects that garbage while the next candidate runs.
     """
     found: dict[str, list[Speed]] = {name: [] for name in (*SENDERS, *OPERATORS)}
     for turn in range(rounds):
