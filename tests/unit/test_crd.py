@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from dora_operator import crd
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +27,12 @@ def version() -> dict[str, Any]:
 def test_the_committed_file_is_up_to_date() -> None:
     """`make crd` would change nothing."""
     assert (ROOT / "crds" / crd.FILE_NAME).read_text(encoding="utf-8") == crd.render()
+
+
+def test_the_kustomize_base_has_the_same() -> None:
+    """Written with Helm's help, by `make config`; what it writes is compared whole where Helm is."""
+    base = yaml.safe_load((ROOT / "config" / "crd.yaml").read_text(encoding="utf-8"))
+    assert base["spec"] == yaml.safe_load(crd.render())["spec"], "run `make config` and commit config/"
 
 
 def test_every_text_and_list_is_bounded() -> None:
