@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from dora_operator.domain import status as statuses
 from dora_operator.domain.backoff import RetryPolicy, next_pause
 from dora_operator.domain.due import Attempt, Rest, Settled, next_step
-from dora_operator.domain.notices import EventNote, note_for
 from dora_operator.domain.observed import DoraDeploymentStatus, RolloutObservation
 from dora_operator.domain.outcome import Accepted, Answer, FailureKind, NoAnswer, Outcome, Pace, TryAgain, classify
 from dora_operator.domain.plan import Hold, Send
@@ -316,65 +315,6 @@ def test_the_patch_makes_kubernetes_copy_equal(path: list) -> None:
         stored = merged(deepcopy(stored), statuses.merge_patch(status))
         assert stored == status.to_api()
         assert DoraDeploymentStatus.model_validate(stored) == status
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "warned"),
-    [
-        pytest.param(NEW, failed(answered(403)), Reason.FORBIDDEN, id="a missing permission"),
-        pytest.param(NEW, failed(answered(400)), Reason.REQUEST_REJECTED, id="a refused request"),
-        pytest.param(failed(answered(403)), failed(answered(403)), None, id="the same again"),
-        pytest.param(failed(answered(503)), failed(answered(401)), Reason.UNAUTHORIZED, id="another trouble"),
-        pytest.param(NEW, failed(answered(503)), None, id="an outage is nobody's mistake"),
-        pytest.param(NEW, failed(answered(429)), None, id="nor is a rate limit"),
-        pytest.param(NEW, failed(answered(404)), None, id="a deployment that may come"),
-    ],
-)
-def test_what_deserves_a_warning(
-    before: DoraDeploymentStatus, after: DoraDeploymentStatus, warned: Reason | None
-) -> None:
-    """A Warning Event is for what a person must mend, once."""
-    warning = note_for(before, after)
-    assert (warning and (warning.type, warning.reason)) == (warned and ("Warning", warned))
-
-
-def test_a_deployment_that_never_comes_is_warned_about() -> None:
-    """404 becomes a warning when its deadline passes, once."""
-    first = failed(answered(404))
-    stalled = statuses.with_outcome(first, send(), answered(404), moment(now=NOW + timedelta(hours=2)))
-    again = statuses.with_outcome(stalled, send(), answered(404), moment(now=NOW + timedelta(hours=3)))
-    warning = note_for(first, stalled)
-    assert warning is not None
-    assert warning.reason == "DeploymentNotFound"
-    assert note_for(stalled, again) is None
-
-
-FAILURE_LINKED = {"remediation": {"type": "rollback", "id": OTHER_ID}}
-
-
-@pytest.mark.parametrize(
-    ("before", "fields", "reason"),
-    [
-        pytest.param(NEW, {}, "Marked", id="a change failure"),
-        pytest.param(ACCEPTED, {"changeFailure": False}, "Cleared", id="its withdrawal"),
-        pytest.param(ACCEPTED, FAILURE_LINKED, "Linked", id="a remediation"),
-        pytest.param(NEW, FAILURE_LINKED, "Linked", id="both at once"),
-    ],
-)
-def test_what_is_told_of_a_success(before: DoraDeploymentStatus, fields: dict, reason: str) -> None:
-    """Each accepted change that a Rollout decided is a Normal Event that names the deployment."""
-    because = replace(moment(2, LATER), rollout=RolloutObservation(name="checkout"))
-    after = statuses.with_outcome(before, send(**fields), Accepted(202), because)
-    note = note_for(before, after)
-    assert isinstance(note, EventNote)
-    assert (note.type, note.reason) == ("Normal", reason)
-    assert "deployment 43vkaZNgiso" in note.message
-    assert note_for(after, after) is None
-
-
-def test_a_success_that_a_person_asked_for_is_not_told() -> None:
-    """One write for one change: the conditions and the history of the resource say it."""
-    assert note_for(NEW, statuses.with_outcome(NEW, send(), Accepted(202), moment())) is None
 
 
 @given(
