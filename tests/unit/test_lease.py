@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dora_operator.domain.lease import Create, LastSeen, Lease, Pace, Renew, Take, Wait, next_move, see
-from dora_operator.domain.selector import labels_that_match
+from dora_operator.domain.selectors import labels_that_match
 
 PACE = Pace(15)
 SOON = 15 - PACE.longest_retry
