@@ -10,7 +10,7 @@ import kopf
 from kubernetes.aio.client import CustomObjectsApi
 
 from bench import objects
-from dora_operator.domain.spec import GROUP, PLURAL, VERSION
+from dora_operator.domain.resource import GROUP, PLURAL, VERSION
 from sandbox.cluster import LocalCluster
 
 JSON_PATCH = "application/json-patch+json"

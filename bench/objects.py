@@ -9,13 +9,13 @@ from aiohttp import ClientError
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, ApiException, Configuration, CustomObjectsApi
 
-from dora_operator.domain.backoff import RetryPolicy
-from dora_operator.domain.observed import DoraDeploymentStatus
+from dora_operator.domain.retry import RetryPolicy
+from dora_operator.domain.resource import DoraDeploymentStatus
 from dora_operator.domain.outcome import Accepted
 from dora_operator.domain.plan import Send, Surroundings
 from dora_operator.domain.planning import make_plan
 from dora_operator.domain.sites import Site
-from dora_operator.domain.spec import GROUP, KIND, PLURAL, VERSION, DoraDeploymentSpec
+from dora_operator.domain.resource import GROUP, KIND, PLURAL, VERSION, DoraDeploymentSpec
 from dora_operator.domain.status import Moment, with_outcome
 from sandbox.cluster import LocalCluster
 

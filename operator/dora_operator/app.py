@@ -218,7 +218,7 @@ def build_watches(app: App, kubernetes: KubernetesClient, metrics: Metrics) -> l
         parts = KopfParts(
             register=register,
             login=partial(logged_in, metrics=metrics),
-            settings=partial(build_settings, selector),
+            settings=build_settings,
         )
         watches += [
             Watch(

@@ -6,6 +6,7 @@ Libraries that could log a request's headers or the body of a Secret stay at WAR
 import logging
 import sys
 from contextvars import ContextVar
+from time import gmtime
 from typing import Any, Literal
 
 from pythonjsonlogger.json import JsonFormatter
@@ -26,12 +27,14 @@ def configure(level: str, form: Literal["text", "json"] | None = None) -> None:
     for name in SILENT_BELOW_WARNING:
         logging.getLogger(name).setLevel(logging.WARNING)
     if level != "DEBUG":
-        logging.getLogger("kopf").setLevel(logging.WARNING)
+        logging.getLogger("kopf").setLevel(logging.CRITICAL)  # the watch reports why kopf's requests fail, once
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # at DEBUG it logs whole bodies
 
 
 class Json(JsonFormatter):
     """One JSON object per line with fixed fields. What a library adds to a record stays out."""
+
+    converter = staticmethod(gmtime)
 
     def __init__(self) -> None:
         super().__init__(json_ensure_ascii=True)

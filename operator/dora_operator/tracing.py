@@ -88,7 +88,7 @@ def enabled(*, on: bool, processor: "SpanProcessor | None" = None) -> Iterator[N
 def _provider(processor: "SpanProcessor | None") -> "TracerProvider":
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - as above
-        from opentelemetry.instrumentation import aiohttp_client  # noqa: F401, PLC0415 - fails now, not later
+        from opentelemetry.instrumentation.aiohttp_client import create_trace_config  # noqa: F401, PLC0415 - fails now
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415

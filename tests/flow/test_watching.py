@@ -39,11 +39,12 @@ async def test_a_list_and_what_changes(cluster: Cluster) -> None:
 # Faults of the stream
 
 
-async def change_is_seen(cluster: Cluster, sink: FakeSink, plural: str = "rollouts") -> None:
+async def change_is_seen(
+    cluster: Cluster, sink: FakeSink, plural: str = "rollouts", *, seconds: float = 10
+) -> None:
     """Change something: the list or the watch shows it at once. What changes after that, the watch reports."""
     cluster.server.apply(plural, "news")
-    await eventually(lambda: "news" in sink.names())
-    await eventually(lambda: cluster.server.watches(plural))
+    await eventually(lambda: "news" in sink.names() and cluster.server.watches(plural), seconds)
     cluster.server.apply(plural, "more")
     await eventually(lambda: "reported more" in sink.told)
 
@@ -75,11 +76,11 @@ async def test_a_compacted_version(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("code", [500, 429])
 async def test_an_error_in_the_stream(cluster: Cluster, code: int) -> None:
-    """It ends kopf, which is started again."""
+    """It ends kopf, which is started again. kopf would take 5 s to end if its stop flag were not set."""
     sink = FakeSink()
     async with cluster.watching(cluster.build(sink)) as watch:
         cluster.server.send_error(code)
-        await change_is_seen(cluster, sink)
+        await change_is_seen(cluster, sink, seconds=4)
         assert cluster.restarts() == 1
         assert watch.health.problem == ""
         assert "recovered" in sink.told
@@ -106,7 +107,7 @@ async def test_a_watch_that_is_refused_for_a_while(cluster: Cluster, status: int
     """kopf repeats the request by itself; failed keys are retried when it works again."""
     sink = FakeSink()
     async with cluster.watching(cluster.build(sink)) as watch:
-        with cluster.server.refusing(status, "watch", times=2, Retry_After="0"):
+        with cluster.server.refusing(status, "watch", times=1, Retry_After="0"):
             cluster.server.cut()
             await eventually(lambda: f"answered {status}" in watch.health.problem)
             await change_is_seen(cluster, sink)

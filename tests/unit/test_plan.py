@@ -17,12 +17,14 @@ from dora_operator.domain.plan import (
     Wait,
     contradicts,
     desired_state,
+    follows,
     make_plan,
+    state_of,
 )
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.request import PatchById, PatchByVersion
 from dora_operator.domain.resource import DeploymentSelector, MarkState
-from tests.support.builders import BY_VERSION, DEPLOYMENT_ID, NOW, OTHER_ID, context, rival, spec
+from tests.support.builders import BY_VERSION, DEPLOYMENT_ID, NOW, OTHER_ID, context, rival, spec, verdict
 
 ROLLBACK = {"type": "rollback", "id": OTHER_ID}
 REFERRING = {"type": "rollback", "doraDeploymentRef": {"name": "other"}}
@@ -269,3 +271,51 @@ def test_what_a_resource_takes_from_its_rollout(fields: dict[str, Any], expected
     decided = MarkState(change_failure=True, remediation=link(version="1.4.2"))
     wanted = spec(deployment=BY_VERSION, sourceRef={"name": "checkout"}, **fields)
     assert desired_state(wanted, None, RolloutState(decided, "uid-1", 2, "RolledBack")) == expected
+
+
+BY_PLAIN_ID = {"deployment": {"id": DEPLOYMENT_ID}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "decided", "does_follow"),
+    [
+        pytest.param({"deployment": BY_VERSION, "sourceRef": {"name": "checkout"}}, {}, True, id="its own version"),
+        pytest.param({"deployment": BY_VERSION}, {}, False, id="no sourceRef"),
+        pytest.param({"deployment": BY_VERSION, "sourceRef": {"name": "cart"}}, {}, False, id="another Rollout"),
+        pytest.param(
+            {"deployment": BY_VERSION, "sourceRef": {"name": "checkout", "version": "1.4.0"}},
+            {},
+            False,
+            id="another version of the Rollout",
+        ),
+        pytest.param(
+            BY_PLAIN_ID | {"sourceRef": {"name": "checkout", "version": "1.5.0"}}, {}, True, id="an id, by version"
+        ),
+        pytest.param(
+            BY_PLAIN_ID | {"sourceRef": {"name": "checkout", "version": "any"}},
+            {"deployment_id": DEPLOYMENT_ID},
+            True,
+            id="the same id, whatever the version",
+        ),
+        pytest.param(
+            BY_PLAIN_ID | {"sourceRef": {"name": "checkout", "version": "any"}},
+            {"deployment_id": OTHER_ID},
+            False,
+            id="another id",
+        ),
+    ],
+)
+def test_which_resources_follow_a_verdict(
+    fields: dict[str, Any], decided: dict[str, Any], *, does_follow: bool
+) -> None:
+    """A resource follows what its Rollout does to its version, or to its id."""
+    assert follows(spec(**fields), verdict(**decided)) is does_follow
+
+
+def test_what_a_verdict_asks_for() -> None:
+    """Change failure and remediation, and which deployment of the version is meant."""
+    remediation = link(version="1.4.2")
+    decided = state_of(verdict(remediation=remediation))
+    assert decided == RolloutState(MarkState(change_failure=True, remediation=remediation), "uid-1", 2, "Aborted")
+    assert state_of(verdict(verdict="Recovered")).state == MarkState(change_failure=False)
+    assert state_of(verdict(verdict="Kept")).state == MarkState(change_failure=True)

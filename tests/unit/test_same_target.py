@@ -1,4 +1,4 @@
-"""Whether two statuses speak of the same Datadog deployment."""
+"""Whether two statuses are about the same Datadog deployment."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ FAILED = replace(BASE, revision=2, source_uid="one")
     ("other", "same"),
     [
         pytest.param(FAILED, True, id="the same"),
-        pytest.param(BASE, True, id="before the Rollout had said anything"),
+        pytest.param(BASE, True, id="before the Rollout had decided anything"),
         pytest.param(replace(FAILED, revision=5), False, id="the same version, failing again later"),
         pytest.param(replace(FAILED, source_uid="two"), False, id="of a Rollout that was created again"),
         pytest.param(replace(FAILED, site="datadoghq.eu"), False, id="on another site"),

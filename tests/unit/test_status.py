@@ -116,7 +116,7 @@ def test_failures_are_counted_and_the_pauses_grow() -> None:
 
 
 def test_after_an_outage_success_clears_what_it_left() -> None:
-    """Accepted after failures looks like accepted at once, but for its history."""
+    """Accepted after failures is like accepted at once, but for its history."""
     shown = to_api(statuses.with_outcome(failed(answered(503, b"oops")), send(), Accepted(202), status_context()))
     assert not {"attempts", "pendingSinceTime", "nextAttemptTime", "lastError"} & set(shown)
     assert [entry["reason"] for entry in shown["history"]] == ["Accepted", "DatadogUnavailable"]
@@ -237,7 +237,7 @@ def test_holding_back_what_is_accepted_already_changes_nothing() -> None:
 def test_when_a_request_is_due(
     status: DoraDeploymentStatus, generation: int, now: Any, expected: SendNow | Settled | WaitUntil
 ) -> None:
-    """The status alone tells whether to send."""
+    """The status alone decides whether to send."""
     assert next_action(send(), status, generation, now, RetryPolicy()) == expected
 
 

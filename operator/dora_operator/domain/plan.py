@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from dora_operator.domain.allowed import Allowed, why_not
-from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.fields import ObjectKey, RemediationLink
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.request import PatchById, PatchByVersion, PatchRequest
 from dora_operator.domain.resource import (
@@ -17,7 +17,6 @@ from dora_operator.domain.resource import (
     DoraDeploymentSpec,
     MarkState,
     Remediation,
-    RemediationLink,
     Target,
     TargetKind,
 )

@@ -40,34 +40,7 @@ from dora_operator.domain.rollout.identity import ById
 from dora_operator.domain.rollout.verdict import VERDICT_ANNOTATION, Verdict, read_record
 from dora_operator.domain.sites import Site
 
-__all__ = [
-    "API_VERSION",
-    "GROUP",
-    "HISTORY_LIMIT",
-    "KIND",
-    "PLURAL",
-    "ROOT_RULES",
-    "VERSION",
-    "Condition",
-    "ConditionStatus",
-    "ConditionType",
-    "DeploymentSelector",
-    "DoraDeployment",
-    "DoraDeploymentSpec",
-    "DoraDeploymentStatus",
-    "DryRunRequest",
-    "HistoryEntry",
-    "MarkState",
-    "ObjectReference",
-    "Remediation",
-    "RemediationLink",
-    "RemediationType",
-    "SourceKind",
-    "SourceReference",
-    "Target",
-    "TargetKind",
-    "parse",
-]
+__all__ = ["API_VERSION", "GROUP", "KIND", "PLURAL", "VERSION"]  # beside all that is defined here
 
 HISTORY_LIMIT = 10
 _Model = TypeVar("_Model")
@@ -236,7 +209,7 @@ class ConditionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=ATOMIC)
 class Condition:
-    """A metav1.Condition, with its patterns."""
+    """A metav1.Condition."""
 
     type: Annotated[
         str,

@@ -35,6 +35,11 @@ class WatchHealth:
         self.heard_at = self.clock()
 
     @property
+    def resource(self) -> str:
+        """The kind in the plural, without the namespace: a label of metrics."""
+        return self.what.partition(" ")[0]
+
+    @property
     def problem(self) -> str:
         """Why the state may be out of date, or nothing."""
         return "; ".join(self._problems.values())
