@@ -104,6 +104,10 @@ config: $(READY) ## write config/ from the chart, with Helm
 bench: $(READY) ## measure: start, memory, time from a change to its PATCH
 	@$(BIN)/python -m bench
 
+.PHONY: walk
+walk: $(READY) ## trace the operator: which functions an applied resource and an abort go through
+	@$(BIN)/python -m tools.walk
+
 .PHONY: lock
 lock: $(READY) ## lock the packages again after a change of pyproject.toml
 	@$(COMPILE) requirements/uv.in -o requirements/uv.txt

@@ -36,7 +36,7 @@ class Marks:
 
     @property
     def delays_ms(self) -> list[float]:
-        """From the visible abort until the first PATCH; below zero where the PATCH came before the watch showed the abort."""
+        """From the visible abort until the first PATCH; below zero where the PATCH came before the abort was shown."""
         return [(self.calls[name][0] - at) * 1000 for name, at in self.seen.items() if name in self.calls]
 
     def percentile(self, number: int) -> float:
@@ -128,7 +128,9 @@ async def _one_by_one(api: CustomObjectsApi, datadogs: dict[str, StandIn], abort
     share = busy.share()
     await asyncio.sleep(QUIET_SECONDS)
     await watch.stop()
-    return [Marks(marker, _marked_by(marker, names, watch.seen), _calls(each)) for marker, each in datadogs.items()], share
+    return [
+        Marks(marker, _marked_by(marker, names, watch.seen), _calls(each)) for marker, each in datadogs.items()
+    ], share
 
 
 def _marked_by(marker: str, names: dict[str, str], seen: dict[str, float]) -> dict[str, float]:
@@ -162,6 +164,7 @@ def _operators_requests(cluster: LocalCluster) -> Counter[tuple[str, str]]:
         (entry["verb"], entry.get("objectRef", {}).get("resource", ""))
         for entry in cluster.audited()
         if entry.get("userAgent", "").startswith(OPERATORS_CLIENT)
+        and "objectRef" in entry  # discovery is repeated with time, not with Rollouts
     )
 
 

@@ -92,7 +92,7 @@ class Candidate:
         environment |= {"API_TOKEN": cluster.token, "DATADOG_URL": datadog.url}
         with tempfile.TemporaryDirectory(prefix="dora-bench-") as folder:
             command = self.command(port)
-            process = Background.start(self.name, command, Path(folder), environment | dict(self.variables) | variables)
+            process = Background.start(self.name, command, Path(folder), {**environment, **self.variables, **variables})
             try:
                 yield process, port
             finally:

@@ -1,4 +1,4 @@
-"""Settles objects as naive kopf would: with the annotation in which kopf stores what it has handled, and its own status.
+"""Settles objects as naive kopf would: with the annotation in which kopf stores what it has handled, and its status.
 
 Else kopf would first handle them all at once, and a run would spend its time waiting for that.
 """

@@ -5,7 +5,7 @@ local waits_for_a_person = {
 -- Nothing has to be sent, or nothing may be: no sync wave has to wait for that.
 local at_rest = { WaitingForRollout = true, DryRun = true }
 
-local hs = { status = "Progressing", message = "the operator has not looked at this version of the resource yet" }
+local hs = { status = "Progressing", message = "the operator has not reconciled this version of the resource yet" }
 local status = obj.status
 if status == nil or status.observedGeneration ~= obj.metadata.generation then
   return hs

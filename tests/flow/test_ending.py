@@ -21,26 +21,6 @@ socket.getaddrinfo = slowly
 """
 
 
-def test_a_process_that_would_not_end_is_gone() -> None:
-    """A thread that nobody can stop keeps Python from ending; the exit code is the one that was meant."""
-    program = (
-        "import threading, time; from dora_operator.handlers.ending import leave_at_the_latest;"
-        "leave_at_the_latest(lambda: 3, 0.1); threading.Thread(target=time.sleep, args=[60]).start()"
-    )
-    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=30).returncode == 3
-
-
-def test_a_signal_is_heard_from_the_first_line_on() -> None:
-    """A container's process 1 gets no signal that it does not handle, and kopf handles them a second later."""
-    program = (
-        "import os, signal, sys, time, types; from dora_operator.start import main;"
-        "cli = sys.modules['dora_operator.cli'] = types.ModuleType('cli');"
-        "cli.app = lambda: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(60));"
-        "main()"
-    )
-    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=30).returncode == 0
-
-
 def test_a_name_that_cannot_be_looked_up_does_not_keep_the_process(tmp_path: Path) -> None:
     """A cluster without DNS, SIGTERM while it starts: the look-up goes on for a minute, the process does not."""
     asked = tmp_path / "asked"

@@ -1,12 +1,13 @@
 """Every state in which a DoraDeployment can be, with what Argo CD, Flux and plain kstatus have to make of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dora_operator.domain.conditions import Override, Phase, Standing, conditions_for
-from dora_operator.domain.resource import DoraDeploymentStatus
+from dora_operator.domain.fields import to_api
 from dora_operator.domain.reasons import Reason
-from tests.support.builders import BY_VERSION, NOW
+from dora_operator.domain.resource import DoraDeploymentStatus
+from dora_operator.domain.status import ConditionSummary, Override, Phase, postponed
+from tests.support.builders import BY_VERSION, send, status_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ WRITTEN: dict[tuple[Reason, Phase], tuple[str, str, str]] = {
 
 
 def states() -> list[State]:
-    """Return all of them: what the operator writes, and what is there before it has looked."""
+    """Return all of them: what the operator writes, and what is there before it has reconciled."""
     written = [
         State(f"{reason.value}, {phase.name.lower()}", _body(_status(reason, phase)), *health)
         for (reason, phase), health in WRITTEN.items()
@@ -65,16 +66,16 @@ def states() -> list[State]:
     return [
         *written,
         State("spec wins over the Rollout", _body(_status(Reason.ACCEPTED, Phase.READY, override)), *ACCEPTED),
-        State("nobody has looked yet", _body({"observedGeneration": -1}), *UNDER_WAY),
-        State("an edit that nobody has looked at", _body(accepted, generation=2), *UNDER_WAY),
+        State("not reconciled yet", _body({"observedGeneration": -1}), *UNDER_WAY),
+        State("an edit that is not reconciled yet", _body(accepted, generation=2), *UNDER_WAY),
         State("an edit after a refusal", _body(_status(Reason.CONFLICT, Phase.STALLED), generation=2), *UNDER_WAY),
     ]
 
 
 def _status(reason: Reason, phase: Phase, override: Override | None = None) -> dict[str, Any]:
-    before = DoraDeploymentStatus()
-    conditions = conditions_for(Standing(phase, reason, f"in words: {reason.value}"), before, 1, NOW, override)
-    return DoraDeploymentStatus(observed_generation=1, conditions=conditions).to_api()
+    summary = ConditionSummary(phase, reason, f"in words: {reason.value}")
+    context = replace(status_context(), override=override)
+    return to_api(postponed(DoraDeploymentStatus(), send(deployment=BY_VERSION), summary, None, context))
 
 
 def _body(status: dict[str, Any], generation: int = 1) -> dict[str, Any]:

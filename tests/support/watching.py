@@ -180,3 +180,11 @@ async def opened_cluster(kubeconfig: Path) -> AsyncIterator[Cluster]:
         async with open_kubernetes(metrics, lambda: NOW) as client:
             discoveries = {plural: Discovery(client, kind, time.monotonic) for plural, kind in KINDS.items()}
             yield Cluster(server, client, kubeconfig, metrics, discoveries)
+
+
+async def change_is_seen(cluster: Cluster, sink: FakeSink, plural: str = "rollouts", *, seconds: float = 10) -> None:
+    """Change something: the list or the watch shows it at once. What changes after that, the watch reports."""
+    cluster.server.apply(plural, "news")
+    await eventually(lambda: "news" in sink.names() and cluster.server.watches(plural), seconds)
+    cluster.server.apply(plural, "more")
+    await eventually(lambda: "reported more" in sink.told)

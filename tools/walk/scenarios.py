@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import earlier
 from sandbox import loopback
 from sandbox.cluster import LocalCluster
 from sandbox.cluster.process import Background
@@ -32,14 +33,28 @@ SERVICE = "checkout"
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """The operator's code in a folder, and the functions at which a walk begins and ends."""
+    """An installed operator, and the functions at which its walks begin and end."""
 
-    folder: Path = ROOT
     python: Path = Path(sys.executable)
-    deployment_event: str = "handlers/deployments.py:register.deployment_event"
-    rollout_event: str = "handlers/rollouts.py:register.rollout_event"
+    crds: Path = ROOT / "crds"
+    events: tuple[str, ...] = (
+        "handlers/deployments.py:register.deployment_event",
+        "handlers/rollouts.py:register.rollout_event",
+    )
     patch: str = "clients/datadog.py:DatadogClient.patch"
     write_status: str = "clients/kubernetes.py:KubernetesClient.write_status"
+
+
+def earlier_code() -> Code:
+    """Return the earlier version that the benchmarks measure too."""
+    found = earlier.installed()
+    return Code(
+        python=found.python,
+        crds=found.crds,
+        events=("handlers/following.py:WatchHealth.take_in",),
+        patch="adapters/datadog.py:DatadogApi.patch",
+        write_status="adapters/cluster.py:Cluster.write_status",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +64,7 @@ class Tracing:
     process: Background
     output: Path
 
-    def trace(self, act: Callable[[], None], done: Callable[[], object]) -> dict[str, Any]:
+    def trace(self, act: Callable[[], object], done: Callable[[], object]) -> dict[str, Any]:
         """Record what the operator does from an event until it has done something, and what follows at once."""
         self.output.unlink(missing_ok=True)
         self.process.signal(signal.SIGUSR1)
@@ -66,18 +81,13 @@ class Tracing:
 def traced_operator(code: Code, cluster: LocalCluster, datadog: StandIn) -> Iterator[Tracing]:
     """Start an operator that can be traced, and wait until it is ready."""
     environment = environment_for(cluster, datadog.url)
-    marks = {
-        "start": [code.deployment_event, code.rollout_event],
-        "patch": [code.patch],
-        "status": [code.write_status],
-    }
+    marks = {"start": code.events, "patch": [code.patch], "status": [code.write_status]}
     with tempfile.TemporaryDirectory(prefix="dora-walk-") as name:
         folder = Path(name)
         output = folder / "calls.json"
         tracer = Path(__file__).with_name("tracer.py")
         command = [str(code.python), str(tracer), str(output), json.dumps(marks)]
-        variables = environment | {"PYTHONPATH": str(code.folder / "operator")}
-        process = Background.start("operator", command, folder, variables)
+        process = Background.start("operator", command, folder, environment)
         ready = f"http://127.0.0.1:{environment['DORA_OPERATOR_HEALTH_PORT']}/readyz"
         try:
             process.wait_until(lambda: loopback.is_well(ready), READY_SECONDS)
@@ -90,7 +100,7 @@ def walks(code: Code, times: int) -> Iterator[tuple[Walk, Walk]]:
     """Trace both events some times, and return each walk of an applied resource and of an abort."""
     with LocalCluster.start() as cluster, StandIn() as datadog:
         install_crds(cluster)
-        cluster.kubectl("apply", "-f", str(code.folder / "crds"))
+        cluster.kubectl("apply", "-f", str(code.crds))
         cluster.kubectl("wait", "--for=condition=Established", "crd", "--all")
         with traced_operator(code, cluster, datadog) as tracing:
             applied(tracing, cluster, datadog, "first")  # opens connections, and imports what is imported late
@@ -118,7 +128,7 @@ def applied(tracing: Tracing, cluster: LocalCluster, datadog: StandIn, namespace
 def aborted(tracing: Tracing, cluster: LocalCluster, datadog: StandIn, namespace: str) -> Walk:
     """Abort a Rollout as it was recorded, and trace it until its PATCH is sent."""
     create(cluster, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    before, after, replica_sets = _recorded_abort()
+    before, after, replica_sets = recorded_abort()
     rollout = create(cluster, _in(namespace, before))
     owner = {"apiVersion": rollout["apiVersion"], "kind": rollout["kind"], "name": SERVICE, "controller": True}
     for each in replica_sets:
@@ -141,9 +151,7 @@ def create(cluster: LocalCluster, body: dict[str, Any]) -> dict[str, Any]:
 
 def _set_status(cluster: LocalCluster, namespace: str, status: dict[str, Any]) -> None:
     patch = json.dumps({"status": status})
-    cluster.kubectl(
-        "-n", namespace, "patch", "rollout", SERVICE, "--subresource=status", "--type=merge", "-p", patch
-    )
+    cluster.kubectl("-n", namespace, "patch", "rollout", SERVICE, "--subresource=status", "--type=merge", "-p", patch)
 
 
 def _in(namespace: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -154,7 +162,7 @@ def _in(namespace: str, body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _recorded_abort() -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+def recorded_abort() -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
     """Return the Rollout before and after it was aborted, and its ReplicaSets at that time."""
     before: dict[str, Any] = {}
     replica_sets: dict[str, dict[str, Any]] = {}

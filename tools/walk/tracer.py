@@ -16,10 +16,24 @@ import threading
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import CodeType, FrameType
+from typing import NamedTuple
 
 PACKAGE = f"{os.sep}dora_operator{os.sep}"
-RESUME = opcode.opmap["RESUME"]
 SUSPENDED = opcode.opmap["YIELD_VALUE"]
+
+
+class Place(NamedTuple):
+    """A function of the operator."""
+
+    file: str
+    name: str
+    line: int
+    instructions: bytes
+
+    @property
+    def function(self) -> str:
+        """Return how marks name it."""
+        return f"{self.file}:{self.name}"
 
 
 class Recorder:
@@ -29,7 +43,7 @@ class Recorder:
         self._output = output
         self._start = frozenset(marks["start"])
         self._ends = {function: name for name, functions in marks.items() for function in functions if name != "start"}
-        self._places: dict[CodeType, tuple[str, str, int, bytes] | None] = {}
+        self._places: dict[CodeType, Place | None] = {}
         self._armed = False
         self._records = False
         self._calls: list[tuple[str, str, int, str]] = []
@@ -56,27 +70,30 @@ class Recorder:
         place = self._places[code] if code in self._places else self._place(code)
         if place is None:
             return
-        file, name, line, instructions = place
-        if event == "call":
-            if instructions[frame.f_lasti + 1]:  # the argument of RESUME: not the start of the function
-                return
-            if self._armed and f"{file}:{name}" in self._start:
-                self._armed, self._records = False, True
-            if self._records:
-                self._calls.append((file, name, line, _task()))
-        elif self._records:
-            mark = self._ends.get(f"{file}:{name}")
-            if mark is not None:
-                marked = self._waited if instructions[frame.f_lasti] == SUSPENDED else self._ended
-                marked.setdefault(mark, len(self._calls))
+        if event == "return":
+            self._left(place, frame.f_lasti)
+        elif place.instructions[frame.f_lasti + 1] == 0:  # the argument of RESUME: the function starts
+            self._entered(place)
 
-    def _place(self, code: CodeType) -> tuple[str, str, int, bytes] | None:
-        """Return file, name, line and instructions, or None for what is not the operator's or is a module's body."""
+    def _entered(self, place: Place) -> None:
+        if self._armed and place.function in self._start:
+            self._armed, self._records = False, True
+        if self._records:
+            self._calls.append((place.file, place.name, place.line, _task()))
+
+    def _left(self, place: Place, instruction: int) -> None:
+        mark = self._ends.get(place.function)
+        if self._records and mark is not None:
+            marked = self._waited if place.instructions[instruction] == SUSPENDED else self._ended
+            marked.setdefault(mark, len(self._calls))
+
+    def _place(self, code: CodeType) -> Place | None:
+        """Return the place of a function, or None for what is not the operator's or is a module's body."""
         _, inside, file = code.co_filename.rpartition(PACKAGE)
         place = None
         if inside and code.co_name != "<module>" and not code.co_filename.startswith("<"):
             name = code.co_qualname.replace(".<locals>", "")
-            place = (file, name, code.co_firstlineno, code.co_code)
+            place = Place(file, name, code.co_firstlineno, code.co_code)
         self._places[code] = place
         return place
 
