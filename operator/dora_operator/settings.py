@@ -4,15 +4,17 @@ No other module reads the environment. A resource can change none of these, abov
 """
 
 from datetime import timedelta
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, Field, HttpUrl, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dora_operator.domain.allowed import Allowed
+from dora_operator.domain.fields import OnMissing
 from dora_operator.domain.retry import RetryPolicy
 from dora_operator.domain.rollout.retention import Retention
-from dora_operator.domain.rollout.verdict import Policy, RestoredDeployment, RetrySuccess, RollbackMarks
+from dora_operator.domain.rollout.verdict import AbortRecovery, Policy, RetrySuccess, RollbackMarks
 from dora_operator.domain.selectors import labels_that_match
 from dora_operator.domain.sites import Site
 
@@ -82,9 +84,21 @@ class Settings(BaseSettings):
         default=RollbackMarks.FIRST_AFTER_TARGET,
         description="Which version a rollback marks: FirstAfterTarget, as Datadog does, or Replaced.",
     )
-    restored_deployment: RestoredDeployment = Field(
-        default=RestoredDeployment.NONE,
-        description="Record posts a deployment for the version that an abort left in place, and links it.",
+    abort_recovery: AbortRecovery = Field(
+        default=AbortRecovery.NONE,
+        description="What is linked to an aborted deployment: None, Restored (a deployment event that the operator posts "
+        "for the return to the stable version), or NextVersion (which measures the time to the next release).",
+    )
+    read_back: bool = Field(
+        default=True, description="true reads back what Datadog stored. Needs the permission dora_metrics_read."
+    )
+    read_back_schedule: Annotated[tuple[float, ...], NoDecode, Field(min_length=1, max_length=6)] = Field(
+        default=(30.0, 120.0, 600.0, 3600.0, 86_400.0),
+        description="Seconds after Datadog accepted a state at which it is read back, separated by commas.",
+    )
+    on_missing: OnMissing = Field(
+        default=OnMissing.WAIT,
+        description="What happens if Datadog does not have a failed deployment: Wait, or Create (post its event).",
     )
     lookback_hours: Annotated[float, Field(gt=0, le=720)] = Field(
         default=24.0, description="How far back a start considers what happened to Rollouts while the operator was not running."
@@ -129,6 +143,20 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("read_back_schedule", mode="before")
+    @classmethod
+    def _split_numbers(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("read_back_schedule")
+    @classmethod
+    def _ascends(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if value[0] <= 0 or any(later <= earlier for earlier, later in pairwise(value)):
+            raise ValueError("the seconds must be greater than 0 and ascend, such as 30,120,600,3600,86400")
+        return value
+
     @field_validator("health_port", "metrics_port", "log_format", "datadog_url", "api_key", "app_key", mode="before")
     @classmethod
     def _empty_is_absent(cls, value: object) -> object:
@@ -159,7 +187,7 @@ class Settings(BaseSettings):
         """What Rollouts mean."""
         return Policy(
             retry_success=self.retry_success,
-            restored_deployment=self.restored_deployment,
+            abort_recovery=self.abort_recovery,
             rollback_marks=self.rollback_marks,
             lookback=timedelta(hours=self.lookback_hours),
         )

@@ -316,7 +316,7 @@ def _pass_on(sink: Any, event_type: str, body: Mapping[str, Any]) -> None:
 
 def settings_for_tests(**changes: Any) -> Settings:
     """Return settings with keys, without the environment's."""
-    return Settings(**({"api_key": "own-api", "app_key": "own-app"} | changes))
+    return Settings(**({"api_key": "own-api", "app_key": "own-app", "read_back": False} | changes))
 
 
 @asynccontextmanager
