@@ -57,6 +57,11 @@ def event(**more: Any) -> DORADeploymentRequest:
     return DORADeploymentRequest(data={"attributes": attributes})
 
 
+def listing(**attributes: Any) -> DORAListDeploymentsRequest:
+    """Return the request that lists deployments."""
+    return DORAListDeploymentsRequest(data={"type": "dora_deployments_list_request", "attributes": attributes})
+
+
 def test_a_sent_deployment_is_read_back(dora: Any) -> None:
     """A deployment that the client sends is what it gets and lists."""
     git = {"commit_sha": "0" * 40, "repository_url": "https://example.com/shop/Checkout.git"}
@@ -76,13 +81,23 @@ def test_a_sent_deployment_is_read_back(dora: Any) -> None:
         pytest.param(datetime(2023, 11, 14), id="without one, sent with milliseconds"),  # noqa: DTZ001 - what users pass
     ],
 )
-def test_the_list_takes_the_clients_date_times(dora: Any, moment: datetime) -> None:
-    """Both ways in which the client writes a date-time are understood, and so is a query."""
-    dora.create_dora_deployment(event(version="1.5.0"))
-    dora.create_dora_deployment(event(version="1.5.1"))
-    attributes = {"_from": moment, "to": moment.replace(day=15), "limit": 5, "query": "service:checkout version:1.5.1"}
-    asked = DORAListDeploymentsRequest(data={"type": "dora_deployments_list_request", "attributes": attributes})
-    assert [one.attributes.version for one in dora.list_dora_deployments(asked).data] == ["1.5.1"]
+def test_the_list_takes_the_clients_date_times(moment: datetime) -> None:
+    """Where every RFC 3339 date-time is allowed, both ways in which the client writes them are understood."""
+    with StandIn(Settings(exact_times=False)) as datadog:
+        dora = api(datadog)
+        with dora.api_client:
+            dora.create_dora_deployment(event(version="1.5.0"))
+            dora.create_dora_deployment(event(version="1.5.1"))
+            asked = listing(_from=moment, to=moment.replace(day=15), limit=5, query="service:checkout version:1.5.1")
+            assert [one.attributes.version for one in dora.list_dora_deployments(asked).data] == ["1.5.1"]
+
+
+def test_a_query_of_the_client(dora: Any) -> None:
+    """The query that the operator sends selects one service and env."""
+    for env in ("prod", "staging"):
+        dora.create_dora_deployment(event(env=env, version="1.5.0"))
+    found = dora.list_dora_deployments(listing(query='service:"checkout" env:"prod"')).data
+    assert [one.attributes.env for one in found] == ["prod"]
 
 
 def test_a_mark_by_id_is_applied(dora: Any, datadog: StandIn) -> None:

@@ -80,9 +80,7 @@ def test_change_failure_has_three_states() -> None:
     [
         pytest.param({"id": "checkout-restored", "type": "rollback"}, 90, 90, id="by id"),
         pytest.param({"version": "1.4.0", "type": "rollback"}, 90, 90, id="by version"),
-        pytest.param(
-            {"version": "1.4.0", "type": "rollback"}, -90, None, id="finished before the failure: no recovery"
-        ),
+        pytest.param({"version": "1.4.0", "type": "rollback"}, -90, -90, id="finished before the failure: negative"),
         pytest.param({"id": "never-sent-at-all", "type": "rollback"}, 90, None, id="never sent: no recovery"),
     ],
 )
