@@ -2,7 +2,8 @@
 
 Pure: no HTTP, and `now` is an argument (seconds, never decreasing); whatever is due by then happens first, in the order
 of its being due. The same calls give the same ids and the same results. A 202 proves nothing here either: a mark whose
-deployment is not visible when it is due is lost, unless `Behaviour` says otherwise.
+deployment is not visible when it is due is lost, unless `Behaviour` says otherwise. A deployment that is returned is
+the model's own: later calls change it.
 """
 
 import base64
@@ -23,7 +24,7 @@ from sandbox.datadog.behaviour import (
     UnknownDeployment,
 )
 from sandbox.datadog.query import Query, parse_query
-from sandbox.datadog.stream import Stream
+from sandbox.datadog.stream import Stream, by_finish, by_start
 from sandbox.datadog.values import UNCHANGED, Deployment, Event, Key, Mark, Marker, Remediation, Unchanged
 
 API, APM = "api", "apm_deployments"
@@ -72,7 +73,7 @@ class Model:
     def post(self, event: Event, now: float) -> str:
         """Take in a deployment sent through the API and return its id; the same id again replaces the event."""
         deployment_id = event.id or self._digest("api").hex()
-        self._schedule(now, self.behaviour.ingest_delay, self._ingest, _Arrival(deployment_id, event, API))
+        self._at(now, self.behaviour.ingest_delay, self._ingest, _Arrival(deployment_id, event, API))
         return deployment_id
 
     def apm(self, event: Event, now: float) -> str:
@@ -84,7 +85,7 @@ class Model:
         deployment_id = event.id or base64.urlsafe_b64encode(self._digest("apm")).decode().rstrip("=")
         self._apm_ids[event.key] = deployment_id
         delay = behaviour.ingest_delay if behaviour.apm_delay is None else behaviour.apm_delay
-        self._schedule(now, delay, self._ingest, _Arrival(deployment_id, event, APM))
+        self._at(now, delay, self._ingest, _Arrival(deployment_id, event, APM))
         return deployment_id
 
     def seed(
@@ -92,7 +93,7 @@ class Model:
     ) -> str:
         """Make a deployment visible as it is, after its own delay; any id will do."""
         deployment_id = event.id or self._digest("seed").hex()
-        self._schedule(now, delay, self._ingest, _Arrival(deployment_id, event, source, change_failure))
+        self._at(now, delay, self._ingest, _Arrival(deployment_id, event, source, change_failure))
         return deployment_id
 
     # What changes deployments
@@ -102,7 +103,7 @@ class Model:
         self.settle(now)
         if deployment_id not in self._by_id and not self._accepts_unknown():
             return False
-        self._schedule(now, self.behaviour.patch_delay, self._mark, deployment_id, mark)
+        self._at(now, self.behaviour.patch_delay, self._mark, deployment_id, mark)
         return True
 
     def patch_version(self, key: Key, mark: Mark, now: float) -> bool:
@@ -155,20 +156,23 @@ class Model:
     def select(self, listing: Listing, now: float) -> list[Deployment]:
         """Return what a list request shows."""
         self.settle(now)
-        asked, attribute = listing.query, listing.sort.removeprefix("-")
-        streams = (
-            self._streams.values()
-            if asked.service is None or asked.env is None
-            else filter(None, [self._streams.get((asked.service, asked.env))])
-        )
+        asked, (descending, attribute) = listing.query, (listing.sort.startswith("-"), listing.sort.removeprefix("-"))
+        streams = self._narrowed(asked)
         found = [
             one
             for stream in streams
             for one in stream.started_between(listing.start, listing.end)
-            if asked.matches(one)
+            if asked.matches is None or asked.matches(one)
         ]
-        found.sort(key=lambda one: (getattr(one.event, attribute), one.sequence), reverse=listing.sort.startswith("-"))
-        return found[: listing.limit]
+        if len(streams) != 1 or attribute != "started_at":  # one stream is in the order of its starts already
+            found.sort(key=by_start if attribute == "started_at" else by_finish)
+        return found[: -listing.limit - 1 : -1] if descending else found[: listing.limit]
+
+    def _narrowed(self, asked: Query) -> list[Stream]:
+        if asked.service is None or asked.env is None:
+            return list(self._streams.values())
+        stream = self._streams.get((asked.service, asked.env))
+        return [] if stream is None else [stream]
 
     def visible(self, now: float) -> tuple[Deployment, ...]:
         """Return every visible deployment, in the order of ingestion."""
@@ -207,6 +211,11 @@ class Model:
         while scheduled and scheduled[0][0] <= now:
             due, _, change, arguments = heapq.heappop(scheduled)
             change(due, *arguments)
+
+    def _at(self, now: float, delay: float, change: Change, *arguments: Any) -> None:
+        """Schedule a change, and let it happen if it is due at once."""
+        self._schedule(now, delay, change, *arguments)
+        self.settle(now)
 
     def _schedule(self, now: float, delay: float, change: Change, *arguments: Any) -> None:
         heapq.heappush(self._scheduled, (now + delay, next(self._order), change, arguments))

@@ -26,9 +26,10 @@ class QueryError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query that was read; where it names exactly one service and env, they narrow the search."""
+    """A query that was read; where it needs one service and env, they narrow the search."""
 
-    matches: Predicate
+    matches: Predicate | None
+    """Absent: service and env are all that it asks for."""
     service: str | None = None
     env: str | None = None
 
@@ -42,10 +43,11 @@ class _Token:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A part of a query; `exact` is set where it is one attribute that equals one value."""
+    """A part of a query; `exact` are attributes that must equal a value, and all that it asks for if `complete`."""
 
     matches: Predicate
     exact: tuple[tuple[str, str], ...] = ()
+    complete: bool = False
 
 
 def _everything(_: Deployment) -> bool:
@@ -57,13 +59,14 @@ def parse_query(text: str) -> Query:
     """Return the query of a text."""
     tokens = _tokens(text)
     if not tokens:
-        return Query(_everything)
+        return Query(None)
     reader = _Reader(tokens)
     part = reader.either(None)
     if reader.next is not None:
         raise QueryError(f"unexpected {reader.next.text!r}")
     exact = dict(part.exact)
-    return Query(part.matches, exact.get("service"), exact.get("env"))
+    stream_alone = part.complete and len(part.exact) == len(exact) and exact.keys() == {"service", "env"}
+    return Query(None if stream_alone else part.matches, exact.get("service"), exact.get("env"))
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -110,7 +113,7 @@ class _Reader:
         if len(parts) == 1:
             return parts[0]
         exact = tuple(pair for part in parts for pair in part.exact)
-        return _Part(_all_of([part.matches for part in parts]), exact)
+        return _Part(_all_of([part.matches for part in parts]), exact, all(part.complete for part in parts))
 
     def _one(self, field: str | None) -> _Part:
         negations = 0
@@ -167,12 +170,12 @@ def _value(name: str, token: _Token) -> _Part:
         raise QueryError(f"a value is missing after {name!r}")
     plain = _ESCAPED.sub(r"\1", token.text)
     if token.kind == "quoted":
-        return _Part(_equals(name, plain), ((name, plain),))
+        return _Part(_equals(name, plain), ((name, plain),), complete=True)
     if _SPECIAL.search(token.text):
         raise QueryError(f"escape the special characters of {token.text!r}, or write it in quotes")
     pattern = _pattern(token.text)
     if pattern is None:
-        return _Part(_equals(name, plain), ((name, plain),))
+        return _Part(_equals(name, plain), ((name, plain),), complete=True)
     return _Part(_fits(name, pattern))
 
 

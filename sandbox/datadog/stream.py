@@ -36,14 +36,14 @@ class Stream:
     def add(self, deployment: Deployment) -> None:
         """Take in a deployment."""
         for ordered in self._ordered_by_finish(deployment):
-            insort(ordered, deployment, key=_finish)
-        insort(self._by_start, deployment, key=_start)
+            insort(ordered, deployment, key=by_finish)
+        insort(self._by_start, deployment, key=by_start)
 
     def remove(self, deployment: Deployment) -> None:
         """Forget a deployment."""
         for ordered in self._ordered_by_finish(deployment):
             del ordered[_position(ordered, deployment)]
-        del self._by_start[bisect_left(self._by_start, _start(deployment), key=_start)]
+        del self._by_start[bisect_left(self._by_start, by_start(deployment), key=by_start)]
 
     def newest(self, version: str | None) -> Deployment | None:
         """Return the deployment of a version that finished last."""
@@ -52,8 +52,8 @@ class Stream:
 
     def started_between(self, start: float, end: float) -> list[Deployment]:
         """Return what started in a span of time, both ends included, in the order of the starts."""
-        first = bisect_left(self._by_start, (start, _BEFORE_ALL), key=_start)
-        last = bisect_right(self._by_start, (end, _AFTER_ALL), key=_start)
+        first = bisect_left(self._by_start, (start, _BEFORE_ALL), key=by_start)
+        last = bisect_right(self._by_start, (end, _AFTER_ALL), key=by_start)
         return self._by_start[first:last]
 
     def failed_before(self, rollback: Deployment) -> Deployment | None:
@@ -74,7 +74,7 @@ class Stream:
             by_version = self._by_version if event.git is None else self._by_version_without_commit
             candidates.append(by_version[event.version])
         positions = [(ordered, _position(ordered, rollback)) for ordered in candidates]
-        return max((ordered[position - 1] for ordered, position in positions if position), key=_finish, default=None)
+        return max((ordered[position - 1] for ordered, position in positions if position), key=by_finish, default=None)
 
     def _ordered_by_finish(self, deployment: Deployment) -> list[list[Deployment]]:
         event = deployment.event
@@ -85,14 +85,16 @@ class Stream:
         return [self._by_finish, self._by_version[event.version], last]
 
 
-def _finish(deployment: Deployment) -> Moment:
+def by_finish(deployment: Deployment) -> Moment:
+    """Order deployments by the end of each."""
     return (deployment.event.finished_at, deployment.sequence)
 
 
-def _start(deployment: Deployment) -> Moment:
+def by_start(deployment: Deployment) -> Moment:
+    """Order deployments by the start of each."""
     return (deployment.event.started_at, deployment.sequence)
 
 
 def _position(ordered: list[Deployment], deployment: Deployment) -> int:
     """Return where a deployment is, or would be."""
-    return bisect_left(ordered, _finish(deployment), key=_finish)
+    return bisect_left(ordered, by_finish(deployment), key=by_finish)
