@@ -8,20 +8,21 @@ import argparse
 import asyncio
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sandbox.datadog.behaviour import ApmRows, EarlyMark, Precedence, RemediationVersion, UnknownDeployment
 from sandbox.datadog.server import Server
 from sandbox.datadog.settings import Endpoint, Permission, RateLimit, ReadSchema, Settings
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the options."""
+    made = argparse.ArgumentParser(
         prog="python -m sandbox.datadog",
         description="Stand-in for Datadog's DORA API",
         argument_default=argparse.SUPPRESS,
     )
-    add = parser.add_argument
+    add = made.add_argument
     add("--host")
     add("--port", type=int, help="0 (default) takes a free one and prints it")
     add("--api-key", action="append", dest="api_keys", metavar="KEY", help="accept only these (repeatable); else any")
@@ -30,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rate-limit", type=int, metavar="N", help="requests per period and key")
     add("--rate-period", type=int, metavar="SECONDS")
     add("--latency", type=_latency, action="append", metavar="MS or ENDPOINT=MS", help=f"of {', '.join(Endpoint)}")
-    _add_behaviour(parser)
+    _add_behaviour(add)
     add("--read-schema", choices=list(ReadSchema), help="which attributes GET and list show")
     add("--any-times", dest="exact_times", action="store_false", help="a list takes any RFC 3339 date-time")
     add(
@@ -39,11 +40,10 @@ def _parser() -> argparse.ArgumentParser:
         action="store_false",
         help='answer the PATCH by version with {"data":null}, not an empty body',
     )
-    return parser
+    return made
 
 
-def _add_behaviour(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+def _add_behaviour(add: Callable[..., object]) -> None:
     for name, until in (
         ("--ingest-delay", "a posted deployment is visible"),
         ("--apm-delay", "a deployment found by APM is visible (default: as posted ones)"),
@@ -69,7 +69,7 @@ def _latency(text: str) -> tuple[Endpoint | None, float]:
 
 def settings_from(arguments: Sequence[str] | None = None) -> Settings:
     """Return the settings that a command line asks for."""
-    given = vars(_parser().parse_args(arguments))
+    given = vars(parser().parse_args(arguments))
     latencies = dict(given.pop("latency", []))
     usual = latencies.pop(None, 0)
     limit = {

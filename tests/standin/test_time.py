@@ -65,7 +65,7 @@ def test_marks_are_applied_late_and_in_order() -> None:
 
 
 def test_change_failure_has_three_states() -> None:
-    """It is null until Datadog looked, false then, true when marked; and an evaluation undoes no mark."""
+    """It is null until the evaluation, false then, true when marked; and an evaluation undoes no mark."""
     datadog = Datadog(ingest_delay=1, evaluation_delay=10)
     datadog.post(0)
     assert [datadog.attributes(after)["change_failure"] for after in (1, 10.9, 11)] == [None, None, False]
