@@ -15,7 +15,6 @@ READS = [
         "POST", "deployments", {"data": {"type": "dora_deployments_list_request", "attributes": {}}}, id="list"
     ),
 ]
-WRITES = ["PATCH by id", "PATCH by version"]
 
 
 def filled(count: int, **settings: Any) -> Datadog:
@@ -60,7 +59,7 @@ def test_the_span_has_both_ends() -> None:
 
 @pytest.mark.parametrize("name", ["from", "to"])
 @pytest.mark.parametrize(
-    ("moment", "exact", "anyhow"),
+    ("moment", "exact", "any_form"),
     [
         pytest.param("2027-01-15T08:00:00Z", 200, 200, id="Z and seconds"),
         pytest.param("2027-01-15T08:00:00.000Z", 400, 200, id="milliseconds"),
@@ -68,13 +67,12 @@ def test_the_span_has_both_ends() -> None:
         pytest.param("2027-01-15t08:00:00z", 400, 200, id="small letters"),
         pytest.param("2027-01-15", 400, 400, id="a date"),
         pytest.param("2027-02-30T08:00:00Z", 400, 400, id="a day that does not exist"),
-        pytest.param(1_800_000_000, 400, 400, id="a number"),
     ],
 )
-def test_times_in_one_form(name: str, moment: Any, exact: int, anyhow: int) -> None:
+def test_times_in_one_form(name: str, moment: str, exact: int, any_form: int) -> None:
     """Only `...Z` without milliseconds is certain; a setting allows all of RFC 3339."""
     statuses = [Datadog(exact_times=strict).ask_list(0, **{name: moment})[0] for strict in (True, False)]
-    assert statuses == [exact, anyhow]
+    assert statuses == [exact, any_form]
 
 
 def test_a_query_narrows_the_list() -> None:
