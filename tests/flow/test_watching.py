@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dora_operator.watch.health import WatchHealth
 from tests.support.watching import Cluster, FakeSink, eventually, opened_cluster
 
 
@@ -36,12 +37,44 @@ async def test_a_list_and_what_changes(cluster: Cluster) -> None:
     assert cluster.server.asked["kopf list"] == cluster.server.asked["list"] == 1
 
 
+async def test_a_label_selector(cluster: Cluster) -> None:
+    """The API server selects for lists and watches: an object that loses the label is reported as deleted."""
+    async with cluster.watching(cluster.build(FakeSink(), selector="team=shop")):
+        assert set(cluster.server.selectors) == {(asked, "team=shop") for asked in ("kopf list", "list", "watch")}
+
+
+def test_silence() -> None:
+    """Neither events, nor answers, nor failures for two minutes: only a new process helps."""
+    now = 0.0
+    health = WatchHealth("Rollouts", lambda: now)
+    now = 100
+    health.failed("kopf", "no connection")
+    now = 220
+    assert health.not_alive() is None
+    now = 221
+    assert health.not_alive() == "the watch of Rollouts is silent since 121 s"
+    assert health.silent_seconds == 121
+
+
+def test_a_problem_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """However often it is met, and so is its end."""
+    caplog.set_level("INFO")
+    health = WatchHealth("Rollouts", lambda: 0.0)
+    assert not health.works("kopf")
+    for problem in ("refused", "broken", "refused"):
+        health.failed("kopf", problem)
+    health.failed("list", "refused")
+    assert health.not_ready() == "Rollouts are not listed yet: refused; refused"
+    assert [health.works(part) for part in ("kopf", "kopf", "list")] == [True, False, True]
+    health.failed("kopf", "refused")
+    expected = ["not watched now: refused", "not watched now: broken", "watched again", "not watched now: refused"]
+    assert [record.message.removeprefix("Rollouts are ") for record in caplog.records] == expected
+
+
 # Faults of the stream
 
 
-async def change_is_seen(
-    cluster: Cluster, sink: FakeSink, plural: str = "rollouts", *, seconds: float = 10
-) -> None:
+async def change_is_seen(cluster: Cluster, sink: FakeSink, plural: str = "rollouts", *, seconds: float = 10) -> None:
     """Change something: the list or the watch shows it at once. What changes after that, the watch reports."""
     cluster.server.apply(plural, "news")
     await eventually(lambda: "news" in sink.names() and cluster.server.watches(plural), seconds)
@@ -104,7 +137,7 @@ async def test_a_watch_that_is_refused_for_good(cluster: Cluster, status: int, t
 
 @pytest.mark.parametrize("status", [403, 429, 500, 503])
 async def test_a_watch_that_is_refused_for_a_while(cluster: Cluster, status: int) -> None:
-    """kopf repeats the request by itself; failed keys are retried when it works again."""
+    """The request is repeated by kopf itself; failed keys are retried when it works again."""
     sink = FakeSink()
     async with cluster.watching(cluster.build(sink)) as watch:
         with cluster.server.refusing(status, "watch", times=1, Retry_After="0"):
@@ -176,8 +209,23 @@ async def test_a_periodic_list_without_news(cluster: Cluster) -> None:
         assert cluster.restarts() == 0
 
 
+async def test_a_watch_that_is_slower_than_the_list(cluster: Cluster) -> None:
+    """It is not started again if it reports what the list has found soon after that."""
+    sink = FakeSink()
+    cluster.server.apply("rollouts", "gone")
+    async with cluster.watching(cluster.build(sink, resync=0.3, report=1)):
+        cluster.server.swallows = True
+        cluster.server.apply("rollouts", "slow")
+        cluster.server.delete("rollouts", "gone")
+        await eventually(lambda: sink.names() == ["slow"])
+        lists = cluster.server.asked["list"]
+        cluster.server.catch_up()
+        await eventually(lambda: cluster.server.asked["list"] > lists)
+        assert cluster.restarts() == 0
+
+
 async def test_a_silent_stream(cluster: Cluster) -> None:
-    """kopf's inactivity timeout ends it."""
+    """It is ended by kopf's inactivity timeout."""
     sink = FakeSink()
     async with cluster.watching(cluster.build(sink, inactivity_timeout=0.4)):
         cluster.server.silent = True
@@ -257,7 +305,7 @@ async def test_what_happens_during_a_list(cluster: Cluster) -> None:
 
 
 async def test_versions_older_than_the_list(cluster: Cluster) -> None:
-    """kopf's watch starts before the list, and repeats what the list already shows: that is no news."""
+    """The watch of kopf starts before the list, and repeats what the list already shows: that is no news."""
     sink = FakeSink()
     cluster.server.apply("rollouts", "a")
     with cluster.server.refusing(500, "watch"):
@@ -295,11 +343,13 @@ async def test_requests_for_lists_are_coalesced(cluster: Cluster) -> None:
         cluster.server.apply("rollouts", name)
     cluster.server.page_size, cluster.server.before_page = 1, asyncio.Event()
     async with cluster.watching(cluster.build(sink), ready=False):
-        for number in range(1, 4):
-            await eventually(lambda n=number: cluster.server.asked["kopf list"] == n and cluster.server.watches("rollouts"))
-            if number < 3:
-                cluster.server.compact()
-                cluster.server.send_error(410)
+        for _ in range(2):
+            lists = cluster.server.asked["kopf list"]
+            await eventually(lambda: cluster.server.watches("rollouts"))
+            cluster.server.compact()
+            cluster.server.send_error(410)
+            await eventually(lambda: cluster.server.asked["kopf list"] > lists)  # noqa: B023
+        await eventually(lambda: cluster.server.watches("rollouts"))
         cluster.server.oldest = 0
         cluster.server.before_page.set()
         await eventually(lambda: sink.told.count("whole list") == 2)
@@ -350,7 +400,7 @@ async def test_doradeployments_that_are_installed_later(cluster: Cluster) -> Non
     cluster.server["doradeployments"].installed = False
     async with cluster.watching(cluster.build(sink, "doradeployments"), ready=False) as watch:
         await eventually(lambda: "not installed" in sink.told)
-        assert watch.health.not_ready() == "DoraDeployments are not listed yet: they are not installed"
+        assert watch.health.not_ready() == "DoraDeployments are not listed yet: their CRD is not installed"
         cluster.server["doradeployments"].installed = True
         await eventually(lambda: watch.health.not_ready() is None and cluster.server.watches("doradeployments"))
         await change_is_seen(cluster, sink, plural="doradeployments")
@@ -373,13 +423,14 @@ async def test_a_kind_that_is_removed_and_installed_again(cluster: Cluster) -> N
 
 
 async def test_a_kind_that_is_installed_again_at_once(cluster: Cluster) -> None:
-    """Before anything has noticed that it was removed."""
+    """Before it counts as removed. No kopf is started meanwhile: it would not find the kind, and wait for ever."""
     sink = FakeSink()
     cluster.server.apply("rollouts", "old")
-    async with cluster.watching(cluster.build(sink, poll=30)):
+    async with cluster.watching(cluster.build(sink, poll=30, unserved=30)):
         cluster.server.swallows = True
         cluster.server.remove("rollouts")
-        await eventually(lambda: cluster.server.asked["watch"] > 1)
+        asked = cluster.server.asked["discovery"]
+        await eventually(lambda: cluster.server.asked["discovery"] > asked + 1)
         cluster.server.swallows = False
         cluster.server["rollouts"].installed = True
         cluster.server.compact()
@@ -399,6 +450,10 @@ async def test_two_namespaces(cluster: Cluster) -> None:
         for name in (*sinks, "elsewhere"):
             cluster.server.apply("rollouts", f"of-{name}", name)
         await eventually(lambda: all(f"of-{name}" in sink.names() for name, sink in sinks.items()))
+        await eventually(lambda: cluster.server.watches("rollouts") == 2)
+        for name in ("elsewhere", *sinks):
+            cluster.server.apply("rollouts", f"of-{name}", name)
+        await eventually(lambda: all(f"reported of-{name}" in sink.told for name, sink in sinks.items()))
         assert [sink.names() for sink in sinks.values()] == [["a", "of-shop"], ["a", "of-bank"]]
         assert shop.health.what == "Rollouts in shop"
 
@@ -422,7 +477,7 @@ async def test_a_missing_permission_at_the_start(cluster: Cluster, refused: str)
 
 
 async def test_a_login_that_cannot_be_read(cluster: Cluster) -> None:
-    """kopf is started again until it can."""
+    """A new kopf is started until it can."""
     sink = FakeSink()
     cluster.kubeconfig.write_text("{")
     async with cluster.watching(cluster.build(sink), ready=False) as watch:
@@ -436,7 +491,7 @@ async def test_a_login_that_cannot_be_read(cluster: Cluster) -> None:
 
 
 async def test_the_end_of_a_watch(cluster: Cluster) -> None:
-    """kopf's thread is over, and nothing reaches the sink any more."""
+    """The thread of kopf is over, and nothing reaches the sink any more."""
     sink = FakeSink()
     watch = cluster.build(sink)
     async with cluster.watching(watch):

@@ -391,19 +391,23 @@ class KubernetesClient:
         self, method: str, url: str, body: Mapping[str, Any] | None, content_type: str
     ) -> tuple[int, bytes]:
         header = await self._login.authorization()
-        while True:
-            headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": COMPONENT}
-            if header:
-                headers["Authorization"] = header
-            response = await self._api.call_api(
-                method, self._api.configuration.host + url, headers, body, _request_timeout=REQUEST_TIMEOUT
-            )
-            data: bytes = await response.read()
-            if response.status != HTTPStatus.UNAUTHORIZED:
-                return response.status, data
-            refused, header = header, await self._login.authorization(refused=header)
-            if header == refused:
-                return response.status, data
+        code, data = await self._send_once(method, url, body, content_type, header)
+        if code == HTTPStatus.UNAUTHORIZED:
+            fresh = await self._login.authorization(refused=header)
+            if fresh != header:
+                code, data = await self._send_once(method, url, body, content_type, fresh)
+        return code, data
+
+    async def _send_once(
+        self, method: str, url: str, body: Mapping[str, Any] | None, content_type: str, authorization: str
+    ) -> tuple[int, bytes]:
+        headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": COMPONENT}
+        if authorization:
+            headers["Authorization"] = authorization
+        url = self._api.configuration.host + url
+        response = await self._api.call_api(method, url, headers, body, _request_timeout=REQUEST_TIMEOUT)
+        data: bytes = await response.read()
+        return response.status, data
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """kopf's login: an HTTP session with the operator's own login, whose middleware sees each request of kopf.
 
-The middleware is a seam for three things that kopf does not offer: a token that is renewed without a new session, a
-notice when kopf lists or watches, and a first list without items.
+The middleware adds what kopf does not offer: a token that is renewed without a new session, a notice when kopf lists
+or watches, and a first list without items.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable

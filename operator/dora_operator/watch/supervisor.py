@@ -272,7 +272,7 @@ class Watch:
                 silent = time.monotonic() - run.heard_at
                 if silent > (self._timing.silent if found_kind else self._timing.unserved):
                     return "kopf sends no requests"
-                await asyncio.wait({run.ended}, timeout=self._timing.unserved)
+                await asyncio.wait({run.ended}, timeout=min(self._timing.unserved, self._timing.silent))
             return run.ended.result()
         finally:
             run.give_up()
