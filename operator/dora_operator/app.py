@@ -40,6 +40,7 @@ from dora_operator.reconcile.context import NamespaceAnnotations, Planner
 from dora_operator.reconcile.credentials import CredentialStore, own_keys
 from dora_operator.reconcile.deployment import DeploymentReconciler
 from dora_operator.reconcile.events import EventPoster
+from dora_operator.reconcile.links import LinkChecks
 from dora_operator.reconcile.rate_limits import RateLimits
 from dora_operator.reconcile.read_back import Reader, ReadGroup
 from dora_operator.reconcile.records import Records
@@ -134,6 +135,7 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         clock=clock,
         random=jitter,
         reader=reader,
+        links=LinkChecks(reader, settings.read_back_schedule, clock),
         retry_policy=settings.retry_policy,
     )
     records = Records(store, deployments, client, events, metrics, settings, clock)
@@ -155,7 +157,9 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         deployment_workers=Workers(
             "DoraDeployment", queue, deployment_reconciler.reconcile, settings.workers, clock, metrics
         ),
-        rollout_workers=Workers("Rollout", rollout_queue, rollout_reconciler.reconcile, ROLLOUT_WORKERS, clock, metrics),
+        rollout_workers=Workers(
+            "Rollout", rollout_queue, rollout_reconciler.reconcile, ROLLOUT_WORKERS, clock, metrics
+        ),
         credentials=credentials,
         records=records,
         events=events,
@@ -256,7 +260,8 @@ async def supervise(app: App, watches: Sequence[Watch], leader: Leader | AlwaysL
     finally:
         await asyncio.gather(
             *(watch.stop() for watch in watches),
-            app.rollout_workers.finish(FINISH_SECONDS), app.deployment_workers.finish(FINISH_SECONDS)
+            app.rollout_workers.finish(FINISH_SECONDS),
+            app.deployment_workers.finish(FINISH_SECONDS),
         )
         await app.events.finish(LAST_EVENTS_SECONDS)
         await _cancel(*watching, *working, *ended, holding)  # until here, what was running needed the Lease

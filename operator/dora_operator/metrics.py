@@ -115,7 +115,8 @@ class Metrics:
             "oldest_unreported_failure_seconds", "Age of the oldest unreported change failure; 0 if there is none."
         )
         self.oldest_unverified_mark_seconds = self._gauge(
-            "oldest_unverified_mark_seconds", "Age of the oldest accepted change failure that is not verified; 0 if none."
+            "oldest_unverified_mark_seconds",
+            "Age of the oldest accepted change failure that is not verified; 0 if none.",
         )
         self.queue_length = self._gauge(
             "queue_length",

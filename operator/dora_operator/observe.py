@@ -107,7 +107,12 @@ class Observer:
     def _queue(self, name: str, queue: WorkQueue[ObjectKey]) -> None:
         due = [age for age in queue.ages() if age >= 0]
         delayed = len(queue) - queue.parked - len(due)
-        for state, count in (("due", len(due)), ("delayed", delayed), ("parked", queue.parked), ("working", queue.busy)):
+        for state, count in (
+            ("due", len(due)),
+            ("delayed", delayed),
+            ("parked", queue.parked),
+            ("working", queue.busy),
+        ):
             self.metrics.queue_length.labels(name, state).set(count)
         self.metrics.queue_oldest_seconds.labels(name).set(max(due, default=0.0))
 

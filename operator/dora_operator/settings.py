@@ -58,7 +58,9 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
         default=16, description="Reconciles at the same time. At most 8 of them send to one Datadog account."
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Lowest level that is logged.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Lowest level that is logged."
+    )
     log_format: Literal["text", "json"] | None = Field(
         default=None, description="text, or json with one object per line. Empty: text on a terminal, else json."
     )
@@ -73,7 +75,9 @@ class Settings(BaseSettings):
     not_found_deadline_seconds: Seconds = Field(
         default=3600.0, description="How long a deployment may be unknown to Datadog before the resource is Stalled."
     )
-    not_found_after_deadline_seconds: Seconds = Field(default=3600.0, description="Delay of a retry after 404 from then on.")
+    not_found_after_deadline_seconds: Seconds = Field(
+        default=3600.0, description="Delay of a retry after 404 from then on."
+    )
     rollouts: bool = Field(default=True, description="false ignores Argo Rollouts.")
     rollout_selector: str = Field(default="", max_length=1000, description="Label selector for Rollouts. Empty: all.")
     retry_success: RetrySuccess = Field(
@@ -101,7 +105,8 @@ class Settings(BaseSettings):
         description="What happens if Datadog does not have a failed deployment: Wait, or Create (post its event).",
     )
     lookback_hours: Annotated[float, Field(gt=0, le=720)] = Field(
-        default=24.0, description="How far back a start considers what happened to Rollouts while the operator was not running."
+        default=24.0,
+        description="How far back a start considers what happened to Rollouts while the operator was not running.",
     )
     retention_days: Annotated[float, Field(gt=0, le=3650)] = Field(
         default=90.0, description="How long settled DoraDeployments that the operator created are kept."
@@ -120,14 +125,16 @@ class Settings(BaseSettings):
         default="", max_length=63, description="Namespace of the Lease. Empty: the operator's own."
     )
     lease_seconds: Annotated[float, Field(ge=3, le=300)] = Field(
-        default=15.0, description="Duration of the Lease: another replica takes over this long after the leader's last renewal."
+        default=15.0,
+        description="Duration of the Lease: another replica takes over this long after the leader's last renewal.",
     )
     allowed_services: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Services that may be marked with the operator's keys, unless the Namespace names its own. Empty: all.",
     )
     allowed_envs: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), description="Environments that may be marked with the operator's keys, unless the Namespace names its own. Empty: all."
+        default=(),
+        description="Environments that may be marked with the operator's keys, unless the Namespace names its own. Empty: all.",
     )
     resync_seconds: Seconds = Field(
         default=1800.0, description="How often everything is listed again, in case a watch has missed a change."

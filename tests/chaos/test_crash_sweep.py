@@ -76,7 +76,11 @@ def taken_over(world: World) -> list[Step]:
 
 def world_rollout(lines: Lines) -> ObjectKey:
     """Return where the Rollout of a trace lives."""
-    return next(ObjectKey(*(line["object"]["metadata"][part] for part in ("namespace", "name"))) for line in lines if line["object"]["kind"] == "Rollout")
+    return next(
+        ObjectKey(*(line["object"]["metadata"][part] for part in ("namespace", "name")))
+        for line in lines
+        if line["object"]["kind"] == "Rollout"
+    )
 
 
 def world_of(scenario: str, killer: Killer) -> World:

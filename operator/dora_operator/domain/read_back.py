@@ -34,6 +34,8 @@ RESEND_READS = range(2, 5)
 """At these reads, counted from 1, a mark that was not applied is sent again."""
 LONGEST_AMBIGUITY = timedelta(seconds=60)
 """A read that was due so shortly before the process began is made: the last process may not have made it."""
+UNREAD = frozenset({None, Reason.PENDING, Reason.READ_FORBIDDEN, Reason.READ_UNAVAILABLE})
+"""Reasons of Verified with which nothing was ever read."""
 BEFORE_START = timedelta(minutes=10)
 BEFORE_CREATION = timedelta(days=30)
 """Deployments are searched from this time before the revision, or the resource, was created."""
@@ -206,7 +208,7 @@ def evaluate(stored: Stored | ReadProblem, target: Target, status: DoraDeploymen
     return Finding(
         verification,
         _learnt(target, found),
-        _read_back(found, read.now),
+        _news(_read_back(found, read.now), status.read_back),
         resend=not_applied and (read.number in RESEND_READS or (was_missing and read.number > 1)),
         duplicate_id=_duplicate(stored, found),
     )
@@ -230,7 +232,9 @@ def _compared(
         message = "Datadog's answer has no field change_failure; nothing is concluded from that"
         return Verification(ConditionStatus.UNKNOWN, Reason.FIELDS_NOT_RETURNED, message)
     if found.change_failure is None:
-        return Verification(ConditionStatus.UNKNOWN, Reason.NOT_EVALUATED, "Datadog has not evaluated the deployment yet")
+        return Verification(
+            ConditionStatus.UNKNOWN, Reason.NOT_EVALUATED, "Datadog has not evaluated the deployment yet"
+        )
     differences = _differences(found, accepted, stored)
     if differences:
         text = shorten("; ".join(differences))
@@ -288,6 +292,11 @@ def _read_back(found: StoredDeployment, now: datetime) -> ReadBack:
     )
 
 
+def _news(found: ReadBack, before: ReadBack | None) -> ReadBack:
+    """A read without news changes nothing, not even its time."""
+    return before if before is not None and replace(found, time=before.time) == before else found
+
+
 def _duplicate(stored: Stored, found: StoredDeployment) -> str | None:
     named = (found.service, found.env, found.version)
     twins = [each.id for each in stored if each.id != found.id and (each.service, each.env, each.version) == named]
@@ -327,7 +336,7 @@ def next_read(
     times = _times(status, schedule, on_missing)
     known = [time for time in (last_read, status.read_back.time if status.read_back else None) if time is not None]
     known = [time for time in known if time >= status.accepted_time]
-    is_unread = not known and _reason(status) in {None, Reason.PENDING}
+    is_unread = not known and _reason(status) in UNREAD
     before = status.accepted_time
     for number, due in times:
         ambiguity = min(LONGEST_AMBIGUITY, (due - before) / 2)
@@ -370,8 +379,9 @@ def check_link(stored: Stored, target: Target, link: RemediationLink, not_after:
     failed = find(stored, target, not_after)
     named = (target.service, target.env, link.version)
     candidates = [each for each in stored if (each.service, each.env, each.version) == named]
-    if isinstance(failed, Reason) or failed.finished_at is None or not candidates:
+    if isinstance(failed, Reason) or failed.finished_at is None:
         return LinkChecked()
+    # Without a later one Datadog would link an older one, from before the time that was searched, or none.
     finished = failed.finished_at
     later = [each for each in candidates if each.finished_at is not None and each.finished_at > finished]
     if not later:

@@ -311,7 +311,9 @@ class ReadBack:
 
     time: datetime = Field(description="When it was read. A read without news is not written.")
     id: Text = Field(description="Id of the deployment in Datadog.")
-    source: Text | None = Field(default=None, description="Source of the deployment in Datadog, such as apm_deployments.")
+    source: Text | None = Field(
+        default=None, description="Source of the deployment in Datadog, such as apm_deployments."
+    )
     change_failure: bool | None = Field(
         default=None, description="Whether Datadog counts it as a change failure; absent while it is not evaluated."
     )

@@ -204,8 +204,6 @@ def _with_conditions(
     verified = _verification(current, previous, context)
     if context.finding is not None and current.accepted is not None:
         current = replace(current, read_back=context.finding.read_back)
-    elif current.accepted_time != previous.accepted_time:
-        current = replace(current, read_back=None)
     accepted = summary
     if summary.phase is Phase.READY and verified.reason in NOT_READY:
         summary = ConditionSummary(Phase.WORKING, verified.reason, verified.message)
@@ -241,7 +239,13 @@ def _verification(
     before = previous.condition(ConditionType.VERIFIED)
     is_same_state = current.accepted is not None and current.accepted_time == previous.accepted_time
     is_resent = is_same_state and previous.accepted is None
-    if before is None or not is_same_state or is_resent or before.reason == Reason.DISABLED or before.reason not in _REASONS:
+    if (
+        before is None
+        or not is_same_state
+        or is_resent
+        or before.reason == Reason.DISABLED
+        or before.reason not in _REASONS
+    ):
         return PENDING
     return Verification(before.status, Reason(before.reason), before.message)
 
@@ -250,8 +254,18 @@ def _condition_rows(
     summary: ConditionSummary, accepted: ConditionSummary, verified: Verification, override: Override | None
 ) -> list[_Row]:
     rows: list[_Row] = [
-        (ConditionType.READY, _truth(value=summary.phase is Phase.READY), summary.reason, shorten(summary.message, 1024)),
-        (ConditionType.ACCEPTED, _truth(value=accepted.phase is Phase.READY), accepted.reason, shorten(accepted.message, 1024)),
+        (
+            ConditionType.READY,
+            _truth(value=summary.phase is Phase.READY),
+            summary.reason,
+            shorten(summary.message, 1024),
+        ),
+        (
+            ConditionType.ACCEPTED,
+            _truth(value=accepted.phase is Phase.READY),
+            accepted.reason,
+            shorten(accepted.message, 1024),
+        ),
         (ConditionType.VERIFIED, verified.status, verified.reason, verified.message),
         (ConditionType.RECONCILING, _truth(value=summary.phase is Phase.WORKING), summary.reason, ""),
         (ConditionType.STALLED, _truth(value=summary.phase is Phase.STALLED), summary.reason, ""),

@@ -90,6 +90,8 @@ class Planned:
     override: Override | None
     on_missing: OnMissing
     reads_back: bool
+    is_link_pending: bool = False
+    """The plan leaves out a link that is checked after the mark was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,9 @@ class Planner:
         if isinstance(plan, Send) and event is not None and link is not None and link.id == event.deployment_id:
             plan = replace(plan, event=event)
         reads_back = self.settings.read_back and spec.read_back is not False
-        return Planned(deployment, status, plan, source, override, self._on_missing(spec, source, annotations), reads_back)
+        return Planned(
+            deployment, status, plan, source, override, self._on_missing(spec, source, annotations), reads_back
+        )
 
     def _state(self, source: Verdict | None, status: DoraDeploymentStatus) -> RolloutState | None:
         """Return what the Rollout's verdict asks for. A restoration is linked once the failed deployment is known to
@@ -159,7 +163,9 @@ class Planner:
         """Return whether the failure is accepted, and its deployment known to have finished before the restoration."""
         if status.accepted is None or status.accepted.change_failure is not True:
             return False
-        stored = status.read_back
+        stored, linked = status.read_back, status.accepted.remediation
+        if linked is not None and linked.id == event.deployment_id:
+            return True
         if not self.settings.read_back:
             return True
         return stored is not None and is_present(status) and is_earlier(stored.finished_time, event.finished_at)
@@ -178,7 +184,9 @@ class Planner:
         of_namespace = OnMissing(named) if named in set(OnMissing) else None
         return spec.on_missing or of_rollout or of_namespace or self.settings.on_missing
 
-    def _source(self, deployment: DoraDeployment, spec: DoraDeploymentSpec) -> tuple[Verdict | None, DoraDeployment | None]:
+    def _source(
+        self, deployment: DoraDeployment, spec: DoraDeploymentSpec
+    ) -> tuple[Verdict | None, DoraDeployment | None]:
         """Return the newest verdict about this deployment, and the record from which a user's resource takes it over."""
         if spec.source_ref is None:
             return None, None
@@ -193,7 +201,9 @@ class Planner:
     def _same_deployment(self, deployment: DoraDeployment, spec: DoraDeploymentSpec) -> list[DoraDeployment]:
         """Return the other resources for the same Datadog deployment, without a record that will be deleted."""
         target = target_of(spec, self.settings.site)
-        names = {claim(deployment.key.namespace, each) for each in (target, target.with_known(deployment.status.target))}
+        names = {
+            claim(deployment.key.namespace, each) for each in (target, target.with_known(deployment.status.target))
+        }
         others = [other for name in names for other in self.store.linked(name) if other.key != deployment.key]
         return [other for other in others if not supersedes(deployment, other)]
 

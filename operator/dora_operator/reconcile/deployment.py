@@ -45,7 +45,8 @@ from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import Planned, Planner, is_superseded
 from dora_operator.reconcile.credentials import CredentialStore, NoKeys
 from dora_operator.reconcile.events import EventPoster
-from dora_operator.reconcile.read_back import Reader, ReadGroup
+from dora_operator.reconcile.links import LinkChecks
+from dora_operator.reconcile.read_back import Reader, ReadGroup, ReadResult
 from dora_operator.reconcile.rate_limits import RateLimitKey, RateLimits, account_of
 from dora_operator.settings import Settings
 from dora_operator.store import DeploymentStore
@@ -77,6 +78,7 @@ class DeploymentReconciler:
     clock: Callable[[], datetime]
     random: Callable[[], float]
     reader: Reader
+    links: LinkChecks
     retry_policy: RetryPolicy
     _locked: set[str] = field(default_factory=set)
     """Datadog deployments about which a request is in flight, or its outcome is being written."""
@@ -101,6 +103,7 @@ class DeploymentReconciler:
         if deployment is None or (deployment.is_record and await self._is_superseded(deployment)):
             self.credentials.forget(key)
             self.reader.forget(key)
+            self.links.forget(key)
             self.store.pending_verdicts.pop(key, None)
             return None
         if deployment.spec is None:
@@ -132,14 +135,21 @@ class DeploymentReconciler:
 
     async def _send(self, planned: Planned, plan: Send) -> datetime | None:
         """Send what is due, or write what a read has shown."""
-        deployment, finding = planned.deployment, None
+        deployment, finding, result = planned.deployment, None, None
+        if self.links.is_needed(planned, plan):
+            checked = self.links.check(planned, plan)
+            if checked is None:
+                return await self._save(deployment, planned.status)
+            plan, finding, result = checked.plan, checked.finding, checked.result
+            planned = replace(planned, plan=plan, is_link_pending=checked.is_pending)
         secret_changed = self.credentials.take_change(deployment.key)
         action = next_action(plan, planned.status, deployment.generation, self.clock(), self.retry_policy)
         if isinstance(action, Settled):
-            finding = self._finding(planned, plan)
+            finding = finding or self._finding(planned, plan, result or self.reader.take(deployment.key))
             if finding is None or not (finding.resend or finding.create):
                 return await self._settle(planned, plan, finding)
             planned = replace(planned, status=replace(planned.status, accepted=None))
+            plan = replace(plan, target=finding.target, request=request_for(finding.target, plan.request.state))
         elif isinstance(action, WaitUntil) and not secret_changed:
             is_limited = reason_of(planned.status) == Reason.RATE_LIMITED  # then `limits` knows for how long
             if not is_limited:
@@ -231,13 +241,12 @@ class DeploymentReconciler:
         """Plan the next read. A restoration that may be linked by now is a new desired state: reconcile again."""
         self._schedule_read(planned, status)
         link = status.accepted.remediation if status.accepted is not None else None
-        if link is None and self.planner.links_restoration(planned, status):
+        if planned.is_link_pending or (link is None and self.planner.links_restoration(planned, status)):
             return self.clock()
         return None
 
-    def _finding(self, planned: Planned, plan: Send) -> Finding | None:
+    def _finding(self, planned: Planned, plan: Send, result: ReadResult | None) -> Finding | None:
         """Return what the newest read of an accepted state means, if there is one that was not evaluated."""
-        result = self.reader.take(planned.deployment.key)
         if result is None:
             return None
         read = Read(
@@ -269,6 +278,8 @@ class DeploymentReconciler:
     def _schedule_read(self, planned: Planned, status: DoraDeploymentStatus) -> None:
         """Plan the next read of an accepted state. Nothing is kept of a state with no more reads."""
         key, target = planned.deployment.key, status.target
+        if self.reader.is_refused(key):
+            return
         due = None
         if planned.reads_back and status.accepted == status.desired and target is not None:
             due = next_read(
@@ -387,7 +398,9 @@ class DeploymentReconciler:
         is_new = accepted is not None and (before.accepted, before.accepted_time) != (accepted, after.accepted_time)
         if accepted is not None and is_new and accepted == after.desired:  # else adopted, and counted when it was sent
             failure = "none" if accepted.change_failure is None else str(accepted.change_failure).lower()
-            self.metrics.marks.labels(failure, accepted.remediation.type.value if accepted.remediation else "none").inc()
+            self.metrics.marks.labels(
+                failure, accepted.remediation.type.value if accepted.remediation else "none"
+            ).inc()
             due_at = self._due_at(deployment, before, after)
             if due_at is not None:
                 origin = "resource" if after.source is None else "rollout"

@@ -78,8 +78,10 @@ class Reader:
     _group_of: dict[ObjectKey, ReadGroup] = field(default_factory=dict)
     _results: dict[ObjectKey, ReadResult] = field(default_factory=dict)
     _listed_at: dict[ReadGroup, datetime] = field(default_factory=dict)
-    _forbidden: dict[RateLimitKey, datetime] = field(default_factory=dict)
-    """Until when an account without the permission to read is left alone."""
+    _forbidden: dict[RateLimitKey, tuple[datetime, ReadProblem]] = field(default_factory=dict)
+    """Until when an account without the permission to read is not asked, and what it answered."""
+    _told: set[ObjectKey] = field(default_factory=set)
+    """Resources that have got that answer."""
 
     def schedule(self, key: ObjectKey, group: ReadGroup, number: int, at: datetime, since: datetime) -> None:
         """Read for a resource at a time; an earlier plan for it is dropped."""
@@ -103,6 +105,7 @@ class Reader:
         """Drop everything about a resource that is gone, or has no more reads."""
         self.cancel(key)
         self._results.pop(key, None)
+        self._told.discard(key)
         self.last_read.pop(key, None)
 
     def take(self, key: ObjectKey) -> ReadResult | None:
@@ -140,17 +143,20 @@ class Reader:
         if not isinstance(credentials.keys, Keys):
             return self.clock() + CHECK_SECRET
         limit, now = self.limits.key_of(group.account, credentials.keys), self.clock()
-        if now < self._forbidden.get(limit, now):
-            return min(now + CHECK_SECRET, self._forbidden[limit])
+        if limit in self._forbidden and now < self._forbidden[limit][0]:
+            self._deliver_refusal(due, limit)
+            return min(now + CHECK_SECRET, self._forbidden[limit][0])
         if limit in self.deployments.waiting_for() or not self.limits.can_read(limit, now):
             return max(now + SPARE_CHECK, self.limits.opens_at(limit, now) or now)
         since = min(each.since for each in due.values())
         stored = await self._ask(group, since, limit, credentials.keys)
         self._listed_at[group] = self.clock()
         if isinstance(stored, ReadProblem) and stored.reason is Reason.READ_FORBIDDEN:
-            self._forbidden[limit] = self.clock() + PROBE_FORBIDDEN
-        else:
-            self._forbidden.pop(limit, None)
+            self._forbidden[limit] = self.clock() + PROBE_FORBIDDEN, stored
+            self._deliver_refusal(due, limit)
+            return self.clock() + CHECK_SECRET
+        self._forbidden.pop(limit, None)
+        self._told.difference_update(due)
         for key, each in due.items():
             if self._due.get(group, {}).get(key) is each:  # else it was rescheduled meanwhile
                 self.cancel(key)
@@ -158,6 +164,18 @@ class Reader:
                 self._results[key] = ReadResult(stored, self.clock(), each.number)
                 self.deployments.add(key, Priority.LISTED)
         return None
+
+    def _deliver_refusal(self, due: dict[ObjectKey, _Due], limit: RateLimitKey) -> None:
+        """Tell each resource once that its account may not read. The reads stay due until it may."""
+        for key, each in due.items():
+            if key not in self._told:
+                self._told.add(key)
+                self._results[key] = ReadResult(self._forbidden[limit][1], self.clock(), each.number)
+                self.deployments.add(key, Priority.LISTED)
+
+    def is_refused(self, key: ObjectKey) -> bool:
+        """Return whether a read is due that the account may not make."""
+        return key in self._told and key in self._group_of
 
     async def _ask(self, group: ReadGroup, since: datetime, limit: RateLimitKey, keys: Keys) -> Stored | ReadProblem:
         site = Site(group.account.site)
@@ -169,7 +187,9 @@ class Reader:
         found: dict[str, StoredDeployment] = {}
         until = self.clock()
         for _ in range(MOST_PAGES):
-            request = self.datadog.list_deployments(group.service or "", group.env or "", since, until, PAGE, site, keys)
+            request = self.datadog.list_deployments(
+                group.service or "", group.env or "", since, until, PAGE, site, keys
+            )
             document = parse_answer(await self._counted(limit, request))
             if isinstance(document, ReadProblem):
                 return document

@@ -166,7 +166,8 @@ def test_what_levels_and_no_events_cannot_show(story: str, shown: list[Asked], m
 def test_an_older_version_that_came_back_over_another_is_unclear() -> None:
     """Replaced: the stable version is marked, the one in between is not, as it is unknown whether it was promoted."""
     stage = _played(
-        Stage(replace(LINKED, rollback_marks=RollbackMarks.REPLACED)), ["deploy 1.1.0", "promote", "deploy 1.2.0", "promote"]
+        Stage(replace(LINKED, rollback_marks=RollbackMarks.REPLACED)),
+        ["deploy 1.1.0", "promote", "deploy 1.2.0", "promote"],
     )
     stage.operator.lists_events = False
     stage.after_write = lambda _: None

@@ -147,7 +147,8 @@ VERDICTS = some.builds(
     message=some.none() | some.text(max_size=256),
     time=TIMES,
     remediation=REMEDIATIONS,
-    restored=some.none() | some.builds(RestoredVersion, service=some.just("checkout"), version=some.just("1"), time=some.just(AT)),
+    restored=some.none()
+    | some.builds(RestoredVersion, service=some.just("checkout"), version=some.just("1"), time=some.just(AT)),
 )
 
 
