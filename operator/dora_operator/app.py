@@ -40,7 +40,9 @@ from dora_operator.reconcile.context import NamespaceAnnotations, Planner
 from dora_operator.reconcile.credentials import CredentialStore, own_keys
 from dora_operator.reconcile.deployment import DeploymentReconciler
 from dora_operator.reconcile.events import EventPoster
+from dora_operator.reconcile.links import LinkChecks
 from dora_operator.reconcile.rate_limits import RateLimits
+from dora_operator.reconcile.read_back import Reader, ReadGroup
 from dora_operator.reconcile.records import Records
 from dora_operator.reconcile.rollout import RolloutReconciler
 from dora_operator.settings import Settings
@@ -101,7 +103,7 @@ def build(  # noqa: PLR0913 - everything that comes from outside
     def links(deployment: DoraDeployment) -> frozenset[str]:
         if deployment.spec is None:
             return frozenset()
-        return links_of(deployment.key.namespace, deployment.spec, settings.site)
+        return links_of(deployment.key.namespace, deployment.spec, settings.site, deployment.status.target)
 
     store, rollout_store = DeploymentStore(links), RolloutStore()
     queue, rollout_queue = WorkQueue[ObjectKey](monotonic), WorkQueue[ObjectKey](monotonic)
@@ -118,12 +120,13 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         ),
     )
     limits = RateLimits(most_in_all=max(1, settings.workers * 3 // 4))
+    reader = Reader(datadog, credentials, limits, queue, clock, WorkQueue[ReadGroup](monotonic), clock())
     deployment_reconciler = DeploymentReconciler(
         store=store,
         queue=queue,
         client=client,
         datadog=datadog,
-        planner=Planner(store, namespaces, settings),
+        planner=Planner(store, namespaces, settings, settings.allowed),
         credentials=credentials,
         limits=limits,
         events=events,
@@ -131,6 +134,9 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         settings=settings,
         clock=clock,
         random=jitter,
+        reader=reader,
+        links=LinkChecks(reader, settings.read_back_schedule, clock),
+        retry_policy=settings.retry_policy,
     )
     records = Records(store, deployments, client, events, metrics, settings, clock)
     rollout_reconciler = RolloutReconciler(
@@ -151,7 +157,9 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         deployment_workers=Workers(
             "DoraDeployment", queue, deployment_reconciler.reconcile, settings.workers, clock, metrics
         ),
-        rollout_workers=Workers("Rollout", rollout_queue, rollout_reconciler.reconcile, ROLLOUT_WORKERS, clock, metrics),
+        rollout_workers=Workers(
+            "Rollout", rollout_queue, rollout_reconciler.reconcile, ROLLOUT_WORKERS, clock, metrics
+        ),
         credentials=credentials,
         records=records,
         events=events,
@@ -252,7 +260,8 @@ async def supervise(app: App, watches: Sequence[Watch], leader: Leader | AlwaysL
     finally:
         await asyncio.gather(
             *(watch.stop() for watch in watches),
-            app.rollout_workers.finish(FINISH_SECONDS), app.deployment_workers.finish(FINISH_SECONDS)
+            app.rollout_workers.finish(FINISH_SECONDS),
+            app.deployment_workers.finish(FINISH_SECONDS),
         )
         await app.events.finish(LAST_EVENTS_SECONDS)
         await _cancel(*watching, *working, *ended, holding)  # until here, what was running needed the Lease
@@ -263,6 +272,7 @@ def _background(app: App) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
     """Return what runs besides the watches while this process is the leader."""
     work: list[tuple[str, Callable[[], Awaitable[None]]]] = [
         ("the workers for DoraDeployments", app.deployment_workers.run),
+        ("the reading back", app.deployment_reconciler.reader.run),
         ("the polling of Secrets", lambda: _every(app.settings.secret_poll_seconds, app.poll_secrets)),
     ]
     if app.settings.rollouts:

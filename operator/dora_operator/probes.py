@@ -85,7 +85,10 @@ def _probe(checks: Checks) -> Callable[[web.Request], Awaitable[web.StreamRespon
     async def answer(_: web.Request) -> web.StreamResponse:
         problems = evaluate(checks)
         good = not any(problems.values())
-        body = {"status": "ok" if good else "failed", "checks": {name: words or "ok" for name, words in problems.items()}}
+        body = {
+            "status": "ok" if good else "failed",
+            "checks": {name: words or "ok" for name, words in problems.items()},
+        }
         return web.json_response(body, status=HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE)
 
     return answer

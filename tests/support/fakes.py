@@ -266,6 +266,7 @@ class Operator:
             served = [await self._serve(each) for each in (self.app.rollout_workers, self.app.deployment_workers)]
             quiet = 0 if any(served) else quiet + 1
             if quiet:
+                quiet = 0 if await self._read_back() else quiet
                 await self.app.events.finish(1)
                 await asyncio.sleep(0)  # the watch brings what was written last
             if quiet > 1:
@@ -279,6 +280,16 @@ class Operator:
         queue._working[key] = self.now.timestamp() + priority.value
         queue._queued.pop(key, None)
         await self.app.deployment_workers.serve(key)
+
+    async def _read_back(self) -> bool:
+        """Make the reads that are due."""
+        reader = self.app.deployment_reconciler.reader
+        group = reader.queue.try_take()
+        if group is None:
+            return False
+        await reader.serve(group)
+        reader.queue.done(group)
+        return True
 
     async def _serve(self, workers: Workers) -> bool:
         key = workers.queue.try_take()
@@ -316,7 +327,7 @@ def _pass_on(sink: Any, event_type: str, body: Mapping[str, Any]) -> None:
 
 def settings_for_tests(**changes: Any) -> Settings:
     """Return settings with keys, without the environment's."""
-    return Settings(**({"api_key": "own-api", "app_key": "own-app"} | changes))
+    return Settings(**({"api_key": "own-api", "app_key": "own-app", "read_back": False} | changes))
 
 
 @asynccontextmanager
@@ -337,9 +348,7 @@ async def running_operator(
 
     made = settings_for_tests(**settings)
     async with httpx.AsyncClient(transport=httpx.MockTransport(datadog)) as http:
-        client = DatadogClient(
-            http, base_url=None, timeout_seconds=5, metrics=operator.metrics, leader=AlwaysLeader()
-        )
+        client = DatadogClient(http, base_url=None, timeout_seconds=5, metrics=operator.metrics, leader=AlwaysLeader())
         operator.app = build(
             made,
             cast("KubernetesClient", cluster),

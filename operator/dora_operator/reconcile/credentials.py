@@ -48,7 +48,9 @@ def own_keys(api_key: str | None, app_key: str | None) -> Keys | NoKeys:
     keys = Keys(api_key.strip(), app_key.strip())
     if _is_usable(keys.api_key) and _is_usable(keys.app_key):
         return keys
-    message = f"the operator's DD_API_KEY or DD_APP_KEY is unusable: each needs 1 to {LONGEST_KEY} printable ASCII characters"
+    message = (
+        f"the operator's DD_API_KEY or DD_APP_KEY is unusable: each needs 1 to {LONGEST_KEY} printable ASCII characters"
+    )
     return NoKeys(Reason.CREDENTIALS_INVALID, message)
 
 

@@ -17,6 +17,9 @@ from dora_operator.domain.retry import remaining_requests, seconds_until_reset
 
 MOST_AT_ONCE = 8
 """Requests in flight for one account. More would let one slow account use every worker."""
+MOST_READS = 2
+RESERVED_FOR_MARKS = 16
+"""Requests of a window that reads leave to marks; of a small window, half."""
 SAME_WINDOW = timedelta(seconds=1.5)
 """X-RateLimit-Reset has whole seconds: the ends of one window, as two answers report them, differ by up to one."""
 CLOCK_SET_BACK = timedelta(seconds=5)
@@ -47,7 +50,10 @@ class _Limit:
     """What is known of one rate limit."""
 
     in_flight: int = 0
+    reads_in_flight: int = 0
+    """Beside the requests in flight: a read takes no place from a mark."""
     most_at_once: int = MOST_AT_ONCE
+    per_window: int | None = None
     remaining: float = inf
     """Requests left in the window that ends at `ends_at`."""
     ends_at: datetime | None = None
@@ -87,7 +93,7 @@ class RateLimits:
         limit = self._limit(key, now)
         if limit.blocked_until is not None and now < limit.blocked_until:
             return 0
-        free = min(limit.most_at_once - limit.in_flight, limit.remaining - limit.in_flight)
+        free = min(limit.most_at_once - limit.in_flight, limit.remaining - limit.in_flight - limit.reads_in_flight)
         if sum(each.in_flight for each in self._limits.values()) >= self.most_in_all:
             free = min(free, 1 - limit.in_flight)
         return max(0, int(free))
@@ -103,14 +109,38 @@ class RateLimits:
         """Count a request that begins. `end` follows, whatever happens."""
         self._limit(key, now).in_flight += 1
 
+    def can_read(self, key: RateLimitKey, now: datetime) -> bool:
+        """Return whether a read may begin: the limit leaves enough for marks, and none of them waits."""
+        limit = self._limit(key, now)
+        reserve = min(RESERVED_FOR_MARKS, limit.per_window // 2) if limit.per_window else RESERVED_FOR_MARKS
+        return (
+            self.free(key, now) > 0
+            and limit.reads_in_flight < MOST_READS
+            and limit.remaining - limit.in_flight - limit.reads_in_flight > reserve
+        )
+
+    def begin_read(self, key: RateLimitKey, now: datetime) -> None:
+        """Count a read that begins. `end_read` follows, whatever happens."""
+        self._limit(key, now).reads_in_flight += 1
+
+    def end_read(self, key: RateLimitKey, headers: Mapping[str, str], now: datetime) -> None:
+        """Count a read that has ended, with the headers of its answer."""
+        limit = self._limit(key, now)
+        limit.reads_in_flight -= 1
+        self._learn(limit, headers, now)
+
     def end(self, key: RateLimitKey, headers: Mapping[str, str], now: datetime) -> None:
         """Count a request that has ended, with the headers of its answer."""
         limit = self._limit(key, now)
         limit.in_flight -= 1
+        self._learn(limit, headers, now)
+
+    def _learn(self, limit: _Limit, headers: Mapping[str, str], now: datetime) -> None:
         remaining = remaining_requests(headers.get("x-ratelimit-remaining"))
         seconds = seconds_until_reset(headers.get("x-ratelimit-reset"), now)
         per_window = remaining_requests(headers.get("x-ratelimit-limit"))
         if per_window:
+            limit.per_window = per_window
             limit.most_at_once = min(MOST_AT_ONCE, per_window)
         if remaining is None or seconds is None:
             return

@@ -21,6 +21,7 @@ from dora_operator.domain.rollout.verdict import (
     VERDICT_ANNOTATION,
     Decision,
     Memory,
+    AbortRecovery,
     Policy,
     Skipped,
     Verdict,
@@ -33,6 +34,10 @@ NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 
 Asked = tuple[str, bool, str]
 """Deployment (version or id), change failure, remediation in words or nothing."""
+
+
+LINKED = Policy(abort_recovery=AbortRecovery.NEXT_VERSION)
+"""Links aborts too, so that the tests see every kind of ending."""
 
 
 @dataclass
@@ -60,7 +65,7 @@ class Levels:
 class Operator:
     """Decides from levels and keeps what it asked; with `lists_events` it does as `Decision.wants_events` says."""
 
-    policy: Policy = field(default_factory=Policy)
+    policy: Policy = LINKED
     lists_events: bool = True
     memory: Memory = field(default_factory=Memory)
     manifests: dict[str, str] = field(default_factory=dict)
