@@ -15,6 +15,7 @@ from sandbox import loopback
 from sandbox.cluster import LocalCluster
 from sandbox.cluster.process import Background
 from sandbox.datadog import StandIn
+from sandbox.datadog.recording import Recorded
 from sandbox.programs.build import ensure
 from sandbox.programs.catalogue import Program
 from sandbox.running import environment_for
@@ -42,6 +43,15 @@ class Running:
         """Return the memory that it holds now."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def first_request(self, datadog: StandIn) -> Recorded:
+        """Wait for its first request to Datadog.
+
+        Raises:
+            SandboxError: the process ended, or sends none.
+        """
+        self.process.wait_until(lambda: bool(datadog.requests()), LISTED_SECONDS)
+        return datadog.requests()[0]
 
     def end(self) -> float:
         """Stop it as Kubernetes does, and return how many seconds that took."""
@@ -121,6 +131,7 @@ EARLIER = Candidate(
     probe="/readyz",
     crds=lambda: earlier.installed().crds,
     settles=True,
+    variables={"PYTHONPATH": ""},
 )
 CONTROLLER_RUNTIME = Candidate("controller-runtime", lambda port: (str(go_peer()), port), probe="/readyz")
 BARE_WATCH = Candidate("bare watch", _python_peer("bare_watch"), variables={"PYTHONPATH": str(ROOT)})

@@ -15,7 +15,6 @@ from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
 
 TIMES = 5
-PATIENCE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def _once(candidate: Candidate, cluster: LocalCluster, datadog: StandIn, number:
     datadog.clear_requests()
     begun = time.time()
     with candidate.launched(cluster, datadog) as running:
-        request = datadog.wait_for_requests(1, PATIENCE_SECONDS)[0]
+        request = running.first_request(datadog)
         settle(cluster, datadog, quiet_seconds=2)
         end = running.end()
     if not candidate.settles:

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import candidates, objects
-from bench.candidates import ROOT, Candidate
+from bench.candidates import ROOT, Candidate, Running
 from bench.machine import cpu_seconds
 from bench.measure import in_turn, settle
 from sandbox.cluster import LocalCluster
@@ -85,7 +85,7 @@ def _sender(name: str, datadog: StandIn, count: int) -> Speed:
     command = [sys.executable, "-m", f"bench.peers.{module}", datadog.url, str(count), str(CONCURRENCY), *options]
     with tempfile.TemporaryDirectory(prefix="dora-bench-") as logs:
         process = Background.start(module, command, Path(logs), {"PYTHONPATH": f"{ROOT}:{ROOT / 'operator'}"})
-        with _watched_cpu(process.popen.pid, datadog) as cpu:
+        with _watched_cpu(Running(process, 0.0), datadog) as cpu:
             times = _marked(datadog, count)
             used = cpu()
         process.stop()
@@ -96,7 +96,7 @@ def _operator(candidate: Candidate, cluster: LocalCluster, datadog: StandIn, cou
     """Let an operator send what is due, and measure from its first request on."""
     asyncio.run(objects.make_due(cluster, count))
     settle(cluster, datadog, QUIET_SECONDS)
-    with candidate.launched(cluster, datadog) as running, _watched_cpu(running.pid, datadog) as cpu:
+    with candidate.launched(cluster, datadog) as running, _watched_cpu(running, datadog) as cpu:
         times = _marked(datadog, count)
         settle(cluster, datadog, QUIET_SECONDS)  # the last statuses
         used = cpu()
@@ -119,10 +119,10 @@ def _marked(datadog: StandIn, count: int) -> list[float]:
 
 
 @contextmanager
-def _watched_cpu(pid: int, datadog: StandIn) -> Iterator[Callable[[], float]]:
-    datadog.wait_for_requests(1, PATIENCE_SECONDS)
-    begun = cpu_seconds(pid)
-    yield lambda: cpu_seconds(pid) - begun
+def _watched_cpu(running: Running, datadog: StandIn) -> Iterator[Callable[[], float]]:
+    running.first_request(datadog)
+    begun = cpu_seconds(running.pid)
+    yield lambda: cpu_seconds(running.pid) - begun
 
 
 def _rate(times: list[float]) -> float:

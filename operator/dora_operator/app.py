@@ -27,7 +27,6 @@ from dora_operator.clients.login import own_namespace
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.lease import Pace
 from dora_operator.domain.plan import links_of
-from dora_operator.domain.resource import DoraDeployment
 from dora_operator.handlers import deployments as deployment_handlers
 from dora_operator.handlers import rollouts as rollout_handlers
 from dora_operator.handlers.login import logged_in
@@ -63,9 +62,8 @@ FINISH_SECONDS = 4.0
 LAST_EVENTS_SECONDS = 1.0
 
 
-def utc_now() -> datetime:
-    """Return the time. The only clock of the operator."""
-    return datetime.now(UTC)  # noqa: TID251 - all other code is given this one
+utc_now: Callable[[], datetime] = partial(datetime.now, UTC)  # noqa: TID251 - all other code is given this one
+"""Returns the time. The only clock of the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +97,7 @@ def build(  # noqa: PLR0913 - everything that comes from outside
     jitter: Callable[[], float] = random.random,
 ) -> App:
     """Build the operator around its clients. Opens and starts nothing."""
-
-    def links(deployment: DoraDeployment) -> frozenset[str]:
-        if deployment.spec is None:
-            return frozenset()
-        return links_of(deployment.key.namespace, deployment.spec, settings.site, deployment.status.target)
-
-    store, rollout_store = DeploymentStore(links), RolloutStore()
+    store, rollout_store = DeploymentStore(partial(links_of, settings.site)), RolloutStore()
     queue, rollout_queue = WorkQueue[ObjectKey](monotonic), WorkQueue[ObjectKey](monotonic)
     rollouts = RolloutChanges(rollout_store, rollout_queue, clock)
     deployments = DeploymentChanges(store, queue, rollouts, clock, set(settings.namespaces or (None,)))
@@ -138,7 +130,17 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         links=LinkChecks(reader, settings.read_back_schedule, clock),
         retry_policy=settings.retry_policy,
     )
-    records = Records(store, deployments, client, events, metrics, settings, clock)
+    records = Records(
+        store=store,
+        changes=deployments,
+        client=client,
+        events=events,
+        metrics=metrics,
+        policy=settings.rollout_policy,
+        retention=settings.retention,
+        record_labels=settings.record_labels,
+        clock=clock,
+    )
     rollout_reconciler = RolloutReconciler(
         store=rollout_store,
         client=client,
@@ -146,7 +148,7 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         records=records,
         events=events,
         metrics=metrics,
-        settings=settings,
+        policy=settings.rollout_policy,
         clock=clock,
     )
     return App(
@@ -155,10 +157,10 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         rollouts=rollouts,
         deployment_reconciler=deployment_reconciler,
         deployment_workers=Workers(
-            "DoraDeployment", queue, deployment_reconciler.reconcile, settings.workers, clock, metrics
+            "DoraDeployment", queue, deployment_reconciler.reconcile, settings.workers, clock, metrics, settings.traces
         ),
         rollout_workers=Workers(
-            "Rollout", rollout_queue, rollout_reconciler.reconcile, ROLLOUT_WORKERS, clock, metrics
+            "Rollout", rollout_queue, rollout_reconciler.reconcile, ROLLOUT_WORKERS, clock, metrics, settings.traces
         ),
         credentials=credentials,
         records=records,
@@ -187,14 +189,15 @@ async def run(settings: Settings) -> None:
             ) as http,
         ):
             leader = elect(settings, kubernetes)
+            guard = leader if isinstance(leader, Leader) else None
             datadog = DatadogClient(
                 http,
                 base_url=str(settings.datadog_url) if settings.datadog_url else None,
                 timeout_seconds=settings.request_timeout_seconds,
                 metrics=metrics,
-                leader=leader,
+                leader=guard,
             )
-            app = build(settings, kubernetes.guarded_by(leader), datadog, metrics)
+            app = build(settings, kubernetes.guarded_by(guard), datadog, metrics)
             watches = build_watches(app, kubernetes, metrics)
             health = [watch.health for watch in watches]
             async with serving(app.observer.endpoints(settings, health, leader.is_leader)):

@@ -90,8 +90,8 @@ class Settings(BaseSettings):
     )
     abort_recovery: AbortRecovery = Field(
         default=AbortRecovery.NONE,
-        description="What is linked to an aborted deployment: None, Restored (a deployment event that the operator posts "
-        "for the return to the stable version), or NextVersion (which measures the time to the next release).",
+        description="What is linked to an aborted deployment: None, Restored (a deployment event that the operator "
+        "posts for the return to the stable version), or NextVersion (which measures the time to the next release).",
     )
     read_back: bool = Field(
         default=True, description="true reads back what Datadog stored. Needs the permission dora_metrics_read."
@@ -130,11 +130,13 @@ class Settings(BaseSettings):
     )
     allowed_services: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Services that may be marked with the operator's keys, unless the Namespace names its own. Empty: all.",
+        description="Services that may be marked with the operator's keys, unless the Namespace names its own. "
+        "Empty: all.",
     )
     allowed_envs: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Environments that may be marked with the operator's keys, unless the Namespace names its own. Empty: all.",
+        description="Environments that may be marked with the operator's keys, unless the Namespace names its own. "
+        "Empty: all.",
     )
     resync_seconds: Seconds = Field(
         default=1800.0, description="How often everything is listed again, in case a watch has missed a change."
@@ -173,8 +175,9 @@ class Settings(BaseSettings):
     def _records_match(self) -> Self:
         if self.rollouts and labels_that_match(self.deployment_selector) is None:
             message = (
-                "DORA_OPERATOR_DEPLOYMENT_SELECTOR must consist of equalities (a=b,c=d) while Rollouts are watched, because"
-                " the DoraDeployments that the operator creates have to match it; or set DORA_OPERATOR_ROLLOUTS=false"
+                "DORA_OPERATOR_DEPLOYMENT_SELECTOR must consist of equalities (a=b,c=d) while Rollouts are watched,"
+                " because the DoraDeployments that the operator creates have to match it;"
+                " or set DORA_OPERATOR_ROLLOUTS=false"
             )
             raise ValueError(message)
         return self

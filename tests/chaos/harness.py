@@ -14,9 +14,9 @@ from typing import Any
 
 import httpx
 
+from dora_operator.clients.kubernetes import Secret, Subject
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.clients.kubernetes import Secret, Subject
 from tests.support.builders import NOW
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 

@@ -1,4 +1,4 @@
-"""The end of the process: in time, whatever hangs."""
+"""SIGTERM ends the process in time, whatever hangs."""
 
 import json
 import os
@@ -19,6 +19,23 @@ def slowly(host, *more, **named):
     time.sleep(60)
 socket.getaddrinfo = slowly
 """
+
+
+def test_a_signal_while_the_process_starts_ends_it() -> None:
+    """A container's process 1 gets no signal that it does not handle, and it imports for half a second."""
+    program = (
+        "import importlib.abc, os, signal, sys, time\n"
+        "class Slow(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'dora_operator.app':\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "            time.sleep(60)\n"
+        "sys.meta_path.insert(0, Slow())\n"
+        "sys.argv = ['dora-operator', 'run']\n"
+        "from dora_operator.cli import app\n"
+        "app()\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=30).returncode == 0
 
 
 def test_a_name_that_cannot_be_looked_up_does_not_keep_the_process(tmp_path: Path) -> None:

@@ -131,7 +131,8 @@ def test_a_missing_crd_is_named() -> None:
     """Without its own CRD the operator is not ready, and the text says why."""
     watch = WatchHealth("DoraDeployments", lambda: 0.0)
     watch.installed(installed=False)
-    assert ready((watch,))["doradeployments-listed"]() == "DoraDeployments are not listed yet: their CRD is not installed"
+    problem = ready((watch,))["doradeployments-listed"]()
+    assert problem == "DoraDeployments are not listed yet: their CRD is not installed"
 
 
 async def test_a_silent_watch_is_not_alive() -> None:

@@ -16,7 +16,7 @@ from dora_operator.clients.kubernetes import (
     NotFoundError,
     NotLeaderError,
 )
-from dora_operator.clients.leader import AlwaysLeader, Leader
+from dora_operator.clients.leader import Leader
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.lease import Pace
 from tests.support.builders import NOW
@@ -335,18 +335,3 @@ async def test_a_hanging_request_is_an_outage() -> None:
     assert "could not be renewed in time" in first.why_lost
     assert len(log_of(first)) > 3
     await task
-
-
-async def test_one_replica_is_always_the_leader() -> None:
-    """Without leader election nothing is read or written."""
-    always = AlwaysLeader()
-    await always.hold()
-    assert always.leading.is_set()
-    assert always.is_leader()
-
-    async def request() -> str:
-        return "done"
-
-    assert await always.guard(request()) == "done"
-    await always.release()
-    assert not always.lost.is_set()

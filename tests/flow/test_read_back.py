@@ -54,7 +54,7 @@ async def test_a_stored_mark_is_verified_and_then_read_once_more(
         assert (status["readBack"]["id"], status["readBack"]["changeFailure"]) == (deployment_id, True)
         writes = cluster.status_writes
         await wait(operator, 2 * DAY, 600)
-    assert datadog.calls() == ["mark"] + ["list" if by == "version" else "get"] + ["list"]
+    assert datadog.calls() == ["mark", "list" if by == "version" else "get", "list"]
     assert cluster.status_writes == writes == 2
 
 
@@ -118,7 +118,7 @@ async def test_a_mark_that_is_never_applied_is_sent_again_a_few_times(
 ) -> None:
     """NotApplied: sent again at the reads two to four, and at no other time."""
     deployment_id = datadog.deployed("2")
-    undo = lambda request: datadog.api.model.edit(deployment_id, datadog.now, change_failure=False) and None  # noqa: E731
+    undo = lambda _: datadog.api.model.edit(deployment_id, datadog.now, change_failure=False) and None  # noqa: E731
     cluster.apply("a", deployment=VERSION, changeFailure=True)
     async with running_operator(cluster, datadog, read_back=True) as operator:
         datadog.operator = operator
@@ -290,7 +290,7 @@ async def test_a_missing_deployment_is_created_and_marked(cluster: FakeCluster, 
         event = next(
             json.loads(each.content)["data"]["attributes"]
             for each in datadog.requests
-            if "deployment" == each.url.path.rsplit("/", 1)[-1]
+            if each.url.path.rsplit("/", 1)[-1] == "deployment"
         )
         assert VERSION.items() <= event.items()
         assert event["finished_at"] - event["started_at"] == 5 * 10**9

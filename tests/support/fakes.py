@@ -1,4 +1,4 @@
-"""Small stand-ins for the clients: a cluster in memory, and the whole operator around it, built by the composition root.
+"""Small stand-ins for the clients: a cluster in memory, and the whole operator, built by the composition root.
 
 The cluster keeps the rules of the API server that matter here: generations, resource versions, uids, merge patches.
 """
@@ -24,7 +24,6 @@ from dora_operator.clients.kubernetes import (
     Secret,
     Subject,
 )
-from dora_operator.clients.leader import AlwaysLeader
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.metrics import Metrics
@@ -348,7 +347,7 @@ async def running_operator(
 
     made = settings_for_tests(**settings)
     async with httpx.AsyncClient(transport=httpx.MockTransport(datadog)) as http:
-        client = DatadogClient(http, base_url=None, timeout_seconds=5, metrics=operator.metrics, leader=AlwaysLeader())
+        client = DatadogClient(http, base_url=None, timeout_seconds=5, metrics=operator.metrics)
         operator.app = build(
             made,
             cast("KubernetesClient", cluster),

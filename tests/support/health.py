@@ -25,7 +25,7 @@ ACCEPTED = ("Healthy", "Current", "Current")
 AT_REST = ("Healthy", "Current", "InProgress")
 HELD = ("Suspended", "Current", "InProgress")
 UNDER_WAY = ("Progressing", "InProgress", "InProgress")
-KEYS = ("Degraded", "Failed", "InProgress")
+NEEDS_USER = ("Degraded", "Failed", "InProgress")
 STALLED = ("Degraded", "Failed", "Failed")
 
 WRITTEN: dict[tuple[Reason, Phase], tuple[str, str, str]] = {
@@ -39,10 +39,10 @@ WRITTEN: dict[tuple[Reason, Phase], tuple[str, str, str]] = {
     (Reason.NOT_ALLOWED, Phase.STALLED): STALLED,
     (Reason.INVALID_SPEC, Phase.STALLED): STALLED,
     (Reason.CREDENTIALS_NOT_FOUND, Phase.WORKING): UNDER_WAY,
-    (Reason.CREDENTIALS_INVALID, Phase.WORKING): KEYS,
-    (Reason.CREDENTIALS_NOT_READABLE, Phase.WORKING): KEYS,
-    (Reason.UNAUTHORIZED, Phase.WORKING): KEYS,
-    (Reason.FORBIDDEN, Phase.WORKING): KEYS,
+    (Reason.CREDENTIALS_INVALID, Phase.WORKING): NEEDS_USER,
+    (Reason.CREDENTIALS_NOT_READABLE, Phase.WORKING): NEEDS_USER,
+    (Reason.UNAUTHORIZED, Phase.WORKING): NEEDS_USER,
+    (Reason.FORBIDDEN, Phase.WORKING): NEEDS_USER,
     (Reason.RATE_LIMITED, Phase.WORKING): UNDER_WAY,
     (Reason.DATADOG_UNAVAILABLE, Phase.WORKING): UNDER_WAY,
     (Reason.DATADOG_UNREACHABLE, Phase.WORKING): UNDER_WAY,
@@ -51,6 +51,8 @@ WRITTEN: dict[tuple[Reason, Phase], tuple[str, str, str]] = {
     (Reason.REQUEST_REJECTED, Phase.STALLED): STALLED,
     (Reason.DEPLOYMENT_NOT_FOUND, Phase.WORKING): UNDER_WAY,
     (Reason.DEPLOYMENT_NOT_FOUND, Phase.STALLED): STALLED,
+    (Reason.DEPLOYMENT_MISSING, Phase.WORKING): NEEDS_USER,
+    (Reason.NOT_APPLIED, Phase.WORKING): NEEDS_USER,
 }
 """What Argo CD, Flux with its expressions, and kstatus alone say, for each reason of Ready."""
 

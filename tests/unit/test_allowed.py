@@ -8,7 +8,7 @@ from dora_operator.domain.allowed import Allowed, allowed_in, names_in, why_not
 from dora_operator.domain.plan import Refuse, Send, make_plan
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.rollout.restoration import ID_PREFIX
-from tests.support.builders import BY_VERSION, NOW, OTHER_ID, context, spec
+from tests.support.builders import BY_VERSION, OTHER_ID, context, spec
 
 SHOP = Allowed(("checkout", "cart-*"), ("prod",))
 

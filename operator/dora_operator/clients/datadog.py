@@ -9,7 +9,7 @@ import html
 import re
 import time
 import zlib
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,7 +22,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 from yarl import URL
 
-from dora_operator.clients.kubernetes import WriteGuard
+from dora_operator.clients.kubernetes import Result, WriteGuard
 from dora_operator.clients.proxies import proxy_for
 from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer, shorten
 from dora_operator.domain.request import (
@@ -36,7 +36,7 @@ from dora_operator.domain.request import (
 )
 from dora_operator.domain.rollout.restoration import DeploymentEvent
 from dora_operator.domain.sites import Site, api_url
-from dora_operator.metrics import Call, Metrics, code_label
+from dora_operator.metrics import CODE_LABELS, Call, Metrics
 from dora_operator.tracing import trace_configs
 
 CONNECT_SECONDS = 5.0
@@ -51,6 +51,7 @@ REDACTED = b"[redacted]"
 NOTHING_LEFT = b'{"detail":"[redacted]"}'
 """Replaces a body that repeats a key in an escaped form."""
 KEPT_HEADERS = tuple(f"x-ratelimit-{name}" for name in ("limit", "period", "remaining", "reset", "name"))
+_API_URLS = {site: api_url(site) for site in Site}
 _JSON_ESCAPE = re.compile(rb"\\(?:u00([0-9a-fA-F]{2})|(.))", re.DOTALL)
 
 
@@ -72,7 +73,7 @@ class DatadogClient:
         base_url: str | None,
         timeout_seconds: float,
         metrics: Metrics,
-        leader: WriteGuard,
+        leader: WriteGuard | None = None,
     ) -> None:
         self._http = http
         self._base_url = base_url.rstrip("/") if base_url else None
@@ -87,7 +88,7 @@ class DatadogClient:
             NotLeaderError: this process may not write.
         """
         call = Call.BY_ID if isinstance(request, PatchById) else Call.BY_VERSION
-        return await self._leader.guard(self._send(call, "PATCH", request.path, encode(request), site, keys))
+        return await self._guarded(self._send(call, "PATCH", request.path, encode(request), site, keys))
 
     async def post_deployment(self, event: DeploymentEvent, site: Site, keys: Keys) -> Answer | NoAnswer:
         """Send a deployment event.
@@ -96,27 +97,30 @@ class DatadogClient:
             NotLeaderError: this process may not write.
         """
         body = encode_event(event)
-        return await self._leader.guard(self._send(Call.EVENT, "POST", DEPLOYMENT_PATH, body, site, keys))
+        return await self._guarded(self._send(Call.EVENT, "POST", DEPLOYMENT_PATH, body, site, keys))
 
     async def get_deployment(self, deployment_id: str, site: Site, keys: Keys) -> Answer | NoAnswer:
         """Read one deployment."""
         path = f"{COLLECTION}/{quote(deployment_id, safe='')}"
         return await self._send(Call.READ, "GET", path, b"", site, keys, LIST_LIMIT)
 
-    async def list_deployments(  # noqa: PLR0913 - what a list takes
+    async def list_deployments(  # noqa: PLR0913, PLR0917 - what a list takes
         self, service: str, env: str, since: datetime, until: datetime, limit: int, site: Site, keys: Keys
     ) -> Answer | NoAnswer:
         """Read the deployments of a service and env that began between two times, the newest first."""
         body = encode_list(service, env, since, until, limit)
         return await self._send(Call.LIST, "POST", COLLECTION, body, site, keys, LIST_LIMIT)
 
-    async def _send(  # noqa: PLR0913 - one request
+    async def _guarded(self, request: Coroutine[Any, Any, Result]) -> Result:
+        return await (request if self._leader is None else self._leader.guard(request))
+
+    async def _send(  # noqa: PLR0913, PLR0917 - one request
         self, call: Call, method: str, path: str, body: bytes, site: Site, keys: Keys, most_bytes: int = BODY_LIMIT
     ) -> Answer | NoAnswer:
         begun = time.monotonic()
-        answer = await self._answer(method, (self._base_url or api_url(site)) + path, body, keys, most_bytes)
+        answer = await self._answer(method, (self._base_url or _API_URLS[site]) + path, body, keys, most_bytes)
         code = answer.status if isinstance(answer, Answer) else None
-        self._metrics.datadog_requests.labels(call.value, code_label(code)).inc()
+        self._metrics.datadog_requests.labels(call.value, CODE_LABELS[code]).inc()
         self._metrics.datadog_request_seconds.labels(call.value).observe(time.monotonic() - begun)
         return answer
 
@@ -192,16 +196,24 @@ def _described(error: BaseException, keys: Keys) -> str:
 
 
 class _Session:
-    """What the transport calls: an aiohttp session that sends a path as it is encoded.
-
-    The transport gives it a text, of which aiohttp would decode what it need not encode: %3A in an id became a colon.
-    """
+    """An aiohttp session that sends a path as it is encoded. In a text, aiohttp decodes %3A in an id to a colon."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
 
     def request(self, *, url: str, **options: Any) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:  # noqa: ANN401 - handed through
         return self._session.request(url=URL(url, encoded=True), **options)
+
+
+class _Transport(AiohttpTransport):
+    """The package's transport over a session of ours, which stays open when the transport is closed."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        super().__init__(trust_env=False)
+        self._session = cast("aiohttp.ClientSession", _Session(session))
+
+    def get_client(self) -> aiohttp.ClientSession:
+        return self._session
 
 
 @asynccontextmanager
@@ -220,10 +232,10 @@ async def open_http(
         proxy=proxy_for(base_url or api_url(Site.US1)) if trust_env else None,  # one for all sites
         trace_configs=trace_configs(),
     ) as session:
-        as_encoded = _Session(session)
-        transport = AiohttpTransport(client=cast("Callable[[], aiohttp.ClientSession]", lambda: as_encoded))
         timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)  # the caller bounds a whole request
         # httpx keeps cookies too: its client would send those of one account's answer with the next one's request.
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-        async with httpx.AsyncClient(transport=transport, timeout=timeout, cookies=cookies, trust_env=False) as http:
+        async with httpx.AsyncClient(
+            transport=_Transport(session), timeout=timeout, cookies=cookies, trust_env=False
+        ) as http:
             yield http

@@ -27,7 +27,7 @@ from pydantic_core import from_json
 from dora_operator.clients.login import LoginError, log_in
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import GROUP, KIND, PLURAL, VERSION, ObjectKey
-from dora_operator.metrics import Metrics, code_label
+from dora_operator.metrics import CODE_LABELS, Metrics
 from dora_operator.tracing import trace_configs
 
 logger = logging.getLogger(__name__)
@@ -237,7 +237,7 @@ class KubernetesClient:
         self._clock = clock
         self._leader = leader
 
-    def guarded_by(self, leader: WriteGuard) -> "KubernetesClient":
+    def guarded_by(self, leader: WriteGuard | None) -> "KubernetesClient":
         """Return a client over the same connections that writes only while this process is the leader."""
         return KubernetesClient(self._api, self._login, self._metrics, self._clock, leader)
 
@@ -376,7 +376,7 @@ class KubernetesClient:
         except (TimeoutError, aiohttp.ClientError, ApiException, OSError) as error:
             raise KubernetesError(f"{what}: {type(error).__name__}") from error
         finally:
-            self._metrics.kubernetes_requests.labels(method, resource_of(path), code_label(code)).inc()
+            self._metrics.kubernetes_requests.labels(method, resource_of(path), CODE_LABELS[code]).inc()
         if code >= HTTPStatus.BAD_REQUEST:
             raise _ERRORS.get(code, KubernetesError)(f"{what}: the API server answered {code}", code)
         try:

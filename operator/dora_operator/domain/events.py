@@ -59,8 +59,8 @@ def event_for(before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> Even
 def duplicate_event(created_id: str, duplicate_id: str) -> EventNote:
     """Return the Event about a second deployment of a version that the operator has created."""
     message = (
-        f"deployment {duplicate_id} is about the same version as {created_id}, which the operator created because Datadog"
-        " had none: delete one of the two in Datadog"
+        f"deployment {duplicate_id} is about the same version as {created_id}, which the operator created because"
+        " Datadog had none: delete one of the two in Datadog"
     )
     return EventNote("Warning", DUPLICATE, message)
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dora_operator.domain.allowed import Allowed, why_not
-from dora_operator.domain.fields import ObjectKey, RemediationLink, RemediationType
+from dora_operator.domain.fields import RemediationLink, RemediationType
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.request import PatchById, PatchByVersion, PatchRequest
 from dora_operator.domain.resource import (
     DeploymentSelector,
+    DoraDeployment,
     DoraDeploymentSpec,
     MarkState,
     Remediation,
@@ -115,6 +116,9 @@ class Refuse:
 
 
 _SOURCE = "rollout"
+CLAIMS = ("id\0", "version\0")
+"""Beginnings of the names of Datadog deployments."""
+SOURCE_LINK = f"{_SOURCE}\0"
 
 Plan = Send | Hold | Wait | Refuse
 
@@ -335,12 +339,15 @@ def _with_known_link(state: MarkState, known: RemediationLink | None) -> MarkSta
     return replace(state, remediation=known)
 
 
-def links_of(
-    namespace: str, spec: DoraDeploymentSpec, default_site: Site, known: Target | None = None
-) -> frozenset[str]:
+def links_of(default_site: Site, deployment: DoraDeployment) -> frozenset[str]:
     """Return the names of everything that a decision about this resource reads besides the resource."""
+    namespace, spec, known = deployment.key.namespace, deployment.spec, deployment.status.target
+    if spec is None:
+        return frozenset()
     target = target_of(spec, default_site)
-    links = {claim(namespace, target), claim(namespace, target.with_known(known))}
+    links = {claim(namespace, target)}
+    if known is not None:  # an id that was read back
+        links.add(claim(namespace, target.with_known(known)))
     if spec.remediation is not None and spec.remediation.dora_deployment_ref is not None:
         links.add(reference(namespace, spec.remediation.dora_deployment_ref.name))
     if spec.source_ref is not None:
@@ -375,12 +382,6 @@ def reference(namespace: str, name: str) -> str:
 def source_link(namespace: str, name: str) -> str:
     """Name a Rollout that DoraDeployments follow or were created for."""
     return _name(_SOURCE, namespace, name)
-
-
-def rollout_of_link(link: str) -> ObjectKey | None:
-    """Return the Rollout that a link names, or None for other links."""
-    word, *parts = link.split("\0")
-    return ObjectKey(*parts) if word == _SOURCE else None
 
 
 def _name(*parts: str | None) -> str:

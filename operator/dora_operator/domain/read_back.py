@@ -218,8 +218,8 @@ def _missing(target: Target, status: DoraDeploymentStatus, read: Read) -> Findin
     missing_for = read.now - (status.accepted_time or read.now)
     create = read.on_missing is OnMissing.CREATE and read.can_create and missing_for >= CREATE_AFTER
     message = (
-        "Datadog accepted the request and has no such deployment: check service, env and version, or that deployments are"
-        " sent to Datadog; onMissing: Create posts the missing event"
+        "Datadog accepted the request and has no such deployment: check service, env and version, or that deployments"
+        " are sent to Datadog; onMissing: Create posts the missing event"
     )
     verification = Verification(ConditionStatus.FALSE, Reason.DEPLOYMENT_MISSING, message)
     return Finding(verification, target, status.read_back, create=create)
@@ -328,8 +328,8 @@ def next_read(
 ) -> tuple[int, datetime] | None:
     """Return number and time of the next read of an accepted state, or None where no more is due.
 
-    The times follow from the acceptance. `last_read` is known by this process; what an earlier one has read without news
-    was not written, and counts as made unless it was due shortly before this one began at `started_at`.
+    The times follow from the acceptance. `last_read` is known by this process; what an earlier one has read without
+    news was not written, and counts as made unless it was due shortly before this one began at `started_at`.
     """
     if status.accepted is None or status.accepted_time is None:
         return None

@@ -92,3 +92,8 @@ CREDENTIAL_REASONS = frozenset(
     }
 )
 """Reasons that a changed Secret can fix."""
+
+
+ON_PURPOSE = frozenset({Reason.SUSPENDED, Reason.DRY_RUN})
+WAITING = ON_PURPOSE | {Reason.WAITING_FOR_ROLLOUT, Reason.WAITING_FOR_REMEDIATION}
+"""Reasons why nothing is due: something else has to happen first."""

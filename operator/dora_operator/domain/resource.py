@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from dora_operator.domain.fields import (
@@ -36,7 +36,7 @@ from dora_operator.domain.fields import (
     WithRules,
     adapter,
 )
-from dora_operator.domain.rollout import raw
+from dora_operator.domain.reasons import WAITING
 from dora_operator.domain.rollout.identity import ById
 from dora_operator.domain.rollout.verdict import VERDICT_ANNOTATION, Verdict, read_record
 from dora_operator.domain.sites import Site
@@ -401,12 +401,21 @@ class DoraDeployment:
     record: Verdict | None = None
     """The verdict that it carries, if that can be read and is about the deployment in spec."""
 
+    @property
+    def is_due(self) -> bool:
+        """Whether something may be wanted of Datadog that it has not accepted."""
+        status = self.status
+        if status.observed_generation != self.generation or status.desired is None:
+            return True
+        ready = status.condition(ConditionType.READY)
+        return ready is None or (ready.status is not ConditionStatus.TRUE and ready.reason not in WAITING)
+
 
 def parse(body: Mapping[str, Any]) -> DoraDeployment:
     """Read a raw object. Metadata is as the API server writes it; spec and status may be anything."""
     metadata = body["metadata"]
-    annotation = raw.texts(metadata, "annotations").get(VERDICT_ANNOTATION)
-    spec = _read(DoraDeploymentSpec, body.get("spec"))
+    annotation = (metadata.get("annotations") or {}).get(VERDICT_ANNOTATION)
+    spec = _read(_SPEC, body.get("spec"))
     return DoraDeployment(
         key=ObjectKey(metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
@@ -414,18 +423,21 @@ def parse(body: Mapping[str, Any]) -> DoraDeployment:
         resource_version=metadata["resourceVersion"],
         created_time=datetime.fromisoformat(metadata["creationTimestamp"]),
         spec=spec,
-        status=_read(DoraDeploymentStatus, body.get("status") or {}) or EMPTY_STATUS,
+        status=_read(_STATUS, body.get("status") or {}) or EMPTY_STATUS,
         is_record=annotation is not None,
         record=_record(annotation, spec) if annotation is not None else None,
     )
 
 
-def _read(model: type[_Model], document: object) -> _Model | None:
+_SPEC: TypeAdapter[DoraDeploymentSpec] = adapter(DoraDeploymentSpec)
+_STATUS: TypeAdapter[DoraDeploymentStatus] = adapter(DoraDeploymentStatus)
+
+
+def _read(model: TypeAdapter[_Model], document: object) -> _Model | None:
     try:
-        read: _Model = adapter(model).validate_python(document)
+        return model.validate_python(document)
     except ValidationError:
         return None
-    return read
 
 
 def _record(annotation: str, spec: DoraDeploymentSpec | None) -> Verdict | None:

@@ -10,11 +10,13 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
-from dora_operator.domain.fields import adapter, to_api
+from pydantic import TypeAdapter
+
+from dora_operator.domain.fields import adapter
 from dora_operator.domain.outcome import Accepted, Outcome, TryAgain, shorten
 from dora_operator.domain.plan import Hold, Plan, Refuse, Send, Wait
 from dora_operator.domain.read_back import DISABLED, PENDING, Finding, Verification
-from dora_operator.domain.reasons import Reason
+from dora_operator.domain.reasons import ON_PURPOSE, Reason
 from dora_operator.domain.request import encode
 from dora_operator.domain.resource import (
     HISTORY_LIMIT,
@@ -207,12 +209,13 @@ def _with_conditions(
     accepted = summary
     if summary.phase is Phase.READY and verified.reason in NOT_READY:
         summary = ConditionSummary(Phase.WORKING, verified.reason, verified.message)
+    before = {condition.type: condition for condition in previous.conditions or ()}
     conditions = tuple(
         Condition(
             type=kind.value,
             status=status,
             observed_generation=context.generation,
-            last_transition_time=_transition(previous.condition(kind), status, context.now),
+            last_transition_time=_transition(before.get(kind.value), status, context.now),
             reason=reason.value,
             message=message,
         )
@@ -321,23 +324,17 @@ def _whole_seconds(moment: datetime) -> datetime:
 
 def merge_patch(status: DoraDeploymentStatus) -> dict[str, Any]:
     """Return a JSON merge patch that makes Kubernetes' copy equal to `status`: absent fields are removed by null."""
-    full = adapter(DoraDeploymentStatus).dump_python(status, mode="json", by_alias=True)
-    return _with_nulls(full, to_api(status))
+    patch: dict[str, Any] = _STATUS.dump_python(status, mode="json", by_alias=True)
+    present = _STATUS.dump_python(status, mode="json", by_alias=True, exclude_none=True)
+    # A merge patch replaces lists as a whole, so nothing in them needs a null.
+    return patch | {name: value for name, value in present.items() if isinstance(value, list)}
 
 
-def _with_nulls(full: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:
-    """A merge patch replaces lists as a whole, so nothing in them needs a null."""
-    return {
-        name: _with_nulls(value, present[name]) if isinstance(value, dict) else present.get(name)
-        for name, value in full.items()
-    }
+_STATUS: TypeAdapter[DoraDeploymentStatus] = adapter(DoraDeploymentStatus)
 
 
 NO_CONDITION = "Pending"
 """Shown as reason where no condition has been written yet."""
-ON_PURPOSE = frozenset({Reason.SUSPENDED, Reason.DRY_RUN})
-WAITING = ON_PURPOSE | {Reason.WAITING_FOR_ROLLOUT, Reason.WAITING_FOR_REMEDIATION}
-"""Reasons why nothing is due: something else has to happen first."""
 _REASONS = frozenset(reason.value for reason in Reason)
 
 
@@ -357,11 +354,6 @@ class Summary:
     """Whether the status is about the newest spec."""
     unverified_since: datetime | None = None
     """Since when an accepted change failure is not verified, where it is not."""
-
-    @property
-    def is_due(self) -> bool:
-        """Tell whether something may be wanted of Datadog that it has not accepted."""
-        return not self.judged or (self.ready != "True" and self.reason not in WAITING)
 
 
 def summary_of(deployment: DoraDeployment) -> Summary:

@@ -1,4 +1,4 @@
-"""Gather what a decision about one DoraDeployment needs besides its spec, and make its plan. Writes and sends nothing."""
+"""Gather what a decision about one DoraDeployment needs besides its spec, and make its plan. Writes nothing."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
@@ -150,8 +150,10 @@ class Planner:
         )
 
     def _state(self, source: Verdict | None, status: DoraDeploymentStatus) -> RolloutState | None:
-        """Return what the Rollout's verdict asks for. A restoration is linked once the failed deployment is known to
-        exist, and if the link gives a recovery time that is not negative.
+        """Return what the Rollout's verdict asks for.
+
+        A restoration is linked once the failed deployment is known to exist, and if the link gives a recovery time that
+        is not negative.
         """
         if source is None:
             return None
@@ -187,7 +189,7 @@ class Planner:
     def _source(
         self, deployment: DoraDeployment, spec: DoraDeploymentSpec
     ) -> tuple[Verdict | None, DoraDeployment | None]:
-        """Return the newest verdict about this deployment, and the record from which a user's resource takes it over."""
+        """Return the newest verdict about this deployment, and the record that a user's resource takes it over from."""
         if spec.source_ref is None:
             return None, None
         if deployment.record is not None:
@@ -246,7 +248,7 @@ def is_superseded(record: DoraDeployment, store: DeploymentStore) -> bool:
         return False
     for other in _same_source(record, store):
         source = store.stored_status(other).source
-        if source is not None and source.identity.key == record.record.identity.key and supersedes(other, record):
+        if source is not None and source.identity == record.record.identity and supersedes(other, record):
             return True
     return False
 

@@ -1,7 +1,7 @@
 """The keys of Datadog accounts: the operator's own, and those in Secrets that resources name.
 
 A Secret is read for each request, so a changed one counts at once. While a resource waits for better keys its Secret is
-polled with plain `get`: the operator needs no permission to list or watch Secrets, and reads none that nobody waits for.
+polled with plain `get`: the operator needs no permission to list or watch Secrets, and reads no other Secret.
 """
 
 import base64

@@ -46,8 +46,8 @@ from dora_operator.reconcile.context import Planned, Planner, is_superseded
 from dora_operator.reconcile.credentials import CredentialStore, NoKeys
 from dora_operator.reconcile.events import EventPoster
 from dora_operator.reconcile.links import LinkChecks
-from dora_operator.reconcile.read_back import Reader, ReadGroup, ReadResult
 from dora_operator.reconcile.rate_limits import RateLimitKey, RateLimits, account_of
+from dora_operator.reconcile.read_back import Reader, ReadGroup, ReadResult
 from dora_operator.settings import Settings
 from dora_operator.store import DeploymentStore
 from dora_operator.workqueue import Priority, WorkQueue
@@ -203,7 +203,7 @@ class DeploymentReconciler:
             self.queue.release(lock, 1)
 
     async def _request(self, planned: Planned, plan: Send, limit: RateLimitKey, keys: Keys) -> Outcome | None:
-        """Send the event, if there is one, and the request. None: the resource has changed meanwhile; nothing was sent."""
+        """Send the event, if there is one, and the request. None: the resource has changed; nothing was sent."""
         self.queue.admitted(planned.deployment.key)
         self.limits.begin(limit, self.clock())
         answer: Answer | NoAnswer | None = None
@@ -308,10 +308,11 @@ class DeploymentReconciler:
         note = duplicate_event(created_id, finding.duplicate_id)
         self.events.post(Subject(API_VERSION, KIND, deployment.key, deployment.uid), note)
 
-    def _park(self, key: ObjectKey, limit: RateLimitKey) -> None:
+    def _park(self, key: ObjectKey, limit: RateLimitKey) -> datetime | None:
         """Let a key wait for its rate limit without a worker. There may be room again already."""
         self.queue.park(key, limit)
         self.admit_waiting()
+        return None
 
     def admit_waiting(self) -> None:
         """Release the keys that a rate limit has room for now, or note when it will."""
@@ -376,20 +377,15 @@ class DeploymentReconciler:
         return self.clock() if int(body["metadata"].get("generation", 0)) != deployment.generation else None
 
     def _dependants(self, deployment: DoraDeployment, after: DoraDeploymentStatus) -> list[ObjectKey]:
-        """Return the resources to reconcile because this one desires, or has had accepted, something else than before."""
-        linked = {
-            other.key: None
-            for link in self.store.links(deployment.key)
-            for other in self.store.linked(link)
-            if other.key != deployment.key
-        }
+        """Return the resources to reconcile because this one desires, or has had accepted, something else now."""
+        linked = self.store.dependants(deployment.key)
         if not linked or _visible_to_others(deployment.status) == _visible_to_others(after):
             return []
-        return list(linked)
+        return linked
 
     def _wake(self, keys: list[ObjectKey]) -> None:
         for key in keys:
-            self.store.note_due(key, self.clock(), again=False)
+            self.store.note_due(key, self.clock())
             self.queue.add(key, Priority.CHANGE)
 
     def _report(self, deployment: DoraDeployment, before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> None:

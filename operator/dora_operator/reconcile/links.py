@@ -66,11 +66,11 @@ class LinkChecks:
             return CheckedLink(stripped, is_pending=True)
         result, link, count = self.reader.take(key), state.remediation, self._checks.get(key, 0)
         is_over = count >= min(CHECKS, len(self.schedule)) or _is_negative(planned, without)
-        if result is None and not is_over:
-            self._read(planned, plan, self.clock())
-            return None
         if result is None or link is None:
-            return CheckedLink(stripped)
+            waits = result is None and not is_over
+            if waits:
+                self._read(planned, plan, self.clock())
+            return None if waits else CheckedLink(stripped)
         if isinstance(result.stored, ReadProblem):
             return CheckedLink(stripped if is_over else plan, result=result)  # nothing is known against the link
         not_after = planned.source.time if planned.source is not None else None

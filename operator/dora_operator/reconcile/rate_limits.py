@@ -1,7 +1,7 @@
 """How many requests an account may send now: a few at once, none while Datadog's rate limit forbids it.
 
-An account is a site with the Secret that holds its keys, or the operator's own. Datadog limits keys, not Secrets: accounts
-whose Secrets hold the same API key share one limit, from the first time that their keys are read.
+An account is a site with the Secret that holds its keys, or the operator's own. Datadog limits keys, not Secrets:
+accounts whose Secrets hold the same API key share one limit, from the first time that their keys are read.
 """
 
 from collections.abc import Mapping
@@ -99,11 +99,11 @@ class RateLimits:
         return max(0, int(free))
 
     def opens_at(self, key: RateLimitKey, now: datetime) -> datetime | None:
-        """Return when requests may begin again; None where that depends on requests in flight."""
+        """Return when requests may begin again; None where the end of a request in flight decides that."""
         limit = self._limit(key, now)
         if limit.blocked_until is not None and now < limit.blocked_until:
             return limit.blocked_until
-        return limit.ends_at if not limit.in_flight and limit.remaining < 1 else None
+        return limit.ends_at if not limit.in_flight and limit.remaining - limit.reads_in_flight < 1 else None
 
     def begin(self, key: RateLimitKey, now: datetime) -> None:
         """Count a request that begins. `end` follows, whatever happens."""
@@ -145,11 +145,11 @@ class RateLimits:
         if remaining is None or seconds is None:
             return
         ends_at = now + timedelta(seconds=seconds)
-        if limit.ends_at is not None and ends_at - limit.ends_at <= SAME_WINDOW:
+        if limit.ends_at is None or ends_at - limit.ends_at > SAME_WINDOW:
+            limit.remaining, limit.ends_at = remaining, ends_at
+        elif limit.ends_at - ends_at <= SAME_WINDOW:  # else a slow answer about a window that has ended
             # Answers of one window arrive in any order: the least that remains counts, and the latest end.
             limit.remaining, limit.ends_at = min(remaining, limit.remaining), max(ends_at, limit.ends_at)
-        else:
-            limit.remaining, limit.ends_at = remaining, ends_at
         limit.learnt_at = now
 
     def block(self, key: RateLimitKey | Account, until: datetime, now: datetime) -> None:

@@ -285,7 +285,7 @@ class Watch:
 
     def received(self, run: KopfRun, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Pass an event on to the sink."""
-        self._heard(run)
+        run.heard_at = self.health.heard_at = time.monotonic()
         metadata = body["metadata"]
         key, uid = ObjectKey(metadata["namespace"], metadata["name"]), metadata["uid"]
         self._resync.reported(key, uid, deleted=event_type == "DELETED")

@@ -19,9 +19,9 @@ from dora_operator.domain.rollout.observation import (
 )
 from dora_operator.domain.rollout.verdict import (
     VERDICT_ANNOTATION,
+    AbortRecovery,
     Decision,
     Memory,
-    AbortRecovery,
     Policy,
     Skipped,
     Verdict,
@@ -90,11 +90,11 @@ class Operator:
         decision = self._decide(levels, now, None)
         if decision.wants_events and self.lists_events:
             decision = self._decide(levels, now, levels.events.values())
-        before = {(record.uid, record.identity.key): record for record in self.records}
+        before = {(record.uid, record.identity): record for record in self.records}
         for verdict in decision.changes:
             manifest = record_manifest("shop", verdict)
             self.manifests[manifest["metadata"]["name"]] = json.dumps(manifest)
-            if asks_again(before.get((verdict.uid, verdict.identity.key)), verdict):
+            if asks_again(before.get((verdict.uid, verdict.identity)), verdict):
                 self.asked.append(asked(verdict))
         self.memory = decision.memory
         self.skipped |= dict.fromkeys(decision.skipped)

@@ -1,9 +1,9 @@
 """Generated stories, played by the simulator and checked against the model that sees every action."""
 
-from dataclasses import replace
 import copy
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings

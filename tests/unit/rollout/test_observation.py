@@ -13,8 +13,8 @@ from dora_operator.domain.rollout.observation import REVISION, REVISION_HISTORY
 from dora_operator.domain.rollout.restoration import restored, waits_for_restoration
 from dora_operator.domain.rollout.verdict import (
     VERDICT_ANNOTATION,
-    Policy,
     AbortRecovery,
+    Policy,
     read_record,
     record_manifest,
 )

@@ -16,9 +16,9 @@ from dora_operator.domain.rollout.observation import Observation
 from dora_operator.domain.rollout.restoration import restoration_event, restored, waits_for_restoration
 from dora_operator.domain.rollout.verdict import (
     VERDICT_ANNOTATION,
-    RestoredVersion,
-    Policy,
     AbortRecovery,
+    Policy,
+    RestoredVersion,
     Verdict,
     VerdictKind,
     label_value,

@@ -1,6 +1,7 @@
 """Every row of docs/rollouts.md's table, and what the rules say beyond it: a story in, the ordered requests out."""
 
 from dataclasses import replace
+
 import pytest
 
 from dora_operator.domain.rollout.verdict import Policy, RetrySuccess, RollbackMarks

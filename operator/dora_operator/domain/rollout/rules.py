@@ -278,7 +278,7 @@ def _could_have_ended(context: RuleContext, verdict: Verdict, entry: Entry) -> b
     """Tell whether a revision could have ended the failure, and nothing shows whether it did."""
     if verdict.verdict is not VerdictKind.ROLLED_BACK and _is_older(context, entry, verdict):
         return False
-    if entry.promotion is not Promotion.PROMOTED or entry.key == verdict.identity.key:
+    if entry.promotion is not Promotion.PROMOTED or entry.key == verdict.identity:
         return entry.promotion is Promotion.UNKNOWN
     return _is_deployment(context, verdict, entry) is None
 
@@ -293,7 +293,7 @@ def _ended_by(context: RuleContext, verdict: Verdict, promoted: Entry) -> Verdic
 
 def _promoted_later(context: RuleContext, verdict: Verdict, promoted: Entry) -> Verdict | None:
     """The marked deployment itself was promoted."""
-    if promoted.key != verdict.identity.key:
+    if promoted.key != verdict.identity:
         return None
     return _recovered(context, verdict, promoted, f"revision {promoted.number} was promoted after all")
 
@@ -318,7 +318,7 @@ def _rolled_forward_to(context: RuleContext, verdict: Verdict, promoted: Entry) 
     in_flight = verdict.verdict in {VerdictKind.ABORTED, VerdictKind.UNDONE}
     if in_flight and context.policy.abort_recovery is not AbortRecovery.NEXT_VERSION:
         return None
-    is_newer = not _is_older(context, promoted, verdict) and promoted.key != verdict.identity.key
+    is_newer = not _is_older(context, promoted, verdict) and promoted.key != verdict.identity
     if verdict.remediation is not None or not is_newer or not _is_deployment(context, verdict, promoted):
         return None
     return _linked(verdict, promoted, RemediationType.ROLLFORWARD)
@@ -334,7 +334,7 @@ def _is_deployment(context: RuleContext, verdict: Verdict, promoted: Entry) -> b
 
 
 def _is_older(context: RuleContext, entry: Entry, verdict: Verdict) -> bool:
-    ages = [each.number for each in context.timeline.entries if each.key == verdict.identity.key]
+    ages = [each.number for each in context.timeline.entries if each.key == verdict.identity]
     return context.timeline.first_seen(entry.key) < min(ages, default=verdict.revision)
 
 

@@ -134,9 +134,9 @@ def asks_again(recorded: Verdict | None, wanted: Verdict) -> bool:
     return recorded is None or _request_of(recorded) != _request_of(wanted)
 
 
-def _request_of(verdict: Verdict) -> tuple[str, str, bool, RemediationLink | None, int]:
+def _request_of(verdict: Verdict) -> tuple[str, Identified, bool, RemediationLink | None, int]:
     # The revision: the same version failing again is another deployment event, though the request reads the same.
-    failed = verdict.uid, verdict.identity.key
+    failed = verdict.uid, verdict.identity
     return *failed, verdict.change_failure, verdict.remediation, verdict.revision
 
 
