@@ -38,6 +38,13 @@ ROLLOUTS = (
 )
 HELM = Program("helm", "helm.sh/helm/v4/cmd/helm", 120, "helm")
 """For the tests of the chart alone; no cluster needs it."""
+ACTIONLINT = Program("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", 10, "lint")
+"""For `make check`: it reads .github/workflows."""
+CHART_LINTERS = (
+    Program("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform", 10, "lint"),
+    Program("kube-score", "github.com/zegl/kube-score/cmd/kube-score", 15, "lint"),
+)
+"""For the tests of the chart alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,10 +91,9 @@ def test_names_of_digits_stay_text(helm: Helm) -> None:
         "serviceAccount": {"name": "321"},
         "priorityClassName": "654",
         "settings": {"namespaces": ["111"], "leaseName": "333", "leaseNamespace": "222"},
-        "replicas": 2,
-        **{
-            name: {"enabled": True} for name in ("podMonitor", "prometheusRule", "networkPolicy", "podDisruptionBudget")
-        },
+        "replicaCount": 2,
+        "namespaceOverride": "077",
+        **{name: {"enabled": True} for name in ("podMonitor", "prometheusRule")},
     }
     text = helm("template", "123", str(CHART), "-n", "007", values=values)
     names = {"name", "namespace", "serviceAccountName", "priorityClassName"}
@@ -105,7 +104,7 @@ def test_names_of_digits_stay_text(helm: Helm) -> None:
         for one in _named(whole, names)
         if "kind" in whole
     ]
-    assert {"007", "123", "456", "789", "321", "654", "111", "222"} <= {one for one in found if isinstance(one, str)}
+    assert {"077", "123", "456", "789", "321", "654", "111", "222"} <= {one for one in found if isinstance(one, str)}
     assert [one for one in found if not isinstance(one, str)] == []
 
 

@@ -32,7 +32,11 @@ NARROWER: dict[str, dict[str, Any]] = {
     "namespaces": {"type": "array", "uniqueItems": True, "items": NAMESPACE},
     "allowedServices": NAMES,
     "allowedEnvs": NAMES,
-    "datadogUrl": {"type": "string", "maxLength": 2083, "pattern": r"^(https?://[^\s/?#:]+(:[0-9]{1,5})?([/?#]\S*)?)?$"},
+    "datadogUrl": {
+        "type": "string",
+        "maxLength": 2083,
+        "pattern": r"^(https?://[^\s/?#:]+(:[0-9]{1,5})?([/?#]\S*)?)?$",
+    },
     "deploymentSelector": SELECTOR,
     "rolloutSelector": SELECTOR,
     "leaseName": {"type": "string", "maxLength": 253, "pattern": "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"},

@@ -1,4 +1,4 @@
-"""The README's table of values, from values.yaml: a comment with `# --` above a key describes the key and its children."""
+"""The README's table of values. A comment with `# --` above a key of values.yaml describes the key and its children."""
 
 import json
 from collections.abc import Iterator
