@@ -87,6 +87,14 @@ chaos: $(READY) programs ## the long tests with faults: CHAOS_SEEDS generated li
 test: check programs ## check and every test, on the real API server too
 	@$(BIN)/python -m pytest
 
+.PHONY: compat
+compat: $(READY) ## the tests on the oldest and the newest supported Kubernetes, and the alerts with promtool; takes an hour
+	@$(BIN)/python -m tools.alerts
+	@for version in oldest newest; do \
+	  echo "Kubernetes: $$version supported version"; \
+	  DORA_OPERATOR_KUBERNETES=$$version $(BIN)/python -m pytest tests/cluster || exit 1; \
+	done
+
 .PHONY: programs
 programs: $(READY) ## build the local cluster's programs, Helm and the chart's linters into the cache, and fetch CRDs, where they are missing
 	@$(BIN)/python -m sandbox.cluster --build-only --rollouts --helm --gitops
