@@ -147,8 +147,8 @@ def test_where_secrets_can_be_read(helm: Helm, values: dict[str, Any], where: li
 
 def test_users_get_no_permission_by_default(helm: Helm) -> None:
     """The ClusterRoles for users exist, so that an administrator can bind them; nothing binds or aggregates them."""
-    for aggregated in (False, True):
-        objects = helm.template({"rbac": {"aggregateRoles": aggregated}})
+    for values, aggregated in (({}, False), ({"rbac": {"aggregateRoles": True}}, True)):
+        objects = helm.template(values)
         roles = [one for one in of_kind(objects, "ClusterRole") if one["metadata"]["name"].endswith(("-view", "-edit"))]
         assert len(roles) == 2
         labels = [any("aggregate-to" in label for label in role["metadata"]["labels"]) for role in roles]
