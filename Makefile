@@ -69,7 +69,7 @@ sbom: $(READY) ## write dist/sbom.json: what the image installs, with hashes (Cy
 	@echo "$(SBOM)"
 
 .PHONY: audit
-audit: $(READY) ## look up known vulnerabilities of the image's packages; needs a network
+audit: $(READY) ## check for known vulnerabilities of the image's packages; needs a network
 	@$(UV) tool run --quiet --from pip-audit==$(PIP_AUDIT) pip-audit --strict --require-hashes --disable-pip -r requirements/runtime.txt
 	@$(UV) tool run --quiet --from pip-audit==$(PIP_AUDIT) pip-audit --strict --require-hashes --disable-pip -r requirements/traces.txt
 

@@ -46,7 +46,7 @@ def test_no_right_is_left_unsaid(helm: Helm) -> None:
 def test_the_figures_of_the_readme(helm: Helm) -> None:
     """How many verbs, and how many sets of values are tried."""
     one, two = len(allowed(helm, {})), len(allowed(helm, PAIR))
-    print(f"verbs of RBAC: {one}, with two replicas and Secrets {two}")  # noqa: T201 - a figure for whoever runs it
+    print(f"verbs of RBAC: {one}, with two replicas and Secrets {two}")  # noqa: T201 - a figure of the README
     print(f"sets of values that the API server takes: {len(TAKEN)}, that the chart refuses: {len(REFUSED)}")  # noqa: T201
     assert f"| {one}, with two replicas and Secrets {two} |" in README
     assert f"| {len(TAKEN)} and {len(REFUSED)} |" in README

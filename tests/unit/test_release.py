@@ -68,7 +68,7 @@ def test_every_file_names_the_new_version(copy: Path, capsys: pytest.CaptureFixt
 
 
 def test_the_changelog_keeps_a_place_for_the_next_changes(copy: Path) -> None:
-    """The new section stands below the empty one, with its date, and above the older ones."""
+    """The new section has its date and is between the empty section and the older ones."""
     release.prepare(copy, NEW, "2026-12-24")
     text = (copy / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.findall(r"(?m)^## .*$", text) == [
@@ -89,7 +89,7 @@ def test_the_first_release_keeps_the_version(copy: Path) -> None:
 
 
 def test_a_release_candidate_is_a_prerelease(copy: Path) -> None:
-    """The chart says so to Artifact Hub."""
+    """The annotation for Artifact Hub follows the version."""
     for version, expected in ((f"{NEW}-rc.1", "true"), (NEW, "false")):
         changelog = copy / "CHANGELOG.md"
         changelog.write_text(changelog.read_text().replace("## [Unreleased]\n", "## [Unreleased]\n\n- Again.\n"))

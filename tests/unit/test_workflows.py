@@ -111,7 +111,7 @@ def test_expressions_stay_out_of_shell_steps() -> None:
 
 
 def test_make_targets_exist() -> None:
-    """Each `make` of a step is a target, except `dist`, which its step looks for first."""
+    """Each `make` of a step is a target, except `dist`, whose step checks for it first."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = {target for step in STEPS for target in re.findall(r"make ([a-z-]+)", step.spec.get("run", ""))}
     assert {target for target in targets - {"dist"} if not re.search(rf"(?m)^{target}:", makefile)} == set()
