@@ -193,6 +193,8 @@ def test_the_published_chart_is_complete(copy: Path, tmp_path: Path) -> None:
     original = yaml.safe_load((copy / release.CHART / "Chart.yaml").read_text(encoding="utf-8"))["home"]
     for path in out.rglob("*"):
         assert path.is_dir() or original not in path.read_text(encoding="utf-8"), path
+    for name in ("Chart.yaml", "rules/dora-operator.yaml"):
+        assert "/main" not in (out / name).read_text(encoding="utf-8")
     rules = (out / "rules" / "dora-operator.yaml").read_text(encoding="utf-8")
     assert f"{home}/blob/v{release.current(copy)}/docs/alerts.md#" in rules
     same = {path.relative_to(out) for path in out.rglob("*") if path.is_file()}
@@ -208,6 +210,17 @@ def test_a_chart_without_a_real_image_is_refused(copy: Path, tmp_path: Path, ima
     """It would install nothing."""
     options = ("--image", image, "--digest", digest, "--home", "https://example.org")
     assert release.main(["chart", str(tmp_path / "out"), *options], copy) == 1
+
+
+def test_a_chart_whose_values_changed_is_refused(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The image would stay the one of the repository, without a word."""
+    values = copy / release.CHART / "values.yaml"
+    values.write_text(values.read_text().replace('  digest: ""', "  digest: ''"))
+    options = ("--image", "ghcr.io/a/b", "--digest", DIGEST, "--home", "https://example.org")
+    assert release.main(["chart", str(tmp_path / "out"), *options], copy) == 1
+    assert "adapt tools.release" in capsys.readouterr().err
 
 
 def test_the_project_is_ready_for_a_release() -> None:
