@@ -104,6 +104,14 @@ def test_alerts_and_runbook_are_the_same_set() -> None:
 
 
 @EVERY_RULE
+def test_promtool_sees_an_alert_fire(rule: dict[str, Any]) -> None:
+    """The sample series for promtool, which `make compat` runs, have a case for each alert."""
+    assert f'alertname="{rule["alert"]}"' in (ROOT / "tests" / "alerts" / "dora-operator.yaml").read_text(
+        encoding="utf-8"
+    )
+
+
+@EVERY_RULE
 def test_reasons_in_an_alert_are_reasons(rule: dict[str, Any]) -> None:
     """A reason that is misspelt would make an alert that never fires."""
     for selector in selectors(rule["expr"]):
