@@ -11,30 +11,31 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 @app.callback()
 def main() -> None:
-    """Keep Datadog DORA Metrics honest about changes that failed."""
+    """Report failed and rolled back deployments to Datadog DORA Metrics."""
 
 
 @app.command()
 def run() -> None:
     """Run the operator until SIGTERM. Settings come from the environment; see the reference."""
-    from dora_operator.adapters.endpoints import CannotListenError  # noqa: PLC0415
-    from dora_operator.adapters.kubernetes_api import CannotLogInError  # noqa: PLC0415
-    from dora_operator.handlers import lifecycle, logs  # noqa: PLC0415 - `--help` need not wait for kopf
-    from dora_operator.handlers.leading import LeaseLostError  # noqa: PLC0415
-    from dora_operator.handlers.metering import CannotTraceError  # noqa: PLC0415
+    from dora_operator import app as operator  # noqa: PLC0415 - `--help` need not import kopf
+    from dora_operator import logs  # noqa: PLC0415
+    from dora_operator.clients.leader import LeaseLostError  # noqa: PLC0415
+    from dora_operator.clients.login import LoginError  # noqa: PLC0415
+    from dora_operator.probes import CannotListenError  # noqa: PLC0415
     from dora_operator.settings import Settings  # noqa: PLC0415
+    from dora_operator.tracing import CannotTraceError  # noqa: PLC0415
 
     try:
         settings = Settings()
     except ValidationError as error:
         for problem in error.errors(include_input=False, include_url=False):  # an input may be a key
             name = ".".join(str(part) for part in problem["loc"])
-            which = f"the setting {name} is wrong" if name else "the settings do not fit together"
+            which = f"the setting {name} is invalid" if name else "the settings contradict each other"
             sys.stderr.write(f"dora-operator: {which}: {problem['msg']}\n")
         raise typer.Exit(2) from None
     logs.configure(settings.log_level, settings.log_format)
     try:
-        asyncio.run(lifecycle.run(settings))
-    except (CannotListenError, CannotLogInError, LeaseLostError, CannotTraceError) as error:
+        asyncio.run(operator.run(settings))
+    except (CannotListenError, CannotTraceError, LeaseLostError, LoginError) as error:
         sys.stderr.write(f"dora-operator: {error}\n")
         raise typer.Exit(1) from None

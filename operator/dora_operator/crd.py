@@ -1,7 +1,6 @@
 """The CustomResourceDefinition, made from the pydantic models. `python -m dora_operator.crd [--check] FOLDER`.
 
-Writes `crds/`, or checks that it is up to date. Decides nothing about the schema: fields, limits and rules stand in
-`domain.spec` and `domain.observed`.
+Writes `crds/`, or checks that it is up to date. Fields, limits and rules come from `domain.resource`.
 """
 
 import json
@@ -11,9 +10,8 @@ from typing import Any
 
 import yaml
 
-from dora_operator.domain.model import MEND, Model, Rule
-from dora_operator.domain.observed import DoraDeploymentStatus
-from dora_operator.domain.spec import GROUP, KIND, PLURAL, ROOT_RULES, VERSION, DoraDeploymentSpec
+from dora_operator.domain.fields import API_VERSION, FIX, GROUP, KIND, PLURAL, VERSION, Rule, adapter
+from dora_operator.domain.resource import ROOT_RULES, DoraDeploymentSpec, DoraDeploymentStatus
 
 FILE_NAME = f"{GROUP}_{PLURAL}.yaml"
 HEADER = "# Made from the models in operator/dora_operator/domain by `make crd`. Do not edit.\n"
@@ -21,13 +19,15 @@ READY = '.status.conditions[?(@.type=="Ready")]'
 COLUMNS: tuple[tuple[str, str, str, int], ...] = (
     ("Ready", "string", f"{READY}.status", 0),
     ("Reason", "string", f"{READY}.reason", 0),
-    ("Service", "string", ".spec.deployment.service", 0),
-    ("Env", "string", ".spec.deployment.env", 0),
-    ("Version", "string", ".spec.deployment.version", 0),
+    ("Service", "string", ".status.target.service", 0),
+    ("Env", "string", ".status.target.env", 0),
+    ("Version", "string", ".status.target.version", 0),
     ("Failure", "boolean", ".status.desired.changeFailure", 0),
-    ("Id", "string", ".spec.deployment.id", 1),
+    ("Verified", "string", '.status.conditions[?(@.type=="Verified")].status', 0),
+    ("Id", "string", ".status.target.id", 1),
     ("Remediation", "string", ".status.desired.remediation.type", 1),
-    ("Rollout", "string", ".spec.rolloutRef.name", 1),
+    ("Source", "string", ".status.source.name", 1),
+    ("Accepted", "date", ".status.acceptedTime", 1),
     ("Age", "date", ".metadata.creationTimestamp", 0),
 )
 """Printer columns: name, type, JSON path, priority (1 shows with `-o wide` only)."""
@@ -72,16 +72,16 @@ def render() -> str:
 
 def _root_schema() -> dict[str, Any]:
     status = structural_schema(DoraDeploymentStatus)
-    # Until the operator has looked at an object, kstatus (Flux, kubectl wait) must not call it current.
+    # Until the operator has reconciled an object, kstatus (Flux, kubectl wait) must not call it current.
     status["default"] = {"observedGeneration": -1}
     return {
         "type": "object",
-        "description": "DoraDeployment says what Datadog DORA Metrics shall know about one deployment, and shows what "
-        "Datadog answered.",
+        "description": "Change-failure and remediation state of one deployment in Datadog DORA Metrics: the desired "
+        "state in spec, what Datadog accepted in status.",
         "required": ["spec"],
         "properties": {
-            "apiVersion": {"type": "string", "description": "dora-operator.io/v1alpha1"},
-            "kind": {"type": "string", "description": "DoraDeployment"},
+            "apiVersion": {"type": "string", "description": API_VERSION},
+            "kind": {"type": "string", "description": KIND},
             "metadata": {"type": "object"},
             "spec": structural_schema(DoraDeploymentSpec),
             "status": status,
@@ -90,15 +90,17 @@ def _root_schema() -> dict[str, Any]:
     }
 
 
-def structural_schema(model: type[Model]) -> dict[str, Any]:
+def structural_schema(model: type[Any]) -> dict[str, Any]:
     """Return the model's schema as Kubernetes takes it: references resolved, no titles, no null."""
-    document = model.model_json_schema(by_alias=True)
+    document = adapter(model).json_schema(by_alias=True)
     return _structural(document, document.get("$defs", {}))
 
 
 def _structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     schema = _without_null(_resolved(schema, definitions), definitions)
-    result = {key: value for key, value in schema.items() if key not in {"title", "default", "$defs"}}
+    result = {key: value for key, value in schema.items() if key not in {"title", "$defs"}}
+    if result.get("default", result) is None:
+        del result["default"]
     if "properties" in result:
         fields = result["properties"].items()
         result["properties"] = {name: _structural(field, definitions) for name, field in fields}
@@ -106,14 +108,14 @@ def _structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str
         result["items"] = _structural(result["items"], definitions)
     if result.get("type") == "integer":
         result["format"] = "int64"
-    if MEND in result:
-        rule = Rule(f"self.matches(r'{result.pop('pattern')}')", result.pop(MEND))
+    if FIX in result:
+        rule = Rule(f"self.matches(r'{result.pop('pattern')}')", result.pop(FIX))
         result["x-kubernetes-validations"] = [rule.to_schema()]
     return result
 
 
 def _resolved(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Follow a reference; what stands beside it (a field's description) wins over what it names (a class's)."""
+    """Follow a reference; the keys beside it (a field's description) win over those that it names (a class's)."""
     if "$ref" not in schema:
         return schema
     named: dict[str, Any] = definitions[schema["$ref"].rsplit("/", 1)[-1]]
@@ -121,7 +123,7 @@ def _resolved(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
 
 
 def _without_null(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Kubernetes drops absent fields; null is never a value of ours."""
+    """Absent fields are absent in Kubernetes; null is never one of our values."""
     if "anyOf" not in schema:
         return schema
     (kept,) = (choice for choice in schema["anyOf"] if choice.get("type") != "null")

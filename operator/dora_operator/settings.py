@@ -1,6 +1,6 @@
-"""The operator's settings: read once from the environment, frozen, handed down.
+"""The settings of the operator: read once from the environment, and passed down.
 
-Nothing below `cli` reads the environment. A resource can change none of these, above all not `datadog_url`.
+No other module reads the environment. A resource can change none of these, above all not `datadog_url`.
 """
 
 from datetime import timedelta
@@ -10,10 +10,10 @@ from pydantic import AliasChoices, Field, HttpUrl, SecretStr, field_validator, m
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dora_operator.domain.allowed import Allowed
-from dora_operator.domain.backoff import RetryPolicy
+from dora_operator.domain.retry import RetryPolicy
 from dora_operator.domain.rollout.retention import Retention
 from dora_operator.domain.rollout.verdict import Policy, RestoredDeployment, RetrySuccess, RollbackMarks
-from dora_operator.domain.selector import labels_that_match
+from dora_operator.domain.selectors import labels_that_match
 from dora_operator.domain.sites import Site
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -21,7 +21,7 @@ Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
 class Settings(BaseSettings):
-    """All settings, with the environment variables that carry them."""
+    """All settings. Each is read from DORA_OPERATOR_<NAME> unless it has an alias."""
 
     model_config = SettingsConfigDict(env_prefix="DORA_OPERATOR_", frozen=True, populate_by_name=True, extra="ignore")
 
@@ -43,84 +43,83 @@ class Settings(BaseSettings):
     )
     trust_env: bool = Field(
         default=False,
-        description="true reaches Datadog through HTTPS_PROXY, unless NO_PROXY names it, and trusts SSL_CERT_FILE.",
+        description="true honours HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE for requests to Datadog.",
     )
     namespaces: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), description="Namespaces to watch, separated by commas; empty: all."
+        default=(), description="Namespaces to watch, separated by commas. Empty: all."
     )
-    dry_run: bool = Field(default=False, description="true sends nothing and shows in status what would be sent.")
-    health_port: Port | None = Field(default=None, description="Port of /livez, /readyz and /healthz; empty: none.")
+    dry_run: bool = Field(default=False, description="true sends nothing, and shows in status what would be sent.")
+    health_port: Port | None = Field(default=None, description="Port of /livez, /readyz and /healthz. Empty: none.")
     metrics_port: Port | None = Field(
-        default=None, description="Port of /metrics; may be the same as the one of the probes; empty: none."
+        default=None, description="Port of /metrics. May equal the port of the probes. Empty: none."
     )
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
-        default=64, description="Reconciles at the same time; of these, 8 at most send to one account of Datadog."
+        default=16, description="Reconciles at the same time. At most 8 of them send to one Datadog account."
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Lowest level that is logged.")
     log_format: Literal["text", "json"] | None = Field(
-        default=None, description="text, or json: one object per line; empty: text on a terminal, else json."
+        default=None, description="text, or json with one object per line. Empty: text on a terminal, else json."
     )
     traces: bool = Field(
-        default=False, description="true sends traces by OpenTelemetry; its own variables OTEL_... say where to."
+        default=False, description="true exports OpenTelemetry traces. The variables OTEL_... configure the export."
     )
-    request_timeout_seconds: Seconds = Field(default=30.0, description="Longest time for one request to Datadog.")
-    retry_first_seconds: Seconds = Field(default=1.0, description="First pause after an outage of Datadog.")
-    retry_longest_seconds: Seconds = Field(default=300.0, description="Longest pause after an outage of Datadog.")
-    retry_slowly_seconds: Seconds = Field(default=300.0, description="Pause after 401 and 403.")
-    not_found_first_seconds: Seconds = Field(default=5.0, description="First pause after 404.")
+    request_timeout_seconds: Seconds = Field(default=30.0, description="Timeout of one request to Datadog.")
+    retry_first_seconds: Seconds = Field(default=1.0, description="First backoff during an outage of Datadog.")
+    retry_longest_seconds: Seconds = Field(default=300.0, description="Longest backoff during an outage of Datadog.")
+    retry_slowly_seconds: Seconds = Field(default=300.0, description="Delay of a retry after 401 and 403.")
+    not_found_first_seconds: Seconds = Field(default=5.0, description="First backoff after 404.")
     not_found_deadline_seconds: Seconds = Field(
-        default=3600.0, description="How long Datadog may not know a deployment before the resource is Stalled."
+        default=3600.0, description="How long a deployment may be unknown to Datadog before the resource is Stalled."
     )
-    not_found_after_deadline_seconds: Seconds = Field(default=3600.0, description="Pause after 404 from then on.")
-    rollouts: bool = Field(default=True, description="false leaves Argo Rollouts alone.")
-    rollout_selector: str = Field(default="", max_length=1000, description="Label selector: which Rollouts count.")
+    not_found_after_deadline_seconds: Seconds = Field(default=3600.0, description="Delay of a retry after 404 from then on.")
+    rollouts: bool = Field(default=True, description="false ignores Argo Rollouts.")
+    rollout_selector: str = Field(default="", max_length=1000, description="Label selector for Rollouts. Empty: all.")
     retry_success: RetrySuccess = Field(
         default=RetrySuccess.MARK_STABLE,
-        description="After a retry that is promoted: MarkStable clears the mark, Keep leaves it.",
+        description="After an aborted version is retried and promoted: MarkStable clears its mark, Keep leaves it.",
     )
     rollback_marks: RollbackMarks = Field(
         default=RollbackMarks.FIRST_AFTER_TARGET,
-        description="A rollback marks the FirstAfterTarget, as Datadog does, or the Replaced version.",
+        description="Which version a rollback marks: FirstAfterTarget, as Datadog does, or Replaced.",
     )
     restored_deployment: RestoredDeployment = Field(
         default=RestoredDeployment.NONE,
         description="Record posts a deployment for the version that an abort left in place, and links it.",
     )
     lookback_hours: Annotated[float, Field(gt=0, le=720)] = Field(
-        default=24.0, description="How far back a start looks for what happened to Rollouts meanwhile."
+        default=24.0, description="How far back a start considers what happened to Rollouts while the operator was not running."
     )
     retention_days: Annotated[float, Field(gt=0, le=3650)] = Field(
-        default=90.0, description="How long settled DoraDeployments that the operator made are kept."
+        default=90.0, description="How long settled DoraDeployments that the operator created are kept."
     )
     retention_per_rollout: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=20, description="How many of them are kept for each Rollout."
+        default=20, description="How many of them are kept per Rollout."
     )
     deployment_selector: str = Field(
-        default="", max_length=1000, description="Label selector: which DoraDeployments count."
+        default="", max_length=1000, description="Label selector for DoraDeployments. Empty: all."
     )
     leader_election: bool = Field(
-        default=False, description="true lets several replicas run: the one that holds the Lease writes."
+        default=False, description="true allows several replicas: only the holder of the Lease writes."
     )
     lease_name: str = Field(default="dora-operator", max_length=253, description="Name of the Lease.")
     lease_namespace: str = Field(
-        default="", max_length=63, description="Namespace of the Lease; empty: the operator's own."
+        default="", max_length=63, description="Namespace of the Lease. Empty: the operator's own."
     )
     lease_seconds: Annotated[float, Field(ge=3, le=300)] = Field(
-        default=15.0, description="How long after its last sign of life another may take over from a leader."
+        default=15.0, description="Duration of the Lease: another replica takes over this long after the leader's last renewal."
     )
     allowed_services: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Services that may be marked with the operator's keys, for Namespaces that do not say; empty: all.",
+        description="Services that may be marked with the operator's keys, unless the Namespace names its own. Empty: all.",
     )
     allowed_envs: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), description="Environments that may be marked with the operator's keys; empty: all."
+        default=(), description="Environments that may be marked with the operator's keys, unless the Namespace names its own. Empty: all."
     )
-    relist_seconds: Seconds = Field(
-        default=1800.0,
-        description="How often everything is listed anew, in case a watch has lost a change without a word.",
+    resync_seconds: Seconds = Field(
+        default=1800.0, description="How often everything is listed again, in case a watch has missed a change."
     )
     secret_poll_seconds: Seconds = Field(
-        default=2.0, description="How often a Secret is looked at while a resource waits for better keys."
+        default=2.0, description="How often a Secret is read while a resource waits for better keys."
     )
 
     @field_validator("namespaces", "allowed_services", "allowed_envs", mode="before")
@@ -139,25 +138,25 @@ class Settings(BaseSettings):
     def _records_match(self) -> Self:
         if self.rollouts and labels_that_match(self.deployment_selector) is None:
             message = (
-                "DORA_OPERATOR_DEPLOYMENT_SELECTOR may only be made of equalities (a=b,c=d) while Rollouts are watched:"
-                " the DoraDeployments that the operator makes have to match it; or set DORA_OPERATOR_ROLLOUTS=false"
+                "DORA_OPERATOR_DEPLOYMENT_SELECTOR must consist of equalities (a=b,c=d) while Rollouts are watched, because"
+                " the DoraDeployments that the operator creates have to match it; or set DORA_OPERATOR_ROLLOUTS=false"
             )
             raise ValueError(message)
         return self
 
     @property
     def allowed(self) -> Allowed:
-        """What may be marked where a Namespace does not say."""
+        """What may be marked, unless the Namespace names its own."""
         return Allowed(self.allowed_services, self.allowed_envs)
 
     @property
     def record_labels(self) -> dict[str, str]:
-        """Labels of the DoraDeployments that the operator makes, so that it sees them itself."""
+        """Labels of the DoraDeployments that the operator creates, so that its own selector matches them."""
         return labels_that_match(self.deployment_selector) or {}
 
     @property
     def rollout_policy(self) -> Policy:
-        """What Rollouts mean, as the domain takes it."""
+        """What Rollouts mean."""
         return Policy(
             retry_success=self.retry_success,
             restored_deployment=self.restored_deployment,
@@ -167,12 +166,12 @@ class Settings(BaseSettings):
 
     @property
     def retention(self) -> Retention:
-        """What is kept, as the domain takes it."""
+        """Which settled records are kept."""
         return Retention(timedelta(days=self.retention_days), self.retention_per_rollout)
 
     @property
     def retry_policy(self) -> RetryPolicy:
-        """The pauses as the domain takes them."""
+        """Delays of retries."""
         return RetryPolicy(
             first=self.retry_first_seconds,
             longest=self.retry_longest_seconds,

@@ -14,12 +14,9 @@ from typing import Any
 
 import httpx
 
-from dora_operator.domain.notices import EventNote
-from dora_operator.domain.object_key import ObjectKey
-from dora_operator.domain.rollout.verdict import Policy
-from dora_operator.ports import SecretView, Subject
-from dora_operator.reconcile.known_rollouts import key_of
-from dora_operator.sightings import Found, Listed
+from dora_operator.domain.events import EventNote
+from dora_operator.domain.fields import ObjectKey
+from dora_operator.clients.kubernetes import Secret, Subject
 from tests.support.builders import NOW
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 
@@ -63,48 +60,48 @@ class MortalCluster(FakeCluster):
 
     killer: Killer = field(default_factory=Killer)
 
-    async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Implement the port."""
+    async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> dict[str, Any]:
+        """See KubernetesClient."""
         number = self.killer.before(f"status {key.name}")
         stored = await super().write_status(key, uid, status)
         self.killer.after(number)
         return stored
 
-    async def post_event(self, about: Subject, note: EventNote) -> None:
-        """Implement the port."""
+    async def post_event(self, subject: Subject, note: EventNote) -> None:
+        """See KubernetesClient."""
         number = self.killer.before(f"event {note.reason}")
-        await super().post_event(about, note)
+        await super().post_event(subject, note)
         self.killer.after(number)
 
-    async def apply_record(self, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Implement the port."""
+    async def apply_record(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """See KubernetesClient."""
         number = self.killer.before(f"record {manifest['metadata']['name']}")
         stored = await super().apply_record(manifest)
         self.killer.after(number)
         return stored
 
     async def delete_record(self, key: ObjectKey, uid: str) -> None:
-        """Implement the port."""
+        """See KubernetesClient."""
         number = self.killer.before(f"delete {key.name}")
         await super().delete_record(key, uid)
         self.killer.after(number)
 
-    async def read_secret(self, key: ObjectKey) -> SecretView:
-        """Implement the port."""
+    async def read_secret(self, key: ObjectKey) -> Secret:
+        """See KubernetesClient."""
         number = self.killer.before(f"secret {key.name}")
         found = await super().read_secret(key)
         self.killer.after(number)
         return found
 
     async def list_replica_sets(self, namespace: str, labels: Mapping[str, str]) -> list[Mapping[str, Any]]:
-        """Implement the port."""
+        """See KubernetesClient."""
         number = self.killer.before("replicasets")
         found = await super().list_replica_sets(namespace, labels)
         self.killer.after(number)
         return found
 
     async def read_annotations(self, namespace: str) -> Mapping[str, str]:
-        """Implement the port."""
+        """See KubernetesClient."""
         number = self.killer.before("namespace")
         found = await super().read_annotations(namespace)
         self.killer.after(number)
@@ -152,7 +149,7 @@ class World:
     """A cluster and a Datadog that outlive operators."""
 
     killer: Killer
-    policy: Policy = field(default_factory=Policy)
+    settings: dict[str, Any] = field(default_factory=dict)
     cluster: MortalCluster = field(init=False)
     datadog: MortalDatadog = field(init=False)
     rollouts: dict[ObjectKey, dict[str, Any]] = field(default_factory=dict)
@@ -179,16 +176,14 @@ class World:
                     await operator.pass_time(400)
                     return
             except KilledError:
-                self.cluster.watch = lambda _: None
+                self.cluster.report = lambda *_: None
         raise AssertionError("more lives than kills")
 
     def _operator(self) -> AbstractAsyncContextManager[Operator]:
-        return running_operator(self.cluster, self.datadog, rollout_policy=self.policy, now=self.now)
+        return running_operator(self.cluster, self.datadog, now=self.now, **self.settings)
 
     def _list(self, operator: Operator) -> None:
-        for body in self.rollouts.values():
-            operator.rollouts.take_in(Found(body), None)
-        operator.rollouts.take_in(Listed(frozenset(map(key_of, self.rollouts.values()))), None)
+        operator.rollouts_listed(*self.rollouts.values())
 
 
 @dataclass

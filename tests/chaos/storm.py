@@ -15,9 +15,9 @@ from typing import Any
 
 import httpx
 
-from dora_operator.domain.object_key import ObjectKey
-from dora_operator.handlers.workers import forever
-from dora_operator.ports import ClusterUnavailableError, SecretView
+from dora_operator.domain.fields import ObjectKey
+from dora_operator.clients.kubernetes import KubernetesError, Secret
+from dora_operator.workers import forever
 from tests.support.builders import NOW
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 
@@ -101,27 +101,27 @@ class StormyCluster(FakeCluster):
     dice: random.Random = field(default_factory=random.Random)
     trouble: float = 0.0
 
-    async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Implement the port."""
+    async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> dict[str, Any]:
+        """See KubernetesClient."""
         await self._late()
         stored = await super().write_status(key, uid, status)
         await self._late()
         return stored
 
-    async def read_secret(self, key: ObjectKey) -> SecretView:
-        """Implement the port."""
+    async def read_secret(self, key: ObjectKey) -> Secret:
+        """See KubernetesClient."""
         await self._late()
         return await super().read_secret(key)
 
     async def read_annotations(self, namespace: str) -> Mapping[str, str]:
-        """Implement the port: the lists are those of one namespace."""
+        """See KubernetesClient: the lists are those of one namespace."""
         await self._late()
         return await super().read_annotations(namespace) if namespace == "shop" else {}
 
     async def _late(self) -> None:
         await asyncio.sleep(self.dice.choice((0.0, 0.002, 0.05)))
         if self.dice.random() < self.trouble:
-            raise ClusterUnavailableError("told to fail")
+            raise KubernetesError("told to fail")
 
 
 @asynccontextmanager
@@ -132,14 +132,20 @@ async def process(cluster: StormyCluster, datadog: StormyDatadog) -> AsyncIterat
     def time() -> datetime:
         return NOW + timedelta(seconds=asyncio.get_running_loop().time())
 
-    async with running_operator(cluster, datadog, time=time) as operator:
-        operator.engine.reconciler.sender.accounts.most_in_all = MOST_IN_ALL
-        beside = [operator.engine.look_at_secrets(2.0), operator.events.run()]
-        work = [forever("a worker", operator.engine.workers.work) for _ in range(WORKERS)]
-        tasks = [asyncio.create_task(each) for each in (*beside, *work)]
+    async with running_operator(cluster, datadog, time=time, workers=WORKERS) as operator:
+        operator.app.deployment_reconciler.limits.most_in_all = MOST_IN_ALL
+        running = [_polling(operator), forever("the workers", operator.app.deployment_workers.run)]
+        tasks = [asyncio.create_task(each) for each in running]
         try:
             yield operator
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await operator.app.deployment_workers.finish(0)
+
+
+async def _polling(operator: Operator) -> None:
+    while True:
+        await asyncio.sleep(2.0)
+        await operator.app.poll_secrets()

@@ -8,9 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from dora_operator.domain.object_key import ObjectKey
-from dora_operator.domain.rollout.verdict import Policy, RestoredDeployment
-from dora_operator.reconcile.known_rollouts import key_of
+from dora_operator.domain.fields import ObjectKey
 from tests.chaos.harness import TALLY, Killer, World
 from tests.flow.test_rollouts import take_in
 from tests.support.fakes import Operator
@@ -35,7 +33,7 @@ def by_hand() -> list[Step]:
         operator.cluster.put_secret("mine", "my-api-key")
 
     fix = {"id": "deployment-fix"}
-    link = {"type": "rollforward", "deploymentRef": {"name": "fix"}}
+    link = {"type": "rollforward", "doraDeploymentRef": {"name": "fix"}}
     return [
         applied("bad", deployment={"id": "deployment-bad"}, changeFailure=True),
         applied("fix", deployment=fix, changeFailure=False),
@@ -65,25 +63,25 @@ def from_trace(name: str, world: World) -> list[Step]:
 
 ABORT = "canary-manual-abort"
 RESTORED, TAKEN_OVER = "abort with the return recorded", "abort taken over by a user"
-RECORD = Policy(restored_deployment=RestoredDeployment.RECORD)
+RECORD = {"restored_deployment": "Record"}
 
 
 def taken_over(world: World) -> list[Step]:
     """A user's resource about the same version comes when the mark is made."""
     rollout = world_rollout(trace(ABORT))
     version = {"service": "checkout", "env": "prod", "version": "1.1.0"}
-    mine = applied("mine", namespace=rollout.namespace, deployment=version, rolloutRef={"name": rollout.name})
+    mine = applied("mine", namespace=rollout.namespace, deployment=version, sourceRef={"name": rollout.name})
     return [*from_trace(ABORT, world), mine]
 
 
 def world_rollout(lines: Lines) -> ObjectKey:
     """Return where the Rollout of a trace lives."""
-    return next(key_of(line["object"]) for line in lines if line["object"]["kind"] == "Rollout")
+    return next(ObjectKey(*(line["object"]["metadata"][part] for part in ("namespace", "name"))) for line in lines if line["object"]["kind"] == "Rollout")
 
 
 def world_of(scenario: str, killer: Killer) -> World:
     """Return a world in which the scenario can happen."""
-    return World(killer, RECORD if scenario == RESTORED else Policy())
+    return World(killer, RECORD if scenario == RESTORED else {})
 
 
 def steps_of(scenario: str, world: World) -> list[Step]:

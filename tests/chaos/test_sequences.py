@@ -31,9 +31,9 @@ def a_spec(dice: random.Random) -> dict[str, Any]:
     """Return some valid spec."""
     spec: dict[str, Any] = {"deployment": {"id": dice.choice(IDS)}, "changeFailure": dice.random() < 0.5}
     kind = {"type": dice.choice(("rollback", "rollforward"))}
-    link = dice.choice(("", "", "id", "version", "deploymentRef"))
-    if link == "deploymentRef":
-        spec["remediation"] = kind | {"deploymentRef": {"name": dice.choice(NAMES)}}
+    link = dice.choice(("", "", "id", "version", "doraDeploymentRef"))
+    if link == "doraDeploymentRef":
+        spec["remediation"] = kind | {"doraDeploymentRef": {"name": dice.choice(NAMES)}}
     elif link:
         spec["remediation"] = kind | {link: dice.choice(("good-deployment-1", "good-deployment-2"))}
     if link and dice.random() < 0.3:
@@ -143,7 +143,7 @@ def _wanted(spec: Mapping[str, Any], name: str) -> object:
 
 
 def _is_reference(spec: Mapping[str, Any]) -> bool:
-    return "deploymentRef" in (spec.get("remediation") or {})
+    return "doraDeploymentRef" in (spec.get("remediation") or {})
 
 
 async def test_whatever_the_path_the_end_is_the_same(seeds: range) -> None:

@@ -5,7 +5,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from dora_operator.domain.object_key import ObjectKey
+from dora_operator.domain.fields import ObjectKey
 from tests.chaos.harness import TALLY
 from tests.chaos.storm import StormyCluster, StormyDatadog, process
 from tests.support import virtual
@@ -26,10 +26,10 @@ def a_spec(dice: random.Random) -> dict[str, Any]:
     version = {"service": "checkout", "env": "prod", "version": dice.choice(("1.0.0", "1.1.0"))}
     spec: dict[str, Any] = {"deployment": {"id": dice.choice(IDS)} if by_id else version}
     spec["changeFailure"] = dice.random() < 0.5
-    link = dice.choice(("", "", "id", "version", "deploymentRef"))
+    link = dice.choice(("", "", "id", "version", "doraDeploymentRef"))
     if link:
         named = {"id": "good-deployment-1", "version": dice.choice(("0.9.0", "0.8.0"))}
-        by = {"name": dice.choice(NAMES)} if link == "deploymentRef" else named[link]
+        by = {"name": dice.choice(NAMES)} if link == "doraDeploymentRef" else named[link]
         spec["remediation"] = {"type": "rollback", link: by}
         if by_id and dice.random() < 0.3:
             del spec["changeFailure"]
@@ -65,7 +65,7 @@ class Life:
         self.datadog.trouble = self.cluster.trouble = 0.0
         async with process(self.cluster, self.datadog) as operator:
             await asyncio.sleep(CALM_SECONDS)
-            while operator.engine.queue.busy:  # who is not allowed is looked at again every minute  # noqa: ASYNC110
+            while operator.app.deployment_workers.queue.busy:  # who is not allowed is looked at again every minute  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
             return [*self.datadog.broken, *self._wrong()]
 

@@ -77,7 +77,7 @@ def an_abort(installation: Installation) -> Callable[[], None]:
         app.wait_asked(marked("1.1.0"))
         shop.wait(app.record("1.1.0")["metadata"]["name"], "Accepted")
         eventually(lambda: app.told("Rollout") == [("Normal", "Marked")], lambda: str(app.events("Rollout")))
-        shop.apply("users", deployment=deployment, rolloutRef={"name": "checkout"})
+        shop.apply("users", deployment=deployment, sourceRef={"name": "checkout"})
         shop.wait("users", "Accepted")
         eventually(lambda: [one["metadata"]["name"] for one in app.records()] == ["users"], lambda: str(app.records()))
 

@@ -40,10 +40,10 @@ ACCEPTED = [
     pytest.param({"deployment": {"id": "4242fcdd-3158.6083:_x"}, "changeFailure": True}, id="every kind of character"),
     pytest.param({"deployment": BY_ID, "remediation": {"type": "rollback", "id": OTHER_ID}}, id="a remediation alone"),
     pytest.param(WHOLE | {"remediation": {"type": "rollforward", "version": "1.5.1"}}, id="a rollforward by version"),
-    pytest.param(WHOLE | {"remediation": {"type": "rollback", "deploymentRef": {"name": "other"}}}, id="a reference"),
-    pytest.param({"deployment": BY_VERSION, "rolloutRef": {"name": "checkout"}}, id="all from a Rollout"),
+    pytest.param(WHOLE | {"remediation": {"type": "rollback", "doraDeploymentRef": {"name": "other"}}}, id="a reference"),
+    pytest.param({"deployment": BY_VERSION, "sourceRef": {"name": "checkout"}}, id="all from a Rollout"),
     pytest.param(
-        {"deployment": BY_ID, "rolloutRef": {"name": "checkout", "version": "1.5.0"}}, id="a Rollout and an id"
+        {"deployment": BY_ID, "sourceRef": {"name": "checkout", "version": "1.5.0"}}, id="a Rollout and an id"
     ),
     pytest.param(WHOLE | {"credentialsSecretRef": {"name": "keys"}, "suspend": True, "dryRun": True}, id="all options"),
     *[pytest.param(WHOLE | {"site": site.value}, id=f"site {site.value}") for site in Site],
@@ -86,14 +86,14 @@ REFUSED = [
         {"deployment": BY_VERSION | {"env": ""}, "changeFailure": True}, "at least 1 chars", id="an empty tag"
     ),
     pytest.param({"deployment": BY_VERSION | {"env": "e" * 201}, "changeFailure": True}, "Too long", id="a long tag"),
-    pytest.param({"deployment": BY_ID}, "set at least one of changeFailure, remediation and rolloutRef", id="no wish"),
+    pytest.param({"deployment": BY_ID}, "set at least one of changeFailure, remediation and sourceRef", id="no wish"),
     pytest.param(
         {"deployment": BY_VERSION, "remediation": {"type": "rollback", "version": "1.4.2"}},
         "needs changeFailure: true or false",
         id="by version without changeFailure",
     ),
     pytest.param(
-        {"deployment": BY_ID, "rolloutRef": {"name": "checkout"}}, "set rolloutRef.version", id="which revision?"
+        {"deployment": BY_ID, "sourceRef": {"name": "checkout"}}, "set sourceRef.version", id="which revision?"
     ),
     pytest.param(WHOLE | {"changeFailure": "yes"}, "must be of type boolean", id="a word for a boolean"),
     pytest.param(WHOLE | {"remediation": {"id": OTHER_ID}}, "spec.remediation.type: Required", id="no type"),
@@ -103,7 +103,7 @@ REFUSED = [
     pytest.param(WHOLE | {"remediation": {"type": "rollback"}}, "set exactly one of id, version", id="no remediation"),
     pytest.param(
         WHOLE | {"remediation": {"type": "rollback", "id": OTHER_ID, "version": "1"}},
-        "set exactly one of id, version and deploymentRef",
+        "set exactly one of id, version and doraDeploymentRef",
         id="two remediations",
     ),
     pytest.param(
@@ -115,7 +115,7 @@ REFUSED = [
         id="itself by version",
     ),
     pytest.param(
-        WHOLE | {"remediation": {"type": "rollback", "deploymentRef": {"name": "probe"}}},
+        WHOLE | {"remediation": {"type": "rollback", "doraDeploymentRef": {"name": "probe"}}},
         "it names this DoraDeployment itself",
         id="itself by reference",
     ),
@@ -123,7 +123,7 @@ REFUSED = [
     pytest.param(WHOLE | {"site": "us1.datadoghq.com"}, '"datadoghq.com"', id="a site that does not exist"),
     pytest.param(WHOLE | {"credentialsSecretRef": {"name": "other/keys"}}, "lower-case", id="another namespace"),
     pytest.param(WHOLE | {"credentialsSecretRef": {"name": "Keys"}}, "lower-case letters", id="a capital letter"),
-    pytest.param(WHOLE | {"rolloutRef": {"name": "check out", "version": "1"}}, "lower-case", id="a blank in a name"),
+    pytest.param(WHOLE | {"sourceRef": {"name": "check out", "version": "1"}}, "lower-case", id="a blank in a name"),
 ]
 
 
@@ -218,7 +218,7 @@ def test_columns_short_name_and_category(cluster: LocalCluster) -> None:
 def test_explain_reads_well(cluster: LocalCluster) -> None:
     """`kubectl explain dora.spec` describes each field in a sentence."""
     text = cluster.kubectl("explain", "dora.spec")
-    for field in ("deployment", "changeFailure", "remediation", "rolloutRef", "site", "credentialsSecretRef", "dryRun"):
+    for field in ("deployment", "changeFailure", "remediation", "sourceRef", "site", "credentialsSecretRef", "dryRun"):
         assert field in text
     assert "true marks the deployment as a change failure" in " ".join(text.split())
     assert "enum: rollback, rollforward" in cluster.kubectl("explain", "dora.spec.remediation")

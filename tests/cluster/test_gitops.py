@@ -68,7 +68,7 @@ STORIES = [
     ),
     pytest.param(
         Story(
-            {"deployment": BY_VERSION, "rolloutRef": {"name": "checkout"}},
+            {"deployment": BY_VERSION, "sourceRef": {"name": "checkout"}},
             "WaitingForRollout",
             "Healthy",
             "Current",

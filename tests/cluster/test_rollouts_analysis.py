@@ -91,7 +91,7 @@ def test_a_canary_aborted_by_an_analysis(judged: Street, strategy: dict[str, Any
     app.deploy("1.1.0")
     app.until("Degraded")
     expect((app, [marked("1.1.0")]))
-    assert "aborted update to revision 2" in app.record("1.1.0")["status"]["rollout"]["message"]
+    assert "aborted update to revision 2" in app.record("1.1.0")["status"]["source"]["message"]
 
 
 def test_blue_green_aborted(judged: Street) -> None:

@@ -213,5 +213,5 @@ def test_created_again_from_another_template_and_promoted(unwatched: Street, ope
         app.until("Healthy")
         expect((app, [marked("1.1.0"), marked("1.1.0"), cleared("1.1.0")]))
         (record,) = app.records()
-        assert record["status"]["rollout"]["uid"] == app.get()["metadata"]["uid"]
+        assert record["status"]["source"]["uid"] == app.get()["metadata"]["uid"]
         assert [type_ for type_, _ in app.told("DoraDeployment", record["metadata"]["name"])] == ["Normal"] * 3

@@ -24,12 +24,12 @@ def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def test_followed_through_the_users_resource(street: Street) -> None:
-    """By version, and by id with rolloutRef.version: waits, then says what the Rollout did, and nobody else does."""
+    """By version, and by id with sourceRef.version: waits, then says what the Rollout did, and nobody else does."""
     shop = Shop(street.cluster, street.namespace)
     app, named = street.app("app"), street.app("named", ids=(AN_ID,))
     release(app, named)
-    shop.apply("mine", deployment=by_version(app), rolloutRef={"name": app.name})
-    shop.apply("mine-by-id", deployment={"id": AN_ID}, rolloutRef={"name": named.name, "version": "1.1.0"})
+    shop.apply("mine", deployment=by_version(app), sourceRef={"name": app.name})
+    shop.apply("mine-by-id", deployment={"id": AN_ID}, sourceRef={"name": named.name, "version": "1.1.0"})
     specs = [shop.get(name)["spec"] for name in ("mine", "mine-by-id")]
     for name in ("mine", "mine-by-id"):
         assert conditions(shop.wait(name, "WaitingForRollout"))["Ready"][0] == "False"
@@ -41,7 +41,7 @@ def test_followed_through_the_users_resource(street: Street) -> None:
         each.argo("abort")
     expect((app, [marked("1.1.0")]), (named, [marked(AN_ID)]))
     for name in ("mine", "mine-by-id"):
-        assert shop.wait(name, "Accepted")["rollout"]["verdict"] == "Aborted"
+        assert shop.wait(name, "Accepted")["source"]["verdict"] == "Aborted"
     assert len(app.records()) == len(named.records()) == 1
     assert [shop.get(name)["spec"] for name in ("mine", "mine-by-id")] == specs
     for name in ("mine", "mine-by-id"):
@@ -64,13 +64,13 @@ def test_the_spec_wins(street: Street) -> None:
     app.release("1.0.0")
     app.deploy("1.1.0")
     app.until("Paused")
-    shop.apply("mine", deployment=by_version(app), changeFailure=False, rolloutRef={"name": app.name})
+    shop.apply("mine", deployment=by_version(app), changeFailure=False, sourceRef={"name": app.name})
     app.wait_asked(cleared("1.1.0"))
     app.argo("abort")
     app.until("Degraded")
     expect((app, [cleared("1.1.0")]))
     status = shop.wait("mine", "Accepted")
-    assert status["rollout"]["verdict"] == "Aborted"
+    assert status["source"]["verdict"] == "Aborted"
     assert conditions(status)["Overridden"][0] == "True"
     assert len(app.records()) == 1
 
@@ -83,8 +83,8 @@ def test_written_after_the_abort(street: Street) -> None:
     app.until("Paused")
     app.argo("abort")
     app.wait_asked(marked("1.1.0"))
-    shop.apply("mine", deployment={"id": AN_ID + "-late"}, rolloutRef={"name": app.name, "version": "1.1.0"})
-    assert shop.wait("mine", "Accepted")["rollout"]["verdict"] == "Aborted"
+    shop.apply("mine", deployment={"id": AN_ID + "-late"}, sourceRef={"name": app.name, "version": "1.1.0"})
+    assert shop.wait("mine", "Accepted")["source"]["verdict"] == "Aborted"
     app.ids = (AN_ID + "-late",)
     expect((app, [marked("1.1.0"), marked(AN_ID + "-late")]))
 
@@ -99,8 +99,8 @@ def test_taken_over(street: Street, spec: dict[str, Any]) -> None:
     app.argo("abort")
     app.wait_asked(marked("1.1.0"))
     eventually(lambda: app.told("Rollout") == [("Normal", "Marked")], app.levels)
-    shop.apply("mine", deployment=by_version(app), rolloutRef={"name": app.name}, **spec)
-    assert shop.wait("mine", "Accepted")["rollout"]["verdict"] == "Aborted"
+    shop.apply("mine", deployment=by_version(app), sourceRef={"name": app.name}, **spec)
+    assert shop.wait("mine", "Accepted")["source"]["verdict"] == "Aborted"
     eventually(lambda: [one["metadata"]["name"] for one in app.records()] == ["mine"], app.levels)
     expect((app, [marked("1.1.0"), *([cleared("1.1.0")] if spec else [])]))
     said = [("Normal", "Cleared")] if spec else []

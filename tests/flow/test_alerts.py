@@ -11,7 +11,6 @@ import yaml
 
 from dora_operator.handlers.following import WatchHealth
 from dora_operator.handlers.observing import Overview
-from dora_operator.sightings import Gone, Listed, Quiet
 from tests.flow.test_rollouts import last_rollout, live
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 from tests.support.promql import Moment, Vector, scrape
@@ -33,7 +32,7 @@ class Stage:
         clock = self.operator.engine.clock
         self.watches = [WatchHealth(kind, lambda: clock().timestamp()) for kind in ("DoraDeployments", "Rollouts")]
         overview = Overview(self.operator.engine, self.operator.rollouts, tuple(self.watches))
-        self.operator.meter.show(overview.readings)
+        self.operator.metrics.show(overview.readings)
         self.hear()
 
     def hear(self) -> None:
@@ -44,7 +43,7 @@ class Stage:
 
     def scrape(self) -> Vector:
         """Scrape the one replica."""
-        return scrape(self.operator.meter.text().decode(), instance="10.0.0.1:8080", pod="dora-operator-0")
+        return scrape(self.operator.metrics.text().decode(), instance="10.0.0.1:8080", pod="dora-operator-0")
 
 
 def firing(before: Vector, now: Vector) -> set[str]:
@@ -90,7 +89,7 @@ async def a_watch_is_silent(stage: Stage) -> None:
 async def a_watch_breaks_often(stage: Stage) -> None:
     """It begins anew all the time."""
     for _ in range(21):
-        stage.operator.meter.watch_restarted("Rollouts")
+        stage.operator.metrics.watch_restarted("Rollouts")
 
 
 async def nobody_works(stage: Stage) -> None:
@@ -139,7 +138,7 @@ async def labels_are_missing(stage: Stage) -> None:
 
 async def that_rollout_is_deleted(stage: Stage) -> None:
     """It is gone."""
-    stage.operator.rollouts.take_in(Gone(last_rollout(trace("version-label-missing"))), None)
+    stage.operator.rollout_event("DELETED", last_rollout(trace("version-label-missing")))
 
 
 @pytest.mark.parametrize(

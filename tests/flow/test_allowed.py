@@ -7,7 +7,8 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from dora_operator.domain.object_key import ObjectKey
+from dora_operator.domain.fields import ObjectKey
+from dora_operator.workqueue import Priority
 from tests.support.builders import BY_VERSION
 from tests.support.fakes import FakeCluster, FakeDatadog, running_operator
 
@@ -67,7 +68,7 @@ async def test_who_is_not_allowed_any_more_lets_go_of_those_who_wait(answer: int
         assert reason(cluster, "mine") == "Conflict"
         lists["dora-operator.io/allowed-services"] = "nothing"
         await operator.pass_time(11)
-        operator.engine.wake(frozenset({ObjectKey("other", "older")}))
+        operator.app.deployments.requeue([ObjectKey("other", "older")], Priority.CHANGE)
         await operator.settle()
     assert reason(cluster, "older", "other") == "NotAllowed"
     assert reason(cluster, "mine") == "Accepted"
@@ -81,7 +82,7 @@ async def test_what_was_marked_over_is_marked_again_when_it_is_allowed_again() -
     older, newer = ObjectKey("other", "older"), ObjectKey("shop", "newer")
     cluster.apply("older", namespace="other", age_seconds=60, deployment=BY_VERSION, changeFailure=True)
     async with running_operator(cluster, datadog) as operator:
-        serve = operator.engine.workers.serve
+        serve = operator.app.deployment_workers.serve
         lists["dora-operator.io/allowed-services"] = "nothing"
         operator.now += timedelta(seconds=11)
         await serve(older)

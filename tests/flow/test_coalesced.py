@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-from dora_operator.sightings import Seen
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 from tests.support.levels import Rollout, play
 
@@ -21,7 +20,7 @@ def in_one_breath(operator: Operator, rollout: Rollout, *steps: str) -> None:
         before = rollout.body()
         getattr(rollout, word)(*arguments)
         after = rollout.body()
-        operator.rollouts.take_in(Seen({**after, "status": before["status"]}), None)
+        operator.rollout_event("MODIFIED", {**after, "status": before["status"]})
         rollout.show(operator)
 
 
@@ -32,7 +31,7 @@ async def test_an_undo_in_flight_is_still_told_from_a_rollback(cluster: FakeClus
         await play(operator, rollout, "deploy h1 1", "deploy h2 2")
         in_one_breath(operator, rollout, "deploy h1")
         await operator.settle()
-        assert cluster.status("checkout-h2")["rollout"]["verdict"] == "Undone"
+        assert cluster.status("checkout-h2")["source"]["verdict"] == "Undone"
         await play(operator, rollout, "deploy h3 3", "promote")
     assert asked(datadog) == [("2", True, None), ("2", True, {"type": "rollforward", "version": "3"})]
 
@@ -47,11 +46,11 @@ async def test_an_undo_in_flight_is_told_though_each_state_was_looked_at(
         before = rollout.body()
         rollout.deploy("h1")
         after = rollout.body()
-        operator.rollouts.take_in(Seen({**after, "status": before["status"]}), None)
+        operator.rollout_event("MODIFIED", {**after, "status": before["status"]})
         await operator.settle()
         rollout.show(operator)
         await operator.settle()
-        assert cluster.status("checkout-h2")["rollout"]["verdict"] == "Undone"
+        assert cluster.status("checkout-h2")["source"]["verdict"] == "Undone"
 
 
 async def test_a_promotion_that_was_over_at_once_is_remembered(cluster: FakeCluster, datadog: FakeDatadog) -> None:
@@ -70,7 +69,7 @@ async def test_a_burst_of_states_is_not_kept_for_ever(cluster: FakeCluster, data
         rollout = Rollout()
         await play(operator, rollout, "deploy h1 1")
         in_one_breath(operator, rollout, *(f"deploy h{number} {number}" for number in range(2, 60)))
-        (known,) = operator.rollouts.rollouts
+        (known,) = operator.app.rollouts.store
         assert 0 < len(known.passed) <= 16
         await operator.settle()
         assert known.passed == ()

@@ -11,7 +11,6 @@ import pytest
 from dora_operator.adapters.endpoints import CannotListenError, Checks, Endpoints, serving
 from dora_operator.handlers.following import WatchHealth
 from dora_operator.handlers.observing import Overview
-from dora_operator.sightings import Listed, Trouble
 from sandbox.cluster.process import free_ports
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 from tests.support.scrape import series
@@ -113,7 +112,7 @@ async def test_ready_when_every_list_is_in(caplog: pytest.LogCaptureFixture) -> 
     )
     async with running_operator(FakeCluster(), FakeDatadog()) as operator:
         overview = Overview(operator.engine, operator.rollouts, (resources, rollouts))
-        operator.meter.show(overview.readings)
+        operator.metrics.show(overview.readings)
         assert said(overview) == {"doradeployments-listed": False, "rollouts-listed": False}
         resources.take_in(Trouble("the API server answered 403"))
         resources.take_in(Listed(frozenset(), "7"))
@@ -130,11 +129,11 @@ async def test_a_silent_watch_is_not_alive() -> None:
     watch = WatchHealth("DoraDeployments", lambda: now[0])
     async with running_operator(FakeCluster(), FakeDatadog()) as operator:
         overview = Overview(operator.engine, operator.rollouts, (watch,))
-        operator.meter.show(overview.readings)
+        operator.metrics.show(overview.readings)
         assert overview.live()["doradeployments-watched"]() is None
         now[0] = 1000.0
         assert "DoraDeployments" in str(overview.live()["doradeployments-watched"]())
-        found = series(operator.meter.text().decode())
+        found = series(operator.metrics.text().decode())
         assert found['dora_operator_watch_silent_seconds{resource="DoraDeployments"}'] == 1000
         assert found['dora_operator_check{check="doradeployments-watched",probe="livez"}'] == 0
 
@@ -146,5 +145,5 @@ def said(overview: Overview) -> dict[str, bool]:
 
 def gauge(operator: Operator, check: str) -> float:
     """Return a check of readiness as a scrape shows it."""
-    found = series(operator.meter.text().decode())
+    found = series(operator.metrics.text().decode())
     return found[f'dora_operator_check{{check="{check}",probe="readyz"}}']

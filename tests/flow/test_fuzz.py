@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.rollout.manifest import VERDICT_ANNOTATION
-from dora_operator.domain.spec import DoraDeploymentSpec
-from dora_operator.sightings import Seen
+from dora_operator.domain.resource import DoraDeploymentSpec
 from tests.support.builders import BY_ID, NOW, OTHER_ID
 from tests.support.fakes import NAMESPACE, FakeCluster, FakeDatadog, Operator, running_operator
 
@@ -38,7 +37,7 @@ statuses = values | st.dictionaries(st.sampled_from(status_fields), values, max_
 def broken(operator: Operator) -> float:
     """Return how many reconciles have raised."""
     labels = {"kind": "DoraDeployment", "result": "broken"}
-    return operator.meter.registry.get_sample_value("dora_operator_reconciles_total", labels) or 0
+    return operator.metrics.registry.get_sample_value("dora_operator_reconciles_total", labels) or 0
 
 
 def stored(spec: Any, status: Any, verdict: Any) -> dict[str, Any]:
@@ -57,7 +56,7 @@ async def test_what_is_stored_stops_nobody(spec: Any, status: Any, verdict: Any)
         body = stored(spec, status, verdict)
         key = (NAMESPACE, "odd")
         cluster.objects[key] = body  # type: ignore[index]
-        cluster.watch(Seen(body))
+        operator.deployment_event("MODIFIED", body)
         await operator.settle()
         cluster.apply("neighbour", deployment={"id": OTHER_ID}, changeFailure=True)
         await operator.settle()

@@ -5,7 +5,6 @@ from typing import Any
 
 import httpx
 
-from dora_operator.sightings import Gone
 from tests.support.fakes import FakeCluster, FakeDatadog, running_operator
 from tests.support.levels import Rollout, play
 
@@ -31,15 +30,15 @@ async def test_what_the_record_had_accepted_is_not_sent_again(cluster: FakeClust
     """A resource applied after the mark takes it over with its time: no second request, no Event again."""
     async with running_operator(cluster, datadog) as operator:
         await play(operator, Rollout(), *ABORTED)
-        accepted_at = cluster.status("checkout-h2")["acceptedAt"]
+        accepted_at = cluster.status("checkout-h2")["acceptedTime"]
         told = list(cluster.events)
         await operator.pass_time(60)
-        cluster.apply("mine", age_seconds=-60, deployment=THE_VERSION, rolloutRef={"name": "checkout"})
+        cluster.apply("mine", age_seconds=-60, deployment=THE_VERSION, sourceRef={"name": "checkout"})
         await operator.settle()
         await operator.pass_time(60)
     assert asked(datadog) == [MARK]
     assert [key.name for key in cluster.objects] == ["mine"]
-    assert cluster.status("mine")["acceptedAt"] == accepted_at
+    assert cluster.status("mine")["acceptedTime"] == accepted_at
     assert ready(cluster, "mine") == ("True", "Accepted")
     assert cluster.events == told
 
@@ -48,8 +47,8 @@ async def test_a_spec_that_wins_is_no_conflict_with_the_record(cluster: FakeClus
     """The record gives way although it is older: the user's word is sent once, and nobody warns of a conflict."""
     async with running_operator(cluster, datadog) as operator:
         await play(operator, Rollout(), *ABORTED)
-        rollout_ref = {"name": "checkout"}
-        cluster.apply("mine", age_seconds=-60, deployment=THE_VERSION, changeFailure=False, rolloutRef=rollout_ref)
+        source_ref = {"name": "checkout"}
+        cluster.apply("mine", age_seconds=-60, deployment=THE_VERSION, changeFailure=False, sourceRef=source_ref)
         await operator.settle()
         await operator.pass_time(60)
     assert asked(datadog) == [MARK, CLEAR]
@@ -63,12 +62,12 @@ async def test_a_report_is_taken_over_though_its_rollout_is_gone(cluster: FakeCl
     async with running_operator(cluster, datadog) as operator:
         rollout = Rollout()
         await play(operator, rollout, *ABORTED)
-        operator.rollouts.take_in(Gone(rollout.body()), None)
-        cluster.apply("mine", age_seconds=-60, deployment=THE_VERSION, rolloutRef={"name": "checkout"})
+        operator.rollout_event("DELETED", rollout.body())
+        cluster.apply("mine", age_seconds=-60, deployment=THE_VERSION, sourceRef={"name": "checkout"})
         await operator.settle()
         await operator.pass_time(600)
     assert ready(cluster, "mine") == ("True", "Accepted")
-    assert cluster.status("mine")["rollout"]["verdict"] == "Aborted"
+    assert cluster.status("mine")["source"]["verdict"] == "Aborted"
     assert [key.name for key in cluster.objects] == ["mine"]
 
 
@@ -79,13 +78,13 @@ async def test_a_rollout_made_again_speaks_for_the_version_from_then_on(
     async with running_operator(cluster, datadog) as operator:
         old, new = Rollout(), Rollout(uid="uid-2")
         await play(operator, old, *ABORTED)
-        operator.rollouts.take_in(Gone(old.body()), None)
+        operator.rollout_event("DELETED", old.body())
         cluster.replica_sets.clear()
         await play(operator, new, "deploy g1 1", "deploy g2 2", "abort", "retry", "promote")
         await operator.pass_time(60)
     assert asked(datadog) == [MARK, MARK, CLEAR]
     assert cluster.warnings() == []
-    assert [cluster.status(key.name)["rollout"]["uid"] for key in cluster.objects] == ["uid-2"]
+    assert [cluster.status(key.name)["source"]["uid"] for key in cluster.objects] == ["uid-2"]
 
 
 async def test_a_verdict_without_a_place_is_told_and_finds_one_later(
@@ -112,8 +111,8 @@ async def test_a_record_left_from_before_is_silent_where_rollouts_are_not_watche
     async with running_operator(cluster, datadog) as operator:
         await play(operator, Rollout(), *ABORTED)
         now = operator.now
-    cluster.apply("mine", age_seconds=-60, deployment=THE_VERSION, changeFailure=False, rolloutRef={"name": "checkout"})
-    async with running_operator(cluster, datadog, now=now, rollouts_watched=False) as operator:
+    cluster.apply("mine", age_seconds=-60, deployment=THE_VERSION, changeFailure=False, sourceRef={"name": "checkout"})
+    async with running_operator(cluster, datadog, now=now, rollouts=False) as operator:
         await operator.pass_time(60)
     assert asked(datadog) == [MARK, CLEAR]
     assert sorted(key.name for key in cluster.objects) == ["checkout-h2", "mine"]

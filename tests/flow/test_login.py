@@ -1,24 +1,21 @@
-"""The way in to a cluster: which reader a kubeconfig needs, what a service account gives, what is said without any."""
+"""The login to a cluster: service account, kubeconfig, exec plugin; and the message without any."""
 
-import asyncio
 import ssl
 import subprocess
 import sys
 from pathlib import Path
 
-import kopf
 import pytest
 import yaml
-from aiohttp import web
-from aiohttp.test_utils import TestServer
+from kubernetes.aio.config import incluster_config
 
-from dora_operator.adapters.kubernetes_api import CannotLogInError, KubernetesApi, Login, open_kubernetes
-from dora_operator.handlers import login
-from dora_operator.handlers.lifecycle import kopfs_session
-from dora_operator.handlers.login import log_in
+from dora_operator.clients import kubernetes, login
+from dora_operator.clients.kubernetes import Login, session_parts
+from dora_operator.clients.login import LoginError, log_in, own_namespace
 
 USER = {"token": "a-token"}
 CLUSTER = {"server": "https://127.0.0.1:6443"}
+PLUGIN = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
 
 
 def kubeconfig(folder: Path, user: object = USER, cluster: object = CLUSTER) -> Path:
@@ -36,137 +33,184 @@ def kubeconfig(folder: Path, user: object = USER, cluster: object = CLUSTER) -> 
 
 @pytest.fixture(autouse=True)
 def _no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "KUBECONFIG"):
+    for name in ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "KUBECONFIG", "HTTPS_PROXY", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
+@pytest.fixture
+def service_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Mount a service account; return the file of its token."""
+    token, authority = tmp_path / "token", tmp_path / "ca.crt"
+    token.write_text("mounted\n")
+    authority.write_text(authorities())
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(authority))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "8443")
+    return token
+
+
+def authorities() -> str:
+    """Return certificates of real authorities."""
+    context = ssl.create_default_context()
+    return "".join(map(ssl.DER_cert_to_PEM_cert, context.get_ca_certs(binary_form=True)[:2]))
+
+
+def replace_token(path: Path, token: str | None) -> None:
+    """Write another token, or remove the file."""
+    path.unlink()
+    if token is not None:
+        path.write_text(token)
+
+
+async def header() -> str:
+    """Log in and return the header."""
+    return await Login(await log_in()).authorization()
+
+
 async def test_a_token_in_a_kubeconfig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Kopf reads it."""
+    """The server's certificate is verified."""
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path)))
-    found = await log_in()
-    assert (found.server, found.headers) == ("https://127.0.0.1:6443", {"Authorization": "Bearer a-token"})
-    assert found.tls.verify_mode == ssl.CERT_REQUIRED
-    assert found.renew_seconds is None
-    assert "a-token" not in repr(found)
+    parts = session_parts(await log_in())
+    assert (parts.server, parts.server_name, parts.proxy) == ("https://127.0.0.1:6443", None, None)
+    assert (parts.tls.verify_mode, parts.tls.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert await parts.authorization() == "Bearer a-token"
 
 
-async def test_a_plugin_in_a_kubeconfig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The official client runs it."""
-    answer = '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"from-plugin"}}'
-    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "echo", "args": [answer]}
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, {"exec": plugin | {"interactiveMode": "Never"}})))
+async def test_what_else_a_kubeconfig_may_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file beside it, another name in the certificate, a proxy, no verification; several files in KUBECONFIG."""
+    (tmp_path / "ca.crt").write_text(authorities())
+    cluster = CLUSTER | {"tls-server-name": "kubernetes", "proxy-url": "http://proxy.example:3128"}
+    path = kubeconfig(tmp_path, cluster=cluster | {"certificate-authority": "ca.crt"})
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'absent'}:{path}")
+    monkeypatch.setenv("HTTPS_PROXY", "http://another.example:3128")
     found = await log_in()
-    assert found.headers == {"Authorization": "Bearer from-plugin"}
-    assert found.server == "https://127.0.0.1:6443"
+    assert found.ssl_ca_cert == str(tmp_path / "ca.crt")
+    parts = session_parts(found)
+    assert (parts.server_name, parts.proxy) == ("kubernetes", "http://proxy.example:3128")
+    kubeconfig(tmp_path, cluster=CLUSTER | {"insecure-skip-tls-verify": True})
+    parts = session_parts(await log_in())
+    assert (parts.tls.verify_mode, parts.proxy) == (ssl.CERT_NONE, "http://another.example:3128")
+
+
+async def test_networks_in_no_proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The API server is mostly known by an address, and NO_PROXY by a network."""
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path)))
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    assert (await log_in()).proxy == "http://proxy.example:3128"
+    monkeypatch.setenv("NO_PROXY", "127.0.0.0/8")
+    assert (await log_in()).proxy is None
+
+
+async def test_an_exec_plugin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Run at the login, and again when the API server refuses its token."""
+    (tmp_path / "answer").write_text(credential("first"))
+    path = kubeconfig(tmp_path, {"exec": PLUGIN | {"command": "cat", "args": [str(tmp_path / "answer")]}})
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    found = Login(await log_in())
+    assert await found.authorization() == "Bearer first"
+    (tmp_path / "answer").write_text(credential("second"))
+    assert await found.authorization() == "Bearer first"
+    found._read_at -= 60
+    assert await found.authorization(refused="Bearer first") == "Bearer second"
+    (tmp_path / "answer").write_text(credential("third"))
+    found._read_at -= 60
+    assert await found.authorization(refused="Bearer first") == "Bearer second", "a late 401 is no reason to run it"
+
+
+def credential(token: str) -> str:
+    """Return what a plugin prints."""
+    return f'{{"apiVersion":"{PLUGIN["apiVersion"]}","kind":"ExecCredential","status":{{"token":"{token}"}}}}'
 
 
 @pytest.mark.parametrize(
-    ("user", "cluster", "plain"),
+    ("user", "why"),
     [
-        pytest.param(USER, CLUSTER, True, id="a token"),
-        pytest.param(USER, CLUSTER | {"certificate-authority": "/pki/ca.crt"}, True, id="a file by its whole path"),
-        pytest.param(USER, CLUSTER | {"certificate-authority": "pki/ca.crt"}, False, id="a file beside the kubeconfig"),
-        pytest.param(USER, CLUSTER | {"tls-server-name": "kubernetes"}, False, id="another name in the certificate"),
-        pytest.param({"exec": {"command": "aws"}}, CLUSTER, False, id="a plugin"),
-        pytest.param({"auth-provider": {"name": "oidc"}}, CLUSTER, False, id="an old plugin"),
+        pytest.param({"exec": PLUGIN | {"command": "false"}}, "exec plugin", id="a plugin that fails"),
+        pytest.param({"exec": PLUGIN | {"command": "not-there"}}, "exec plugin", id="a plugin that does not exist"),
+        pytest.param({}, "no credentials", id="a user without credentials"),
+        pytest.param(None, "cannot be used", id="no user"),
+        pytest.param({"tokenFile": "absent"}, "cannot be used", id="a token file that does not exist"),
     ],
 )
-def test_what_kopf_can_read(tmp_path: Path, user: object, cluster: object, *, plain: bool) -> None:
-    """What it would pass over in silence goes to the official client."""
-    assert login._is_plain([kubeconfig(tmp_path, user, cluster)]) is plain
+async def test_a_kubeconfig_without_credentials(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user: object, why: str
+) -> None:
+    """An error at the login: requests without credentials would only be refused, without a reason."""
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, user)))
+    with pytest.raises(LoginError, match=why):
+        await log_in()
 
 
+async def test_a_kubeconfig_that_is_not_yaml(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The message names the file."""
+    (tmp_path / "kubeconfig").write_text("{")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    with pytest.raises(LoginError, match="kubeconfig cannot be used"):
+        await log_in()
+
+
+@pytest.mark.usefixtures("service_account")
 async def test_a_service_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inside a cluster: the address from the environment, as other clients do, and a token that is read again."""
-    found = kopf.ConnectionInfo(server="https://kubernetes.default.svc", token="mounted")
-    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: found)
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "8443")
-    inside = await log_in()
-    assert (inside.server, inside.renew_seconds) == ("https://10.0.0.1:8443", login.RENEW_SECONDS)
-    assert inside.headers == {"Authorization": "Bearer mounted"}
+    """The address comes from the environment: it works without DNS, as in other clients."""
+    assert (await log_in()).host == "https://10.0.0.1:8443"
+    assert (await header()).lower() == "bearer mounted"
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
-    assert (await log_in()).server == "https://[fd00::1]:8443"
+    assert (await log_in()).host == "https://[fd00::1]:8443"
+
+
+async def test_a_replaced_token_of_a_service_account(service_account: Path) -> None:
+    """The package reads it again once a minute; after a 401 it is read at once."""
+    found = Login(await log_in())
+    before = await found.authorization()
+    replace_token(service_account, "replaced")
+    assert await found.authorization() == before
+    found._read_at -= 60
+    assert (await found.authorization(refused=before)).lower() == "bearer replaced"
+    assert (await found.authorization(refused=before)).lower() == "bearer replaced"
+
+
+async def test_a_token_that_cannot_be_read_for_a_moment(
+    service_account: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last one is used."""
+    found = Login(await log_in())
+    before = await found.authorization()
+    replace_token(service_account, None)
+
+    def refresh(_: object) -> None:
+        raise FileNotFoundError(str(service_account))
+
+    monkeypatch.setattr(found.configuration, "refresh_api_key_hook", refresh)  # as the package's own after a minute
+    assert await found.authorization() == before
+    assert "the last one is used" in caplog.text
 
 
 async def test_nothing_to_log_in_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The message says what to set."""
-    with pytest.raises(CannotLogInError, match="set KUBECONFIG"):
+    with pytest.raises(LoginError, match="set KUBECONFIG"):
         await log_in()
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
-    with pytest.raises(CannotLogInError, match="absent"):
+    with pytest.raises(LoginError, match="absent"):
         await log_in()
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
     monkeypatch.delenv("KUBECONFIG")
-    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: None)
-    with pytest.raises(CannotLogInError, match="mount one"):
+    with pytest.raises(LoginError, match="mount one"):
         await log_in()
 
 
-async def test_no_netrc_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither for our requests nor for kopf's: an entry for the server would end the process, or send its password."""
-    netrc = tmp_path / ".netrc"
-    netrc.write_text("default login someone password canary\n")
-    monkeypatch.setenv("NETRC", str(netrc))
-
-    async def answer(request: web.Request) -> web.Response:
-        return web.json_response({"authorization": request.headers["Authorization"]})
-
-    app = web.Application()
-    app.router.add_get("/api/v1/things", answer)
-    async with TestServer(app) as server:
-        found = Login(
-            str(server.make_url("")).rstrip("/"), {"Authorization": "Bearer ours"}, ssl.create_default_context()
-        )
-        async with kopfs_session(found) as session, session.get(f"{found.server}/api/v1/things") as response:
-            assert await response.json() == {"authorization": "Bearer ours"}
-
-        async def again() -> Login:
-            return found
-
-        async with open_kubernetes(again) as api:
-            assert await api.request("GET", "/api/v1/things") == {"authorization": "Bearer ours"}
+def test_the_own_namespace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where the Lease is, unless a setting says otherwise."""
+    monkeypatch.setattr(login, "NAMESPACE_FILE", tmp_path / "namespace")
+    assert own_namespace() == "default"
+    (tmp_path / "namespace").write_text("operators\n")
+    assert own_namespace() == "operators"
 
 
-async def test_many_watches_keep_nobody_waiting() -> None:
-    """A watch holds its connection: with hundreds of namespaces there is still one for a status, or for the Lease."""
-    many = 200
-    watched = [asyncio.Event() for _ in range(many)]
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        number = request.query.get("labelSelector")
-        if number is None:
-            return web.json_response({"written": True})
-        response = web.StreamResponse()
-        await response.prepare(request)
-        watched[int(number)].set()
-        await asyncio.Event().wait()
-        return response
-
-    app = web.Application()
-    app.router.add_get("/api/v1/things", answer)
-    async with TestServer(app) as server:
-
-        async def found() -> Login:
-            return Login(str(server.make_url("")).rstrip("/"), {}, ssl.create_default_context())
-
-        async with open_kubernetes(found) as api, asyncio.TaskGroup() as watches:
-            tasks = [watches.create_task(follow(api, str(number))) for number in range(many)]
-            async with asyncio.timeout(10):
-                await asyncio.gather(*(each.wait() for each in watched))
-                assert await api.request("GET", "/api/v1/things") == {"written": True}
-            for task in tasks:
-                task.cancel()
-
-
-async def follow(api: KubernetesApi, number: str) -> None:
-    """Watch for ever."""
-    async for _ in api.watch("/api/v1/things", {"labelSelector": number}):
-        pass
-
-
-def test_a_start_does_not_import_the_synchronous_client() -> None:
-    """Half a second and ten megabytes that nobody needs."""
-    code = "import sys, dora_operator.handlers.lifecycle; print([m for m in sys.modules if m.startswith('kubernetes')])"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+def test_the_generated_models_are_not_imported() -> None:
+    """They would cost a start half a second."""
+    code = f"import sys, {kubernetes.__name__} as _; print(*sys.modules)"
+    names = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert len([name for name in names if ".client.models." in name]) < 10

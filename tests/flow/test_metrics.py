@@ -8,9 +8,8 @@ import httpx
 import pytest
 
 from dora_operator.adapters.paths import resource_of
-from dora_operator.domain.backoff import RetryPolicy
+from dora_operator.domain.retry import RetryPolicy
 from dora_operator.handlers.following import Following, WatchHealth
-from dora_operator.sightings import Gone, Listed, Sighting, Trouble
 from tests.flow.test_rollouts import followed, last_rollout, live, mine, take_in
 from tests.support.exercise import exercised
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
@@ -25,7 +24,7 @@ POLICY = RetryPolicy(first=1, longest=60)
 
 def scraped(operator: Operator) -> Mapping[str, float]:
     """Return what a scrape says now."""
-    return series(operator.meter.text().decode())
+    return series(operator.metrics.text().decode())
 
 
 def resources(operator: Operator) -> dict[str, float]:
@@ -92,7 +91,7 @@ async def test_a_failure_is_unreported_before_anybody_looked_at_it() -> None:
         pytest.param({"changeFailure": True, "suspend": True}, id="suspended"),
         pytest.param({"changeFailure": True, "dryRun": True}, id="a dry run"),
         pytest.param({"changeFailure": False}, id="no failure"),
-        pytest.param({"rolloutRef": {"name": "checkout", "version": "1"}}, id="a Rollout that has not decided"),
+        pytest.param({"sourceRef": {"name": "checkout", "version": "1"}}, id="a Rollout that has not decided"),
     ],
 )
 async def test_what_is_held_back_on_purpose_is_no_unreported_failure(spec: dict[str, Any]) -> None:
@@ -195,7 +194,7 @@ async def test_a_followed_verdict_is_counted_once() -> None:
         await operator.pass_time(60)
         found = scraped(operator)
     assert len(datadog.requests) == 1
-    assert mine(cluster)["status"]["rollout"]["verdict"] == "Aborted"
+    assert mine(cluster)["status"]["source"]["verdict"] == "Aborted"
     assert found['dora_operator_rollout_verdicts_total{kind="Aborted"}'] == 1
     assert found['dora_operator_report_delay_seconds_count{origin="rollout"}'] == 1
     assert found['dora_operator_report_delay_seconds_sum{origin="rollout"}'] < 60
@@ -212,7 +211,7 @@ async def test_a_rollout_that_cannot_be_identified_is_counted() -> None:
         assert datadog.requests == []
         assert found['dora_operator_rollout_notices_total{about="NotIdentified"}'] == 1
         assert found["dora_operator_rollouts_unidentified"] == 1
-        operator.rollouts.take_in(Gone(last_rollout(lines)), None)
+        operator.rollout_event("DELETED", last_rollout(lines))
         assert scraped(operator)["dora_operator_rollouts_unidentified"] == 0
 
 
@@ -276,7 +275,7 @@ async def test_accounts_of_secrets_are_told_from_the_operators_own() -> None:
             deployment = {"id": f"deployment-{number}"}
             cluster.apply(f"r{number}", deployment=deployment, changeFailure=True, credentialsSecretRef=reference)
             await operator.settle()
-        text = operator.meter.text().decode()
+        text = operator.metrics.text().decode()
         assert series(text)['dora_operator_rate_limit_remaining{credentials="secret",site="datadoghq.com"}'] == 2
         assert "secret-" not in text
         assert "key-" not in text

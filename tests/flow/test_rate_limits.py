@@ -1,15 +1,17 @@
 """A backlog under Datadog's rate limit: no request too many, none too early, none lost, aborts first."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
+from typing import Any
 
 import httpx
 import pytest
 
-from dora_operator.domain.object_key import ObjectKey
-from dora_operator.workqueue import Urgency
+from dora_operator.domain.fields import ObjectKey
+from dora_operator.workqueue import Priority
 from tests.flow.test_rollouts import live
 from tests.support.builders import NOW
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
@@ -182,7 +184,7 @@ async def test_who_gives_up_does_not_keep_the_others_waiting() -> None:
         )
         cluster.delete(waiting[1].name)
         await work_off(operator, datadog, LIMIT + 1, 100)
-        assert len(operator.engine.queue) == 0
+        assert len(operator.app.deployment_workers.queue) == 0
 
 
 async def test_a_restart_sends_nothing_before_the_reset() -> None:
@@ -204,18 +206,23 @@ async def test_a_takeover_sends_nothing_before_the_reset() -> None:
     """A replica that has only watched knows from the statuses that came since its list which accounts must wait."""
     cluster, datadog = FakeCluster(), LimitedDatadog()
     async with running_operator(cluster, datadog, leads=False) as follower:
-        follows = cluster.watch
+        follows = cluster.report
         async with running_operator(cluster, datadog) as leader:
-            leads = cluster.watch
-            cluster.watch = lambda sighting: (follows(sighting), leads(sighting))  # type: ignore[func-returns-value]
+            leads = cluster.report
+
+            def to_both(event_type: str, body: Mapping[str, Any]) -> None:
+                follows(event_type, body)
+                leads(event_type, body)
+
+            cluster.report = to_both
             for number in range(LIMIT + 2):
                 cluster.apply(f"a{number}", deployment={"id": f"deployment-{number}"}, changeFailure=True)
             await leader.settle()
         assert len(datadog.requests) == LIMIT
-        cluster.watch, datadog.operator = follows, follower
+        cluster.report, datadog.operator = follows, follower
         cluster.apply("new", deployment={"id": "deployment-new"}, changeFailure=True)
-        follower.engine.wake(frozenset({ObjectKey("shop", "new")}), Urgency.ABORT)  # it is looked at first
-        follower.engine.begin()
+        follower.app.deployments.requeue([ObjectKey("shop", "new")], Priority.ABORT)  # reconciled first
+        follower.lead()
         await follower.settle()
         assert len(datadog.requests) == LIMIT
         await work_off(follower, datadog, LIMIT + 3, 100)

@@ -1,18 +1,15 @@
 """From applied resources to requests and statuses, with the real adapter for Datadog on a scripted transport."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from dora_operator.domain.object_key import ObjectKey
-from dora_operator.domain.reasons import Reason
-from dora_operator.ports import NoKeys
-from dora_operator.reconcile.reconciler import Reconciler
-from dora_operator.reconcile.visit import Visit
-from dora_operator.sightings import Found, Listed, Seen
+from dora_operator.domain.fields import ObjectKey
+from dora_operator.reconcile.deployment import DeploymentReconciler
+from dora_operator.workqueue import Priority
 from tests.support.builders import OTHER_ID
 from tests.support.fakes import NAMESPACE, FakeCluster, FakeDatadog, running_operator
 
@@ -73,16 +70,16 @@ async def test_what_is_due_goes_before_what_is_settled_after_a_start(
         await operator.settle()
     cluster.apply("settled-19", deployment={"id": "deployment-19"}, changeFailure=False)
     cluster.apply("z-new", deployment={"id": "deployment-new"}, changeFailure=True)
-    looked_at: list[str] = []
-    reconcile = Reconciler.reconcile
+    reconciled: list[str] = []
+    reconcile = DeploymentReconciler.reconcile
 
-    async def noted(reconciler: Reconciler, key: ObjectKey) -> Visit:
-        looked_at.append(key.name)
+    async def noted(reconciler: DeploymentReconciler, key: ObjectKey) -> datetime | None:
+        reconciled.append(key.name)
         return await reconcile(reconciler, key)
 
-    monkeypatch.setattr(Reconciler, "reconcile", noted)
+    monkeypatch.setattr(DeploymentReconciler, "reconcile", noted)
     async with running_operator(cluster, datadog):
-        assert set(looked_at[:3]) == {"settled-19", "z-new", "z-undone"}
+        assert set(reconciled[:3]) == {"settled-19", "z-new", "z-undone"}
 
 
 async def test_an_api_server_that_is_behind(cluster: FakeCluster, datadog: FakeDatadog) -> None:
@@ -93,9 +90,9 @@ async def test_an_api_server_that_is_behind(cluster: FakeCluster, datadog: FakeD
         old = cluster.objects[ObjectKey(NAMESPACE, "a")]
         cluster.apply("a", changeFailure=False)
         await operator.settle()
-        cluster.watch(Seen(old))
-        for sighting in (Found(old), Listed(frozenset({ObjectKey(NAMESPACE, "a")}), "1")):
-            cluster.watch(sighting)
+        operator.deployment_event("MODIFIED", old)
+        operator.app.deployments.observed(old, listed=True)
+        operator.app.deployments.listed(None, served=True)
         await operator.settle()
     assert bodies(datadog) == [{"change_failure": True}, {"change_failure": False}]
 
@@ -123,7 +120,7 @@ async def test_a_clock_that_jumps(
         assert ready(cluster, "pending") == ("False", reason)
         operator.now += timedelta(hours=hours)
         if not restarted:
-            operator.engine.wake(frozenset(cluster.objects))  # the queue's clock is one that never jumps
+            operator.app.deployments.requeue(cluster.objects, Priority.CHANGE)  # the queue's clock is one that never jumps
             await operator.settle()
             await operator.pass_time(10)
     if restarted:
@@ -170,7 +167,7 @@ async def test_the_operators_dry_run(cluster: FakeCluster, datadog: FakeDatadog)
 async def test_a_deployment_ref_waits_for_its_object(cluster: FakeCluster, datadog: FakeDatadog) -> None:
     """The request is sent once, whole, when the referenced resource appears."""
     async with running_operator(cluster, datadog) as operator:
-        cluster.apply("a", changeFailure=True, remediation={"type": "rollback", "deploymentRef": {"name": "b"}})
+        cluster.apply("a", changeFailure=True, remediation={"type": "rollback", "doraDeploymentRef": {"name": "b"}})
         await operator.settle()
         assert ready(cluster, "a") == ("False", "WaitingForRemediation")
         cluster.apply("b", deployment={"id": OTHER_ID}, changeFailure=False)
@@ -288,10 +285,10 @@ async def test_a_missing_secret_that_appears(cluster: FakeCluster, datadog: Fake
         cluster.apply("a", changeFailure=True, credentialsSecretRef={"name": "mine"})
         await operator.settle()
         assert ready(cluster, "a") == ("False", "CredentialsNotFound")
-        await operator.look_at_secrets()
+        await operator.poll_secrets()
         assert datadog.requests == []
         cluster.put_secret("mine", "my-api")
-        await operator.look_at_secrets()
+        await operator.poll_secrets()
     assert [request.headers["DD-API-KEY"] for request in datadog.requests] == ["my-api"]
 
 
@@ -302,25 +299,24 @@ async def test_a_changed_secret_is_tried_at_once(status: int, cluster: FakeClust
     cluster.put_secret("mine", "old-api")
     cluster.apply("a", changeFailure=True, credentialsSecretRef={"name": "mine"})
     async with running_operator(cluster, datadog) as operator:
-        await operator.look_at_secrets()
+        await operator.poll_secrets()
         await operator.pass_time(60)
         assert len(datadog.requests) == 1
         cluster.put_secret("mine", "bad-api")
-        await operator.look_at_secrets()
+        await operator.poll_secrets()
         assert len(datadog.requests) == 2
     datadog.answers = [ACCEPTED]
     cluster.put_secret("mine", "new-api")
     async with running_operator(cluster, datadog) as operator:
-        await operator.look_at_secrets()
+        await operator.poll_secrets()
     assert [request.headers["DD-API-KEY"] for request in datadog.requests] == ["old-api", "bad-api", "new-api"]
     assert ready(cluster, "a") == ("True", "Accepted")
 
 
 async def test_without_keys_nothing_is_sent(cluster: FakeCluster, datadog: FakeDatadog) -> None:
     """An operator without keys says so in each resource that needs them."""
-    missing = NoKeys(Reason.CREDENTIALS_NOT_FOUND, "set DD_API_KEY")
     cluster.apply("a", changeFailure=True)
-    async with running_operator(cluster, datadog, own_keys=missing):
+    async with running_operator(cluster, datadog, api_key=None, app_key=None):
         pass
     assert ready(cluster, "a") == ("False", "CredentialsNotFound")
     assert datadog.requests == []
@@ -362,7 +358,7 @@ async def test_deleted_while_pending(cluster: FakeCluster, datadog: FakeDatadog)
         await operator.settle()
         cluster.delete("a")
         await operator.pass_time(3600)
-        assert len(operator.engine.queue) == 0
+        assert len(operator.app.deployment_workers.queue) == 0
     assert len(datadog.requests) == 1
 
 
@@ -390,7 +386,7 @@ async def test_a_spec_that_cannot_be_understood(cluster: FakeCluster, datadog: F
 
 
 async def test_a_status_that_cannot_be_understood(cluster: FakeCluster, datadog: FakeDatadog) -> None:
-    """A status of another shape is written anew."""
+    """A status of another shape is replaced."""
     cluster.apply("a", changeFailure=True)
     next(iter(cluster.objects.values()))["status"] = {"conditions": "odd"}
     async with running_operator(cluster, datadog):

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from dora_operator.domain.rollout.verdict import Policy, RestoredDeployment
-from dora_operator.ports import ClusterUnavailableError
+from dora_operator.ports import KubernetesError
 from tests.support.builders import NOW
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 from tests.support.levels import Rollout, play
@@ -67,7 +67,7 @@ async def wait(operator: Operator, seconds: int, step: int = 5) -> None:
 async def played(cluster: FakeCluster, answers: Iterable[httpx.Response], seconds: int, *later: str) -> Datadog:
     """Return Datadog after an abort whose stable version was whole all along; `later` happens 20 s after."""
     datadog, rollout = Datadog(to_events=list(answers)), Rollout()
-    async with running_operator(cluster, datadog, rollout_policy=RECORD) as operator:
+    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
         datadog.operator = operator
         await play(operator, rollout, *ABORTED)
         await wait(operator, 20)
@@ -95,14 +95,14 @@ async def test_killed_between_the_event_and_its_link(cluster: FakeCluster, *, fo
     datadog, rollout = Datadog(to_events=[DOWN]), Rollout()
     if follows:
         version = {"service": "checkout", "env": "prod", "version": "2"}
-        cluster.apply("mine", age_seconds=60, deployment=version, rolloutRef={"name": "checkout"})
-    async with running_operator(cluster, datadog, rollout_policy=RECORD) as operator:
+        cluster.apply("mine", age_seconds=60, deployment=version, sourceRef={"name": "checkout"})
+    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
         await play(operator, rollout, *ABORTED)
         await wait(operator, 3, step=1)
         later = operator.now + timedelta(seconds=100)
     assert datadog.order()[:2] == ["mark", "event"]
     datadog.to_events = [TAKEN]
-    async with running_operator(cluster, datadog, rollout_policy=RECORD, now=later) as operator:
+    async with running_operator(cluster, datadog, restored_deployment="Record", now=later) as operator:
         rollout.show_listed(operator)
         await wait(operator, 30)
     assert datadog.order()[-2:] == ["event", "link"]
@@ -115,10 +115,10 @@ async def test_a_link_that_could_not_be_written_down_is_no_second_event(cluster:
 
     async def without_links(manifest: Any) -> Any:
         if "remediation" in manifest["spec"]:
-            raise ClusterUnavailableError("the API server is down")
+            raise KubernetesError("the API server is down")
         return await apply(manifest)
 
-    async with running_operator(cluster, datadog, rollout_policy=RECORD) as operator:
+    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
         cluster.apply_record = without_links  # type: ignore[method-assign]
         await play(operator, Rollout(), *ABORTED)
         await wait(operator, 20)
@@ -162,7 +162,7 @@ async def test_an_account_without_room_is_not_asked(cluster: FakeCluster) -> Non
     """What the mark's answer says about the account counts for the event too."""
     full = {"X-RateLimit-Limit": "1", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "90"}
     datadog = Datadog(answers=[httpx.Response(202, headers=full), httpx.Response(202)])
-    async with running_operator(cluster, datadog, rollout_policy=RECORD) as operator:
+    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
         datadog.operator = operator
         await play(operator, Rollout(), *ABORTED)
         marked_at = operator.now
@@ -190,7 +190,7 @@ async def test_what_people_have_to_mend_is_told_once_and_tried_slowly(
 async def test_a_stable_version_without_a_name_costs_nothing(cluster: FakeCluster) -> None:
     """There is nothing to post about it: nobody looks again and again whether it is whole."""
     datadog = Datadog()
-    async with running_operator(cluster, datadog, rollout_policy=RECORD) as operator:
+    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
         await play(operator, Rollout(), "deploy h1", "deploy h2 2", "abort")
         listed = cluster.reads["replicasets"]
         await wait(operator, 1800, step=60)
@@ -201,7 +201,7 @@ async def test_a_stable_version_without_a_name_costs_nothing(cluster: FakeCluste
 async def test_the_event_ends_when_the_replicas_are_back(cluster: FakeCluster) -> None:
     """It starts at the abort, and ends when the stable version was seen with all its replicas."""
     datadog, rollout = Datadog(), Rollout()
-    async with running_operator(cluster, datadog, rollout_policy=RECORD) as operator:
+    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
         await play(operator, rollout, *ABORTED[:2])
         rollout.templates["h1"].ready = 1
         await play(operator, rollout, "abort")
@@ -226,7 +226,7 @@ async def test_the_event_ends_when_the_replicas_are_back(cluster: FakeCluster) -
 async def test_no_event_about_a_failure_that_a_user_holds_back(cluster: FakeCluster, held: dict[str, bool]) -> None:
     """The event stands for the end of a failure: where Datadog was not told of one, there is nothing to end."""
     version = {"service": "checkout", "env": "prod", "version": "2"}
-    cluster.apply("mine", age_seconds=60, deployment=version, rolloutRef={"name": "checkout"}, **held)
+    cluster.apply("mine", age_seconds=60, deployment=version, sourceRef={"name": "checkout"}, **held)
     datadog = await played(cluster, [TAKEN], 300)
     assert datadog.posts == []
 
@@ -234,7 +234,7 @@ async def test_no_event_about_a_failure_that_a_user_holds_back(cluster: FakeClus
 async def test_the_event_waits_until_the_mark_is_accepted(cluster: FakeCluster) -> None:
     """Datadog refuses marks for a while, and would take events."""
     datadog = Datadog(answers=[httpx.Response(503)] * 4 + [httpx.Response(202)])
-    async with running_operator(cluster, datadog, rollout_policy=RECORD) as operator:
+    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
         await play(operator, Rollout(), *ABORTED)
         await wait(operator, 300)
     assert datadog.order() == ["mark"] * 5 + ["event", "link"]
@@ -246,10 +246,10 @@ async def test_a_version_that_fails_again_has_an_event_of_its_own(cluster: FakeC
 
     async def without_links(manifest: Any) -> Any:
         if "remediation" in manifest["spec"]:
-            raise ClusterUnavailableError("the API server is down")
+            raise KubernetesError("the API server is down")
         return await apply(manifest)
 
-    async with running_operator(cluster, datadog, rollout_policy=RECORD) as operator:
+    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
         cluster.apply_record = without_links  # type: ignore[method-assign]
         await play(operator, rollout, *ABORTED)
         await wait(operator, 10)

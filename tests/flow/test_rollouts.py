@@ -7,10 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dora_operator.domain.object_key import ObjectKey
-from dora_operator.domain.rollout.verdict import Policy, RestoredDeployment
-from dora_operator.reconcile.known_rollouts import key_of
-from dora_operator.sightings import Found, Gone, Listed, Seen
+from dora_operator.domain.fields import ObjectKey
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 from tests.unit.rollout.test_traces import EXPECTED, Lines, trace
 
@@ -47,16 +44,14 @@ def take_in(operator: Operator, line: dict[str, Any]) -> None:
         case "Event":
             cluster.rollout_events.append(body)
         case "Rollout" if line["type"] == "DELETED":
-            operator.rollouts.take_in(Gone(body), None)
+            operator.rollout_event("DELETED", body)
         case "Rollout":
-            operator.rollouts.take_in(Seen(body), None)
+            operator.rollout_event("MODIFIED", body)
 
 
 def take_in_list(operator: Operator, *bodies: dict[str, Any]) -> None:
     """Let the operator list Rollouts."""
-    for body in bodies:
-        operator.rollouts.take_in(Found(body), None)
-    operator.rollouts.take_in(Listed(frozenset(map(key_of, bodies))), None)
+    operator.rollouts_listed(*bodies)
 
 
 def last_rollout(lines: Lines) -> dict[str, Any]:
@@ -111,7 +106,7 @@ async def test_a_made_resource(cluster: FakeCluster, datadog: FakeDatadog) -> No
     assert key.name.startswith(f"{rollout}-")
     assert body["metadata"]["labels"] == {"dora-operator.io/rollout": rollout}
     assert "ownerReferences" not in body["metadata"]
-    assert body["status"]["rollout"]["verdict"] == "Aborted"
+    assert body["status"]["source"]["verdict"] == "Aborted"
     reasons = [(about.kind, note.reason) for about, note in cluster.events]
     assert reasons == [("DoraDeployment", "Marked"), ("Rollout", "Marked")]
 
@@ -131,7 +126,7 @@ def followed(**spec: Any) -> Callable[[FakeCluster], None]:
 
     def apply(cluster: FakeCluster) -> None:
         reference = {"name": rollout["name"], "version": "1.1.0"}
-        cluster.apply("mine", namespace=rollout["namespace"], rolloutRef=reference, **spec)
+        cluster.apply("mine", namespace=rollout["namespace"], sourceRef=reference, **spec)
 
     return apply
 
@@ -162,7 +157,7 @@ async def test_a_users_resource_follows(applied_at: int, cluster: FakeCluster, d
             await operator.pass_time(2)
     spec = mine(cluster)["spec"]
     assert "changeFailure" not in spec
-    assert mine(cluster)["status"]["rollout"]["verdict"] == "Aborted"
+    assert mine(cluster)["status"]["source"]["verdict"] == "Aborted"
     assert conditions(mine(cluster))["Ready"] == ("True", "Accepted")
     paths = [request.url.path for request in datadog.requests]
     assert paths.count("/api/v2/dora/deployments/43vkaZNgiso") == 1
@@ -235,7 +230,7 @@ async def test_a_deleted_rollout_takes_no_report_along(cluster: FakeCluster, dat
     lines = trace("canary-manual-abort")
     async with running_operator(cluster, datadog) as operator:
         await live(operator, lines)
-        operator.rollouts.take_in(Gone(last_rollout(lines)), None)
+        operator.rollout_event("DELETED", last_rollout(lines))
         cluster.replica_sets.clear()
         await operator.pass_time(600)
         await operator.pass_time(600)
@@ -250,8 +245,7 @@ async def test_the_restored_version_is_posted_and_then_linked(
 ) -> None:
     """restoredDeployment: Record. Mark at once; a deployment event when the stable version is whole; then the link."""
     cluster.annotations = allowed
-    policy = Policy(restored_deployment=RestoredDeployment.RECORD)
-    async with running_operator(cluster, datadog, rollout_policy=policy) as operator:
+    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
         await live(operator, trace("canary-manual-abort"))
         await operator.pass_time(10)
     mark, post, link = datadog.requests
@@ -269,8 +263,7 @@ async def test_what_a_list_does_not_name_is_neither_marked_nor_posted(
 ) -> None:
     """The record of the abort says NotAllowed; with restoredDeployment: Record no event leaves either."""
     cluster.annotations = {"dora-operator.io/allowed-services": "cart"}
-    policy = Policy(restored_deployment=RestoredDeployment.RECORD)
-    async with running_operator(cluster, datadog, rollout_policy=policy) as operator:
+    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
         await live(operator, trace("canary-manual-abort"))
         await operator.pass_time(120)
     ((_, body),) = cluster.objects.items()
@@ -282,8 +275,7 @@ async def test_the_link_waits_until_the_post_is_accepted(cluster: FakeCluster, d
     """A refused event is posted again under the same id; nothing is linked before."""
     ok = httpx.Response(202)
     datadog.answers = [ok, httpx.Response(503), httpx.Response(200, text='{"data":{"id":"x"}}'), ok]
-    policy = Policy(restored_deployment=RestoredDeployment.RECORD)
-    async with running_operator(cluster, datadog, rollout_policy=policy) as operator:
+    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
         await live(operator, trace("canary-manual-abort"))
         for _ in range(5):
             await operator.pass_time(30)
@@ -298,9 +290,9 @@ async def test_settled_records_go_after_their_time(cluster: FakeCluster, datadog
     async with running_operator(cluster, datadog) as operator:
         await live(operator, trace("canary-manual-abort"))
         await operator.pass_time(89 * 86_400)
-        assert await operator.rollouts.reconciler.own.sweep() == 0
+        assert await operator.app.records.sweep() == 0
         await operator.pass_time(2 * 86_400)
-        assert await operator.rollouts.reconciler.own.sweep() == 1
+        assert await operator.app.records.sweep() == 1
         assert cluster.objects == {}
         take_in_list(operator, last_rollout(trace("canary-manual-abort")))
         await operator.settle()
@@ -313,11 +305,11 @@ async def test_a_late_deletion_does_not_drop_the_successor(cluster: FakeCluster,
     old = last_rollout(trace("canary-manual-abort"))
     new = {**old, "metadata": {**old["metadata"], "uid": "another"}}
     async with running_operator(cluster, datadog) as operator:
-        operator.rollouts.take_in(Seen(new), None)
-        operator.rollouts.take_in(Gone(old), None)
-        assert len(operator.rollouts.rollouts) == 1
-        operator.rollouts.take_in(Gone(new), None)
-        assert len(operator.rollouts.rollouts) == 0
+        operator.rollout_event("MODIFIED", new)
+        operator.rollout_event("DELETED", old)
+        assert len(operator.app.rollouts.store) == 1
+        operator.rollout_event("DELETED", new)
+        assert len(operator.app.rollouts.store) == 0
 
 
 async def test_rollouts_that_vanish_with_their_crd_are_forgotten(cluster: FakeCluster, datadog: FakeDatadog) -> None:
@@ -325,8 +317,9 @@ async def test_rollouts_that_vanish_with_their_crd_are_forgotten(cluster: FakeCl
     lines = trace("canary-manual-abort")
     async with running_operator(cluster, datadog) as operator:
         await live(operator, lines)
-        operator.rollouts.take_in(Listed(frozenset(), installed=False), None)
-        assert len(operator.rollouts.rollouts) == 0
+        for key, (uid, _) in operator.app.rollouts.versions(None).items():
+            operator.app.rollouts.deleted(key, uid)
+        assert len(operator.app.rollouts.store) == 0
         take_in_list(operator, last_rollout(lines))
         await operator.settle()
     assert asked(datadog) == EXPECTED["canary-manual-abort"]

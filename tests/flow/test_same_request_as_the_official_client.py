@@ -13,18 +13,20 @@ from datadog_api_client.v2.model.dora_deployment_patch_request import DORADeploy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dora_operator.adapters.datadog import open_datadog
-from dora_operator.domain.observed import MarkState, RemediationLink
+from dora_operator.clients.datadog import DatadogClient, Keys, open_http
+from dora_operator.clients.leader import AlwaysLeader
+from dora_operator.domain.fields import RemediationLink, RemediationType
 from dora_operator.domain.outcome import Answer
 from dora_operator.domain.request import PatchById, PatchByVersion, PatchRequest
+from dora_operator.domain.resource import MarkState
 from dora_operator.domain.sites import Site
-from dora_operator.domain.spec import RemediationType
-from dora_operator.ports import Keys
+from dora_operator.metrics import Metrics
 from sandbox.datadog import StandIn
 
 KEYS = Keys("an-api-key", "an-app-key")
+METRICS = Metrics()
 ids = st.from_regex(r"[A-Za-z0-9_.:-]{11,40}", fullmatch=True)
-any_ids = ids | st.text("aZ09-_.:/ %?#é", min_size=11, max_size=20)  # the CRD refuses some; the request must not care
+any_ids = ids | st.text("aZ09-_.:/ %?#é", min_size=11, max_size=20)  # the CRD refuses some
 tags = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30)
 kinds = st.sampled_from(list(RemediationType))
 links = st.builds(RemediationLink, type=kinds, id=ids) | st.builds(RemediationLink, type=kinds, version=tags)
@@ -41,12 +43,14 @@ def datadog() -> Iterator[StandIn]:
 
 
 def ours(datadog: StandIn, request: PatchRequest) -> None:
-    """Send a request with the operator's adapter."""
+    """Send a request with the operator's client."""
 
     async def send() -> None:
-        async with open_datadog(base_url=datadog.url, timeout_seconds=5, at_once=1) as api:
-            answer = await api.patch(request, Site.US1, KEYS)
-            assert isinstance(answer, Answer)
+        async with open_http(connections=1) as http:
+            client = DatadogClient(
+                http, base_url=datadog.url, timeout_seconds=5, metrics=METRICS, leader=AlwaysLeader()
+            )
+            assert isinstance(await client.patch(request, Site.US1, KEYS), Answer)
 
     asyncio.run(send())
 

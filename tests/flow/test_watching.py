@@ -1,300 +1,506 @@
-"""A watch over an API server that suffers: an absent CRD, broken streams, errors in the stream, refusals."""
+"""A watch with a real kopf over an API server with faults: nothing is lost, and no fault ends it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from dora_operator.adapters import stream, watching
-from dora_operator.adapters.cluster import Cluster
-from dora_operator.adapters.kubernetes_api import StatusError
-from dora_operator.adapters.stream import Watched
-from dora_operator.adapters.watching import watch
-from dora_operator.ports import ClusterUnavailableError
-from dora_operator.sightings import Found, Gone, Listed, Seen, Sighting
-from tests.support.builders import NOW
+from dora_operator.watch.health import WatchHealth
+from tests.support.watching import Cluster, FakeSink, eventually, opened_cluster
 
 
-def body(name: str, version: int) -> dict[str, Any]:
-    """Build a Rollout as the API server shows it, with parts that nobody reads."""
-    metadata = {"namespace": "shop", "name": name, "uid": name, "resourceVersion": str(version), "managedFields": [1]}
-    return {"metadata": metadata, "spec": {"replicas": 1, "template": {"large": True}}, "status": {"phase": "Healthy"}}
+@pytest.fixture
+async def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
+    """Return an API server, and the login to it."""
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    async with opened_cluster(tmp_path / "kubeconfig") as opened:
+        yield opened
 
 
-@dataclass
-class Slow:
-    """An answer that comes when a watch has brought what stands before this event."""
-
-    answer: Any
-    until: asyncio.Event
-
-
-@dataclass
-class Script:
-    """Answers lists and watches from a script; an exception is raised where it stands."""
-
-    lists: list[Any]
-    watches: list[list[Any]] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-
-    async def request(self, _method: str, _path: str, *, query: Mapping[str, str]) -> dict[str, Any]:
-        """Answer a list."""
-        self.asked.append(f"list {query['continue']}".strip())
-        answer = self.lists.pop(0)
-        if isinstance(answer, Slow):
-            await answer.until.wait()
-            answer = answer.answer
-        if isinstance(answer, Exception):
-            raise answer
-        return dict(answer)
-
-    async def watch(self, _path: str, query: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
-        """Answer a watch."""
-        self.asked.append(f"watch {query['resourceVersion']}")
-        for event in self.watches.pop(0):
-            if isinstance(event, Exception):
-                raise event
-            if isinstance(event, asyncio.Event):
-                event.set()
-                continue
-            yield event
+async def test_a_list_and_what_changes(cluster: Cluster) -> None:
+    """The first list is the operator's own; kopf reports the rest."""
+    sink = FakeSink()
+    cluster.server.apply("rollouts", "a")
+    async with cluster.watching(cluster.build(sink)) as watch:
+        assert sink.told == ["listed a", "whole list"]
+        cluster.server.apply("rollouts", "b")
+        cluster.server.apply("rollouts", "a")
+        await eventually(lambda: "reported a" in sink.told)
+        cluster.server.delete("rollouts", "a")
+        await eventually(lambda: sink.names() == ["b"])
+        assert cluster.restarts() == 0
+        assert watch.health.problem == ""
+        assert watch.health.not_ready() is None
+        assert watch.health.not_alive() is None
+    assert cluster.server.asked["kopf list"] == cluster.server.asked["list"] == 1
 
 
-def page(*bodies: dict[str, Any], version: str = "10", more: str = "") -> dict[str, Any]:
-    """Build one page of a list."""
-    return {"items": list(bodies), "metadata": {"resourceVersion": version, "continue": more}}
+async def test_a_label_selector(cluster: Cluster) -> None:
+    """The API server selects for lists and watches: an object that loses the label is reported as deleted."""
+    async with cluster.watching(cluster.build(FakeSink(), selector="team=shop")):
+        assert set(cluster.server.selectors) == {(asked, "team=shop") for asked in ("kopf list", "list", "watch")}
 
 
-def event(kind: str, name: str, version: int) -> dict[str, Any]:
-    """Build a watch event."""
-    return {"type": kind, "object": body(name, version)}
+def test_silence() -> None:
+    """Neither events, nor answers, nor failures for two minutes: only a new process helps."""
+    now = 0.0
+    health = WatchHealth("Rollouts", lambda: now)
+    now = 100
+    health.failed("kopf", "no connection")
+    now = 220
+    assert health.not_alive() is None
+    now = 221
+    assert health.not_alive() == "the watch of Rollouts is silent since 121 s"
+    assert health.silent_seconds == 121
 
 
-async def seen(script: Script, count: int) -> list[str]:
-    """Return the first sightings in words."""
-    found: list[str] = []
-    async for sighting in watch(script, Watched("Things", "/things")):  # type: ignore[arg-type]
-        found.append(words(sighting))
-        if len(found) == count:
-            return found
-    raise AssertionError("the watch ended")
-
-
-def words(sighting: Sighting) -> str:
-    """Say what a sighting says."""
-    match sighting:
-        case Listed(installed=False):
-            return "absent"
-        case Listed(keys=keys, version=version):
-            return f"listed {' '.join(sorted(key.name for key in keys))} at {version}".replace("  ", " ")
-        case Found(body=each) | Seen(body=each) | Gone(body=each):
-            return f"{type(sighting).__name__.lower()} {each['metadata']['name']}"
-        case _:
-            return type(sighting).__name__.lower()
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ABSENT_SECONDS", "BROKEN_SECONDS", "FORBIDDEN_SECONDS", "LONGEST_SECONDS"):
-        monkeypatch.setattr(watching, name, 0.0)
-
-
-ABSENT = StatusError(404, "GET")
-BROKEN = ClusterUnavailableError("reset")
-BOOKMARK = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "15"}}}
-
-
-@pytest.mark.parametrize(
-    ("may_be_absent", "level"),
-    [
-        pytest.param(True, "INFO", id="another product's kind that is not installed is no trouble"),
-        pytest.param(False, "WARNING", id="the operator's own kind has to be there"),
-    ],
-)
-async def test_what_is_said_of_an_absent_kind(
-    caplog: pytest.LogCaptureFixture, *, may_be_absent: bool, level: str
-) -> None:
-    """Said once, however often it is looked for."""
+def test_a_problem_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """However often it is met, and so is its end."""
     caplog.set_level("INFO")
-    script = Script([ABSENT, ABSENT, ABSENT], [])
-    sightings = watch(script, Watched("Things", "/things", may_be_absent=may_be_absent))  # type: ignore[arg-type]
-    assert [words(await anext(sightings)) for _ in range(4)] == ["absent", "trouble", "absent", "trouble"]
-    assert [record.levelname for record in caplog.records] == [level]
+    health = WatchHealth("Rollouts", lambda: 0.0)
+    assert not health.works("kopf")
+    for problem in ("refused", "broken", "refused"):
+        health.failed("kopf", problem)
+    health.failed("list", "refused")
+    assert health.not_ready() == "Rollouts are not listed yet: refused; refused"
+    assert [health.works(part) for part in ("kopf", "kopf", "list")] == [True, False, True]
+    health.failed("kopf", "refused")
+    expected = ["not watched now: refused", "not watched now: broken", "watched again", "not watched now: refused"]
+    assert [record.message.removeprefix("Rollouts are ") for record in caplog.records] == expected
 
 
-def error(code: int) -> dict[str, Any]:
-    """Build an error in the stream."""
-    return {"type": "ERROR", "object": {"code": code, "message": f"error {code}"}}
+# Faults of the stream
 
 
-def going_on(trouble: Exception) -> Script:
-    """Build a script in which a watch fails, and the next one goes on."""
-    return Script([page(body("a", 1))], [[event("MODIFIED", "a", 11)], [trouble], [event("DELETED", "a", 12)]])
+async def change_is_seen(cluster: Cluster, sink: FakeSink, plural: str = "rollouts", *, seconds: float = 10) -> None:
+    """Change something: the list or the watch shows it at once. What changes after that, the watch reports."""
+    cluster.server.apply(plural, "news")
+    await eventually(lambda: "news" in sink.names() and cluster.server.watches(plural), seconds)
+    cluster.server.apply(plural, "more")
+    await eventually(lambda: "reported more" in sink.told)
 
 
-async def test_what_changes_during_a_list_is_seen_at_once() -> None:
-    """Before the second page has come; and what that page still says of it is older, so it is not brought."""
-    there = asyncio.Event()
-    pages = [page(body("a", 1), more="next"), Slow(page(body("b", 2), body("c", 3), body("d", 4)), there)]
-    changes = [event("MODIFIED", "b", 11), event("DELETED", "c", 12), event("ADDED", "e", 13), there]
-    expected = ["found a", "seen b", "gone c", "seen e", "found d", "listed a b d e at 10"]
-    assert await seen(Script(pages, [changes]), len(expected)) == expected
+async def test_a_cut_stream(cluster: Cluster) -> None:
+    """The watch goes on where it was, without a list."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink)):
+        cluster.server.cut()
+        await change_is_seen(cluster, sink)
+        assert cluster.server.asked["list"] == 1
+        assert cluster.restarts() == 0
 
 
-async def test_the_next_page_is_on_its_way_while_one_is_read() -> None:
-    """Reading a page takes as long as the API server needs for the next one."""
-    script = Script([page(body("a", 1), body("b", 2), more="more"), page(body("c", 3))], [[]])
-    async for sighting in watch(script, Watched("Things", "/things")):  # type: ignore[arg-type]
-        assert words(sighting) == "found a"
-        assert "list more" in script.asked
-        return
+async def test_a_compacted_version(cluster: Cluster) -> None:
+    """An error 410 in the stream: kopf lists again, and the operator's list beside it finds what was deleted."""
+    sink = FakeSink()
+    cluster.server.apply("rollouts", "gone")
+    async with cluster.watching(cluster.build(sink)):
+        cluster.server.swallows = True
+        cluster.server.delete("rollouts", "gone")
+        cluster.server.compact()
+        cluster.server.swallows = False
+        cluster.server.send_error(410)
+        await change_is_seen(cluster, sink)
+        await eventually(lambda: sink.names() == ["more", "news"])
+        assert cluster.restarts() == 0
 
 
-@pytest.mark.parametrize("trouble", [BROKEN, StatusError(503, "GET"), StatusError(410, "GET")], ids=str)
-async def test_half_a_list_is_none(trouble: Exception) -> None:
-    """However its second page fails, and though the watch beside it stands: the list begins anew."""
-    script = Script([page(body("a", 1), more="next"), trouble, page(body("b", 2))], [[BOOKMARK], [BOOKMARK]])
-    expected = ["found a", "quiet", "trouble", "found b", "quiet", "listed b at 10"]
-    assert [word for word in await seen(script, 6) if word != "quiet"] == [w for w in expected if w != "quiet"]
+@pytest.mark.parametrize("code", [500, 429])
+async def test_an_error_in_the_stream(cluster: Cluster, code: int) -> None:
+    """It ends kopf, which is started again. kopf would take 5 s to end if its stop flag were not set."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink)) as watch:
+        cluster.server.send_error(code)
+        await change_is_seen(cluster, sink, seconds=4)
+        assert cluster.restarts() == 1
+        assert watch.health.problem == ""
+        assert "recovered" in sink.told
 
 
-async def test_a_watch_that_breaks_during_a_list_leaves_it_whole() -> None:
-    """The list is brought to its end, then the watch goes on from where it was."""
-    there = asyncio.Event()
-    pages = [page(body("a", 1), more="next"), Slow(page(body("b", 2)), there)]
-    script = Script(pages, [[event("MODIFIED", "a", 11), there, BROKEN], [event("MODIFIED", "b", 12)]])
-    assert await seen(script, 6) == ["found a", "seen a", "found b", "listed a b at 10", "trouble", "seen b"]
-    assert script.asked == ["list", "watch 10", "list next", "watch 11"]
+@pytest.mark.parametrize(("status", "times"), [(410, 3), (400, 1)])
+async def test_a_watch_that_is_refused_for_good(cluster: Cluster, status: int, times: int) -> None:
+    """It ends kopf each time. What was deleted meanwhile is found."""
+    sink = FakeSink()
+    cluster.server.apply("rollouts", "gone")
+    async with cluster.watching(cluster.build(sink)):
+        with cluster.server.refusing(status, "watch", times=times):
+            cluster.server.swallows = True
+            cluster.server.delete("rollouts", "gone")
+            cluster.server.swallows = False
+            cluster.server.cut()
+            await eventually(lambda: cluster.restarts() == times)
+            await change_is_seen(cluster, sink)
+        await eventually(lambda: sink.names() == ["more", "news"])
 
 
-async def test_a_quiet_watch_that_lasted_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing has changed since the API server started, it ends watches without a bookmark: go on."""
-    monkeypatch.setattr(stream, "SHORT_SECONDS", 0.0)
-    script = Script([page()], [[], [event("ADDED", "a", 11)]])
-    assert await seen(script, 3) == ["listed at 10", "quiet", "seen a"]
-    assert script.asked == ["list", "watch 10", "watch 10"]
+@pytest.mark.parametrize("status", [403, 429, 500, 503])
+async def test_a_watch_that_is_refused_for_a_while(cluster: Cluster, status: int) -> None:
+    """The request is repeated by kopf itself; failed keys are retried when it works again."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink)) as watch:
+        with cluster.server.refusing(status, "watch", times=1, Retry_After="0"):
+            cluster.server.cut()
+            await eventually(lambda: f"answered {status}" in watch.health.problem)
+            await change_is_seen(cluster, sink)
+        assert watch.health.problem == ""
+        assert cluster.restarts() == 0
+        assert "recovered" in sink.told
 
 
-@pytest.mark.parametrize(
-    ("script", "expected", "asked"),
-    [
-        pytest.param(
-            Script([page(body("a", 1))], [[event("MODIFIED", "a", 11), event("DELETED", "a", 12)]]),
-            ["found a", "listed a at 10", "seen a", "gone a"],
-            ["list", "watch 10"],
-            id="a list and what changes",
-        ),
-        pytest.param(
-            Script([page(body("a", 1), more="next"), page(body("b", 2), version="10")]),
-            ["found a", "found b", "listed a b at 10"],
-            ["list", "watch 10", "list next"],
-            id="a list in pages, beside which the watch begins already",
-        ),
-        pytest.param(
-            Script([page()], [[event("ADDED", "a", 11)], [BOOKMARK], [event("ADDED", "b", 16)]]),
-            ["listed at 10", "seen a", "quiet", "seen b"],
-            ["list", "watch 10", "watch 11", "watch 15"],
-            id="a watch that ends in peace goes on where it ended",
-        ),
-        pytest.param(
-            Script([page()], [[], [event("ADDED", "a", 11)]]),
-            ["listed at 10", "trouble", "seen a"],
-            ["list", "watch 10", "watch 10"],
-            id="a watch that ends without a word is trouble, so that it is not asked for without a pause",
-        ),
-        *(
-            pytest.param(
-                Script([page(), page(body("a", 1), version="20")], [[error(code)], [event("ADDED", "b", 21)]]),
-                ["listed at 10", "trouble", "found a", "listed a at 20", "seen b"],
-                ["list", "watch 10", "list", "watch 20"],
-                id=f"an error {code} in the stream means a new list",
-            )
-            for code in (410, 500, 429)
-        ),
-        pytest.param(
-            Script([page(), page(version="20")], [[StatusError(410, "WATCH")], [event("ADDED", "b", 21)]]),
-            ["listed at 10", "trouble", "listed at 20", "seen b"],
-            ["list", "watch 10", "list", "watch 20"],
-            id="a watch that is answered with 410 means a new list",
-        ),
-        *(
-            pytest.param(
-                going_on(trouble),
-                ["found a", "listed a at 10", "seen a", "trouble", "gone a"],
-                ["list", "watch 10", "watch 11", "watch 11"],
-                id=f"{name}: the watch goes on where it was, so that no deletion is missed",
-            )
-            for name, trouble in {
-                "a broken stream": BROKEN,
-                "a server error": StatusError(503, "WATCH"),
-                "too many requests": StatusError(429, "WATCH"),
-                "a refused login": StatusError(401, "WATCH"),
-                "a right taken away for a moment": StatusError(403, "WATCH"),
-                "an API server that is behind": StatusError(504, "WATCH"),
-            }.items()
-        ),
-        pytest.param(
-            Script([page(body("a", 1), more="next"), StatusError(410, "GET"), page(body("b", 2))]),
-            ["found a", "trouble", "found b", "listed b at 10"],
-            ["list", "watch 10", "list next", "list"],
-            id="a list whose second page has expired begins anew",
-        ),
-        pytest.param(
-            Script([StatusError(410, "GET"), StatusError(500, "GET"), StatusError(403, "GET"), page()], [[]]),
-            ["trouble", "trouble", "trouble", "listed at 10"],
-            ["list", "list", "list", "list"],
-            id="a refused list is asked for again",
-        ),
-        pytest.param(
-            Script([ABSENT, ABSENT, page(body("a", 1))]),
-            ["absent", "trouble", "absent", "trouble", "found a", "listed a at 10"],
-            ["list", "list", "list"],
-            id="installed after the operator",
-        ),
-        pytest.param(
-            Script([page(body("a", 1)), ABSENT, page(body("b", 9))], [[ABSENT]]),
-            ["found a", "listed a at 10", "absent", "trouble", "absent", "trouble", "found b", "listed b at 10"],
-            ["list", "watch 10", "list", "list"],
-            id="removed and installed again",
-        ),
-    ],
-)
-async def test_what_is_seen(script: Script, expected: list[str], asked: list[str]) -> None:
-    """Whatever the API server does, the watch goes on, from the right place."""
-    assert await seen(script, len(expected)) == expected
-    assert script.asked == asked
+async def test_refused_credentials(cluster: Cluster) -> None:
+    """A 401 does not end kopf, though nothing newer can be read for a while."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink)) as watch:
+        cluster.server.tokens = {"another"}
+        cluster.server.cut()
+        await eventually(lambda: "answered 401" in watch.health.problem)
+        cluster.server.tokens = {"a-token"}
+        await change_is_seen(cluster, sink)
+        assert cluster.restarts() == 0
 
 
-async def test_a_place_in_the_stream_that_never_works_again_is_given_up() -> None:
-    """An etcd that was restored from a backup is behind for ever: the watch lists anew after a while."""
-    behind: list[list[Any]] = [[StatusError(504, "WATCH")] for _ in range(watching.PATIENCE)]
-    script = Script([page(version="900"), page(version="10")], behind)
-    expected = ["listed at 900", *["trouble"] * watching.PATIENCE, "listed at 10"]
-    assert await seen(script, len(expected)) == expected
+async def test_a_rotated_token(cluster: Cluster) -> None:
+    """It is read again at the first 401, and both the watch and the list go on."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink)):
+        cluster.server.tokens = {"the-next"}
+        cluster.give_token("the-next")
+        cluster.server.compact()
+        cluster.server.send_error(410)
+        await change_is_seen(cluster, sink)
+        await eventually(lambda: sink.told.count("whole list") == 2)
+        assert cluster.restarts() == 0
 
 
-async def test_what_a_watch_has_lost_without_a_word_is_found() -> None:
-    """Everything is listed anew now and then: a change and a deletion that no watch has brought."""
-    before, after = page(body("a", 1), body("b", 1)), page(body("a", 12), version="13")
-    script = Script([before, after], [[BOOKMARK], [BOOKMARK]])
-    found: list[str] = []
-    async for sighting in watch(script, Watched("Things", "/things", relist_seconds=0.0)):  # type: ignore[arg-type]
-        found.append(words(sighting))
-        if len(found) == 6:
-            break
-    assert found == ["found a", "found b", "listed a b at 10", "quiet", "found a", "listed a at 13"]
-    assert script.asked[:3] == ["list", "watch 10", "list"]
+async def test_a_swallowed_event(cluster: Cluster) -> None:
+    """The next periodic list finds it. Because the watch does not report it either, the watch is started again."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink, resync=0.3)) as watch:
+        cluster.server.swallows = True
+        cluster.server.apply("rollouts", "missed")
+        cluster.server.swallows = False
+        await eventually(lambda: "listed missed" in sink.told)
+        await eventually(lambda: cluster.restarts() == 1 and cluster.server.watches("rollouts") == 1)
+        await change_is_seen(cluster, sink)
+        await eventually(lambda: watch.health.problem == "")
 
 
-async def test_large_parts_of_rollouts_are_forgotten() -> None:
-    """Templates and managed fields are not kept in memory; everything that decides is."""
-    cluster = Cluster(Script([page(body("a", 1))]), lambda: NOW)  # type: ignore[arg-type]
-    async for sighting in cluster.watch_rollouts(None, ""):
-        assert isinstance(sighting, Found)
-        kept = sighting.body
-        assert kept["spec"] == {"replicas": 1}
-        assert "managedFields" not in kept["metadata"]
-        assert kept["status"] == {"phase": "Healthy"}
-        break
+async def test_a_swallowed_deletion(cluster: Cluster) -> None:
+    """As for any other event."""
+    sink = FakeSink()
+    cluster.server.apply("rollouts", "gone")
+    async with cluster.watching(cluster.build(sink, resync=0.3)):
+        cluster.server.swallows = True
+        cluster.server.delete("rollouts", "gone")
+        cluster.server.swallows = False
+        await eventually(lambda: sink.names() == [] and cluster.restarts() == 1)
+
+
+async def test_a_periodic_list_without_news(cluster: Cluster) -> None:
+    """It restarts nothing, nor does one that is faster than the watch."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink, resync=0.05, report=1)):
+        for number in range(10):
+            cluster.server.apply("rollouts", f"r{number}")
+            await eventually(lambda: len(sink.names()) > number)  # noqa: B023
+        await eventually(lambda: sink.told.count("whole list") > 10)
+        assert cluster.restarts() == 0
+
+
+async def test_a_watch_that_is_slower_than_the_list(cluster: Cluster) -> None:
+    """It is not started again if it reports what the list has found soon after that."""
+    sink = FakeSink()
+    cluster.server.apply("rollouts", "gone")
+    async with cluster.watching(cluster.build(sink, resync=0.3, report=1)):
+        cluster.server.swallows = True
+        cluster.server.apply("rollouts", "slow")
+        cluster.server.delete("rollouts", "gone")
+        await eventually(lambda: sink.names() == ["slow"])
+        lists = cluster.server.asked["list"]
+        cluster.server.catch_up()
+        await eventually(lambda: cluster.server.asked["list"] > lists)
+        assert cluster.restarts() == 0
+
+
+async def test_a_silent_stream(cluster: Cluster) -> None:
+    """It is ended by kopf's inactivity timeout."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink, inactivity_timeout=0.4)):
+        cluster.server.silent = True
+        asked = cluster.server.asked["watch"]
+        cluster.server.cut()
+        await eventually(lambda: cluster.server.asked["watch"] > asked)
+        cluster.server.silent = False
+        await change_is_seen(cluster, sink)
+        assert cluster.restarts() == 0
+
+
+async def test_a_kopf_that_hangs(cluster: Cluster) -> None:
+    """One that sends no requests any more is replaced, without waiting for its end."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink, silent=0.4)) as watch:
+        await eventually(lambda: cluster.restarts() == 1)
+        assert "sends no requests" in watch.health.problem
+        await eventually(lambda: "recovered" in sink.told)
+        await change_is_seen(cluster, sink)
+
+
+async def test_kopf_ends_amid_a_burst(cluster: Cluster) -> None:
+    """Nothing is lost: neither the last versions nor the deletions."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink)):
+        for number in range(300):
+            cluster.server.apply("rollouts", f"r{number % 60}")
+            if number % 75 == 40:
+                cluster.server.send_error(500)
+            if number % 10 == 0:
+                await asyncio.sleep(0)
+                cluster.server.delete("rollouts", f"r{number % 60}")
+        wanted = {
+            key: (body["metadata"]["uid"], body["metadata"]["resourceVersion"])
+            for key, body in cluster.server["rollouts"].objects.items()
+        }
+        await eventually(lambda: sink.objects == wanted)
+        assert cluster.restarts() >= 1
+
+
+async def test_both_kinds_fail_at_once(cluster: Cluster) -> None:
+    """Neither watch leaves the other one hanging."""
+    rollouts, deployments = FakeSink(), FakeSink()
+    async with (
+        cluster.watching(cluster.build(rollouts)),
+        cluster.watching(cluster.build(deployments, "doradeployments")),
+    ):
+        cluster.server.send_error(500)
+        await change_is_seen(cluster, rollouts)
+        await change_is_seen(cluster, deployments, plural="doradeployments")
+        assert cluster.restarts() == cluster.restarts("doradeployments") == 1
+
+
+# Lists
+
+
+async def test_what_happens_during_a_list(cluster: Cluster) -> None:
+    """What was deleted does not come back, what is younger than the list stays, and what was reported is not news."""
+    sink = FakeSink()
+    for name in "abc":
+        cluster.server.apply("rollouts", name)
+    cluster.server.page_size, cluster.server.before_page = 1, asyncio.Event()
+    async with cluster.watching(cluster.build(sink), ready=False):
+        await eventually(lambda: cluster.server.asked["continue"] == 1 and cluster.server.watches("rollouts"))
+        cluster.server.delete("rollouts", "b")
+        cluster.server.apply("rollouts", "c")
+        cluster.server.apply("rollouts", "young")
+        cluster.server.apply("rollouts", "short")
+        cluster.server.delete("rollouts", "short")
+        await eventually(lambda: sink.told[-1:] == ["deleted short"])
+        cluster.server.before_page.set()
+        await eventually(lambda: "whole list" in sink.told)
+        assert sink.told == [
+            "listed a", "reported c", "reported young", "reported short", "deleted short", "whole list"
+        ]  # fmt: skip
+        assert sink.names() == ["a", "c", "young"]
+
+
+async def test_versions_older_than_the_list(cluster: Cluster) -> None:
+    """The watch of kopf starts before the list, and repeats what the list already shows: that is no news."""
+    sink = FakeSink()
+    cluster.server.apply("rollouts", "a")
+    with cluster.server.refusing(500, "watch"):
+        with cluster.server.refusing(500, "list"):
+            running = cluster.watching(cluster.build(sink), ready=False)
+            watch = await running.__aenter__()
+            await eventually(lambda: cluster.server.asked["kopf list"] == 1 and watch.health.problem)
+            assert "answered 500" in str(watch.health.not_ready())
+            cluster.server.apply("rollouts", "a")
+            cluster.server.apply("rollouts", "a")
+            cluster.server.apply("rollouts", "short")
+            cluster.server.delete("rollouts", "short")
+        await eventually(lambda: "whole list" in sink.told)
+    await change_is_seen(cluster, sink)
+    await eventually(lambda: sink.names() == ["a", "more", "news"])
+    assert [one for one in sink.told if one.endswith(" a")] == ["listed a"]
+    await running.__aexit__(None, None, None)
+
+
+async def test_a_list_that_expires(cluster: Cluster) -> None:
+    """A further page is answered with 410: the list begins again."""
+    sink = FakeSink()
+    for name in "abc":
+        cluster.server.apply("rollouts", name)
+    cluster.server.page_size = 1
+    with cluster.server.refusing(410, "continue", times=1):
+        async with cluster.watching(cluster.build(sink)):
+            assert sink.told == ["listed a", "listed b", "listed c", "whole list", "recovered"]
+
+
+async def test_requests_for_lists_are_coalesced(cluster: Cluster) -> None:
+    """However often kopf lists while a list runs, one more follows."""
+    sink = FakeSink()
+    for name in "ab":
+        cluster.server.apply("rollouts", name)
+    cluster.server.page_size, cluster.server.before_page = 1, asyncio.Event()
+    async with cluster.watching(cluster.build(sink), ready=False):
+        for _ in range(2):
+            lists = cluster.server.asked["kopf list"]
+            await eventually(lambda: cluster.server.watches("rollouts"))
+            cluster.server.compact()
+            cluster.server.send_error(410)
+            await eventually(lambda: cluster.server.asked["kopf list"] > lists)  # noqa: B023
+        await eventually(lambda: cluster.server.watches("rollouts"))
+        cluster.server.oldest = 0
+        cluster.server.before_page.set()
+        await eventually(lambda: sink.told.count("whole list") == 2)
+        assert cluster.server.asked["list"] == 2
+
+
+@pytest.mark.parametrize("how", ["the seam is gone", "the server ignores the selector"])
+async def test_kopf_lists_everything(cluster: Cluster, how: str) -> None:
+    """Without the emptied first list the result is the same. What kopf lists counts as listed, not as a change."""
+    sink = FakeSink()
+    for number in range(30):
+        cluster.server.apply("rollouts", f"r{number}")
+    cluster.server.ignores_fields = how == "the server ignores the selector"
+    async with cluster.watching(cluster.build(sink, empty_lists=how != "the seam is gone")):
+        await eventually(lambda: len(sink.names()) == 30)
+        assert not [one for one in sink.told if one.startswith("reported")]
+        cluster.server.swallows = True
+        cluster.server.delete("rollouts", "r7")
+        cluster.server.compact()
+        cluster.server.swallows = False
+        cluster.server.send_error(410)
+        await change_is_seen(cluster, sink)
+        await eventually(lambda: len(sink.names()) == 31 and "r7" not in sink.names())
+
+
+# Kinds and namespaces
+
+
+async def test_rollouts_that_are_installed_later(cluster: Cluster) -> None:
+    """Absent Rollouts are as good as none: the operator is ready."""
+    sink = FakeSink()
+    cluster.server["rollouts"].installed = False
+    async with cluster.watching(cluster.build(sink), ready=False) as watch:
+        await eventually(lambda: sink.told == ["not installed"])
+        assert watch.health.absent
+        assert watch.health.not_ready() is None
+        cluster.server["rollouts"].installed = True
+        cluster.server.apply("rollouts", "a")
+        await eventually(lambda: "whole list" in sink.told and cluster.server.watches("rollouts"))
+        assert not watch.health.absent
+        await change_is_seen(cluster, sink)
+        assert cluster.restarts() == 0
+
+
+async def test_doradeployments_that_are_installed_later(cluster: Cluster) -> None:
+    """Without its own kind the operator is not ready."""
+    sink = FakeSink()
+    cluster.server["doradeployments"].installed = False
+    async with cluster.watching(cluster.build(sink, "doradeployments"), ready=False) as watch:
+        await eventually(lambda: "not installed" in sink.told)
+        assert watch.health.not_ready() == "DoraDeployments are not listed yet: their CRD is not installed"
+        cluster.server["doradeployments"].installed = True
+        await eventually(lambda: watch.health.not_ready() is None and cluster.server.watches("doradeployments"))
+        await change_is_seen(cluster, sink, plural="doradeployments")
+
+
+async def test_a_kind_that_is_removed_and_installed_again(cluster: Cluster) -> None:
+    """Its objects are dropped, even if the watch did not report that they were deleted."""
+    sink = FakeSink()
+    cluster.server.apply("rollouts", "a")
+    async with cluster.watching(cluster.build(sink)) as watch:
+        cluster.server.swallows = True
+        cluster.server.remove("rollouts")
+        cluster.server.swallows = False
+        await eventually(lambda: sink.told[-2:] == ["deleted a", "not installed"])
+        assert watch.health.absent
+        cluster.server["rollouts"].installed = True
+        cluster.server.apply("rollouts", "a")
+        await eventually(lambda: sink.names() == ["a"] and cluster.server.watches("rollouts"))
+        await change_is_seen(cluster, sink)
+
+
+async def test_a_kind_that_is_installed_again_at_once(cluster: Cluster) -> None:
+    """Before it counts as removed. No kopf is started meanwhile: it would not find the kind, and wait for ever."""
+    sink = FakeSink()
+    cluster.server.apply("rollouts", "old")
+    async with cluster.watching(cluster.build(sink, poll=30, unserved=30)):
+        cluster.server.swallows = True
+        cluster.server.remove("rollouts")
+        asked = cluster.server.asked["discovery"]
+        await eventually(lambda: cluster.server.asked["discovery"] > asked + 1)
+        cluster.server.swallows = False
+        cluster.server["rollouts"].installed = True
+        cluster.server.compact()
+        await change_is_seen(cluster, sink)
+        await eventually(lambda: sink.names() == ["more", "news"])
+
+
+async def test_two_namespaces(cluster: Cluster) -> None:
+    """One watch each; neither drops nor reports what belongs to the other."""
+    sinks = {name: FakeSink() for name in ("shop", "bank")}
+    for name in sinks:
+        cluster.server.apply("rollouts", "a", name)
+    cluster.server.apply("rollouts", "a", "elsewhere")
+    shop, bank = (cluster.build(sink, namespace=name) for name, sink in sinks.items())
+    async with cluster.watching(shop), cluster.watching(bank):
+        cluster.server.send_error(500)
+        for name in (*sinks, "elsewhere"):
+            cluster.server.apply("rollouts", f"of-{name}", name)
+        await eventually(lambda: all(f"of-{name}" in sink.names() for name, sink in sinks.items()))
+        await eventually(lambda: cluster.server.watches("rollouts") == 2)
+        for name in ("elsewhere", *sinks):
+            cluster.server.apply("rollouts", f"of-{name}", name)
+        await eventually(lambda: all(f"reported of-{name}" in sink.told for name, sink in sinks.items()))
+        assert [sink.names() for sink in sinks.values()] == [["a", "of-shop"], ["a", "of-bank"]]
+        assert shop.health.what == "Rollouts in shop"
+
+
+@pytest.mark.parametrize("refused", ["discovery", "list", "kopf list"])
+async def test_a_missing_permission_at_the_start(cluster: Cluster, refused: str) -> None:
+    """Readiness shows it, and it is tried again."""
+    sink = FakeSink()
+    cluster.server.apply("rollouts", "a")
+    with cluster.server.refusing(403, refused) as refusal:
+        async with cluster.watching(cluster.build(sink, first_list=0.05), ready=False) as watch:
+            await eventually(lambda: "answered 403" in watch.health.problem)
+            if refused != "kopf list":
+                assert "Rollouts are not listed yet" in str(watch.health.not_ready())
+            else:
+                await eventually(lambda: sink.names() == ["a"])
+            cluster.server.apply("rollouts", "b")
+            refusal.times = 0
+            await eventually(lambda: sink.names() == ["a", "b"] and watch.health.problem == "")
+            await change_is_seen(cluster, sink)
+
+
+async def test_a_login_that_cannot_be_read(cluster: Cluster) -> None:
+    """A new kopf is started until it can."""
+    sink = FakeSink()
+    cluster.kubeconfig.write_text("{")
+    async with cluster.watching(cluster.build(sink), ready=False) as watch:
+        await eventually(lambda: "LoginError" in watch.health.problem)
+        cluster.give_token("a-token")
+        await eventually(lambda: cluster.server.watches("rollouts"))
+        await change_is_seen(cluster, sink)
+
+
+# The end
+
+
+async def test_the_end_of_a_watch(cluster: Cluster) -> None:
+    """The thread of kopf is over, and nothing reaches the sink any more."""
+    sink = FakeSink()
+    watch = cluster.build(sink)
+    async with cluster.watching(watch):
+        run = watch._kopf
+        assert run is not None
+        await watch.stop()
+        assert run.finished.is_set()
+        told = list(sink.told)
+        run.receive("ADDED", cluster.server.apply("rollouts", "late"))
+        await asyncio.sleep(0)
+    assert sink.told == told
+    assert cluster.restarts() == 0

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from dora_operator.domain.object_key import ObjectKey
-from dora_operator.handlers import workers as workers_module
+from dora_operator.domain.fields import ObjectKey
+from dora_operator import workers as workers_module
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 
 WORKERS = 8
@@ -18,7 +18,7 @@ WORKERS = 8
 async def served(operator: Operator) -> None:
     """Wait until nothing is due and nobody works."""
     async with asyncio.timeout(5):
-        while operator.engine.queue.busy or len(operator.engine.queue):  # noqa: ASYNC110 - a bounded wait
+        while operator.app.deployment_workers.queue.busy or len(operator.app.deployment_workers.queue):  # noqa: ASYNC110 - a bounded wait
             await asyncio.sleep(0.005)
 
 
@@ -61,7 +61,7 @@ async def test_one_request_at_a_time_for_one_deployment() -> None:
     """Resources of several namespaces that mark the same deployment take turns; others go side by side."""
     cluster, datadog = FakeCluster(), Crowd()
     async with running_operator(cluster, datadog) as operator:
-        workers = [asyncio.create_task(operator.engine.workers.work()) for _ in range(WORKERS)]
+        workers = [asyncio.create_task(operator.app.deployment_workers.run())]
         for number in range(6):
             cluster.apply(f"same-{number}", namespace=f"team-{number}", changeFailure=True)
             cluster.apply(f"other-{number}", deployment={"id": f"deployment-{number}"}, changeFailure=True)
@@ -76,13 +76,13 @@ async def test_a_backlog_is_looked_at_twice() -> None:
     """Once to find the account full, once to send: an answer calls as many as there is room for, not many more."""
     cluster, datadog, count = SlowCluster(), Crowd(), 200
     async with running_operator(cluster, datadog) as operator:
-        workers = [asyncio.create_task(operator.engine.workers.work()) for _ in range(4 * WORKERS)]
+        workers = [asyncio.create_task(operator.app.deployment_workers.run())]
         for number in range(count):
             cluster.apply(f"a-{number}", deployment={"id": f"deployment-{number}"}, changeFailure=True)
         await served(operator)
         await ended(workers)
     assert len(datadog.requests) == count
-    looks = operator.meter.registry.get_sample_value(
+    looks = operator.metrics.registry.get_sample_value(
         "dora_operator_reconciles_total", {"kind": "DoraDeployment", "result": "done"}
     )
     assert looks is not None
@@ -98,7 +98,7 @@ async def test_a_defect_of_ours_stops_nobody(caplog: pytest.LogCaptureFixture) -
         cluster.apply("whole", deployment={"id": "X9RMqDwK-4c"}, changeFailure=True)
         await operator.settle()
         assert cluster.status("whole")["accepted"] == {"changeFailure": True}
-        assert "DoraDeployment shop/broken: the reconcile broke" in caplog.text
+        assert "DoraDeployment shop/broken: the reconcile failed" in caplog.text
         await operator.pass_time(1)
     assert cluster.status("broken")["accepted"] == {"changeFailure": True}
     assert len(datadog.requests) == 3
@@ -108,7 +108,7 @@ async def test_what_never_ends_begins_anew_after_a_defect(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A watch that breaks with an error of ours is logged and started again."""
-    monkeypatch.setattr(workers_module, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(workers_module, "RESTART_SECONDS", 0.0)
     runs = []
 
     async def watch() -> None:
@@ -122,20 +122,20 @@ async def test_what_never_ends_begins_anew_after_a_defect(
         while len(runs) < 2:  # noqa: ASYNC110 - a bounded wait
             await asyncio.sleep(0)
     task.cancel()
-    assert "the watch ended and begins anew" in caplog.text
+    assert "the watch ended unexpectedly and is started again" in caplog.text
 
 
 async def test_a_stop_lets_requests_under_way_finish() -> None:
     """At the end, what Datadog has been asked is waited for and written down."""
     cluster, datadog = FakeCluster(), FakeDatadog(release=asyncio.Event())
-    async with running_operator(cluster, datadog) as operator:
-        workers = [asyncio.create_task(operator.engine.workers.work())]
+    async with running_operator(cluster, datadog, workers=1) as operator:
+        workers = [asyncio.create_task(operator.app.deployment_workers.run())]
         cluster.apply("a", changeFailure=True)
         cluster.apply("b", deployment={"id": "X9RMqDwK-4c"}, changeFailure=True)
         async with asyncio.timeout(5):
             while not datadog.requests:  # noqa: ASYNC110 - a bounded wait
                 await asyncio.sleep(0.005)
-        stopping = asyncio.create_task(operator.engine.workers.finish(5))
+        stopping = asyncio.create_task(operator.app.deployment_workers.finish(5))
         await asyncio.sleep(0.02)
         assert datadog.release is not None
         datadog.release.set()

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from dora_operator.adapters.metrics import PrometheusMeter
-from dora_operator.domain.observed import MarkState
+from dora_operator.domain.resource import MarkState
 from dora_operator.domain.outcome import Answer
 from dora_operator.domain.rollout.verdict import About, Kind
-from dora_operator.meter import Account, Call, Credentials, Gauge, Origin, Reading, Visited
+from dora_operator.metrics import Account, Call, Credentials, Gauge, Origin, Reading, Visited
 from tests.support.builders import NOW
 
 ADDED_BY_SCRAPES = frozenset({"instance", "pod", "job", "namespace"})

@@ -1,62 +1,36 @@
-"""Small stand-ins for the ports: a cluster in memory, and a whole operator around it without kopf.
+"""Small stand-ins for the clients: a cluster in memory, and the whole operator around it, built by the composition root.
 
 The cluster keeps the rules of the API server that matter here: generations, resource versions, uids, merge patches.
 """
 
 import asyncio
+from base64 import b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
-from dora_operator.adapters.datadog import DatadogApi
-from dora_operator.adapters.metered import MeteredDatadog
-from dora_operator.adapters.metrics import PrometheusMeter
-from dora_operator.domain.allowed import Allowed
-from dora_operator.domain.backoff import RetryPolicy
-from dora_operator.domain.notices import EventNote
-from dora_operator.domain.object_key import ObjectKey
-from dora_operator.domain.reasons import Reason
-from dora_operator.domain.rollout.retention import Retention
-from dora_operator.domain.rollout.verdict import Policy
-from dora_operator.domain.sites import Site
-from dora_operator.handlers.engine import Engine
-from dora_operator.handlers.observing import Overview
-from dora_operator.handlers.rollouts import RolloutEngine
-from dora_operator.handlers.workers import Workers
-from dora_operator.inventory import Inventory
-from dora_operator.meter import Meter
-from dora_operator.ports import (
-    ClusterUnavailableError,
-    Keys,
-    NoKeys,
-    NotOursError,
-    ObjectGoneError,
-    SecretView,
+from dora_operator.app import App, build
+from dora_operator.clients.datadog import DatadogClient
+from dora_operator.clients.kubernetes import (
+    ConflictError,
+    KubernetesClient,
+    KubernetesError,
+    NotFoundError,
+    Secret,
     Subject,
 )
-from dora_operator.reconcile.accounts import Accounts
-from dora_operator.reconcile.board import VerdictBoard
-from dora_operator.reconcile.cases import Cases
-from dora_operator.reconcile.events import EventQueue
-from dora_operator.reconcile.known_rollouts import KnownRollouts
-from dora_operator.reconcile.namespaces import Namespaces
-from dora_operator.reconcile.reconciler import Reconciler
-from dora_operator.reconcile.recording import Recorder
-from dora_operator.reconcile.records import Records
-from dora_operator.reconcile.restoring import Restorer
-from dora_operator.reconcile.rollouts import RolloutReconciler
-from dora_operator.reconcile.secret_watch import SecretWatch
-from dora_operator.reconcile.sending import Sender
-from dora_operator.reconcile.surroundings import Options
-from dora_operator.reconcile.writer import StatusWriter
-from dora_operator.sightings import Found, Gone, Listed, Seen, Sighting
-from dora_operator.workqueue import WorkQueue
+from dora_operator.clients.leader import AlwaysLeader
+from dora_operator.domain.events import EventNote
+from dora_operator.domain.fields import ObjectKey
+from dora_operator.metrics import Metrics
+from dora_operator.settings import Settings
+from dora_operator.workers import Workers
+from dora_operator.workqueue import Priority
 from tests.support.builders import BY_ID, NOW
 
 NAMESPACE = "shop"
@@ -75,12 +49,22 @@ def merge(target: Any, patch: Any) -> Any:
     return result
 
 
+Report = Callable[[str, Mapping[str, Any]], None]
+"""Takes type and object of a watch event."""
+
+
+def secret_of(version: str, api_key: str, app_key: str = "app") -> Secret:
+    """Return a Secret with keys, as the API server sends it."""
+    values = {"api-key": api_key, "app-key": app_key}
+    return Secret(version, {name: b64encode(value.encode()).decode() for name, value in values.items()})
+
+
 @dataclass
 class FakeCluster:
-    """Objects in memory; `watch` is told of each change as the API server would."""
+    """Objects in memory; `report` is called for each change, as a watch would."""
 
     objects: dict[ObjectKey, dict[str, Any]] = field(default_factory=dict)
-    secrets: dict[ObjectKey, SecretView] = field(default_factory=dict)
+    secrets: dict[ObjectKey, Secret] = field(default_factory=dict)
     events: list[tuple[Subject, EventNote]] = field(default_factory=list)
     replica_sets: list[Mapping[str, Any]] = field(default_factory=list)
     rollout_events: list[Mapping[str, Any]] = field(default_factory=list)
@@ -90,11 +74,11 @@ class FakeCluster:
     status_writes: int = 0
     record_writes: int = 0
     taken_over: set[ObjectKey] = field(default_factory=set)
-    """Records whose fields a user has changed."""
+    """Records of which a user has changed fields."""
     down: bool = False
     lost: bool = False
-    """Whether the API server says of every object that it is not there, as one that has just started may."""
-    watch: Callable[[Sighting], None] = lambda _: None
+    """The API server answers 404 for every object, as one that has just started may."""
+    report: Report = lambda *_: None
     clock: Callable[[], datetime] = lambda: NOW
     _versions: int = 100
 
@@ -114,87 +98,80 @@ class FakeCluster:
 
     def delete(self, name: str, namespace: str = NAMESPACE) -> None:
         """Delete an object."""
-        self.watch(Gone(self.objects.pop(ObjectKey(namespace, name))))
+        self.report("DELETED", self.objects.pop(ObjectKey(namespace, name)))
 
     def put_secret(self, name: str, api_key: str, namespace: str = NAMESPACE) -> None:
         """Create or change a Secret."""
         self._versions += 1
-        self.secrets[ObjectKey(namespace, name)] = SecretView(str(self._versions), Keys(api_key, "app"))
+        self.secrets[ObjectKey(namespace, name)] = secret_of(str(self._versions), api_key)
 
     def status(self, name: str, namespace: str = NAMESPACE) -> dict[str, Any]:
         """Return the stored status."""
         found: dict[str, Any] = self.objects[ObjectKey(namespace, name)]["status"]
         return found
 
-    async def watch_deployments(self, namespace: str | None, selector: str) -> AsyncIterator[Sighting]:
-        """Implement the port: what is brought comes through `watch`."""
-        raise NotImplementedError(namespace, selector)
-        yield
-
-    def listing(self) -> tuple[Sighting, ...]:
-        """Return a whole list."""
-        return *map(Found, self.objects.values()), Listed(frozenset(self.objects), str(self._versions))
-
-    async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Implement the port."""
+    async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> dict[str, Any]:
+        """See KubernetesClient."""
         await asyncio.sleep(0)
         self._check()
         before = self.objects.get(key)
         if self.lost or before is None or before["metadata"]["uid"] != uid:
-            raise ObjectGoneError
+            raise NotFoundError("not found", 404)
         self.status_writes += 1
         # The watch's echo comes after the answer to the write, as it mostly does on a real API server.
-        watch, self.watch = self.watch, lambda _: None
+        report, self.report = self.report, lambda *_: None
         body = self._store(before | {"status": merge(before["status"], status)})
-        self.watch = watch
-        asyncio.get_running_loop().call_soon(watch, Seen(body))
+        self.report = report
+        asyncio.get_running_loop().call_soon(report, "MODIFIED", body)
         return body
 
-    async def read_secret(self, key: ObjectKey) -> SecretView:
-        """Implement the port."""
+    async def read_secret(self, key: ObjectKey) -> Secret:
+        """See KubernetesClient."""
         await asyncio.sleep(0)
         self._check()
-        return self.secrets.get(key, SecretView("", NoKeys(Reason.CREDENTIALS_NOT_FOUND, f"no Secret {key}")))
+        if key not in self.secrets:
+            raise NotFoundError("not found", 404)
+        return self.secrets[key]
 
-    async def post_event(self, about: Subject, note: EventNote) -> None:
-        """Implement the port."""
+    async def post_event(self, subject: Subject, note: EventNote) -> None:
+        """See KubernetesClient."""
         self._check()
-        if (about, note) not in self.events:
-            self.events.append((about, note))
+        if (subject, note) not in self.events:
+            self.events.append((subject, note))
 
     def warnings(self) -> list[tuple[str, str]]:
         """Return names and reasons of the Warning Events."""
-        return [(about.key.name, note.reason) for about, note in self.events if note.type == "Warning"]
+        return [(subject.key.name, note.reason) for subject, note in self.events if note.type == "Warning"]
 
     async def list_replica_sets(self, namespace: str, labels: Mapping[str, str]) -> list[Mapping[str, Any]]:
-        """Implement the port."""
+        """See KubernetesClient."""
         self._check()
         assert namespace
         self.reads["replicasets"] += 1
         wanted = labels.items()
         return [each for each in self.replica_sets if wanted <= (each["metadata"].get("labels") or {}).items()]
 
-    async def list_events(self, about: Subject) -> list[Mapping[str, Any]]:
-        """Implement the port."""
+    async def list_events(self, subject: Subject) -> list[Mapping[str, Any]]:
+        """See KubernetesClient."""
         self._check()
         self.reads["events"] += 1
-        return [each for each in self.rollout_events if each["involvedObject"]["uid"] == about.uid]
+        return [each for each in self.rollout_events if each["involvedObject"]["uid"] == subject.uid]
 
     async def read_annotations(self, namespace: str) -> Mapping[str, str]:
-        """Implement the port."""
+        """See KubernetesClient."""
         self._check()
         assert namespace
         self.reads["namespaces"] += 1
         return self.annotations
 
-    async def apply_record(self, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Implement the port: one manager owns everything it applied."""
+    async def apply_record(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """See KubernetesClient: one manager owns everything it applied."""
         await asyncio.sleep(0)
         self._check()
         metadata = manifest["metadata"]
         key = ObjectKey(metadata["namespace"], metadata["name"])
         if key in self.taken_over:
-            raise NotOursError
+            raise ConflictError("conflict", 409)
         self.record_writes += 1
         before = self.objects.get(key)
         if before is None:
@@ -208,25 +185,20 @@ class FakeCluster:
         )
 
     async def delete_record(self, key: ObjectKey, uid: str) -> None:
-        """Implement the port."""
+        """See KubernetesClient."""
         self._check()
         if key in self.objects and self.objects[key]["metadata"]["uid"] == uid:
-            self.watch(Gone(self.objects.pop(key)))
-
-    async def watch_rollouts(self, namespace: str | None, selector: str) -> AsyncIterator[Sighting]:
-        """Implement the port: tests bring Rollouts in themselves."""
-        raise NotImplementedError(namespace, selector)
-        yield
+            self.report("DELETED", self.objects.pop(key))
 
     def _check(self) -> None:
         if self.down:
-            raise ClusterUnavailableError("the API server is down")
+            raise KubernetesError("the API server is down")
 
     def _store(self, body: dict[str, Any]) -> dict[str, Any]:
         self._versions += 1
         body = body | {"metadata": body["metadata"] | {"resourceVersion": str(self._versions)}}
         self.objects[ObjectKey(body["metadata"]["namespace"], body["metadata"]["name"])] = body
-        self.watch(Seen(body))
+        self.report("MODIFIED", body)
         return body
 
 
@@ -265,35 +237,54 @@ class FakeDatadog:
 
 @dataclass
 class Operator:
-    """The whole operator but kopf, on a clock that tests move."""
+    """The whole operator without watches, on a clock that tests move."""
 
     cluster: FakeCluster
     datadog: FakeDatadog
-    engine: Engine
-    rollouts: RolloutEngine
-    events: EventQueue
-    meter: PrometheusMeter
+    metrics: Metrics
     now: datetime = NOW
+    app: App = field(init=False)
+
+    def deployment_event(self, event_type: str, body: Mapping[str, Any]) -> None:
+        """Take an event of the watch of DoraDeployments."""
+        _pass_on(self.app.deployments, event_type, body)
+
+    def rollout_event(self, event_type: str, body: Mapping[str, Any]) -> None:
+        """Take an event of the watch of Rollouts."""
+        _pass_on(self.app.rollouts, event_type, body)
+
+    def rollouts_listed(self, *bodies: Mapping[str, Any]) -> None:
+        """Take a list of Rollouts."""
+        for body in bodies:
+            self.app.rollouts.observed(body, listed=True)
+        self.app.rollouts.listed(None, served=True)
 
     async def settle(self) -> None:
         """Serve every key that is due."""
         quiet = 0
         for _ in range(10_000):
-            served = [await self._serve(workers) for workers in (self.rollouts.workers, self.engine.workers)]
+            served = [await self._serve(each) for each in (self.app.rollout_workers, self.app.deployment_workers)]
             quiet = 0 if any(served) else quiet + 1
             if quiet:
-                await self.events.finish(1)
+                await self.app.events.finish(1)
                 await asyncio.sleep(0)  # the watch brings what was written last
             if quiet > 1:
                 return
         raise AssertionError("the queues never empty")
 
-    async def _serve(self, workers: Workers[ObjectKey]) -> bool:
+    async def reconcile(self, key: ObjectKey, priority: Priority = Priority.CHANGE) -> None:
+        """Reconcile one DoraDeployment now, whatever else is due."""
+        queue = self.app.deployment_workers.queue
+        queue.add(key, Priority.ABORT, 0)
+        queue._working[key] = self.now.timestamp() + priority.value
+        queue._queued.pop(key, None)
+        await self.app.deployment_workers.serve(key)
+
+    async def _serve(self, workers: Workers) -> bool:
         key = workers.queue.try_take()
         if key is None:
             return False
         await workers.serve(key)
-        workers.queue.done(key)
         return True
 
     async def pass_time(self, seconds: float) -> None:
@@ -301,10 +292,31 @@ class Operator:
         self.now += timedelta(seconds=seconds)
         await self.settle()
 
-    async def look_at_secrets(self) -> None:
-        """Do one round of looking at Secrets, and what follows."""
-        await self.engine.look_at_secrets_once()
+    async def poll_secrets(self) -> None:
+        """Poll the awaited Secrets once, and serve what follows."""
+        await self.app.poll_secrets()
         await self.settle()
+
+    def scrape(self) -> str:
+        """Return the metrics as text."""
+        return self.app.observer.scrape((), is_leader=True).decode()
+
+    def lead(self) -> None:
+        """Become the leader."""
+        self.app.deployment_reconciler.restore_rate_limits()
+
+
+def _pass_on(sink: Any, event_type: str, body: Mapping[str, Any]) -> None:
+    metadata = body["metadata"]
+    if event_type == "DELETED":
+        sink.deleted(ObjectKey(metadata["namespace"], metadata["name"]), metadata["uid"])
+    else:
+        sink.observed(body, listed=False)
+
+
+def settings_for_tests(**changes: Any) -> Settings:
+    """Return settings with keys, without the environment's."""
+    return Settings(**({"api_key": "own-api", "app_key": "own-app"} | changes))
 
 
 @asynccontextmanager
@@ -312,66 +324,37 @@ async def running_operator(
     cluster: FakeCluster,
     datadog: FakeDatadog,
     *,
-    own_keys: Keys | NoKeys = Keys("own-api", "own-app"),  # noqa: B008 - frozen
-    dry_run: bool = False,
-    rollouts_watched: bool = True,
-    policy: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
-    rollout_policy: Policy = Policy(),  # noqa: B008 - frozen
     now: datetime = NOW,
-    around: Callable[[Meter], Meter] = lambda meter: meter,
     time: Callable[[], datetime] | None = None,
     leads: bool = True,
+    **settings: Any,
 ) -> AsyncIterator[Operator]:
     """Start an operator on a cluster: list, then serve what is due; without `time`, on a clock that tests move."""
-    async with httpx.MockTransport(datadog) as transport:
-        api = DatadogApi(transport, base_url=None, timeout_seconds=5)
-        inventory, secrets, board = Inventory(), SecretWatch(cluster), VerdictBoard()
-        events, accounts = EventQueue(cluster), Accounts(cluster, own_keys)
-        operator: Operator
+    operator = Operator(cluster, datadog, Metrics(), now=now)
 
-        def clock() -> datetime:
-            return operator.now if time is None else time()
+    def clock() -> datetime:
+        return operator.now if time is None else time()
 
-        meter = PrometheusMeter(clock)
-        told = around(meter)
-        metered = MeteredDatadog(api, told, own_keys, lambda: clock().timestamp())
-
-        names, options = Namespaces(cluster, clock), Options(Site.US1, dry_run, policy, keeps_records=rollouts_watched)
-        reconciler = Reconciler(
-            inventory=inventory,
-            cases=Cases(inventory, names, board, options),
-            sender=Sender(inventory, accounts, metered, clock),
-            secrets=secrets,
-            board=board,
-            writer=StatusWriter(cluster, events, inventory, Site.US1, meter),
-            options=options,
+    made = settings_for_tests(**settings)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(datadog)) as http:
+        client = DatadogClient(
+            http, base_url=None, timeout_seconds=5, metrics=operator.metrics, leader=AlwaysLeader()
+        )
+        operator.app = build(
+            made,
+            cast("KubernetesClient", cluster),
+            client,
+            operator.metrics,
             clock=clock,
-            random=lambda: 0.5,
+            monotonic=lambda: clock().timestamp(),
+            jitter=lambda: 0.5,
         )
-        engine = Engine(inventory, _queue(clock), reconciler, secrets, cluster, clock, Site.US1, meter=told)
-        known = KnownRollouts()
-        restorer = Restorer(
-            metered, accounts, names, Allowed(), Site.US1, own_keys, clock, lambda: 0.5, policy, dry_run
-        )
-        records = Records(inventory, cluster, Retention(), rollout_policy.lookback, clock)
-        recorder = Recorder(inventory, board, cluster, clock, {}, events.tell, meter)
-        looks = RolloutReconciler(
-            known, cluster, names, events, recorder, restorer, records, rollout_policy, clock, meter
-        )
-        rollouts = RolloutEngine(known, _queue(clock), looks, engine, cluster, clock, meter)
-        engine.wake_rollout = rollouts.wake
-        operator = Operator(cluster, datadog, engine, rollouts, events, meter, now=now)
-        meter.show(Overview(engine, rollouts).readings)
-        cluster.clock = clock
-        cluster.watch = partial(engine.take_in, namespace=None)
-        for sighting in cluster.listing():
-            cluster.watch(sighting)
+        cluster.clock, cluster.report = clock, operator.deployment_event
+        for body in cluster.objects.values():
+            operator.app.deployments.observed(body, listed=True)
+        operator.app.deployments.listed(None, served=True)
         if leads:
-            engine.begin()
+            operator.lead()
             await operator.settle()
         yield operator
-        cluster.watch = lambda _: None
-
-
-def _queue(clock: Callable[[], datetime]) -> WorkQueue[ObjectKey, Any]:
-    return WorkQueue(lambda: clock().timestamp())
+        cluster.report = lambda *_: None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dora_operator.domain.conditions import Override, Phase, Standing, conditions_for
-from dora_operator.domain.observed import DoraDeploymentStatus
+from dora_operator.domain.resource import DoraDeploymentStatus
 from dora_operator.domain.reasons import Reason
 from tests.support.builders import BY_VERSION, NOW
 

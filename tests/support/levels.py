@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from dora_operator.reconcile.known_rollouts import key_of
-from dora_operator.sightings import Found, Listed, Seen
 from tests.support.builders import NOW
 from tests.support.fakes import NAMESPACE, Operator
 
@@ -67,14 +65,12 @@ class Rollout:
     def show(self, operator: Operator) -> None:
         """Let the watch bring it."""
         self._list(operator)
-        operator.rollouts.take_in(Seen(self.body()), None)
+        operator.rollout_event("MODIFIED", self.body())
 
     def show_listed(self, operator: Operator) -> None:
         """Let the first list after a start bring it."""
         self._list(operator)
-        body = self.body()
-        operator.rollouts.take_in(Found(body), None)
-        operator.rollouts.take_in(Listed(frozenset({key_of(body)})), None)
+        operator.rollouts_listed(self.body())
 
     def _list(self, operator: Operator) -> None:
         others = [one for one in operator.cluster.replica_sets if not one["metadata"]["uid"].startswith(self.uid)]

@@ -170,7 +170,7 @@ class App:
     def records(self) -> list[dict[str, Any]]:
         """Return the DoraDeployments of the namespace that are about this Rollout."""
         items: list[dict[str, Any]] = json.loads(self.kubectl("get", "dora", "-o", "json"))["items"]
-        return [one for one in items if one["spec"].get("rolloutRef", {}).get("name") == self.name]
+        return [one for one in items if one["spec"].get("sourceRef", {}).get("name") == self.name]
 
     def events(self, kind: str, name: str | None = None) -> list[tuple[str, str, str]]:
         """Return type, reason and message of the operator's Events on an object."""

@@ -1,15 +1,14 @@
-"""What a namespace may mark through the operator's own account: lists, patterns, and what cannot be judged."""
+"""What a namespace may mark with the operator's own keys: lists, patterns, and what cannot be checked."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dora_operator.domain.allowed import Allowed, allowed_in, names_in, why_not
-from dora_operator.domain.plan import Refuse, Send
-from dora_operator.domain.planning import make_plan
+from dora_operator.domain.plan import Refuse, Send, make_plan
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.rollout.restored import restoration_id
-from tests.support.builders import BY_VERSION, NOW, OTHER_ID, spec, surroundings
+from dora_operator.domain.rollout.restoration import restoration_id
+from tests.support.builders import BY_VERSION, NOW, OTHER_ID, context, spec
 
 SHOP = Allowed(("checkout", "cart-*"), ("prod",))
 
@@ -24,19 +23,19 @@ SHOP = Allowed(("checkout", "cart-*"), ("prod",))
         pytest.param(SHOP, "cart", "prod", "service cart", id="what only almost begins so"),
         pytest.param(SHOP, "billing", "prod", "allowed-services", id="another service"),
         pytest.param(SHOP, "checkout", "staging", "allowed-envs", id="another environment"),
-        pytest.param(SHOP, None, None, "service, env and version", id="an id, of which nobody knows the service"),
+        pytest.param(SHOP, None, None, "service, env and version", id="an id, whose service is not known"),
         pytest.param(Allowed(("",), ()), "checkout", "prod", "service checkout", id="an empty list allows nothing"),
         pytest.param(Allowed((), ("prod",)), "anything", "prod", None, id="only environments are limited"),
     ],
 )
 def test_what_is_allowed(allowed: Allowed, service: str | None, env: str | None, words: str | None) -> None:
-    """The message names what is wrong and the mend."""
+    """The message names what is wrong and how to fix it."""
     message = why_not(allowed, "shop", service, env)
     assert (message is None) if words is None else (message is not None and words in message and "shop" in message)
 
 
 def test_a_namespace_says_what_the_settings_do_not() -> None:
-    """Each annotation stands alone; one that is there and empty allows nothing."""
+    """Each annotation counts alone; an empty one allows nothing."""
     defaults = Allowed(("a",), ("b",))
     assert allowed_in({}, defaults) == defaults
     assert allowed_in({"dora-operator.io/allowed-services": "x, y-*,"}, defaults) == Allowed(("x", "y-*"), ("b",))
@@ -45,7 +44,7 @@ def test_a_namespace_says_what_the_settings_do_not() -> None:
 
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_a_list_never_allows_what_it_does_not_name(listed: str, service: str) -> None:
-    """Whatever stands in an annotation, only what it names passes."""
+    """Whatever an annotation says, only what it names passes."""
     allowed = allowed_in({"dora-operator.io/allowed-services": listed}, Allowed())
     passes = why_not(allowed, "shop", service, "prod") is None
     named = any(service == name or (name.endswith("*") and service.startswith(name[:-1])) for name in names_in(listed))
@@ -53,16 +52,14 @@ def test_a_list_never_allows_what_it_does_not_name(listed: str, service: str) ->
 
 
 def test_a_plan_that_is_not_allowed() -> None:
-    """Refused before anything else is looked at; keys of one's own are not judged."""
-    refused = make_plan(
-        spec(deployment=BY_VERSION | {"service": "billing"}, changeFailure=True), surroundings(allowed=SHOP)
-    )
+    """Refused before any other check; keys of the namespace's own are not checked."""
+    refused = make_plan(spec(deployment=BY_VERSION | {"service": "billing"}, changeFailure=True), context(allowed=SHOP))
     assert isinstance(refused, Refuse)
     assert refused.reason is Reason.NOT_ALLOWED
-    by_id = make_plan(spec(changeFailure=True), surroundings(allowed=SHOP))
+    by_id = make_plan(spec(changeFailure=True), context(allowed=SHOP))
     assert isinstance(by_id, Refuse)
-    for other in (surroundings(allowed=SHOP), surroundings(allowed=SHOP, referenced=spec().deployment)):
-        by = {"deploymentRef": {"name": "other"}} if other.referenced else {"id": OTHER_ID}
+    for other in (context(allowed=SHOP), context(allowed=SHOP, referenced=spec().deployment)):
+        by = {"doraDeploymentRef": {"name": "other"}} if other.referenced else {"id": OTHER_ID}
         link = {"type": "rollback"} | by
         linked = make_plan(spec(deployment=BY_VERSION, changeFailure=True, remediation=link), other)
         assert isinstance(linked, Refuse)
@@ -71,6 +68,6 @@ def test_a_plan_that_is_not_allowed() -> None:
     for by in ({"version": "1.4.0"}, {"id": restoration_id("uid", "hash", NOW)}):
         link = {"type": "rollback"} | by
         allowed = spec(deployment=BY_VERSION, changeFailure=True, remediation=link)
-        assert isinstance(make_plan(allowed, surroundings(allowed=SHOP)), Send)
+        assert isinstance(make_plan(allowed, context(allowed=SHOP)), Send)
     own_keys = spec(changeFailure=True, credentialsSecretRef={"name": "mine"})
-    assert isinstance(make_plan(own_keys, surroundings(allowed=SHOP)), Send)
+    assert isinstance(make_plan(own_keys, context(allowed=SHOP)), Send)

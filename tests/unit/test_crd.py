@@ -1,4 +1,4 @@
-"""The CRD is what the models say; what the API server does with it is tested on the real one."""
+"""The CRD is made from the models; what the API server does with it is tested on the real one."""
 
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,44 @@ def test_every_field_is_described() -> None:
             assert rule["message"]
 
 
+def test_a_rule_is_said_once() -> None:
+    """The API server's own message for a pattern only repeats it: our fields have CEL rules that name the fix."""
+    root = version()["schema"]["openAPIV3Schema"]["properties"]
+    for schema in schemas(root["spec"]) + schemas(root["status"]):
+        rules = [rule["rule"] for rule in schema.get("x-kubernetes-validations", [])]
+        assert not (any("matches" in rule for rule in rules) and "pattern" in schema)
+        assert "x-fix" not in schema
+    assert not [schema for schema in schemas(root["spec"]) if "pattern" in schema]
+
+
+def test_conditions_are_those_of_kubernetes() -> None:
+    """The patterns of metav1.Condition; messages are shorter."""
+    condition = version()["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["conditions"]["items"]
+    assert condition["required"] == ["type", "status", "observedGeneration", "lastTransitionTime", "reason", "message"]
+    assert condition["properties"]["type"]["pattern"].startswith("^([a-z0-9]([-a-z0-9]*[a-z0-9])?(")
+    assert condition["properties"]["reason"]["pattern"] == "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
+    limits = {name: field["maxLength"] for name, field in condition["properties"].items() if "maxLength" in field}
+    assert limits == {"type": 316, "reason": 1024, "message": 1024}
+
+
+def test_defaults() -> None:
+    """Only those that users see: the kind of a source, and a status that is current for no generation."""
+    root = version()["schema"]["openAPIV3Schema"]["properties"]
+    assert root["status"]["default"] == {"observedGeneration": -1}
+    assert root["spec"]["properties"]["sourceRef"]["properties"]["kind"]["default"] == "Rollout"
+    defaults = [schema["default"] for schema in schemas(root["spec"]) + schemas(root["status"]) if "default" in schema]
+    assert defaults == ["Rollout", {"observedGeneration": -1}, "Rollout"]
+
+
+def test_columns() -> None:
+    """What `kubectl get dora` shows, and what -o wide adds."""
+    columns = version()["additionalPrinterColumns"]
+    shown = [column["name"] for column in columns if not column.get("priority")]
+    wide = [column["name"] for column in columns if column.get("priority")]
+    assert shown == ["Ready", "Reason", "Service", "Env", "Version", "Failure", "Verified", "Age"]
+    assert wide == ["Id", "Remediation", "Source", "Accepted"]
+
+
 def test_the_parts_of_a_status_have_one_owner_each() -> None:
     """A condition is written as a whole: without this the API server keeps an owner for every field of each."""
     fields = version()["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
@@ -64,7 +102,7 @@ def test_the_parts_of_a_status_have_one_owner_each() -> None:
 
 
 def test_a_stale_file_is_noticed(tmp_path: Path, capsys: Any) -> None:
-    """--check fails for a file that differs, and says the mend."""
+    """--check fails for a file that differs, and says how to fix it."""
     assert crd.main([str(tmp_path)]) == 0
     assert crd.main(["--check", str(tmp_path)]) == 0
     (tmp_path / crd.FILE_NAME).write_text("old")

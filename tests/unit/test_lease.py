@@ -1,4 +1,4 @@
-"""Who may write: moves from what a Lease says, and never two at once, whatever clocks, delays and failures do."""
+"""Leader election: moves from what a Lease says, and never two leaders, whatever clocks, delays and failures do."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dora_operator.domain.lease import Create, LastSeen, Lease, Pace, Renew, Take, Wait, next_move, see
-from dora_operator.domain.selector import labels_that_match
+from dora_operator.domain.selectors import labels_that_match
 
 PACE = Pace(15)
 SOON = 15 - PACE.longest_retry
@@ -25,11 +25,11 @@ GONE = LastSeen(THEIRS, 0, deleted=True)
     [
         pytest.param(None, None, 0, Create(), id="there is none"),
         pytest.param(MINE, LastSeen(MINE, 0), 100, Renew(), id="ours, however old"),
-        pytest.param(Lease("", 1, "7"), LastSeen(Lease("", 1, "7"), 0), 0, Take(), id="given back"),
+        pytest.param(Lease("", 1, "7"), LastSeen(Lease("", 1, "7"), 0), 0, Take(), id="released"),
         pytest.param(THEIRS, LastSeen(THEIRS, 0), 12.4, Wait(SOON), id="another's"),
         pytest.param(THEIRS, LastSeen(THEIRS, 0), 13, Take(), id="another's, unchanged for its duration"),
         pytest.param(SLOW, LastSeen(SLOW, 0), 15, Wait(60 - PACE.longest_retry), id="its own duration counts"),
-        pytest.param(HASTY, LastSeen(HASTY, 0), 2, Wait(SOON), id="a duration that somebody made shorter: ours counts"),
+        pytest.param(HASTY, LastSeen(HASTY, 0), 2, Wait(SOON), id="a duration that was made shorter: ours counts"),
         pytest.param(EDITED, LastSeen(EDITED, 0), 12, Wait(SOON), id="emptied by hand: its holder may still write"),
         pytest.param(EDITED, LastSeen(EDITED, 0), 13, Take(), id="and is not waited for any longer than that"),
         pytest.param(None, GONE, 12, Wait(SOON), id="deleted by hand: its holder may still write"),
@@ -43,7 +43,7 @@ def test_moves(lease: Lease | None, seen: LastSeen | None, now: float, move: obj
 
 
 def test_a_change_begins_the_count_anew() -> None:
-    """What was seen at the first look counts, and is forgotten with the next version; a deletion is a change too."""
+    """The first read of a version counts, until the next version; a deletion is a change too."""
     first = see(THEIRS, None, 100)
     assert first == LastSeen(THEIRS, 100)
     assert see(THEIRS, first, 110) == first
@@ -63,7 +63,7 @@ class Server:
     writes: int = 0
 
     def write(self, holder: str, base: str, duration: float) -> bool:
-        """Write, where nobody has written since `base`."""
+        """Write, unless there was another write since `base`."""
         if (self.lease.version if self.lease else "") != base:
             return False
         self.writes += 1
@@ -71,13 +71,13 @@ class Server:
         return True
 
     def tamper(self, how: str) -> None:
-        """Do what only hands do."""
+        """Change the Lease as a person could."""
         if how == "delete":
             self.lease = None
         elif self.lease is not None and how != "leave":
             self.writes += 1
             before = self.lease
-            shortened = how == "shorten" and before.holder  # an empty one of a second reads as given back
+            shortened = how == "shorten" and before.holder  # an empty one of a second reads as released
             holder, duration = (before.holder, 1) if shortened else ("", 15)
             self.lease = Lease(holder, duration, str(self.writes))
 
@@ -103,7 +103,7 @@ class Candidate:
         return self.clock(time) < self.good_until
 
     def step(self, server: Server, begun: float, read: float, written: float, *, answered: bool) -> None:
-        """Look and act: the request begins, is read by the server, and the write arrives, at these times."""
+        """Read and act: the request begins, is read by the server, and the write arrives, at these times."""
         found = server.lease
         self.seen = see(found, self.seen, self.clock(read))
         move = next_move(found, self.seen, self.name, self.clock(read), self.pace)
@@ -122,27 +122,27 @@ class Candidate:
 steps = st.lists(
     st.tuples(st.integers(0, 1), st.floats(0.1, 30), st.floats(0, 2), st.floats(0, 2), st.booleans()), max_size=60
 )
-hands = st.tuples(st.sampled_from(["leave", "delete", "empty", "shorten"]), st.integers(0, 20))
-"""What they do to the Lease, once, and before which step."""
+edits = st.tuples(st.sampled_from(["leave", "delete", "empty", "shorten"]), st.integers(0, 20))
+"""What is done to the Lease by hand, once, and before which step."""
 
 
-@given(zeros=st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), rate=st.floats(0.95, 1.05), path=steps, hand=hands)
+@given(zeros=st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), rate=st.floats(0.95, 1.05), path=steps, edit=edits)
 def test_never_two_at_once(
     zeros: tuple[float, float],
     rate: float,
     path: list[tuple[int, float, float, float, bool]],
-    hand: tuple[str, int],
+    edit: tuple[str, int],
 ) -> None:
-    """Clocks that differ and drift, slow requests, lost answers, processes that sleep, a hand that edits the Lease."""
+    """Clocks that differ and drift, slow requests, lost answers, processes that sleep, an edit of the Lease by hand."""
     server, time = Server(), 0.0
     both = (Candidate("a", zeros[0], 1.0), Candidate("b", zeros[1], rate))
-    for candidate in (both[0], *both):  # who has never seen the Lease cannot know that it was deleted
+    for candidate in (both[0], *both):  # a process that has never seen the Lease cannot know that it was deleted
         candidate.step(server, 0, 0, 0, answered=True)
-    for number, (who, pause, delay, more, answered) in enumerate(path):
-        if number == hand[1]:
-            server.tamper(hand[0])
+    for number, (index, pause, delay, more, answered) in enumerate(path):
+        if number == edit[1]:
+            server.tamper(edit[0])
         begun = time + pause
-        both[who].step(server, begun, begun + delay, begun + delay + more, answered=answered)
+        both[index].step(server, begun, begun + delay, begun + delay + more, answered=answered)
         time = begun + delay + more
         for moment in (begun + delay, time, time + 1, time + 5, time + 9):
             assert not (both[0].leads(moment) and both[1].leads(moment))

@@ -42,7 +42,7 @@ def test_202_is_the_only_success(body: bytes) -> None:
         pytest.param(202, b"<html>log in</html>", Reason.UNEXPECTED_ANSWER, Pace.BACKOFF, id="a login page with 202"),
         pytest.param(202, b'{"errors":["no"]}', Reason.UNEXPECTED_ANSWER, Pace.BACKOFF, id="202 with errors"),
         pytest.param(202, b'"text"', Reason.UNEXPECTED_ANSWER, Pace.BACKOFF, id="202 with JSON that is no object"),
-        pytest.param(200, b"{}", Reason.UNEXPECTED_ANSWER, Pace.BACKOFF, id="200 is not Datadog's word for success"),
+        pytest.param(200, b"{}", Reason.UNEXPECTED_ANSWER, Pace.BACKOFF, id="200 is not a success"),
         pytest.param(204, b"", Reason.UNEXPECTED_ANSWER, Pace.BACKOFF, id="204 neither"),
         pytest.param(302, b"", Reason.UNEXPECTED_ANSWER, Pace.BACKOFF, id="a redirect is not followed"),
         pytest.param(407, b"", Reason.UNEXPECTED_ANSWER, Pace.BACKOFF, id="a proxy wants a password"),

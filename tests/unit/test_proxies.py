@@ -2,7 +2,7 @@
 
 import pytest
 
-from dora_operator.adapters.proxies import proxy_for
+from dora_operator.clients.proxies import proxy_for
 
 PROXY = "http://proxy.example:3128"
 

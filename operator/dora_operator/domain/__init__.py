@@ -1,5 +1,5 @@
-"""Decisions as values: what a DoraDeployment asks for, what an answer means, what its status says.
+"""Decisions as pure functions over values: what a DoraDeployment wants, what an answer means, what its status says.
 
-Nothing here may import a framework, open a connection, read the environment or ask for the time:
-`now` and random numbers are arguments.
+Nothing here imports a framework, opens a connection, reads the environment or asks for the time: `now` and random
+numbers are arguments.
 """

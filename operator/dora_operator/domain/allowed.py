@@ -1,13 +1,13 @@
-"""Which deployments a namespace may mark through the operator's own account.
+"""Which deployments a namespace may mark with the operator's own keys.
 
-The account's keys can mark every deployment of the organisation; the right to write a DoraDeployment in one namespace
-should not. Who brings keys of its own brings rights of its own, and is not judged here.
+These keys can mark every deployment of the organisation; the permission to write a DoraDeployment in one namespace
+should not. Keys of a namespace's own have permissions of their own, and are not checked here.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dora_operator.domain.rollout.restored import is_restoration_id
+from dora_operator.domain.rollout.restoration import is_restoration_id
 
 SERVICES_ANNOTATION = "dora-operator.io/allowed-services"
 ENVS_ANNOTATION = "dora-operator.io/allowed-envs"
@@ -15,21 +15,21 @@ ENVS_ANNOTATION = "dora-operator.io/allowed-envs"
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Names that are allowed; `checkout-*` stands for all that begin so. Empty: everything."""
+    """Names that are allowed; `checkout-*` allows all with that prefix. Empty: everything."""
 
     services: tuple[str, ...] = ()
     envs: tuple[str, ...] = ()
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """Return the names of a list that is separated by commas."""
+    """Return the names in a comma-separated list."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def allowed_in(annotations: Mapping[str, str], defaults: Allowed) -> Allowed:
     """Return what a Namespace allows: its annotations, else the operator's settings.
 
-    An annotation that is there and names nothing allows nothing: who empties a list does not mean everything.
+    An annotation without names allows nothing: an emptied list does not mean everything.
     """
     services, envs = annotations.get(SERVICES_ANNOTATION), annotations.get(ENVS_ANNOTATION)
     return Allowed(
@@ -41,15 +41,15 @@ def allowed_in(annotations: Mapping[str, str], defaults: Allowed) -> Allowed:
 def why_not(
     allowed: Allowed, namespace: str, service: str | None, env: str | None, linked_id: str | None = None
 ) -> str | None:
-    """Return why a deployment may not be marked, or linked, with the mend, or None. An id alone cannot be judged.
+    """Return why a deployment may not be marked or linked, with the fix, or None. An id alone cannot be checked.
 
-    A link by version stays within the service and env; one by id could lead to anybody's deployment.
+    A link by version stays within the service and env; one by id could name any deployment.
     """
     if not allowed.services and not allowed.envs:
         return None
     if service is None or env is None:
         return (
-            f"namespace {namespace} may mark only some services or environments, and an id does not tell which one is"
+            f"namespace {namespace} may mark only some services or environments, and an id does not show which one is"
             " meant: name the deployment by service, env and version, or use keys of your own in credentialsSecretRef"
         )
     for what, name, names, annotation in (
@@ -58,13 +58,13 @@ def why_not(
     ):
         if names and not any(_matches(name, pattern) for pattern in names):
             return (
-                f"namespace {namespace} may not mark {what} {name}: let an administrator add it to the Namespace's"
+                f"namespace {namespace} may not mark {what} {name}: ask an administrator to add it to the Namespace's"
                 f" annotation {annotation}, or use keys of your own in credentialsSecretRef"
             )
     if linked_id is None or is_restoration_id(linked_id):
         return None
     return (
-        f"namespace {namespace} may mark only some services or environments, and the id of a remediation does not tell"
+        f"namespace {namespace} may mark only some services or environments, and the id of a remediation does not show"
         " which one is meant: name the remediation by version, or use keys of your own in credentialsSecretRef"
     )
 

@@ -1,16 +1,16 @@
-"""Who may write: decided from a Lease, from when it was seen to change, and from one's own clock.
+"""Leader election, decided from a Lease, from when it was seen to change, and from the local monotonic clock.
 
-A follower never compares times of another machine: a Lease has run out when it has not changed for its duration, as
-counted here, less the pause between two looks. A leader counts from before the request that renewed it, and stops a
-sixth of the duration before anyone else may begin. Hands that delete or edit a Lease hurry nobody: only its holder can
-give it back at once.
-Source: client-go's leader election. Knows no API server and no clock.
+A follower never compares times of another machine: a Lease has expired when it has not changed for its duration, as
+measured here, less the interval between two reads. A leader measures from before the request that renewed it, and stops
+a sixth of the duration before another process may begin. A Lease that is deleted or edited by hand does not expire any
+earlier: only its holder can release it at once.
+Source: client-go's leader election.
 """
 
 from dataclasses import dataclass
 
 GIVEN_BACK_SECONDS = 1.0
-"""The duration that a holder writes when it gives its Lease back, here and in client-go: nobody need wait for it."""
+"""The duration that a holder writes when it releases its Lease, here and in client-go: it is not waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,41 +18,40 @@ class Lease:
     """A Lease as it was read."""
 
     holder: str
-    """Identity of the process that holds it; empty: nobody."""
+    """Identity of the process that holds it; empty: none."""
     duration_seconds: float
     version: str
     """Changes with every write."""
-    transitions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LastSeen:
-    """A Lease, and since when it is known not to have changed, on the own monotonic clock."""
+    """A Lease, and since when it is known not to have changed, on the local monotonic clock."""
 
     lease: Lease
     at: float
     deleted: bool = False
-    """Whether it is not there any more, since then."""
+    """Whether it does not exist any more, since then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """There is no Lease: make one."""
+    """There is no Lease: create one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Renew:
-    """It is ours: write it again."""
+    """It is ours: renew it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Nobody holds it any more: write ourselves into it."""
+    """It is held no more: write our identity into it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Another holds it, until this time on the own clock at least."""
+    """Another process holds it, until this time on the local clock at least."""
 
     until: float
 
@@ -62,30 +61,30 @@ Move = Create | Renew | Take | Wait
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How a Lease is held, in seconds."""
+    """Times of the leader election, in seconds."""
 
     duration: float = 15.0
 
     @property
     def deadline(self) -> float:
-        """How long a leader writes after the beginning of the request that renewed its Lease last."""
+        """How long a leader writes after the start of the request that last renewed its Lease."""
         return self.duration * 2 / 3
 
     @property
     def retry(self) -> float:
-        """The pause between two looks at the Lease."""
+        """The interval between two reads of the Lease."""
         return self.duration / 7
 
     @property
     def longest_retry(self) -> float:
-        """The longest pause between two looks: replicas do not look in step."""
+        """The longest interval between two reads: replicas do not read at the same moments."""
         return self.retry * 1.2
 
     def patience(self, theirs: float) -> float:
-        """How long a Lease of their duration has to be unchanged before it may be taken.
+        """How long a Lease with the duration `theirs` has to be unchanged before it may be taken.
 
-        A renewal is seen a look late, so that much less: whoever holds it has stopped long before, and from a crash
-        to the next writer no more than the duration passes.
+        A renewal is seen one interval late, so that much less: its holder has stopped long before, and from a crash to
+        the next leader no more than the duration passes.
         """
         return max(theirs, self.duration) - self.longest_retry
 
@@ -96,7 +95,7 @@ class Pace:
 
 
 def see(lease: Lease | None, before: LastSeen | None, now: float) -> LastSeen | None:
-    """Note since when the Lease has not changed. One that was deleted still says for how long nobody else begins."""
+    """Record since when the Lease has not changed. A deleted one still counts until it would have expired."""
     if before is not None and lease is None:
         return before if before.deleted else LastSeen(before.lease, now, deleted=True)
     if lease is None or (before is not None and not before.deleted and before.lease.version == lease.version):
@@ -105,16 +104,16 @@ def see(lease: Lease | None, before: LastSeen | None, now: float) -> LastSeen | 
 
 
 def next_move(lease: Lease | None, seen: LastSeen | None, me: str, now: float, pace: Pace) -> Move:
-    """Decide what to do about the Lease as it was read just now.
+    """Decide what to do about the Lease as it was just read.
 
-    Whoever held it knows of an edit or a deletion only at its next look, and goes on writing until then.
+    Its holder learns of an edit or a deletion only at its next read, and writes until then.
     """
     if seen is None or (lease is None and seen.lease.holder == me):
         return Create()
     if lease is not None and lease.holder == me:
         return Renew()
-    is_given_back = not seen.lease.holder and seen.lease.duration_seconds <= GIVEN_BACK_SECONDS
-    runs_out = seen.at + (0.0 if is_given_back else pace.patience(seen.lease.duration_seconds))
-    if now < runs_out:
-        return Wait(runs_out)
+    is_released = not seen.lease.holder and seen.lease.duration_seconds <= GIVEN_BACK_SECONDS
+    expires_at = seen.at + (0.0 if is_released else pace.patience(seen.lease.duration_seconds))
+    if now < expires_at:
+        return Wait(expires_at)
     return Create() if lease is None else Take()

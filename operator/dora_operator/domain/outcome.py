@@ -1,19 +1,25 @@
-"""What an answer of Datadog, or its absence, means: accepted, try again, or refused.
+"""What an answer of Datadog, or its absence, means: accepted, try again, or rejected.
 
-One pure table over status codes and failures. It decides nothing about time or attempts beyond what the answer itself
-says (`X-RateLimit-Reset`); pauses are `backoff`, texts are cleaned by `answer_text`.
+One pure table over status codes and failures, and the reading of what the answer says: rate limit headers and error
+bodies. How long to wait before the next try is decided in `retry`.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
 from http import HTTPStatus
+from math import isfinite
 
-from dora_operator.domain.answer_text import first_words
-from dora_operator.domain.ratelimit import seconds_until_reset
+from dora_operator.domain.fields import MESSAGE_LIMIT
 from dora_operator.domain.reasons import Reason
+
+WORDS_LIMIT = 160
+EPOCH_FROM = 1_000_000_000
+"""Larger numbers in X-RateLimit-Reset are points in time, in seconds or milliseconds."""
+LONGEST_RESET = 3600.0
+"""Seconds. A header that asks for more is not believed: the account is tried again after an hour at most."""
 
 
 class FailureKind(Enum):
@@ -34,7 +40,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """The request failed on the way. Whether Datadog saw it is unknown; repeating it is safe."""
+    """The request failed on the way. Whether Datadog received it is unknown; repeating it is safe."""
 
     kind: FailureKind
     detail: str
@@ -44,13 +50,13 @@ class Pace(Enum):
     """How soon the next try makes sense."""
 
     BACKOFF = auto()
-    """Growing pauses, capped, without end: an outage."""
+    """Growing delays, capped, without end: an outage."""
     INGESTION = auto()
-    """Growing pauses up to a deadline, then slowly: the deployment may not have been ingested yet."""
+    """Growing delays up to a deadline, then slowly: the deployment may not have been ingested yet."""
     SLOWLY = auto()
-    """A pause of minutes: somebody has to change a permission or a key."""
+    """Minutes: a permission or a key has to be changed first."""
     AT_RESET = auto()
-    """When the account's rate limit window begins anew."""
+    """When the next rate limit window of the account begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +99,14 @@ def classify(reply: Answer | NoAnswer, now: datetime) -> Outcome:
 
 
 def classify_event(reply: Answer | NoAnswer, now: datetime) -> Outcome:
-    """Return what the reply to a deployment event means: as for a mark, but 200 is its word for success too."""
+    """Return what the reply to a deployment event means: as for a mark, but 200 is success too."""
     if isinstance(reply, Answer) and reply.status == HTTPStatus.OK:
         return _accepted(reply)
     return classify(reply, now)
 
 
 def _by_class(answer: Answer) -> Outcome:
-    """Statuses without a meaning of their own."""
+    """Statuses without an entry in the table."""
     if HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         message = _with_words(f"Datadog refused the request ({answer.status})", answer)
         return Rejected(Reason.REQUEST_REJECTED, message, answer.status)
@@ -134,8 +140,8 @@ def _rate_limited(answer: Answer, now: datetime) -> Outcome:
 
 _UNAUTHORIZED = "Datadog does not know the keys on this site (401): check the API key, the application key and the site"
 _FORBIDDEN = (
-    "Datadog does not let these keys mark deployments (403): give the application key's owner, and its scopes,"
-    " dora_metrics_write"
+    "Datadog does not let these keys mark deployments (403): give the owner of the application key, and its scopes,"
+    " the permission dora_metrics_write"
 )
 _NOT_FOUND = "Datadog does not have this deployment (404): it may not have been ingested yet"
 
@@ -182,3 +188,79 @@ _MEANINGS: Mapping[int, Callable[[Answer], Outcome]] = {
     HTTPStatus.REQUEST_TIMEOUT: _unavailable,
     HTTPStatus.TOO_EARLY: _unavailable,
 }
+
+
+def seconds_until_reset(header: str | None, now: datetime) -> float | None:
+    """Return the seconds to wait, 0 to 3600, or None where the header says nothing usable.
+
+    `X-RateLimit-Reset` is documented as seconds until the next window. It also arrives as a list ("7, 7"), as an epoch,
+    as rubbish, or not at all.
+    Source: Datadog API reference, "Rate Limits"; pull requests datadog-api-client-python 3460 and dd-trace-py 17170.
+    """
+    if header is None:
+        return None
+    try:
+        number = float(header.split(",")[0].strip())
+    except ValueError:
+        return None
+    if not isfinite(number) or number < 0:
+        return None
+    if number > EPOCH_FROM * 1000:
+        number /= 1000
+    if number > EPOCH_FROM:
+        number = max(0.0, number - now.timestamp())
+    return min(number, LONGEST_RESET)
+
+
+def remaining_requests(header: str | None) -> int | None:
+    """Return how many requests the window still admits, or None where the header says nothing usable."""
+    if header is None:
+        return None
+    try:
+        number = int(header.split(",")[0].strip())
+    except ValueError:
+        return None
+    return max(0, number)
+
+
+def first_words(body: bytes) -> str:
+    """Return the message in an error body, at most 160 characters; empty where there is none.
+
+    Never raises. Shapes that were seen: array of strings, array of JSON:API objects, `{"error": {...}}`, plain text
+    (`tests/standin/recorded`).
+    """
+    text = body.decode("utf-8", errors="replace")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return shorten(text, WORDS_LIMIT)
+    return shorten("; ".join(_sentences(document)), WORDS_LIMIT)
+
+
+def shorten(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """Return text on one line without control characters, cut with an ellipsis at `limit` characters."""
+    printable = "".join(character if character.isprintable() else " " for character in text[: limit * 8])
+    line = " ".join(printable.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _sentences(document: object) -> Iterator[str]:
+    if isinstance(document, str):
+        yield document
+    elif isinstance(document, list):
+        for item in document[:5]:
+            yield from _sentences(item)
+    elif isinstance(document, dict):
+        yield from _object_sentences(document)
+
+
+def _object_sentences(document: dict[str, object]) -> Iterator[str]:
+    for container in ("errors", "error"):
+        if document.get(container):
+            yield from _sentences(document[container])
+            return
+    for name in ("detail", "message", "title", "code"):
+        value = document.get(name)
+        if isinstance(value, str) and value:
+            yield value
+            return

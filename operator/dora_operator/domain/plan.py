@@ -1,18 +1,28 @@
-"""Plans: what a DoraDeployment asks for at this moment, as values.
+"""What a DoraDeployment wants of Datadog at this moment: a request with its target, or the reason why there is none.
 
-A plan is a request with its target, or the reason why there is none. How one is found is `planning`; whether the
-request was sent before is `status`.
+A chain of named checks; the first that finds something decides. Whether the request was sent before is decided in
+`retry`. Also the names by which resources depend on each other.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from dora_operator.domain.allowed import Allowed
-from dora_operator.domain.observed import MarkState, Target
+from dora_operator.domain.allowed import Allowed, why_not
+from dora_operator.domain.fields import ObjectKey, RemediationLink
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.request import PatchRequest
+from dora_operator.domain.request import PatchById, PatchByVersion, PatchRequest
+from dora_operator.domain.resource import (
+    DeploymentSelector,
+    DoraDeploymentSpec,
+    MarkState,
+    Remediation,
+    Target,
+    TargetKind,
+)
+from dora_operator.domain.rollout.identity import ById
+from dora_operator.domain.rollout.verdict import Verdict
 from dora_operator.domain.sites import Site
-from dora_operator.domain.spec import DeploymentSelector
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +41,18 @@ class Rival:
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
-    """What the Rollout says about the deployment. What stands in spec wins over it."""
+class RolloutState:
+    """What the Rollout's verdict asks for. What is set in spec wins over it."""
 
     state: MarkState
-    rollout_uid: str
+    source_uid: str
     revision: int
     """With the uid: which deployment of the version is meant, as the same version may fail again."""
     verdict: str
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Context:
     """What a decision about one DoraDeployment needs besides its spec."""
 
     namespace: str
@@ -52,16 +62,16 @@ class Surroundings:
     dry_run: bool = False
     """The operator's own setting."""
     referenced: DeploymentSelector | None = None
-    """spec.deployment of remediation.deploymentRef; None where that object does not exist."""
-    rivals: tuple[Rival, ...] = field(default=())
-    opinion: Opinion | None = None
+    """spec.deployment of remediation.doraDeploymentRef; None where that object does not exist."""
+    rivals: tuple[Rival, ...] = ()
+    rollout_state: RolloutState | None = None
     allowed: Allowed = field(default_factory=Allowed)
-    """What this namespace may mark through the operator's own account."""
+    """What this namespace may mark with the operator's own keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Datadog shall know `request`."""
+    """Datadog should know `request`."""
 
     request: PatchRequest
     target: Target
@@ -69,7 +79,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The request is known and the user wants it held back."""
+    """The request is known, and suspend or dry run holds it back."""
 
     request: PatchRequest
     target: Target
@@ -79,7 +89,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Something in the cluster is missing; its arrival wakes the resource. `state` is what is known so far."""
+    """Something in the cluster is missing; its arrival starts a new decision. `state` is what is known so far."""
 
     state: MarkState
     target: Target
@@ -97,4 +107,255 @@ class Refuse:
     message: str
 
 
+_SOURCE = "rollout"
+
 Plan = Send | Hold | Wait | Refuse
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    spec: DoraDeploymentSpec
+    context: Context
+    state: MarkState
+    target: Target
+
+
+def make_plan(spec: DoraDeploymentSpec, context: Context) -> Plan:
+    """Decide what this resource wants. The first check that finds something decides."""
+    state = desired_state(spec, context.referenced, context.rollout_state)
+    given = _Input(spec, context, state, target_of(spec, context.default_site, context.rollout_state))
+    for check in CHECKS:
+        found = check(given)
+        if found is not None:
+            return found
+    return Send(_request(given), given.target)
+
+
+def target_of(spec: DoraDeploymentSpec, default_site: Site, rollout_state: RolloutState | None = None) -> Target:
+    """Return the Datadog deployment and account that the spec names."""
+    chosen = spec.deployment
+    return Target(
+        by=TargetKind.VERSION if chosen.id is None else TargetKind.ID,
+        id=chosen.id,
+        service=chosen.service,
+        env=chosen.env,
+        version=chosen.version,
+        revision=rollout_state.revision if rollout_state is not None else None,
+        source_uid=rollout_state.source_uid if rollout_state is not None else None,
+        site=(spec.site or default_site).value,
+        credentials_secret=spec.credentials_secret_ref.name if spec.credentials_secret_ref else None,
+    )
+
+
+def desired_state(
+    spec: DoraDeploymentSpec, referenced: DeploymentSelector | None, rollout_state: RolloutState | None = None
+) -> MarkState:
+    """Return what Datadog should know: the spec's values, then the Rollout's (of a failure, its remediation too)."""
+    decided = rollout_state.state if rollout_state is not None else MarkState()
+    failure = spec.change_failure if spec.change_failure is not None else decided.change_failure
+    link = decided.remediation if spec.remediation is None else _link(spec.remediation, referenced)
+    return MarkState(change_failure=failure, remediation=link if failure or spec.remediation else None)
+
+
+def overrides(spec: DoraDeploymentSpec, rollout_state: RolloutState) -> bool:
+    """Tell whether the spec says something else than the Rollout."""
+    decided = rollout_state.state
+    if spec.change_failure not in (None, decided.change_failure):
+        return True
+    return (
+        spec.remediation is not None
+        and decided.remediation is not None
+        and _link(spec.remediation, None) != decided.remediation
+    )
+
+
+def _link(wanted: Remediation, referenced: DeploymentSelector | None) -> RemediationLink | None:
+    if wanted.dora_deployment_ref is None:
+        return RemediationLink(type=wanted.type, id=wanted.id, version=wanted.version)
+    if referenced is None:
+        return None
+    return RemediationLink(type=wanted.type, id=referenced.id, version=None if referenced.id else referenced.version)
+
+
+def contradicts(one: MarkState, other: MarkState) -> bool:
+    """Tell whether two states cannot both be true of one deployment; an absent value contradicts nothing."""
+    failure = None not in (one.change_failure, other.change_failure) and one.change_failure != other.change_failure
+    link = None not in (one.remediation, other.remediation) and one.remediation != other.remediation
+    return failure or link
+
+
+def state_of(verdict: Verdict) -> RolloutState:
+    """Return what the verdict asks of Datadog."""
+    state = MarkState(change_failure=verdict.change_failure, remediation=verdict.remediation)
+    return RolloutState(state, verdict.uid, verdict.revision, verdict.verdict.value)
+
+
+def follows(spec: DoraDeploymentSpec, verdict: Verdict) -> bool:
+    """Tell whether a DoraDeployment has a sourceRef to the version that this verdict is about."""
+    source, chosen, identity = spec.source_ref, spec.deployment, verdict.identity
+    if source is None or (source.kind, source.name) != (verdict.kind, verdict.name):
+        return False
+    if isinstance(identity, ById) and chosen.id is not None:
+        return identity.deployment_id == chosen.id
+    return identity.version is not None and identity.version == (source.version or chosen.version)
+
+
+def _names_no_deployment(given: _Input) -> Plan | None:
+    chosen = given.spec.deployment
+    if chosen.id is not None or None not in (chosen.service, chosen.env, chosen.version):
+        return None
+    message = "spec.deployment names no deployment: set id, or service, env and version; apply the operator's CRD"
+    return Refuse(given.state, given.target, Reason.INVALID_SPEC, message)
+
+
+def _waits_for_rollout(given: _Input) -> Plan | None:
+    source = given.spec.source_ref
+    if source is None or given.state.change_failure is not None:
+        return None
+    version = source.version or given.spec.deployment.version
+    message = f"{source.kind.value} {source.name} of sourceRef has decided nothing about version {version} yet"
+    return Wait(given.state, given.target, Reason.WAITING_FOR_ROLLOUT, message)
+
+
+def _has_nothing_to_say(given: _Input) -> Plan | None:
+    by_version = given.spec.deployment.id is None
+    if given.state.change_failure is not None or (given.state.remediation is not None and not by_version):
+        return None
+    message = "spec.changeFailure is missing: set it to true or false; Datadog requires it for service, env and version"
+    return Refuse(given.state, given.target, Reason.INVALID_SPEC, message)
+
+
+def _remediation_is_missing(given: _Input) -> Plan | None:
+    wanted = given.spec.remediation
+    if wanted is None or wanted.dora_deployment_ref is None or given.context.referenced is not None:
+        return None
+    message = (
+        f"DoraDeployment {wanted.dora_deployment_ref.name} of remediation.doraDeploymentRef does not exist in namespace"
+        f" {given.context.namespace}: create it, or correct the name"
+    )
+    return Wait(given.state, given.target, Reason.WAITING_FOR_REMEDIATION, message)
+
+
+def _remediation_does_not_fit(given: _Input) -> Plan | None:
+    wanted, other, own = given.spec.remediation, given.context.referenced, given.spec.deployment
+    if wanted is None or wanted.dora_deployment_ref is None or other is None:
+        return None
+    if other == own:
+        found = "names the same deployment as this one: a deployment cannot be its own remediation"
+    elif other.id is None and own.id is None and (other.service, other.env) != (own.service, own.env):
+        found = (
+            f"is for service {other.service} in {other.env}, this one for {own.service} in {own.env}: by version,"
+            " Datadog searches the failed deployment's own service and env; use the remediation's id"
+        )
+    else:
+        return None
+    message = f"DoraDeployment {wanted.dora_deployment_ref.name} of remediation.doraDeploymentRef {found}"
+    return Refuse(given.state, given.target, Reason.REMEDIATION_MISMATCH, message)
+
+
+def _older_one_wants_the_opposite(given: _Input) -> Plan | None:
+    context = given.context
+    own_order = (context.created_at, context.namespace, context.name)
+    winners: list[Rival] = []
+    for rival in sorted(context.rivals, key=lambda rival: rival.age_order):
+        loses = any(contradicts(winner.state, rival.state) for winner in winners)
+        if rival.age_order < own_order and not loses:  # one that loses against a still older one sends nothing
+            winners.append(rival)
+    winner = next((winner for winner in winners if contradicts(winner.state, given.state)), None)
+    if winner is None:
+        return None
+    message = (
+        f"DoraDeployment {winner.namespace}/{winner.name} is older and wants the opposite for the same deployment;"
+        " nothing is sent for this one. Delete or change one of the two"
+    )
+    return Refuse(given.state, given.target, Reason.CONFLICT, message)
+
+
+def _is_not_allowed(given: _Input) -> Plan | None:
+    if given.spec.credentials_secret_ref is not None:
+        return None
+    chosen, link = given.spec.deployment, given.state.remediation
+    by_id = chosen.id is not None  # whatever else it names: the id is what is marked
+    service, env = (None, None) if by_id else (chosen.service, chosen.env)
+    message = why_not(given.context.allowed, given.context.namespace, service, env, link.id if link else None)
+    return None if message is None else Refuse(given.state, given.target, Reason.NOT_ALLOWED, message)
+
+
+def _is_held_back(given: _Input) -> Plan | None:
+    if given.spec.suspend:
+        message = "spec.suspend is true: nothing is sent until it is false or removed"
+        return Hold(_request(given), given.target, Reason.SUSPENDED, message)
+    if given.spec.dry_run or given.context.dry_run:
+        cause = "spec.dryRun is true" if given.spec.dry_run else "the operator runs with DORA_OPERATOR_DRY_RUN"
+        message = f"{cause}: nothing is sent; status.dryRun shows the request"
+        return Hold(_request(given), given.target, Reason.DRY_RUN, message)
+    return None
+
+
+CHECKS: tuple[Callable[[_Input], Plan | None], ...] = (
+    _names_no_deployment,
+    _is_not_allowed,
+    _waits_for_rollout,
+    _has_nothing_to_say,
+    _remediation_is_missing,
+    _remediation_does_not_fit,
+    _older_one_wants_the_opposite,  # needs the remediation resolved
+    _is_held_back,  # last: a dry run shows only what would really be sent
+)
+"""The order matters and is tested."""
+
+
+def _request(given: _Input) -> PatchRequest:
+    chosen = given.spec.deployment
+    if chosen.id is not None:
+        return PatchById(chosen.id, given.state)
+    return PatchByVersion(chosen.service or "", chosen.env or "", chosen.version or "", given.state)
+
+
+def links_of(namespace: str, spec: DoraDeploymentSpec, default_site: Site) -> frozenset[str]:
+    """Return the names of everything that a decision about this resource reads besides the resource."""
+    links = {claim(namespace, target_of(spec, default_site))}
+    if spec.remediation is not None and spec.remediation.dora_deployment_ref is not None:
+        links.add(reference(namespace, spec.remediation.dora_deployment_ref.name))
+    if spec.source_ref is not None:
+        links.add(source_link(namespace, spec.source_ref.name))
+    return frozenset(links)
+
+
+def claim(namespace: str, target: Target) -> str:
+    """Name the Datadog deployment as far as two resources can be compared.
+
+    An id is unique on its site. Service, env and version are unique only within one account: two organisations may
+    each have a checkout 1.5.0 in prod.
+    """
+    if target.by is TargetKind.ID:
+        return _name("id", target.site, target.id)
+    account = f"{namespace}/{target.credentials_secret}" if target.credentials_secret else ""
+    return _name("version", target.site, account, target.service, target.env, target.version)
+
+
+def lock_name(target: Target) -> str:
+    """Name the lock under which requests go one by one. Wider than a claim: one wait too many does no harm."""
+    if target.by is TargetKind.ID:
+        return _name("id", target.site, target.id)
+    return _name("version", target.site, target.service, target.env, target.version)
+
+
+def reference(namespace: str, name: str) -> str:
+    """Name a DoraDeployment that others refer to."""
+    return _name("reference", namespace, name)
+
+
+def source_link(namespace: str, name: str) -> str:
+    """Name a Rollout that DoraDeployments follow or were created for."""
+    return _name(_SOURCE, namespace, name)
+
+
+def rollout_of_link(link: str) -> ObjectKey | None:
+    """Return the Rollout that a link names, or None for other links."""
+    word, *parts = link.split("\0")
+    return ObjectKey(*parts) if word == _SOURCE else None
+
+
+def _name(*parts: str | None) -> str:
+    return "\0".join(part or "" for part in parts)

@@ -1,6 +1,6 @@
-"""The vocabulary of reasons: every `reason` that a condition or an Event of the operator can carry.
+"""Every `reason` that a condition of the operator can have.
 
-These strings are API: users alert on them and wait for them. A meaning may be made clearer, a name never changes.
+These strings are API: users alert on them and wait for them. A description may become clearer, a name never changes.
 `docs/reference/reasons.md` is checked against this file.
 """
 
@@ -13,9 +13,9 @@ class Reason(StrEnum):
     ACCEPTED = "Accepted"
     """Datadog answered 202 for exactly the desired state."""
     SUSPENDED = "Suspended"
-    """`spec.suspend` holds the report back."""
+    """`spec.suspend` is true: nothing is sent."""
     DRY_RUN = "DryRun"
-    """`spec.dryRun`, or the operator's own setting, holds the report back; `status.dryRun` shows the request."""
+    """`spec.dryRun`, or the operator's own setting, is on: nothing is sent; `status.dryRun` shows the request."""
     INVALID_SPEC = "InvalidSpec"
     """The spec passed the API server and still cannot be understood; the CRD is probably older than the operator."""
     CONFLICT = "Conflict"
@@ -23,15 +23,15 @@ class Reason(StrEnum):
     NOT_ALLOWED = "NotAllowed"
     """This namespace may not mark this service or environment with the operator's own keys."""
     WAITING_FOR_ROLLOUT = "WaitingForRollout"
-    """The Rollout of `spec.rolloutRef` has not decided anything about this version. Not an error."""
+    """The Rollout of `spec.sourceRef` has not decided anything about this version. Not an error."""
     WAITING_FOR_REMEDIATION = "WaitingForRemediation"
-    """The DoraDeployment of `spec.remediation.deploymentRef` does not exist yet."""
+    """The DoraDeployment of `spec.remediation.doraDeploymentRef` does not exist yet."""
     REMEDIATION_MISMATCH = "RemediationMismatch"
-    """The DoraDeployment of `spec.remediation.deploymentRef` cannot be the remediation of this one."""
+    """The DoraDeployment of `spec.remediation.doraDeploymentRef` cannot be the remediation of this one."""
     CREDENTIALS_NOT_FOUND = "CredentialsNotFound"
     """The Secret of `spec.credentialsSecretRef` does not exist, or the operator was started without keys."""
     CREDENTIALS_INVALID = "CredentialsInvalid"
-    """The Secret lacks `api-key` or `app-key`, or a value that cannot be an HTTP header."""
+    """The Secret lacks `api-key` or `app-key`, or has a value that cannot be an HTTP header."""
     CREDENTIALS_NOT_READABLE = "CredentialsNotReadable"
     """The operator may not read the Secret: its Role does not name it."""
     UNAUTHORIZED = "Unauthorized"
@@ -41,15 +41,15 @@ class Reason(StrEnum):
     RATE_LIMITED = "RateLimited"
     """Datadog answered 429; the account waits for `X-RateLimit-Reset`."""
     DATADOG_UNAVAILABLE = "DatadogUnavailable"
-    """Datadog answered 408 or 5xx; tried again with growing pauses, without end."""
+    """Datadog answered 408 or 5xx; tried again with growing delays, without end."""
     DATADOG_UNREACHABLE = "DatadogUnreachable"
-    """No connection, a broken one or an answer cut short; tried again with growing pauses, without end."""
+    """No connection, a broken one or an answer cut short; tried again with growing delays, without end."""
     DATADOG_TIMEOUT = "DatadogTimeout"
-    """No answer in time; tried again with growing pauses, without end."""
+    """No answer in time; tried again with growing delays, without end."""
     UNEXPECTED_ANSWER = "UnexpectedAnswer"
     """An answer that Datadog's API does not have, such as a proxy's login page; tried again."""
     REQUEST_REJECTED = "RequestRejected"
-    """Datadog refused the request itself (400, 422 and the like); only a change of the spec can help."""
+    """Datadog refused the request itself (400, 422 and similar); only a change of the spec can help."""
     DEPLOYMENT_NOT_FOUND = "DeploymentNotFound"
     """Datadog answered 404: it may not have ingested the deployment yet. Tried often at first, then slowly."""
     SPEC_WINS = "SpecWins"
@@ -69,4 +69,4 @@ CREDENTIAL_REASONS = frozenset(
         Reason.FORBIDDEN,
     }
 )
-"""Reasons that a changed Secret may mend."""
+"""Reasons that a changed Secret can fix."""

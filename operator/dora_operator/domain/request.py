@@ -1,6 +1,5 @@
-"""The two PATCH requests of Datadog's DORA API, as values: path and body from what is wanted.
+"""The requests of Datadog's DORA API as values: path and body.
 
-Knows nothing of resources, keys or connections.
 Source: Datadog API reference, "Mark a deployment as failed by ID" and "… by version".
 """
 
@@ -10,8 +9,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from dora_operator.domain.observed import MarkState
-from dora_operator.domain.rollout.restored import Restoration
+from dora_operator.domain.fields import to_api
+from dora_operator.domain.resource import MarkState
+from dora_operator.domain.rollout.restoration import Restoration
 
 REQUEST_TYPE = "dora_deployment_patch_request"
 COLLECTION = "/api/v2/dora/deployments"
@@ -60,12 +60,12 @@ PatchRequest = PatchById | PatchByVersion
 
 
 def encode(request: PatchRequest) -> bytes:
-    """Return the body as it goes over the wire (JSON in ASCII, keys sorted, no spaces)."""
+    """Return the body as it is sent: JSON in ASCII, keys sorted, no spaces."""
     return json.dumps(request.document(), sort_keys=True, separators=(",", ":")).encode()
 
 
 def encode_event(event: Restoration) -> bytes:
-    """Return the body of a deployment event; moments in nanoseconds, absent fields absent."""
+    """Return the body of a deployment event; times in nanoseconds, absent fields absent."""
     attributes: dict[str, Any] = {
         "id": event.deployment_id,
         "service": event.service,
@@ -85,5 +85,5 @@ def _attributes(state: MarkState) -> dict[str, Any]:
     if state.change_failure is not None:
         attributes["change_failure"] = state.change_failure
     if state.remediation is not None:
-        attributes["remediation"] = state.remediation.to_api()
+        attributes["remediation"] = to_api(state.remediation)
     return attributes

@@ -1,6 +1,6 @@
-"""Datadog's sites, and the only table from which the operator's hosts come.
+"""Datadog's sites: the only table from which the operator's hosts come.
 
-A resource may choose a site of this table. It can never choose a host.
+A resource can choose a site of this table, never a host.
 Source: server list of datadog-api-client 2.62.0 (`configuration.py`) and Datadog's page "Getting started with sites".
 """
 

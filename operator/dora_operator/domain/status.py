@@ -1,147 +1,182 @@
-"""From a plan or an outcome, and the previous status, to the next status.
+"""From a plan or an outcome, and the previous status, to the next status. Also the summary of one for overviews.
 
-Every function returns a whole new status; the caller writes it when it differs from what Kubernetes has.
+Every function returns a whole new status; the caller writes it when it differs from what Kubernetes has. All conditions
+follow from one value, the ConditionSummary, so that they can never contradict each other.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from typing import Any
 
-from dora_operator.domain.answer_text import shorten
-from dora_operator.domain.backoff import RetryPolicy, next_pause
-from dora_operator.domain.conditions import (
-    Override,
-    Phase,
-    Standing,
-    conditions_for,
-    history_with,
-    whole_seconds,
-)
-from dora_operator.domain.observed import DoraDeploymentStatus, DryRunRequest, MarkState, RolloutObservation
-from dora_operator.domain.outcome import Accepted, Outcome, Rejected, TryAgain
+from dora_operator.domain.fields import adapter, to_api
+from dora_operator.domain.outcome import Accepted, Outcome, TryAgain, shorten
 from dora_operator.domain.plan import Hold, Plan, Refuse, Send, Wait
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.request import encode
+from dora_operator.domain.resource import (
+    HISTORY_LIMIT,
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    DoraDeployment,
+    DoraDeploymentStatus,
+    DryRunRequest,
+    HistoryEntry,
+    MarkState,
+)
+from dora_operator.domain.retry import RetryPolicy, next_backoff
+from dora_operator.domain.rollout.verdict import Verdict
+
+
+class Phase(Enum):
+    """Which of the conditions is True, in the terms of kstatus."""
+
+    READY = auto()
+    WORKING = auto()
+    HELD = auto()
+    STALLED = auto()
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """The outside facts of one decision."""
+class ConditionSummary:
+    """The state of a resource in one value."""
+
+    phase: Phase
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Whether the spec says something else than the Rollout."""
+
+    is_overridden: bool
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusContext:
+    """What a new status needs besides the plan and the previous one."""
 
     generation: int
     now: datetime
     policy: RetryPolicy
     jitter: float
-    """0 to 1, from outside."""
-    rollout: RolloutObservation | None = None
+    """0 to 1."""
+    source: Verdict | None = None
     """What the Rollout has decided so far."""
     override: Override | None = None
 
 
-def settled(previous: DoraDeploymentStatus, plan: Send, moment: Moment) -> DoraDeploymentStatus:
+def settled(previous: DoraDeploymentStatus, plan: Send, context: StatusContext) -> DoraDeploymentStatus:
     """Return the status of a resource whose desired state Datadog has accepted before."""
-    current = _cleared(_for_plan(previous, plan, moment))
-    return _standing(current, previous, _accepted_standing(current), moment)
+    current = _cleared(_for_plan(previous, plan, context))
+    return _with_conditions(current, previous, _accepted_summary(current), context)
 
 
-def without_request(previous: DoraDeploymentStatus, plan: Hold | Wait | Refuse, moment: Moment) -> DoraDeploymentStatus:
-    """Return the status after a plan that sends nothing."""
-    current = _for_plan(previous, plan, moment).model_copy(update={"next_attempt_time": None})
-    if isinstance(plan, Hold) and current.accepted == current.desired:  # there is nothing that could be held back
-        return _standing(_cleared(current), previous, _accepted_standing(current), moment)
-    if plan.reason is Reason.DRY_RUN and isinstance(plan, Hold):
-        current = current.model_copy(update={"dry_run": _shown(plan)})
-    return _standing(current, previous, Standing(_PHASES[type(plan)], plan.reason, plan.message), moment)
-
-
-def with_outcome(previous: DoraDeploymentStatus, plan: Send, outcome: Outcome, moment: Moment) -> DoraDeploymentStatus:
-    """Return the status after Datadog answered, or did not."""
-    current = _for_plan(previous, plan, moment)
-    match outcome:
-        case Accepted(http_status=http_status):
-            update: dict[str, object] = {
-                "accepted": current.desired,
-                "accepted_at": whole_seconds(moment.now),
-                "http_status": http_status,
-            }
-            current = _cleared(current).model_copy(update=update)
-            return _standing(current, previous, _accepted_standing(current), moment)
-        case Rejected(reason=reason, message=message, http_status=http_status):
-            update = _failed(current, message, http_status)
-            standing = Standing(Phase.STALLED, reason, message)
-            return _standing(current.model_copy(update=update), previous, standing, moment)
-        case TryAgain():
-            return _try_again(current, previous, outcome, moment)
-
-
-def _try_again(
-    current: DoraDeploymentStatus, previous: DoraDeploymentStatus, outcome: TryAgain, moment: Moment
+def without_request(
+    previous: DoraDeploymentStatus, plan: Hold | Wait | Refuse, context: StatusContext
 ) -> DoraDeploymentStatus:
+    """Return the status after a plan that sends nothing."""
+    current = replace(_for_plan(previous, plan, context), next_attempt_time=None)
+    if isinstance(plan, Hold) and current.accepted == current.desired:  # there is nothing that could be held back
+        return _with_conditions(_cleared(current), previous, _accepted_summary(current), context)
+    if plan.reason is Reason.DRY_RUN and isinstance(plan, Hold):
+        current = replace(current, dry_run=_dry_run_request(plan))
+    summary = ConditionSummary(_PHASES[type(plan)], plan.reason, plan.message)
+    return _with_conditions(current, previous, summary, context)
+
+
+def with_outcome(
+    previous: DoraDeploymentStatus, plan: Send, outcome: Outcome, context: StatusContext
+) -> DoraDeploymentStatus:
+    """Return the status after Datadog answered, or did not."""
+    current = _for_plan(previous, plan, context)
+    if isinstance(outcome, Accepted):
+        current = replace(
+            _cleared(current),
+            accepted=current.desired,
+            accepted_time=_whole_seconds(context.now),
+            http_status=outcome.http_status,
+        )
+        return _with_conditions(current, previous, _accepted_summary(current), context)
     attempts = (current.attempts or 0) + 1
-    pending_for = moment.now - (current.pending_since or moment.now)
-    pause = next_pause(outcome, attempts=attempts, pending_for=pending_for, policy=moment.policy, jitter=moment.jitter)
-    update = _failed(current, outcome.message, outcome.http_status)
-    update["next_attempt_time"] = moment.now + timedelta(seconds=pause.seconds)
-    phase = Phase.STALLED if pause.stalled else Phase.WORKING
-    standing = Standing(phase, outcome.reason, outcome.message)
-    return _standing(current.model_copy(update=update), previous, standing, moment)
+    next_attempt_time, phase = None, Phase.STALLED
+    if isinstance(outcome, TryAgain):
+        pending_for = context.now - (current.pending_since_time or context.now)
+        backoff = next_backoff(
+            outcome, attempts=attempts, pending_for=pending_for, policy=context.policy, jitter=context.jitter
+        )
+        next_attempt_time = context.now + timedelta(seconds=backoff.seconds)
+        phase = Phase.STALLED if backoff.stalled else Phase.WORKING
+    current = replace(
+        current,
+        attempts=attempts,
+        last_error=shorten(outcome.message),
+        http_status=outcome.http_status,
+        next_attempt_time=next_attempt_time,
+    )
+    return _with_conditions(current, previous, ConditionSummary(phase, outcome.reason, outcome.message), context)
 
 
 def postponed(
-    previous: DoraDeploymentStatus, plan: Send, standing: Standing, until: datetime | None, moment: Moment
+    previous: DoraDeploymentStatus,
+    plan: Send,
+    summary: ConditionSummary,
+    until: datetime | None,
+    context: StatusContext,
 ) -> DoraDeploymentStatus:
     """Return the status of a resource whose request could not even be tried: no keys, or its account has to wait."""
-    current = _for_plan(previous, plan, moment)
-    update = {"next_attempt_time": until, "last_error": shorten(standing.message)}
-    return _standing(current.model_copy(update=update), previous, standing, moment)
+    current = _for_plan(previous, plan, context)
+    current = replace(current, next_attempt_time=until, last_error=shorten(summary.message))
+    return _with_conditions(current, previous, summary, context)
 
 
-def invalid(previous: DoraDeploymentStatus, message: str, moment: Moment) -> DoraDeploymentStatus:
+def invalid(previous: DoraDeploymentStatus, message: str, context: StatusContext) -> DoraDeploymentStatus:
     """Return the status of a resource whose spec cannot be understood."""
-    current = previous.model_copy(update={"observed_generation": moment.generation, "next_attempt_time": None})
-    return _standing(current, previous, Standing(Phase.STALLED, Reason.INVALID_SPEC, message), moment)
+    current = replace(previous, observed_generation=context.generation, next_attempt_time=None)
+    return _with_conditions(current, previous, ConditionSummary(Phase.STALLED, Reason.INVALID_SPEC, message), context)
 
 
 _PHASES = {Hold: Phase.HELD, Wait: Phase.WORKING, Refuse: Phase.STALLED}
 
 
-def _for_plan(previous: DoraDeploymentStatus, plan: Plan, moment: Moment) -> DoraDeploymentStatus:
-    """Carry the previous status over to this plan: what was counted for another desired state starts anew."""
+def _for_plan(previous: DoraDeploymentStatus, plan: Plan, context: StatusContext) -> DoraDeploymentStatus:
+    """Carry the previous status over to this plan, without what belongs to another target or desired state."""
     desired = plan.request.state if isinstance(plan, Send | Hold) else plan.state
-    update: dict[str, object] = {"observed_generation": moment.generation, "desired": desired, "dry_run": None}
-    update["rollout"] = moment.rollout
-    update["target"] = plan.target
+    changes: dict[str, Any] = {}
     same_target = plan.target.is_same_as(previous.target)
     if previous.target is not None and not same_target:
-        update |= {"accepted": None, "accepted_at": None, "http_status": None}
+        changes |= {"accepted": None, "accepted_time": None, "http_status": None}
     if not same_target or previous.desired != desired:
-        update |= {"attempts": None, "last_error": None, "next_attempt_time": None, "pending_since": None}
-    current = previous.model_copy(update=update)
-    if current.pending_since is None and current.accepted != desired:
-        current = current.model_copy(update={"pending_since": whole_seconds(moment.now)})
-    return current
+        changes |= {"attempts": None, "last_error": None, "next_attempt_time": None, "pending_since_time": None}
+    accepted = changes.get("accepted", previous.accepted)
+    if changes.get("pending_since_time", previous.pending_since_time) is None and accepted != desired:
+        changes["pending_since_time"] = _whole_seconds(context.now)
+    return replace(
+        previous,
+        observed_generation=context.generation,
+        desired=desired,
+        dry_run=None,
+        source=context.source,
+        target=plan.target,
+        **changes,
+    )
 
 
 def _cleared(current: DoraDeploymentStatus) -> DoraDeploymentStatus:
-    nothing = dict.fromkeys(("attempts", "last_error", "next_attempt_time", "pending_since", "dry_run"))
-    return current.model_copy(update=nothing)
+    return replace(
+        current, attempts=None, last_error=None, next_attempt_time=None, pending_since_time=None, dry_run=None
+    )
 
 
-def _failed(current: DoraDeploymentStatus, message: str, http_status: int | None) -> dict[str, object]:
-    return {
-        "attempts": (current.attempts or 0) + 1,
-        "last_error": shorten(message),
-        "http_status": http_status,
-        "next_attempt_time": None,
-    }
+def _accepted_summary(current: DoraDeploymentStatus) -> ConditionSummary:
+    return ConditionSummary(Phase.READY, Reason.ACCEPTED, f"Datadog accepted: {_in_words(current.desired)}")
 
 
-def _accepted_standing(current: DoraDeploymentStatus) -> Standing:
-    return Standing(Phase.READY, Reason.ACCEPTED, f"Datadog accepted: {_words(current.desired)}")
-
-
-def _words(state: MarkState | None) -> str:
+def _in_words(state: MarkState | None) -> str:
     if state is None:
         return "nothing"
     words = []
@@ -153,27 +188,158 @@ def _words(state: MarkState | None) -> str:
     return ", ".join(words)
 
 
-def _shown(plan: Hold) -> DryRunRequest:
+def _dry_run_request(plan: Hold) -> DryRunRequest:
     readable = json.dumps(json.loads(encode(plan.request)), ensure_ascii=False, separators=(",", ":"))
     return DryRunRequest(method="PATCH", path=plan.request.path, body=readable)  # escapes would be six times as long
 
 
-def _standing(
-    current: DoraDeploymentStatus, previous: DoraDeploymentStatus, standing: Standing, moment: Moment
+def _with_conditions(
+    current: DoraDeploymentStatus, previous: DoraDeploymentStatus, summary: ConditionSummary, context: StatusContext
 ) -> DoraDeploymentStatus:
-    conditions = conditions_for(standing, previous, moment.generation, moment.now, moment.override)
-    history = history_with(standing, current, moment.now)
-    return current.model_copy(update={"conditions": conditions, "history": history})
+    conditions = tuple(
+        Condition(
+            type=kind.value,
+            status=status,
+            observed_generation=context.generation,
+            last_transition_time=_transition(previous.condition(kind), status, context.now),
+            reason=reason.value,
+            message=message,
+        )
+        for kind, status, reason, message in _condition_rows(summary, context.override)
+    )
+    return replace(current, conditions=conditions, history=_history(summary, current, context.now))
+
+
+_Row = tuple[ConditionType, ConditionStatus, Reason, str]
+
+
+def _condition_rows(summary: ConditionSummary, override: Override | None) -> list[_Row]:
+    ready = _truth(value=summary.phase is Phase.READY)
+    not_read = "202 proves only that Datadog accepted the request; what it stored was not read back"
+    message = shorten(summary.message, 1024)
+    rows: list[_Row] = [
+        (ConditionType.READY, ready, summary.reason, message),
+        (ConditionType.ACCEPTED, ready, summary.reason, message),
+        (ConditionType.VERIFIED, ConditionStatus.UNKNOWN, Reason.NOT_READ_BACK, not_read),
+        (ConditionType.RECONCILING, _truth(value=summary.phase is Phase.WORKING), summary.reason, ""),
+        (ConditionType.STALLED, _truth(value=summary.phase is Phase.STALLED), summary.reason, ""),
+    ]
+    if override is not None:
+        rows.append(_override_row(override))
+    return rows
+
+
+def _override_row(override: Override) -> _Row:
+    if override.is_overridden:
+        message = f"the Rollout's verdict is {override.verdict}; spec says otherwise, and spec wins"
+        return (ConditionType.OVERRIDDEN, ConditionStatus.TRUE, Reason.SPEC_WINS, message)
+    return (ConditionType.OVERRIDDEN, ConditionStatus.FALSE, Reason.FOLLOWS_ROLLOUT, "")
+
+
+def _truth(*, value: bool) -> ConditionStatus:
+    return ConditionStatus.TRUE if value else ConditionStatus.FALSE
+
+
+def _transition(before: Condition | None, status: ConditionStatus, now: datetime) -> datetime:
+    """The time moves only where the status changed."""
+    return before.last_transition_time if before is not None and before.status is status else _whole_seconds(now)
+
+
+def _history(
+    summary: ConditionSummary, current: DoraDeploymentStatus, now: datetime
+) -> tuple[HistoryEntry, ...] | None:
+    """Return the history, with a new first entry where the outcome changed."""
+    desired = current.desired or MarkState()
+    entry = HistoryEntry(
+        time=_whole_seconds(now),
+        reason=summary.reason.value,
+        message=shorten(summary.message),
+        http_status=current.http_status,
+        change_failure=desired.change_failure,
+        remediation=desired.remediation,
+    )
+    past = current.history or ()
+    if past and _outcome_of(past[0]) == _outcome_of(entry):
+        return current.history
+    return (entry, *past)[:HISTORY_LIMIT]
+
+
+def _outcome_of(entry: HistoryEntry) -> tuple[object, ...]:
+    return (entry.reason, entry.change_failure, entry.remediation)
+
+
+def _whole_seconds(moment: datetime) -> datetime:
+    """Return the moment as metav1.Time writes it."""
+    return moment.replace(microsecond=0)
 
 
 def merge_patch(status: DoraDeploymentStatus) -> dict[str, Any]:
     """Return a JSON merge patch that makes Kubernetes' copy equal to `status`: absent fields are removed by null."""
-    return _with_nulls(status.model_dump(mode="json", by_alias=True), status.to_api())
+    full = adapter(DoraDeploymentStatus).dump_python(status, mode="json", by_alias=True)
+    return _with_nulls(full, to_api(status))
 
 
-def _with_nulls(full: dict[str, Any], lean: dict[str, Any]) -> dict[str, Any]:
-    """Lists are replaced whole by a merge patch, so nothing in them needs a null."""
+def _with_nulls(full: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:
+    """A merge patch replaces lists as a whole, so nothing in them needs a null."""
     return {
-        name: _with_nulls(value, lean[name]) if isinstance(value, dict) else lean.get(name)
+        name: _with_nulls(value, present[name]) if isinstance(value, dict) else present.get(name)
         for name, value in full.items()
     }
+
+
+NO_CONDITION = "Pending"
+"""Shown as reason where no condition has been written yet."""
+ON_PURPOSE = frozenset({Reason.SUSPENDED, Reason.DRY_RUN})
+WAITING = ON_PURPOSE | {Reason.WAITING_FOR_ROLLOUT, Reason.WAITING_FOR_REMEDIATION}
+"""Reasons why nothing is due: something else has to happen first."""
+_REASONS = frozenset(reason.value for reason in Reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The little that metrics over ten thousand DoraDeployments need of each."""
+
+    ready: str
+    """Status of Ready: True, False or Unknown."""
+    reason: str
+    """Reason of Ready: a `Reason`, or `Pending`, or `Other`."""
+    unreported: bool
+    """Whether a change failure is wanted that Datadog has not accepted, and that is not held back on purpose."""
+    unreported_since: datetime | None = None
+    """Since when; None where that is not known yet."""
+    judged: bool = True
+    """Whether the status is about the newest spec."""
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether something may be wanted of Datadog that it has not accepted."""
+        return not self.judged or (self.ready != "True" and self.reason not in WAITING)
+
+
+def summary_of(deployment: DoraDeployment) -> Summary:
+    """Return the summary of a DoraDeployment."""
+    spec, status = deployment.spec, deployment.status
+    ready, reason = _ready_of(status)
+    judged = status.observed_generation == deployment.generation and status.desired is not None
+    if judged:
+        wanted, held = _is_failure(status.desired), reason in ON_PURPOSE
+    else:
+        wanted = spec is not None and bool(spec.change_failure)
+        held = spec is not None and bool(spec.suspend or spec.dry_run)
+    if not wanted or held or _is_failure(status.accepted):
+        return Summary(ready, reason, unreported=False, judged=judged)
+    since = status.pending_since_time if judged else None
+    if since is None and deployment.generation == 1:
+        since = deployment.created_time
+    return Summary(ready, reason, unreported=True, unreported_since=since, judged=judged)
+
+
+def _ready_of(status: DoraDeploymentStatus) -> tuple[str, str]:
+    ready = status.condition(ConditionType.READY)
+    if ready is None:
+        return ConditionStatus.UNKNOWN.value, NO_CONDITION
+    return ready.status.value, ready.reason if ready.reason in _REASONS else "Other"
+
+
+def _is_failure(state: MarkState | None) -> bool:
+    return state is not None and state.change_failure is True

@@ -1,91 +1,150 @@
-"""How this process reaches its cluster: the service account inside one, else a kubeconfig.
+"""kopf's login: an HTTP session with the operator's own login, whose middleware sees each request of kopf.
 
-kopf reads both; a kubeconfig that needs more than it can read goes to the official client.
+The middleware adds what kopf does not offer: a token that is renewed without a new session, a notice when kopf lists
+or watches, and a first list without items.
 """
 
-import os
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any, Protocol
 
+import aiohttp
 import kopf
-import yaml
+from yarl import URL
 
-from dora_operator.adapters.kubernetes_api import CannotLogInError, Login
+from dora_operator.clients.kubernetes import Kind, SessionParts, resource_of, session_parts
+from dora_operator.clients.login import log_in
+from dora_operator.metrics import Metrics, code_label
 
-NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-RENEW_SECONDS = 60.0
-"""How often the service account's token is read again: the kubelet replaces it before it expires."""
-BEYOND_KOPF = frozenset({"exec", "auth-provider", "tls-server-name"})
-"""What kopf's reader of kubeconfigs passes over in silence."""
-
-FILES = frozenset({"certificate-authority", "client-certificate", "client-key"})
+USER_AGENT = "dora-operator"
+NO_OBJECTS = {"fieldSelector": "metadata.name=-"}
+"""No object has this name. kopf gets no items but a valid resourceVersion, and opens its watch at once."""
 
 
-async def log_in() -> Login:
-    """Read the login anew.
+class RequestObserver(Protocol):
+    """Receives what happens to kopf's requests, in the thread of kopf."""
+
+    def on_request(self) -> None:
+        """A request is sent."""
+
+    def on_answer(self, problem: str) -> None:
+        """A request was answered or has failed; the problem is empty if it was successful."""
+
+    def on_list(self) -> None:
+        """A list of the watched objects was answered."""
+
+    def on_watch(self) -> None:
+        """A watch was opened."""
+
+
+class RefusedError(aiohttp.ClientConnectionError):
+    """401 with the newest credentials. kopf repeats a request after a connection error, and ends after a 401."""
+
+
+async def read_login() -> SessionParts:
+    """Read the login in the event loop that uses it."""
+    return session_parts(await log_in())
+
+
+@asynccontextmanager
+async def logged_in(
+    registry: kopf.OperatorRegistry,
+    kind: Kind,
+    observer: RequestObserver,
+    *,
+    metrics: Metrics,
+    read: Callable[[], Awaitable[SessionParts]] = read_login,
+    empty_lists: bool = True,
+) -> AsyncIterator[None]:
+    """Register a login for one run of kopf, and close its session at the end.
+
+    The session stays the same for the whole run: kopf takes an equal one for a failed login and ends, instead of
+    asking for the login in a loop.
 
     Raises:
-        CannotLogInError: there is none, or it cannot be used.
+        LoginError: there is no usable login.
     """
-    if "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
-        return _service_account()
-    kubeconfigs = _kubeconfigs()
-    if not _plain(kubeconfigs):
-        from dora_operator.adapters.kubernetes_login import log_in_by_client  # noqa: PLC0415 - slow to import
+    login = await read()
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=login.tls),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": USER_AGENT},
+        proxy=login.proxy,
+        trust_env=False,
+        middlewares=[Middleware(login, kind, observer, metrics, empty_lists=empty_lists)],
+    )
 
-        return await log_in_by_client(kubeconfigs)
-    try:
-        found = kopf.login_with_kubeconfig(settings=kopf.OperatorSettings())
-        if found is None:
-            raise CannotLogInError("there is neither a service account nor a kubeconfig: set KUBECONFIG")
-        return _login(found)
-    except (KeyError, ValueError, OSError, kopf.LoginError) as error:
-        names = ", ".join(map(str, kubeconfigs))
-        raise CannotLogInError(f"the kubeconfig {names} cannot be used: {type(error).__name__}: {error}") from error
+    @kopf.on.login(registry=registry)
+    async def log_in_kopf(**_: Any) -> kopf.AiohttpSession:
+        return kopf.AiohttpSession(server=login.server, aiohttp_session=session)
 
-
-def _service_account() -> Login:
-    found = kopf.login_with_service_account(settings=kopf.OperatorSettings())
-    if found is None:
-        raise CannotLogInError("there is no service account token: mount one, or set KUBECONFIG")
-    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-    server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"  # works without DNS, as client-go
-    return replace(_login(replace(found, server=server)), renew_seconds=RENEW_SECONDS)
+    async with session:
+        yield
 
 
-def _login(found: kopf.ConnectionInfo) -> Login:
-    return Login(found.server, found.as_http_headers(), found.as_ssl_context(), proxy=found.proxy_url)
+class Middleware:
+    """Authorizes each request of kopf, empties its lists of the watched kind, and reports to the observer."""
 
+    def __init__(
+        self, login: SessionParts, kind: Kind, observer: RequestObserver, metrics: Metrics, *, empty_lists: bool = True
+    ) -> None:
+        self._login = login
+        self._origin = URL(login.server).origin()
+        self._kind = kind
+        self._observer = observer
+        self._requests = metrics.kubernetes_requests
+        self._empty_lists = empty_lists
 
-def _kubeconfigs() -> list[Path]:
-    named = os.environ.get("KUBECONFIG") or "~/.kube/config"
-    return [Path(name).expanduser() for name in named.split(os.pathsep) if name.strip()]
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send a request."""
+        about_objects = request.url.path.endswith(f"/{self._kind.plural}")
+        watches = about_objects and "watch" in request.url.query
+        lists = about_objects and not watches
+        if lists and self._empty_lists:
+            request.url = request.url.update_query(NO_OBJECTS)
+        self._observer.on_request()
+        problem, code = "", None
+        try:
+            response = await self._authorized(request, handler)
+            code = response.status
+            problem = "" if code < HTTPStatus.BAD_REQUEST else f"the API server answered {code}"
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            problem = str(error) if isinstance(error, RefusedError) else type(error).__name__
+            raise
+        finally:
+            method, path = "WATCH" if watches else request.method, request.url.path
+            self._requests.labels(method, resource_of(path), code_label(code)).inc()
+            self._observer.on_answer(problem and f"{method} {path}: {problem}")
+        if lists and not problem:
+            self._observer.on_list()
+        if watches and not problem:
+            self._observer.on_watch()
+        return response
 
+    async def _authorized(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send a request with the newest credentials; after a 401 read them again, and send it once more."""
+        header = await self._login.authorization()
+        response = await self._sent(request, handler, header)
+        if response.status != HTTPStatus.UNAUTHORIZED:
+            return response
+        response.close()
+        fresh = await self._login.authorization(refused=header)
+        if fresh != header:
+            response = await self._sent(request, handler, fresh)
+            if response.status != HTTPStatus.UNAUTHORIZED:
+                return response
+            response.close()
+        raise RefusedError("the API server answered 401")
 
-def _plain(kubeconfigs: list[Path]) -> bool:
-    try:
-        return _is_plain(kubeconfigs)
-    except (yaml.YAMLError, AttributeError, OSError) as error:
-        names = ", ".join(map(str, kubeconfigs))
-        raise CannotLogInError(f"the kubeconfig {names} cannot be read: {error}") from error
-
-
-def _is_plain(kubeconfigs: list[Path]) -> bool:
-    """Tell whether kopf understands all of it: no plugins, and no files named relative to the kubeconfig."""
-    for path in kubeconfigs:
-        config = yaml.safe_load(path.read_text()) if path.is_file() else None
-        for kind in ("clusters", "users"):
-            for item in (config or {}).get(kind) or ():
-                parts = item.get(kind.removesuffix("s")) or {}
-                relative = any(name in parts and not str(parts[name]).startswith("/") for name in FILES)
-                if relative or not BEYOND_KOPF.isdisjoint(parts):
-                    return False
-    return True
-
-
-def own_namespace() -> str:
-    """Return the namespace that this process runs in; outside a cluster, `default`."""
-    try:
-        return NAMESPACE_FILE.read_text().strip() or "default"
-    except OSError:
-        return "default"
+    async def _sent(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, header: str
+    ) -> aiohttp.ClientResponse:
+        request.server_hostname = self._login.server_name
+        if header and request.url.origin() == self._origin:  # no redirect may carry the token elsewhere
+            request.headers["Authorization"] = header
+        return await handler(request)

@@ -1,4 +1,4 @@
 """One reconcile: gather, decide, act, write status once.
 
-Joins `domain` (decisions) and `ports` (acts). Knows nothing of kopf, queues or HTTP.
+Joins the decisions of `domain` with the clients that act. Knows nothing of kopf.
 """

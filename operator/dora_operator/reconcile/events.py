@@ -1,70 +1,76 @@
-"""Events on their way to the API server: posted one after the other beside the workers, who do not wait for them.
+"""Kubernetes Events on their way to the API server, posted beside the workers.
 
-The condition of an object says the same, for ever: an Event that cannot be posted within a few tries is let go.
+One Event that fails delays no other: each is retried on its own, a few times. 403, 404 and 410 are final: the namespace is
+gone, or the permission is missing. The condition of the object says the same for ever, so an Event may be dropped.
 """
 
 import asyncio
 import logging
-from collections import deque
 from dataclasses import dataclass, field
 
-from dora_operator.domain.notices import EventNote
-from dora_operator.ports import ClusterPort, ClusterUnavailableError, Subject
+from dora_operator.clients.kubernetes import (
+    ExpiredError,
+    ForbiddenError,
+    KubernetesClient,
+    KubernetesError,
+    NotFoundError,
+    Subject,
+)
+from dora_operator.domain.events import EventNote
 
 logger = logging.getLogger(__name__)
 
-LONGEST_QUEUE = 2_000
-TRIES = 5
-FIRST_PAUSE_SECONDS = 0.5
+MOST_WAITING = 2_000
+MOST_AT_ONCE = 4
+ATTEMPTS = 5
+FIRST_BACKOFF = 0.5
 
 
 @dataclass(slots=True)
-class EventQueue:
-    """Events that are not posted yet, oldest first."""
+class EventPoster:
+    """Posts Events soon, without being waited for."""
 
-    cluster: ClusterPort
-    _waiting: deque[tuple[Subject, EventNote]] = field(default_factory=deque)
-    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    client: KubernetesClient
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._tasks)
 
-    def tell(self, about: Subject, note: EventNote) -> None:
-        """Post an Event soon. The oldest goes when there are too many."""
-        if len(self._waiting) >= LONGEST_QUEUE:
-            lost, lost_note = self._waiting.popleft()
-            logger.warning("no Event %s for %s %s: too many are waiting", lost_note.reason, lost.kind, lost.key)
-        self._waiting.append((about, note))
-        self._changed.set()
-
-    async def run(self) -> None:
-        """Post for ever."""
-        while True:
-            self._changed.clear()
-            while self._waiting:
-                await self.post_next()
-            await self._changed.wait()
-
-    async def post_next(self) -> None:
-        """Post the oldest Event, with some patience."""
-        about, note = self._waiting[0]
-        for number in range(TRIES):
-            try:
-                await self.cluster.post_event(about, note)
-                break
-            except ClusterUnavailableError as error:
-                if number + 1 == TRIES:
-                    logger.warning("no Event %s for %s %s: %s", note.reason, about.kind, about.key, error)
-                    break
-                await asyncio.sleep(FIRST_PAUSE_SECONDS * 2.0**number)
-        if self._waiting and self._waiting[0] == (about, note):
-            self._waiting.popleft()
+    def post(self, subject: Subject, note: EventNote) -> None:
+        """Post an Event soon. It is dropped, with a log line, while too many wait."""
+        if len(self._tasks) >= MOST_WAITING:
+            logger.warning("Event %s for %s %s is dropped: too many wait", note.reason, subject.kind, subject.key)
+            return
+        task = asyncio.create_task(self._post(subject, note))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def finish(self, seconds: float) -> None:
-        """Post what is left, at the end, for so long at most."""
-        try:
-            async with asyncio.timeout(seconds):
-                while self._waiting:
-                    await self.post_next()
-        except TimeoutError:
-            logger.warning("%d Events were not posted before the end", len(self._waiting))
+        """Wait for the Events that are left, within a limit."""
+        if not self._tasks:
+            return
+        _, left = await asyncio.wait(self._tasks, timeout=seconds)
+        for task in left:
+            task.cancel()
+        if left:
+            logger.warning("%d Events were not posted before the end", len(left))
+
+    async def _post(self, subject: Subject, note: EventNote) -> None:
+        for attempt in range(ATTEMPTS):
+            try:
+                async with self._free:
+                    await self.client.post_event(subject, note)
+            except (ForbiddenError, NotFoundError, ExpiredError) as error:
+                self._drop(subject, note, error)
+                return
+            except KubernetesError as error:
+                if attempt + 1 == ATTEMPTS:
+                    self._drop(subject, note, error)
+                    return
+            else:
+                return
+            await asyncio.sleep(FIRST_BACKOFF * 2.0**attempt)
+
+    def _drop(self, subject: Subject, note: EventNote, error: KubernetesError) -> None:
+        logger.warning("Event %s for %s %s is dropped: %s", note.reason, subject.kind, subject.key, error)

@@ -1,72 +1,150 @@
-"""The operator's own DoraDeployments: which ones there are, and taking away those that nobody needs any more."""
+"""Write a Rollout's verdicts: into the status of users' resources that follow it, else into a record of the operator's own.
+
+A record is a DoraDeployment that the operator creates. A user's resource always wins over it.
+"""
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from dora_operator.domain.links import rollout as rollout_link
-from dora_operator.domain.object_key import ObjectKey
-from dora_operator.domain.observed import ConditionStatus, ConditionType
-from dora_operator.domain.rollout.retention import Retention, Settled, expired
-from dora_operator.inventory import Inventory, Known
-from dora_operator.ports import ClusterPort
-from dora_operator.reconcile.board import record_of
-from dora_operator.reconcile.handover import heir_of
-from dora_operator.reconcile.surroundings import spec_of
-from dora_operator.reconcile.writer import read_status
+from dora_operator.clients.kubernetes import ConflictError, KubernetesClient, Subject
+from dora_operator.domain.events import NOT_WRITTEN, EventNote
+from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.plan import follows, source_link
+from dora_operator.domain.resource import ConditionStatus, ConditionType, DoraDeployment
+from dora_operator.domain.rollout.retention import SettledRecord, expired
+from dora_operator.domain.rollout.verdict import Verdict, record_manifest
+from dora_operator.metrics import Metrics
+from dora_operator.reconcile.changes import DeploymentChanges
+from dora_operator.reconcile.events import EventPoster
+from dora_operator.settings import Settings
+from dora_operator.store import DeploymentStore, Refusal, TrackedRollout
+from dora_operator.workqueue import Priority
 
 logger = logging.getLogger(__name__)
+
+ROLLOUT_API_VERSION = "argoproj.io/v1alpha1"
+REFUSED_RECHECK = timedelta(seconds=60)
+"""How often it is checked whether a user still owns the place of a record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Cleans up among the records."""
+    """The only writer of verdicts."""
 
-    inventory: Inventory
-    cluster: ClusterPort
-    retention: Retention
-    lookback: timedelta
+    store: DeploymentStore
+    changes: DeploymentChanges
+    client: KubernetesClient
+    events: EventPoster
+    metrics: Metrics
+    settings: Settings
     clock: Callable[[], datetime]
 
-    async def sweep(self) -> int:
-        """Delete what has been kept long enough, and return how many.
+    def verdicts(self, rollout: ObjectKey) -> list[Verdict]:
+        """Return all recorded verdicts about Rollouts of this name."""
+        found = (_recorded(deployment) for deployment in self._linked(rollout))
+        return [verdict for verdict in found if verdict is not None]
+
+    def followers(self, rollout: ObjectKey) -> list[DoraDeployment]:
+        """Return the users' DoraDeployments that follow a Rollout."""
+        return [deployment for deployment in self._linked(rollout) if deployment.record is None]
+
+    def is_refused(self, tracked: TrackedRollout, verdict: Verdict) -> bool:
+        """Return whether a user owned the place of this verdict and has not changed it since."""
+        refusal = tracked.refused.get(verdict)
+        return refusal is not None and refusal == self._refusal(refusal.key)
+
+    async def write(self, tracked: TrackedRollout, verdicts: list[Verdict]) -> None:
+        """Write verdicts.
 
         Raises:
-            ClusterUnavailableError: not all are deleted; the next sweep goes on.
+            KubernetesError: not all are written; the Rollout still shows them.
         """
-        found = expired(self._settled(), self.retention, self.lookback, self.clock())
+        followers = self.followers(tracked.rollout.key)
+        for verdict in verdicts:
+            following = [each.key for each in followers if each.spec is not None and follows(each.spec, verdict)]
+            for key in following:
+                self.store.pending_verdicts[key] = verdict
+            self.changes.requeue(following, Priority.ABORT, tracked.seen_at)
+            if not following:
+                await self._record(tracked, verdict)
+            if tracked.is_new_fact(verdict):
+                self.metrics.rollout_verdicts.labels(verdict.verdict.value).inc()
+
+    async def sweep(self) -> int:
+        """Delete records that were kept long enough. Return how many.
+
+        Raises:
+            KubernetesError: not all are deleted; the next sweep goes on.
+        """
+        settled = [record for deployment in self.store if (record := _as_settled(deployment)) is not None]
+        lookback = self.settings.rollout_policy.lookback
+        found = expired(settled, self.settings.retention, lookback, self.clock())
         for record in found:
-            known = self.inventory.get(ObjectKey(record.namespace, record.name))
-            if known is not None:
-                await self.cluster.delete_record(known.key, known.uid)
+            deployment = self.store.get(ObjectKey(record.namespace, record.name))
+            if deployment is not None:
+                await self.client.delete_record(deployment.key, deployment.uid)
         return len(found)
 
-    async def hand_over(self, rollout: ObjectKey) -> None:
-        """Delete records whose verdict stands in the status of a user's own DoraDeployment: that one speaks now.
+    async def _record(self, tracked: TrackedRollout, verdict: Verdict) -> None:
+        """Apply the record, or note that a user owns its place."""
+        rollout = tracked.rollout.key
+        manifest = record_manifest(
+            rollout.namespace, self._under_one_name(rollout, verdict), self.settings.record_labels
+        )
+        key = ObjectKey(rollout.namespace, manifest["metadata"]["name"])
+        existing = self.store.get(key)
+        try:
+            if existing is None or existing.is_record:
+                body = await self.client.apply_record(manifest)
+                self.changes.changed(body, Priority.ABORT, tracked.seen_at)
+                return
+            why = "belongs to a user: rename it, or let it follow the Rollout with sourceRef"
+        except ConflictError:
+            why = "was changed by a user: undo the change, or delete it"
+        tracked.refused[verdict] = self._refusal(key)
+        message = (
+            f"revision {verdict.revision} ({verdict.verdict.value}) is not recorded, and nothing is sent:"
+            f" DoraDeployment {key.name} {why}"
+        )
+        logger.warning("Rollout %s: %s", rollout, message)
+        self.events.post(subject_of(tracked), EventNote("Warning", NOT_WRITTEN, message))
 
-        Raises:
-            ClusterUnavailableError: try again.
-        """
-        linked = [known for known in map(self.inventory.get, self.inventory.linked(rollout_link(*rollout))) if known]
-        if all(known.verdict_json is not None for known in linked):
-            return
-        for known in linked:
-            if heir_of(known, self.inventory) is not None:
-                logger.info("DoraDeployment %s gives way to a user's that follows the same version", known.key)
-                await self.cluster.delete_record(known.key, known.uid)
+    def _under_one_name(self, rollout: ObjectKey, verdict: Verdict) -> Verdict:
+        """A deployment has one record, also when its Rollout was created again: two would contradict each other."""
+        for deployment in self._linked(rollout):
+            record = deployment.record
+            if record is not None and record.identity.key == verdict.identity.key:
+                return replace(verdict, pod_template_hash=record.pod_template_hash)
+        return verdict
 
-    def _settled(self) -> Iterator[Settled]:
-        for key in self.inventory.all_keys():
-            known = self.inventory.get(key)
-            if known is not None and record_of(known) is not None:
-                yield from _as_settled(known)
+    def _refusal(self, key: ObjectKey) -> Refusal:
+        existing = self.store.get(key)
+        return Refusal(key, existing.uid, existing.generation) if existing is not None else Refusal(key)
+
+    def _linked(self, rollout: ObjectKey) -> list[DoraDeployment]:
+        return self.store.linked(source_link(*rollout))
 
 
-def _as_settled(known: Known) -> Iterator[Settled]:
-    status, spec = read_status(known.status_json), spec_of(known)
-    ready = status.condition(ConditionType.READY)
-    if ready is None or ready.status is not ConditionStatus.TRUE or status.accepted_at is None:
-        return
-    rollout = spec.rollout_ref.name if spec is not None and spec.rollout_ref is not None else ""
-    yield Settled(known.key.namespace, known.key.name, rollout, status.accepted_at)
+def subject_of(tracked: TrackedRollout) -> Subject:
+    """Return the Rollout as the subject of Events."""
+    return Subject(ROLLOUT_API_VERSION, "Rollout", tracked.rollout.key, tracked.rollout.uid)
+
+
+def is_outdated(deployment: DoraDeployment, verdict: Verdict) -> bool:
+    """Return whether a user's resource that follows a verdict has another one, or none, in its status."""
+    return deployment.spec is not None and follows(deployment.spec, verdict) and deployment.status.source != verdict
+
+
+def _recorded(deployment: DoraDeployment) -> Verdict | None:
+    return deployment.record if deployment.is_record else deployment.status.source
+
+
+def _as_settled(deployment: DoraDeployment) -> SettledRecord | None:
+    status, ready = deployment.status, deployment.status.condition(ConditionType.READY)
+    if deployment.record is None or status.accepted_time is None:
+        return None
+    if ready is None or ready.status is not ConditionStatus.TRUE:
+        return None
+    return SettledRecord(deployment.key.namespace, deployment.key.name, deployment.record.name, status.accepted_time)

@@ -1,4 +1,4 @@
-"""What should be asked of Datadog, told by someone who sees every action as it happens and forgets nothing.
+"""What should be asked of Datadog, from every action as it happens; nothing is forgotten.
 
 This is the table of docs/rollouts.md with its decided gaps (`domain/rollout/__init__.py`), written forwards from the
 actions instead of backwards from the levels. It shares no code with the decision.
@@ -42,12 +42,12 @@ class Model:
 
     def starts(self, number: int, version: str, *, is_stable: bool) -> None:
         """The controller begins a revision; `is_stable`: of the very pod template that is stable."""
-        left_number, left = self.current
-        is_left_promoted = not self.promotions or self.promotions[-1][0] == left_number
+        former_number, former = self.current
+        is_former_promoted = not self.promotions or self.promotions[-1][0] == former_number
         self.current = (number, version)
         self.first_seen.setdefault(version, number)
-        if not is_left_promoted and self._older(version, left) and self._older(self.stable, left):
-            self._fails(left, Mark(left_number, number, is_rollback=False))
+        if not is_former_promoted and self._older(version, former) and self._older(self.stable, former):
+            self._fails(former, Mark(former_number, number, is_rollback=False))
         if self.promotions and self._older(version, self.stable):
             revision, marked = self._marked_by_rollback_to(version)
             self._fails(marked, Mark(revision, number, is_rollback=True))

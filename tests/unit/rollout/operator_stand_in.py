@@ -1,6 +1,6 @@
-"""The effectful side in a few lines, for tests: levels that change, an operator that looks, records and sends.
+"""The effectful side in a few lines, for tests: levels that change, an operator that decides, records and sends.
 
-Records go through their manifests as JSON, as they do in a cluster, so a restart keeps exactly what was written down.
+Records go through their manifests as JSON, as they do in a cluster, so a restart keeps exactly what was written.
 """
 
 import json
@@ -10,9 +10,24 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dora_operator.domain.rollout.decide import decide
-from dora_operator.domain.rollout.manifest import read_record, wanted_resource
-from dora_operator.domain.rollout.observation import observe
-from dora_operator.domain.rollout.verdict import Decision, Memory, Notice, Policy, Verdict, asks_again
+from dora_operator.domain.rollout.observation import (
+    Observation,
+    observe,
+    parse_events,
+    parse_replica_sets,
+    parse_rollout,
+)
+from dora_operator.domain.rollout.verdict import (
+    VERDICT_ANNOTATION,
+    Decision,
+    Memory,
+    Policy,
+    Skipped,
+    Verdict,
+    asks_again,
+    read_record,
+    record_manifest,
+)
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 
@@ -43,55 +58,66 @@ class Levels:
 
 @dataclass
 class Operator:
-    """Looks at levels and keeps what it asked; with `lists_events` it does as `Decision.wants_events` advises."""
+    """Decides from levels and keeps what it asked; with `lists_events` it does as `Decision.wants_events` says."""
 
     policy: Policy = field(default_factory=Policy)
     lists_events: bool = True
     memory: Memory = field(default_factory=Memory)
     manifests: dict[str, str] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
-    notices: dict[Notice, None] = field(default_factory=dict)
+    skipped: dict[Skipped, None] = field(default_factory=dict)
 
     def restart(self) -> None:
-        """Forget all that is not written down."""
+        """Forget all that is not written."""
         self.memory = Memory()
 
     @property
     def records(self) -> list[Verdict]:
-        """What is written down."""
-        read = [read_record(json.loads(manifest)) for manifest in self.manifests.values()]
+        """What is written."""
+        manifests = [json.loads(manifest) for manifest in self.manifests.values()]
+        read = [read_record(manifest["metadata"]["annotations"][VERDICT_ANNOTATION]) for manifest in manifests]
         return [record for record in read if record is not None]
 
-    def look(self, levels: Levels, now: datetime = NOW) -> Decision:
-        """Decide from the levels, write down and send what changed."""
+    def reconcile(self, levels: Levels, now: datetime = NOW) -> Decision:
+        """Decide from the levels, write and send what changed."""
         if not levels.rollout:
             return Decision()
         decision = self._decide(levels, now, None)
         if decision.wants_events and self.lists_events:
             decision = self._decide(levels, now, levels.events.values())
-        before = {(record.rollout_uid, record.identity.key): record for record in self.records}
-        observation = observe(levels.rollout, levels.replica_sets.values())
+        before = {(record.uid, record.identity.key): record for record in self.records}
         for verdict in decision.changes:
-            manifest = wanted_resource(observation, verdict)
+            manifest = record_manifest("shop", verdict)
             self.manifests[manifest["metadata"]["name"]] = json.dumps(manifest)
-            if asks_again(before.get((verdict.rollout_uid, verdict.identity.key)), verdict):
+            if asks_again(before.get((verdict.uid, verdict.identity.key)), verdict):
                 self.asked.append(asked(verdict))
         self.memory = decision.memory
-        self.notices |= dict.fromkeys(decision.notices)
+        self.skipped |= dict.fromkeys(decision.skipped)
         return decision
 
-    def standing(self) -> dict[str, tuple[bool, str]]:
+    def last_asked(self) -> dict[str, tuple[bool, str]]:
         """Return what Datadog was last asked to know, by deployment."""
         return {deployment: (failure, remediation) for deployment, failure, remediation in self.asked}
 
     def _decide(self, levels: Levels, now: datetime, events: Iterable[Mapping[str, Any]] | None) -> Decision:
-        observation = observe(levels.rollout, levels.replica_sets.values(), events)
+        observation = observed(levels.rollout, levels.replica_sets.values(), events)
         return decide(observation, self.records, self.policy, now, self.memory)
+
+
+def observed(
+    rollout: Mapping[str, Any],
+    replica_sets: Iterable[Mapping[str, Any]] = (),
+    events: Iterable[Mapping[str, Any]] | None = None,
+) -> Observation:
+    """Parse raw objects into an observation."""
+    parsed = parse_rollout(rollout)
+    parsed_events = None if events is None else parse_events(parsed.uid, events)
+    return observe(parsed, parse_replica_sets(parsed.uid, replica_sets), parsed_events)
 
 
 def asked(verdict: Verdict) -> Asked:
     """Return a verdict as the request that it becomes."""
     link = verdict.remediation
-    words = f"{link.type.value} {link.deployment_id or link.version}" if link else ""
-    named = getattr(verdict.identity, "deployment_id", None) or verdict.identity.version
+    words = f"{link.type.value} {link.id or link.version}" if link else ""
+    named = verdict.deployment_id or verdict.version or ""
     return named, verdict.change_failure, words

@@ -1,6 +1,6 @@
 """An Argo Rollouts controller in memory: writes the same objects in the same order as the real one in `traces`.
 
-Every action is a generator that yields after each write, so a test can look between any two of them. It leaves out
+Every action is a generator that yields after each write, so a test can decide between any two of them. It leaves out
 pods, steps, weights and all conditions but Completed.
 """
 
@@ -39,7 +39,7 @@ class Simulator:
 
     @property
     def uid(self) -> str:
-        """The Rollout's uid; another one after it was deleted and made again."""
+        """The Rollout's uid; another one after it was deleted and created again."""
         return f"uid-{self.incarnation}"
 
     @property
@@ -76,7 +76,7 @@ class Simulator:
         yield from self._written()
         self.revision = str(self.newest)
         yield from self._written()
-        # Seen in the traces: for one write observedGeneration is new, and all else speaks of the revision before.
+        # Seen in the traces: for one write observedGeneration is new, and all else is about the revision before.
         if self.lags and self.status.get("currentPodHash"):
             self.status["observedGeneration"] = str(self.generation)
             yield from self._written()
@@ -96,7 +96,7 @@ class Simulator:
             yield from self._written()
         message = f"Rollout aborted update to revision {self.revision}"
         self.status |= {"abortedAt": self._time(), "phase": "Degraded", "message": f"RolloutAborted: {message}"}
-        self._tell("RolloutAborted", message)
+        self._post_event("RolloutAborted", message)
         yield from self._written()
 
     def retry(self) -> Iterator[None]:
@@ -115,7 +115,7 @@ class Simulator:
             return
         self.status["stableRS"] = self.status["currentPodHash"]
         self._complete(is_complete=True)
-        self._tell("RolloutCompleted", f"Rollout completed update to revision {self.revision} (hash): steps")
+        self._post_event("RolloutCompleted", f"Rollout completed update to revision {self.revision} (hash): steps")
         yield from self._written()
         self.status |= {"phase": "Healthy", "message": ""}
         yield from self._written()
@@ -159,7 +159,7 @@ class Simulator:
         written = {"type": "Completed", "status": "True" if is_complete else "False"}
         self.status["conditions"] = [written | {"lastTransitionTime": self._time(), "lastUpdateTime": self._time()}]
 
-    def _tell(self, reason: str, message: str) -> None:
+    def _post_event(self, reason: str, message: str) -> None:
         uid = f"event-{len(self.levels.events)}"
         involved = {"kind": "Rollout", "uid": self.uid}
         self.levels.events[uid] = {

@@ -1,4 +1,4 @@
-"""Stories of a Rollout in words, played by the simulator before the operator and, beside it, told to the model.
+"""Stories of a Rollout in words, played by the simulator for the operator, and by the model beside it.
 
 deploy 1.1.0 | deploy 1.1.0/b   another pod template, or another configuration of the same version
 undo 2                          back to the template of revision 2
@@ -18,24 +18,24 @@ FIRST = "1.0.0"
 AfterWrite = Callable[["Stage"], None]
 
 
-def looks(stage: "Stage") -> None:
-    """Let the operator look after every write."""
-    stage.operator.look(stage.simulator.levels, stage.simulator.clock)
+def reconciles(stage: "Stage") -> None:
+    """Let the operator decide after every write."""
+    stage.operator.reconcile(stage.simulator.levels, stage.simulator.clock)
 
 
 @dataclass
 class Stage:
-    """One Rollout with its controller, its operator and the one who knows what should be asked."""
+    """One Rollout with its controller, its operator and the model that knows what should be asked."""
 
     policy: Policy = field(default_factory=Policy)
-    after_write: AfterWrite = looks
+    after_write: AfterWrite = reconciles
     simulator: Simulator = field(default_factory=Simulator)
     operator: Operator = field(default_factory=Operator)
     model: Model = field(default_factory=Model)
 
     def __post_init__(self) -> None:
         self.operator.policy = self.policy
-        self._tell_policy()
+        self._copy_policy()
         self._run(self.simulator.start())
         self.model.starts(1, FIRST, is_stable=True)
 
@@ -73,10 +73,10 @@ class Stage:
     def _recreate(self) -> None:
         self._run(self.simulator.start())
         self.model = Model(asked=self.model.asked, aborted=self.model.aborted)
-        self._tell_policy()
+        self._copy_policy()
         self.model.starts(1, self.simulator.template[0], is_stable=True)
 
-    def _tell_policy(self) -> None:
+    def _copy_policy(self) -> None:
         self.model.marks_replaced = self.policy.rollback_marks is RollbackMarks.REPLACED
         self.model.keeps_marks = self.policy.retry_success is RetrySuccess.KEEP
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from dora_operator.domain.rollout.verdict import About, Policy, RetrySuccess, RollbackMarks
+from dora_operator.domain.rollout.verdict import Policy, RetrySuccess, RollbackMarks, SkipReason
 from tests.unit.rollout.operator_stand_in import Asked
-from tests.unit.rollout.stories import Stage, looks
+from tests.unit.rollout.stories import Stage, reconciles
 
 POLICIES = some.sampled_from(
     [Policy(), Policy(rollback_marks=RollbackMarks.REPLACED), Policy(retry_success=RetrySuccess.KEEP)]
@@ -40,7 +40,7 @@ def checked(examples: int) -> Callable[..., Callable[..., None]]:
 
 @checked(400)
 @given(stories(ANYTHING), POLICIES)
-def test_who_looks_after_every_write_asks_what_the_model_asks(story: list[str], policy: Policy) -> None:
+def test_deciding_after_every_write_asks_what_the_model_asks(story: list[str], policy: Policy) -> None:
     """Nothing is missed, nothing is wrong, and the order is that of the events."""
     stage = _played(Stage(policy), story)
     assert stage.operator.asked == stage.model.asked
@@ -64,24 +64,24 @@ def test_a_restart_after_any_write_asks_nothing_wrong(
     """What the memory held can be missed, never replaced by a guess; aborts are not missed."""
     stage = _played(Stage(policy, _restarting(restart_at)), story, lists_events=lists_events)
     assert _wrong(stage) == []
-    assert {each for each in stage.model.aborted if each not in stage.operator.standing()} == set()
+    assert {each for each in stage.model.aborted if each not in stage.operator.last_asked()} == set()
 
 
 @checked(400)
 @given(stories([*ANYTHING, some.just("collect")]), POLICIES, some.randoms(use_true_random=False), some.booleans())
-def test_who_looks_now_and_then_asks_nothing_wrong(
+def test_deciding_now_and_then_asks_nothing_wrong(
     story: list[str], policy: Policy, chance: random.Random, lists_events: bool  # noqa: FBT001
 ) -> None:  # fmt: skip
-    """Looks at random moments and restarts between them can miss what is no longer shown, and mark nothing wrongly."""
+    """Decisions at random moments and restarts can miss what is no longer shown, and mark nothing wrongly."""
 
     def now_and_then(stage: Stage) -> None:
         if chance.random() < 0.2:
-            looks(stage)
+            reconciles(stage)
         if chance.random() < 0.05:
             stage.operator.restart()
 
     stage = _played(Stage(policy, now_and_then), story, lists_events=lists_events)
-    looks(stage)
+    reconciles(stage)
     assert _wrong(stage) == []
 
 
@@ -95,31 +95,31 @@ def test_who_looks_now_and_then_asks_nothing_wrong(
             id="whether a revision between target and stable was promoted",
         ),
         pytest.param(
-            "deploy 1.1.0, promote, BLIND, undo 1, promote, LOOK",
+            "deploy 1.1.0, promote, BLIND, undo 1, promote, DECIDE",
             [("1.1.0", True, ""), ("1.1.0", True, "rollback 1.0.0")],
             [],
             id="nothing, when a rollback was not seen but the promotion before it was",
         ),
         pytest.param(
-            "BLIND, deploy 1.1.0, promote, undo 1, promote, LOOK",
+            "BLIND, deploy 1.1.0, promote, undo 1, promote, DECIDE",
             [("1.1.0", True, "")],
             [("1.1.0", True, "rollback 1.0.0")],
             id="whether a version that was replaced by an older one was promoted",
         ),
         pytest.param(
-            "deploy 1.1.0, scale, BLIND, promote, undo 1, promote, LOOK, deploy 1.2.0, promote",
+            "deploy 1.1.0, scale, BLIND, promote, undo 1, promote, DECIDE, deploy 1.2.0, promote",
             [("1.1.0", True, "")],
             [("1.1.0", True, "rollback 1.0.0")],
             id="the same, when only its beginning and a lagging status were seen",
         ),
         pytest.param(
-            "deploy 1.1.0, promote, undo 1, BLIND, promote, deploy 1.2.0, promote, LOOK",
+            "deploy 1.1.0, promote, undo 1, BLIND, promote, deploy 1.2.0, promote, DECIDE",
             [("1.1.0", True, "")],
             [("1.1.0", True, "rollback 1.0.0")],
             id="whether a rollback was promoted before a newer version was",
         ),
         pytest.param(
-            "deploy 1.1.0, abort, BLIND, undo 1, deploy 1.2.0, promote, LOOK",
+            "deploy 1.1.0, abort, BLIND, undo 1, deploy 1.2.0, promote, DECIDE",
             [("1.1.0", True, ""), ("1.1.0", True, "rollforward 1.2.0")],
             [],
             id="nothing, when only an older version was passed over",
@@ -136,7 +136,7 @@ def test_who_looks_now_and_then_asks_nothing_wrong(
             id="nothing, when the first revision was stable all along",
         ),
         pytest.param(
-            "deploy 1.1.0, BLIND, abort, retry, LOOK, promote",
+            "deploy 1.1.0, BLIND, abort, retry, DECIDE, promote",
             [],
             [("1.1.0", True, ""), ("1.1.0", False, "")],
             id="an abort that was retried",
@@ -144,7 +144,7 @@ def test_who_looks_now_and_then_asks_nothing_wrong(
     ],
 )
 def test_what_levels_and_no_events_cannot_show(story: str, shown: list[Asked], missed: list[Asked]) -> None:
-    """Without Events and memory this is missed, and said nowhere else: the list of `domain/rollout/__init__.py`."""
+    """Without Events and memory this is missed: the list of `domain/rollout/__init__.py`."""
     stage = Stage()
     stage.operator.lists_events = False
     for action in story.split(", "):
@@ -153,9 +153,9 @@ def test_what_levels_and_no_events_cannot_show(story: str, shown: list[Asked], m
                 stage.operator.restart()
             case "BLIND":
                 stage.after_write = lambda _: None
-            case "LOOK":
-                stage.after_write = looks
-                looks(stage)
+            case "DECIDE":
+                stage.after_write = reconciles
+                reconciles(stage)
             case _:
                 stage.play(action)
     assert stage.operator.asked in (shown, shown[-1:])
@@ -163,26 +163,26 @@ def test_what_levels_and_no_events_cannot_show(story: str, shown: list[Asked], m
 
 
 def test_an_older_version_that_came_back_over_another_is_unclear() -> None:
-    """Replaced: the stable version is marked, the one in between is not, as nobody saw whether it was promoted."""
+    """Replaced: the stable version is marked, the one in between is not, as it is unknown whether it was promoted."""
     stage = _played(
         Stage(Policy(rollback_marks=RollbackMarks.REPLACED)), ["deploy 1.1.0", "promote", "deploy 1.2.0", "promote"]
     )
     stage.operator.lists_events = False
     stage.after_write = lambda _: None
     _played(stage, ["undo 2", "undo 1", "promote"], lists_events=False)
-    looks(stage)
+    reconciles(stage)
     assert stage.operator.asked == [("1.2.0", True, "")]
-    assert [notice.about for notice in stage.operator.notices] == [About.ROLLBACK_UNCLEAR]
+    assert [skipped.reason for skipped in stage.operator.skipped] == [SkipReason.ROLLBACK_UNCLEAR]
 
 
-def test_an_abort_seen_again_after_the_recovery_is_an_old_picture() -> None:
+def test_an_abort_seen_again_after_the_recovery_is_a_stale_version() -> None:
     """A Rollout that is shown late as it once was cannot mark again what was cleared since."""
     stage = _played(Stage(), ["deploy 1.1.0", "abort"])
     before = copy.deepcopy(stage.simulator.levels)
     _played(stage, ["retry", "promote"])
     for _ in range(2):
-        stage.operator.look(before)
-        stage.operator.look(stage.simulator.levels)
+        stage.operator.reconcile(before)
+        stage.operator.reconcile(stage.simulator.levels)
     assert stage.operator.asked == [("1.1.0", True, ""), ("1.1.0", False, "")]
 
 
@@ -192,27 +192,27 @@ def test_a_retry_promoted_and_replaced_unseen_is_taken_for_a_rollforward() -> No
     stage.after_write = lambda _: None
     _played(stage, ["retry", "promote", "deploy 1.2.0", "promote"])
     stage.operator.lists_events = False
-    looks(stage)
+    reconciles(stage)
     assert stage.operator.asked[-1] == ("1.1.0", True, "rollforward 1.2.0")
 
 
-def test_events_tell_that_the_retry_succeeded() -> None:
+def test_events_show_that_the_retry_succeeded() -> None:
     """Within the hour of Argo's Events the same is cleared."""
     stage = _played(Stage(), ["deploy 1.1.0", "abort"])
     stage.after_write = lambda _: None
     _played(stage, ["retry", "promote", "deploy 1.2.0", "promote"])
-    looks(stage)
+    reconciles(stage)
     assert stage.operator.asked[-1] == ("1.1.0", False, "")
 
 
-def test_events_tell_of_an_abort_that_nothing_else_shows() -> None:
+def test_events_show_an_abort_that_nothing_else_shows() -> None:
     """An abort and its undo while the operator was down are found from the Event, with time and message."""
     stage = Stage(after_write=lambda _: None)
     _played(stage, ["deploy 1.1.0", "abort", "undo 1"])
-    looks(stage)
+    reconciles(stage)
     (record,) = stage.operator.records
-    assert (record.kind.value, record.message) == ("Aborted", "Rollout aborted update to revision 2")
-    assert record.at is not None
+    assert (record.verdict.value, record.message) == ("Aborted", "Rollout aborted update to revision 2")
+    assert record.time is not None
 
 
 def _played(stage: Stage, story: list[str], *, lists_events: bool = True) -> Stage:
@@ -225,12 +225,12 @@ def _played(stage: Stage, story: list[str], *, lists_events: bool = True) -> Sta
 def _restarting(at: int) -> Callable[[Stage], None]:
     writes = iter(range(1, 1_000_000))
 
-    def look_and_restart_once(stage: Stage) -> None:
-        looks(stage)
+    def decide_and_restart_once(stage: Stage) -> None:
+        reconciles(stage)
         if next(writes) == at:
             stage.operator.restart()
 
-    return look_and_restart_once
+    return decide_and_restart_once
 
 
 def _wrong(stage: Stage) -> list[Asked]:

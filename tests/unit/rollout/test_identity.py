@@ -1,4 +1,4 @@
-"""Which Datadog deployment a pod template stands for, and which templates stand for none."""
+"""Which Datadog deployment a pod template is, and which templates have none."""
 
 from typing import Any
 
@@ -62,6 +62,7 @@ def test_a_template_identifies_its_deployment(labels: Any, annotations: Any, ide
         pytest.param(LABELS | {"tags.datadoghq.com/env": 7}, {}, "tags.datadoghq.com/env", id="a number for a label"),
         pytest.param(LABELS, {"dora-operator.io/env": " "}, "tags.datadoghq.com/env", id="an override of blanks"),
         pytest.param(LABELS, {"dora-operator.io/env": "a\nb"}, "tags.datadoghq.com/env", id="a line break"),
+        pytest.param(LABELS, {"dora-operator.io/env": "a\u200bb"}, "tags.datadoghq.com/env", id="a zero-width space"),
         pytest.param(LABELS, {"dora-operator.io/env": "\ud800"}, "tags.datadoghq.com/env", id="half a character"),
         pytest.param(LABELS, {"dora-operator.io/env": "a" * 201}, "tags.datadoghq.com/env", id="over 200 characters"),
         pytest.param(LABELS, {"dora-operator.io/deployment-id": "a" * 10}, "deployment-id", id="a short id"),
@@ -73,11 +74,11 @@ def test_a_template_identifies_its_deployment(labels: Any, annotations: Any, ide
     ],
 )  # fmt: skip
 def test_what_cannot_be_sent_is_unidentified(labels: Any, annotations: Any, named: str) -> None:
-    """The value names what is missing and how to mend it; a broken id never falls back to the labels."""
+    """The value names what is missing and how to fix it; a broken id never falls back to the labels."""
     identity = identify(template(labels, annotations))
     assert isinstance(identity, Unidentified)
     assert named in identity.problem
-    assert identity.mend
+    assert identity.fix
 
 
 def test_a_tag_of_200_characters_can_be_sent() -> None:
@@ -100,5 +101,5 @@ def test_a_tag_of_200_characters_can_be_sent() -> None:
 def test_a_version_is_linked_within_its_service_and_env(
     failed: Identified, fixed: Identified, is_linkable: bool  # noqa: FBT001
 ) -> None:  # fmt: skip
-    """Datadog looks for remediation.version in the failed deployment's own service and env."""
+    """Datadog searches remediation.version in the failed deployment's own service and env."""
     assert linkable(failed, fixed) is is_linkable

@@ -1,23 +1,24 @@
 """What is asked for and kept beside the verdicts: Events, memory, times, and deployments named by id."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from dora_operator.domain.rollout.decide import decide
-from dora_operator.domain.rollout.observation import Observation, observe
-from dora_operator.domain.rollout.verdict import About, Memory, Policy, Verdict, asks_again
-from tests.unit.rollout.operator_stand_in import NOW
-from tests.unit.rollout.stories import Stage, looks
+from dora_operator.domain.rollout.observation import Observation
+from dora_operator.domain.rollout.verdict import Memory, Policy, SkipReason, asks_again
+from tests.unit.rollout.operator_stand_in import NOW, observed
+from tests.unit.rollout.stories import Stage, reconciles
 
-PEACEFUL = ["deploy 1.1.0", "promote", "deploy 1.2.0", "deploy 1.3.0", "promote", "scale", "annotate"]
+UNEVENTFUL = ["deploy 1.1.0", "promote", "deploy 1.2.0", "deploy 1.3.0", "promote", "scale", "annotate"]
 IDS = {"1.0.0": "id-of-1.0.0-aaaa", "1.1.0": "id-of-1.1.0-aaaa", "1.2.0": "id-of-1.2.0-aaaa"}
 
 
-def observed(stage: Stage, *, with_events: bool = False) -> Observation:
-    """Return what stands on the stage."""
+def observation_of(stage: Stage, *, with_events: bool = False) -> Observation:
+    """Return what the API server has."""
     levels = stage.simulator.levels
-    return observe(levels.rollout, levels.replica_sets.values(), levels.events.values() if with_events else None)
+    return observed(levels.rollout, levels.replica_sets.values(), levels.events.values() if with_events else None)
 
 
 def played(*story: str) -> Stage:
@@ -28,42 +29,44 @@ def played(*story: str) -> Stage:
     return stage
 
 
-def test_a_peaceful_rollout_never_wants_events() -> None:
-    """Who looked all the time needs no more calls than those that brought the levels."""
+def test_an_uneventful_rollout_never_wants_events() -> None:
+    """Without a gap, no more calls are needed than those that brought the levels."""
     wanted = []
-    stage = Stage(after_write=lambda stage: wanted.append(stage.operator.look(stage.simulator.levels).wants_events))
-    for action in PEACEFUL:
+    stage = Stage(
+        after_write=lambda stage: wanted.append(stage.operator.reconcile(stage.simulator.levels).wants_events)
+    )
+    for action in UNEVENTFUL:
         stage.play(action)
-    assert len(wanted) > len(PEACEFUL)
+    assert len(wanted) > len(UNEVENTFUL)
     assert not any(wanted)
 
 
 def test_events_are_wanted_once_for_a_revision_after_a_restart() -> None:
-    """How former revisions ended is asked once, and not again when Events did not tell."""
-    observation = observed(played(*PEACEFUL))
+    """How former revisions ended is asked once, and not again when Events did not show it."""
+    observation = observation_of(played(*UNEVENTFUL))
     first = decide(observation, [], Policy(), NOW)
     assert first.wants_events
-    told = decide(observed(played(*PEACEFUL), with_events=True), [], Policy(), NOW)
-    assert not told.wants_events
-    assert not decide(observation, [], Policy(), NOW, told.memory).wants_events
+    informed = decide(observation_of(played(*UNEVENTFUL), with_events=True), [], Policy(), NOW)
+    assert not informed.wants_events
+    assert not decide(observation, [], Policy(), NOW, informed.memory).wants_events
 
 
 def test_events_are_not_wanted_for_what_is_history() -> None:
-    """Revisions replaced before the look-back are nobody's news: a start lists no Events for them."""
-    assert not decide(observed(played(*PEACEFUL)), [], Policy(), NOW + timedelta(days=2)).wants_events
+    """Revisions replaced before the look-back are no news: a start lists no Events for them."""
+    assert not decide(observation_of(played(*UNEVENTFUL)), [], Policy(), NOW + timedelta(days=2)).wants_events
 
 
 def test_memory_of_another_rollout_is_forgotten() -> None:
-    """Numbers of a Rollout that was deleted say nothing about its successor."""
+    """Numbers of a deleted Rollout say nothing about a new one of the same name."""
     memory = Memory("another", seen=9, promoted=frozenset({2}), unpromoted=frozenset({1}), events_read=9)
-    assert decide(observed(played("deploy 1.1.0")), [], Policy(), NOW, memory).memory == Memory(
+    assert decide(observation_of(played("deploy 1.1.0")), [], Policy(), NOW, memory).memory == Memory(
         "uid-1", seen=2, promoted=frozenset({1})
     )
 
 
 @pytest.mark.parametrize("is_seen", [True, False])
-def test_an_undo_is_news_to_who_saw_the_revision_before(is_seen: bool) -> None:  # noqa: FBT001
-    """Without any time in the objects, only what began since the last look is news."""
+def test_an_undo_is_news_when_the_revision_before_was_seen(is_seen: bool) -> None:  # noqa: FBT001
+    """Without any time in the objects, only what began since the last decision is news."""
     stage = played("deploy 1.1.0", "promote")
     stage.after_write = lambda _: None
     stage.play("undo 1")
@@ -72,12 +75,12 @@ def test_an_undo_is_news_to_who_saw_the_revision_before(is_seen: bool) -> None: 
     stage.simulator.levels.rollout["status"]["conditions"] = []
     if not is_seen:
         stage.operator.restart()
-    looks(stage)
+    reconciles(stage)
     assert bool(stage.operator.asked) is is_seen
 
 
 @pytest.mark.parametrize(
-    ("created", "moved", "is_told"),
+    ("created", "moved", "is_marked"),
     [
         pytest.param("2026-11-23T03:00:00Z", None, True, id="its newest ReplicaSet is recent"),
         pytest.param("2026-11-01T03:00:00Z", "2026-11-23T03:00:00Z", True, id="it moved recently"),
@@ -85,8 +88,8 @@ def test_an_undo_is_news_to_who_saw_the_revision_before(is_seen: bool) -> None: 
         pytest.param("2026-11-01T03:00:00Z", None, False, id="long ago, and nothing about its moves"),
     ],
 )
-def test_what_began_when_is_told_by_replica_sets_and_conditions(
-    created: str, moved: str | None, is_told: bool  # noqa: FBT001
+def test_replica_sets_and_conditions_show_when_a_revision_began(
+    created: str, moved: str | None, is_marked: bool  # noqa: FBT001
 ) -> None:  # fmt: skip
     """A rollback in flight that a fresh operator finds is reported when it is recent."""
     stage = played("deploy 1.1.0", "promote")
@@ -96,14 +99,14 @@ def test_what_began_when_is_told_by_replica_sets_and_conditions(
         each["metadata"]["creationTimestamp"] = created
     conditions = [{"type": "Progressing", "status": "True", "lastUpdateTime": moved}] if moved else []
     stage.simulator.levels.rollout["status"]["conditions"] = conditions
-    assert bool(decide(observed(stage), [], Policy(), NOW).changes) is is_told
+    assert bool(decide(observation_of(stage), [], Policy(), NOW).changes) is is_marked
 
 
 def test_times_come_from_the_objects() -> None:
-    """A recovery is told with the time at which Argo completed the revision."""
+    """A recovery has the time at which Argo completed the revision."""
     stage = played("deploy 1.1.0", "abort", "retry", "promote")
     (record,) = stage.operator.records
-    assert record.at == observed(stage).changed_at
+    assert record.time == observation_of(stage).rollout.changed_at
     stage.play("deploy 1.2.0")
     assert stage.operator.records == [record]
 
@@ -116,16 +119,16 @@ def test_a_workload_that_is_observed_is_up_to_date() -> None:
         rollout = stage.simulator.levels.rollout
         rollout["metadata"]["annotations"]["rollout.argoproj.io/workload-generation"] = generation
         rollout["status"]["workloadObservedGeneration"] = "2"
-        seen.append(observed(stage).up_to_date)
+        seen.append(observation_of(stage).rollout.up_to_date)
     assert seen == [True, False]
 
 
 def test_the_event_of_the_right_revision_is_read() -> None:
-    """Two aborts while nobody looked are found with their own messages."""
+    """Two aborts that were not seen are found with their own messages."""
     stage = Stage(after_write=lambda _: None)
     for action in ("deploy 1.1.0", "abort", "deploy 1.2.0", "abort", "deploy 1.3.0", "promote"):
         stage.play(action)
-    looks(stage)
+    reconciles(stage)
     assert stage.operator.asked == [
         ("1.1.0", True, "rollforward 1.3.0"),
         ("1.2.0", True, "rollforward 1.3.0"),
@@ -137,7 +140,7 @@ def test_the_event_of_the_right_revision_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("story", "asked", "notices"),
+    ("story", "asked", "skipped"),
     [
         pytest.param("deploy 1.1.0, abort", [("1.1.0", True, "")], set(), id="an abort is marked by id"),
         pytest.param(
@@ -155,12 +158,12 @@ def test_the_event_of_the_right_revision_is_read() -> None:
         pytest.param(
             "deploy 1.1.0, promote, undo 1, abort",
             [("1.1.0", True, "")],
-            {About.ID_ALREADY_DEPLOYED},
+            {SkipReason.ID_ALREADY_DEPLOYED},
             id="the id of a rollback's target names the deployment that once succeeded",
         ),
     ],
 )
-def test_deployments_named_by_id(story: str, asked: list[tuple[str, bool, str]], notices: set[About]) -> None:
+def test_deployments_named_by_id(story: str, asked: list[tuple[str, bool, str]], skipped: set[SkipReason]) -> None:
     """The annotation on the pod template names one deployment event."""
 
     def with_ids(stage: Stage) -> None:
@@ -168,7 +171,7 @@ def test_deployments_named_by_id(story: str, asked: list[tuple[str, bool, str]],
             metadata = each["spec"]["template"]["metadata"]
             version = metadata["labels"].pop("tags.datadoghq.com/version")
             metadata["annotations"] = {"dora-operator.io/deployment-id": IDS[version]}
-        looks(stage)
+        reconciles(stage)
 
     stage = Stage(after_write=with_ids)
     for action in story.split(", "):
@@ -176,7 +179,7 @@ def test_deployments_named_by_id(story: str, asked: list[tuple[str, bool, str]],
     names = {deployment_id: version for version, deployment_id in IDS.items()}
     read = [(names[named], failure, _named(link, names)) for named, failure, link in stage.operator.asked]
     assert read == asked
-    assert {notice.about for notice in stage.operator.notices} == notices
+    assert {each.reason for each in stage.operator.skipped} == skipped
 
 
 def test_a_completed_time_is_not_asked_again() -> None:
@@ -184,14 +187,9 @@ def test_a_completed_time_is_not_asked_again() -> None:
     stage = played("deploy 1.1.0", "abort")
     (record,) = stage.operator.records
     assert asks_again(None, record)
-    assert not asks_again(record, _with(record, at=None, message=""))
-    assert asks_again(record, _with(record, revision=4))
-    assert asks_again(record, _with(record, rollout_uid="another"))
-
-
-def _with(record: Verdict, **changes: object) -> Verdict:
-    fields = {name: getattr(record, name) for name in Verdict.__dataclass_fields__}
-    return Verdict(**fields | changes)
+    assert not asks_again(record, replace(record, time=None, message=None))
+    assert asks_again(record, replace(record, revision=4))
+    assert asks_again(record, replace(record, uid="another"))
 
 
 def _named(link: str, names: dict[str, str]) -> str:

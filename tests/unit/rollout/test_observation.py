@@ -9,11 +9,16 @@ from hypothesis import strategies as some
 
 from dora_operator.domain.rollout.decide import decide
 from dora_operator.domain.rollout.identity import Unidentified
-from dora_operator.domain.rollout.manifest import read_record, wanted_resource
-from dora_operator.domain.rollout.observation import REVISION, REVISION_HISTORY, observe
-from dora_operator.domain.rollout.restored import step_back
-from dora_operator.domain.rollout.verdict import Policy, RestoredDeployment, Verdict
-from tests.unit.rollout.operator_stand_in import NOW, Levels, Operator
+from dora_operator.domain.rollout.observation import REVISION, REVISION_HISTORY
+from dora_operator.domain.rollout.restoration import restoration_step
+from dora_operator.domain.rollout.verdict import (
+    VERDICT_ANNOTATION,
+    Policy,
+    RestoredDeployment,
+    read_record,
+    record_manifest,
+)
+from tests.unit.rollout.operator_stand_in import NOW, Levels, Operator, observed
 from tests.unit.rollout.simulator import Simulator
 
 
@@ -41,7 +46,7 @@ def test_replica_sets_of_other_owners_are_left_out() -> None:
     levels = levels_of()
     for each in levels.replica_sets.values():
         each["metadata"]["ownerReferences"][0]["uid"] = "another"
-    assert observe(levels.rollout, levels.replica_sets.values()).replica_sets == ()
+    assert observed(levels.rollout, levels.replica_sets.values()).replica_sets == ()
 
 
 @pytest.mark.parametrize(
@@ -58,22 +63,22 @@ def test_the_numbers_of_a_replica_set(revision: str, past: str, numbers: tuple[i
     levels = levels_of()
     replica_set = next(iter(levels.replica_sets.values()))
     replica_set["metadata"]["annotations"] = {REVISION: revision, REVISION_HISTORY: past}
-    assert observe(levels.rollout, [replica_set]).replica_sets[0].numbers == numbers
+    assert observed(levels.rollout, [replica_set]).replica_sets[0].numbers == numbers
 
 
 def test_one_id_in_templates_of_two_versions_identifies_neither() -> None:
-    """Whoever forgets to change the id with the version would mark the deployment before."""
+    """An id that was not changed with the version would mark the deployment before."""
     levels = levels_of()
     for each in levels.replica_sets.values():
         each["spec"]["template"]["metadata"]["annotations"] = {"dora-operator.io/deployment-id": "4242fcdd31586083"}
-    observation = observe(levels.rollout, levels.replica_sets.values())
+    observation = observed(levels.rollout, levels.replica_sets.values())
     assert all(isinstance(each.identity, Unidentified) for each in observation.replica_sets)
 
 
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        pytest.param("status/observedGeneration", "1", id="the status speaks of an older spec"),
+        pytest.param("status/observedGeneration", "1", id="the status is about an older spec"),
         pytest.param("status/observedGeneration", 2.0, id="a generation that is no whole number"),
         pytest.param("metadata/annotations/rollout.argoproj.io/workload-generation", "2", id="of an older workload"),
         pytest.param("metadata/annotations/rollout.argoproj.io/revision", "3", id="of an older revision"),
@@ -91,7 +96,7 @@ def test_only_a_confirmed_abort_is_believed_while_the_status_lags(path: str, val
             changed(levels, path, value)
         changed(levels, "status/abortedAt", aborted_at)
         operator = Operator()
-        operator.look(levels)
+        operator.reconcile(levels)
         seen.append(operator.asked)
     assert seen == [[], [("1.1.0", True, "")]]
 
@@ -101,33 +106,33 @@ def test_an_abort_seen_before_its_time_is_completed_once_and_asked_once() -> Non
     simulator, operator = Simulator(), Operator()
     for each in (simulator.start(), simulator.deploy(("1.1.0", "a"))):
         list(each)
-    changes = [operator.look(simulator.levels).changes for _ in simulator.abort(by_hand=True)]
-    assert [(each.at is None, each.message) for (each,) in changes] == [
-        (True, ""),
+    changes = [operator.reconcile(simulator.levels).changes for _ in simulator.abort(by_hand=True)]
+    assert [(each.time is None, each.message) for (each,) in changes] == [
+        (True, None),
         (False, "Rollout aborted update to revision 2"),
     ]
     assert operator.asked == [("1.1.0", True, "")]
-    assert operator.look(simulator.levels).changes == ()
+    assert operator.reconcile(simulator.levels).changes == ()
 
 
 def test_an_abort_message_is_one_bounded_line() -> None:
     """What Argo and its metrics say may be long and may hold anything."""
     levels = changed(levels_of(), "status/message", "RolloutAborted: a\x00b\n" + "c" * 1000)
-    message = observe(levels.rollout, []).abort_message
+    message = observed(levels.rollout, []).rollout.abort_message
     assert len(message) == 256
     assert message.isprintable()
 
 
 @pytest.mark.parametrize(
-    ("age", "is_told"),
+    ("age", "is_marked"),
     [pytest.param(timedelta(hours=23), True, id="recent"), pytest.param(timedelta(hours=25), False, id="old")],
 )
-def test_an_abort_older_than_the_look_back_is_history(age: timedelta, is_told: bool) -> None:  # noqa: FBT001
+def test_an_abort_older_than_the_look_back_is_history(age: timedelta, is_marked: bool) -> None:  # noqa: FBT001
     """An operator installed today does not report last month."""
     levels = levels_of()
-    observation = observe(levels.rollout, levels.replica_sets.values())
-    assert observation.aborted_at is not None
-    assert bool(decide(observation, [], Policy(), observation.aborted_at + age).changes) is is_told
+    observation = observed(levels.rollout, levels.replica_sets.values())
+    assert observation.rollout.aborted_at is not None
+    assert bool(decide(observation, [], Policy(), observation.rollout.aborted_at + age).changes) is is_marked
 
 
 def test_a_rollback_older_than_the_look_back_is_history() -> None:
@@ -137,7 +142,7 @@ def test_a_rollback_older_than_the_look_back_is_history() -> None:
         list(play())
     list(simulator.undo(1))
     list(simulator.promote())
-    observation = observe(simulator.levels.rollout, simulator.levels.replica_sets.values())
+    observation = observed(simulator.levels.rollout, simulator.levels.replica_sets.values())
     assert decide(observation, [], Policy(), NOW + timedelta(hours=1)).changes
     assert not decide(observation, [], Policy(), NOW + timedelta(hours=25)).changes
 
@@ -155,8 +160,8 @@ JSON = some.recursive(
 )
 def test_arbitrary_json_means_nothing(rollout: dict[str, Any], replica_sets: list[Any], events: Any) -> None:
     """Objects without any sense give a decision without any change."""
-    decision = decide(observe(rollout, replica_sets, events), [], Policy(), NOW)
-    assert (decision.changes, decision.notices) == ((), ())
+    decision = decide(observed(rollout, replica_sets, events), [], Policy(), NOW)
+    assert (decision.changes, decision.skipped) == ((), ())
 
 
 @settings(max_examples=250, deadline=None, derandomize=True, database=None)
@@ -170,13 +175,14 @@ def test_real_objects_with_odd_values_never_raise(data: some.DataObject) -> None
         lookback=data.draw(some.sampled_from([timedelta(0), timedelta.max])),
         restored_deployment=RestoredDeployment.RECORD,
     )
-    observation = observe(levels.rollout, levels.replica_sets.values(), levels.events.values())
+    observation = observed(levels.rollout, levels.replica_sets.values(), levels.events.values())
     now = data.draw(some.sampled_from([NOW, datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)]))
     decision = decide(observation, [], policy, now)
     assert decide(observation, decision.verdicts, policy, now, decision.memory).changes == ()
     for verdict in decision.verdicts:
-        assert isinstance(read_record(wanted_resource(observation, verdict)), Verdict)
-        step_back(observation, verdict, policy, now)
+        manifest = record_manifest("shop", verdict)
+        assert read_record(manifest["metadata"]["annotations"][VERDICT_ANNOTATION]) == verdict
+        restoration_step(observation, verdict, policy, now)
 
 
 def _break(data: some.DataObject, target: Any) -> None:

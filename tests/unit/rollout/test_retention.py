@@ -1,4 +1,4 @@
-"""Which records may go."""
+"""Which records are deleted."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_operator.domain.rollout.retention import Retention, Settled, expired
+from dora_operator.domain.rollout.retention import Retention, SettledRecord, expired
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LOOKBACK = timedelta(hours=24)
 RETENTION = Retention(age=timedelta(days=90), per_rollout=3)
 
 
-def record(name: str, days: float, rollout: str = "checkout") -> Settled:
+def record(name: str, days: float, rollout: str = "checkout") -> SettledRecord:
     """Build a record that was accepted so many days ago."""
-    return Settled("shop", name, rollout, NOW - timedelta(days=days))
+    return SettledRecord("shop", name, rollout, NOW - timedelta(days=days))
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def record(name: str, days: float, rollout: str = "checkout") -> Settled:
         ),
     ],
 )
-def test_what_goes(records: list[Settled], gone: list[str]) -> None:
+def test_what_goes(records: list[SettledRecord], gone: list[str]) -> None:
     """Age and number count for each Rollout."""
     assert [each.name for each in expired(records, RETENTION, LOOKBACK, NOW)] == gone
 

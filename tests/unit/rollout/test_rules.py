@@ -4,7 +4,7 @@ import pytest
 
 from dora_operator.domain.rollout.verdict import Policy, RetrySuccess, RollbackMarks
 from tests.unit.rollout.operator_stand_in import Asked
-from tests.unit.rollout.stories import Stage, looks
+from tests.unit.rollout.stories import Stage, reconciles
 
 
 def mark(version: str) -> Asked:
@@ -165,14 +165,14 @@ STORIES = [
     pytest.param(
         "deploy 1.1.0, abort, recreate, deploy 1.2.0, promote",
         [mark("1.1.0")],
-        id="a Rollout made again under the same name is another Rollout",
+        id="a Rollout created again under the same name is another Rollout",
     ),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("story", "requests"), STORIES)
 def test_a_story_asks_exactly_these_requests(story: str, requests: list[Asked]) -> None:
-    """What the Rollout does, looked at after every write, asks for these requests in this order."""
+    """What the Rollout does, decided after every write, asks for these requests in this order."""
     assert _played(story, Policy()) == requests
 
 
@@ -190,7 +190,7 @@ def test_a_story_asks_exactly_these_requests(story: str, requests: list[Asked]) 
         pytest.param(
             f"{THREE_PROMOTED}, undo 2, undo 1, promote",
             [mark("1.2.0"), back("1.2.0", "1.0.0")],
-            id="a rollback led further back in flight does not mark its first target",
+            id="a rollback changed to a still older version in flight does not mark its first target",
         ),
     ],
 )
@@ -227,7 +227,7 @@ def test_deciding_again_changes_nothing(story: str) -> None:
     stage = Stage()
     for action in story.split(", "):
         stage.play(action)
-        assert stage.operator.look(stage.simulator.levels, stage.simulator.clock).changes == ()
+        assert stage.operator.reconcile(stage.simulator.levels, stage.simulator.clock).changes == ()
 
 
 NEED_MEMORY = {
@@ -250,11 +250,11 @@ def test_restarts_after_every_write_ask_the_same(
 ) -> None:  # fmt: skip
     """Every other row is decided from the objects and the records alone."""
 
-    def look_and_restart(stage: Stage) -> None:
-        looks(stage)
+    def decide_and_restart(stage: Stage) -> None:
+        reconciles(stage)
         stage.operator.restart()
 
-    stage = Stage(after_write=look_and_restart)
+    stage = Stage(after_write=decide_and_restart)
     stage.operator.lists_events = lists_events
     for action in story.split(", "):
         stage.play(action)

@@ -49,11 +49,11 @@ def trace(name: str) -> Lines:
 
 
 def replay(lines: Lines) -> Operator:
-    """Let an operator look after every line."""
+    """Let an operator decide after every line."""
     levels, operator = Levels(), Operator()
     for line in lines:
         levels.apply(line)
-        operator.look(levels)
+        operator.reconcile(levels)
     return operator
 
 
@@ -68,11 +68,11 @@ def test_a_trace_asks_exactly_these_requests(name: str) -> None:
     assert replay(trace(name)).asked == EXPECTED[name]
 
 
-def test_a_missing_version_label_is_told_and_nothing_sent() -> None:
-    """The abort of an unlabelled version is one notice that says the mend."""
+def test_a_missing_version_label_is_reported_and_nothing_sent() -> None:
+    """The abort of an unlabelled version is skipped once, with a message that says how to fix it."""
     operator = replay(trace("version-label-missing"))
-    assert len(operator.notices) == 1
-    assert "tags.datadoghq.com/version" in next(iter(operator.notices)).message
+    assert len(operator.skipped) == 1
+    assert "tags.datadoghq.com/version" in next(iter(operator.skipped)).message
 
 
 @EVERY_TRACE
@@ -84,13 +84,13 @@ def test_a_restart_after_any_line_asks_the_same(name: str, lists_events: bool) -
     levels, operator = Levels(), Operator(lists_events=lists_events)
     for line in lines:
         levels.apply(line)
-        operator.look(levels)
+        operator.reconcile(levels)
         states.append((copy.deepcopy(levels), copy.deepcopy(operator)))
     for number, (at_restart, restarted) in enumerate(states):
         restarted.restart()
         for line, (_, unbroken) in zip(lines[number + 1 :], states[number + 1 :], strict=True):
             at_restart.apply(line)
-            restarted.look(at_restart)
+            restarted.reconcile(at_restart)
             if (restarted.memory, restarted.manifests) == (unbroken.memory, unbroken.manifests):
                 break  # from here on the two are the same operator
         else:
@@ -99,14 +99,14 @@ def test_a_restart_after_any_line_asks_the_same(name: str, lists_events: bool) -
 
 
 @EVERY_TRACE
-def test_a_first_look_at_the_end_asks_what_still_stands(name: str) -> None:
-    """An operator that was down all the time finds the last request, or that nothing stands any more."""
+def test_a_first_decision_at_the_end_asks_what_is_still_true(name: str) -> None:
+    """An operator that was down all the time finds the last request, or that none is left."""
     levels, operator = Levels(), Operator()
     for line in trace(name):
         levels.apply(line)
-    operator.look(levels)
-    still_standing = [each for each in EXPECTED[name][-1:] if each[1]]
-    assert operator.asked == still_standing
+    operator.reconcile(levels)
+    still_true = [each for each in EXPECTED[name][-1:] if each[1]]
+    assert operator.asked == still_true
 
 
 @EVERY_TRACE
@@ -128,7 +128,7 @@ def test_lost_lines_end_the_same(name: str) -> None:
             for number, line in enumerate(lines)
             if number in last.values() or _shows_abort(line) or chance.random() >= share
         ]
-        assert replay(kept).standing() == _standing(EXPECTED[name])
+        assert replay(kept).last_asked() == _last_asked(EXPECTED[name])
 
 
 @EVERY_TRACE
@@ -136,7 +136,7 @@ def test_late_lines_end_the_same(name: str) -> None:
     """Watches of different kinds run apart: a line may come after later ones of other objects."""
     for seed in range(SAMPLES):
         lines = _late(trace(name), random.Random(seed))
-        assert replay(lines).standing() == _standing(EXPECTED[name])
+        assert replay(lines).last_asked() == _last_asked(EXPECTED[name])
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def _shows_abort(line: dict[str, Any]) -> bool:
     return line["object"].get("status", {}).get("abort") is True
 
 
-def _standing(requests: list[Asked]) -> dict[str, tuple[bool, str]]:
+def _last_asked(requests: list[Asked]) -> dict[str, tuple[bool, str]]:
     return {deployment: (failure, remediation) for deployment, failure, remediation in requests}
 
 

@@ -1,18 +1,19 @@
 """What an Argo Rollout means for Datadog: levels and records in, verdicts out.
 
-    observation = observe(rollout, replica_sets, events)   # raw objects -> one frozen value; never raises
+    rollout = parse_rollout(body)                          # raw objects -> frozen values; never raises
+    observation = observe(rollout, parse_replica_sets(rollout.uid, replica_sets), parse_events(rollout.uid, events))
     decision = decide(observation, records, policy, now, memory)
-    manifests = [wanted_resource(observation, verdict) for verdict in decision.changes]
-    records = [read_record(manifest) for manifest in manifests]
+    manifests = [record_manifest(namespace, verdict) for verdict in decision.changes]
+    records = [read_record(annotation) for annotation in annotations]
 
-Modules, each using only those before it: `reading`, `identity`, `observation`, `verdict`, `timeline`, `evidence`,
-`target`, `scene`, `failures`, `endings`, `decide`, `in_order`; beside them `manifest` and `restored`.
+Modules, each using only those before it: `raw`, `identity`, `observation`, `verdict`, `timeline`, `evidence`, `rules`,
+`decide`; beside them `restoration` and `retention`.
 
 What the rules say beyond the table in docs/rollouts.md:
 
-- Deployments are told apart as Datadog does, by id or by service + env + version. Two pod hashes of one version are one
-  deployment: going from one to the other is neither a rollback nor an undo, the promotion of one clears the mark of the
-  other, and an abort of one while the other is stable says nothing (notice `SameVersionAsStable`).
+- Deployments are distinguished as Datadog does, by id or by service + env + version. Two pod hashes of one version are
+  one deployment: going from one to the other is neither a rollback nor an undo, the promotion of one clears the mark of
+  the other, and an abort of one while the other is stable is skipped (`SameVersionAsStable`).
 - The first deployment after a rollback target is the first promoted one: those aborted, undone or superseded in flight
   are passed over.
 - A rollback that is aborted marks its target, as any abort does, and leaves the replaced version marked; when the
@@ -22,13 +23,13 @@ What the rules say beyond the table in docs/rollouts.md:
 - A failure with a remediation is closed. The same version failing again under a later revision is a new failure.
 
 What levels cannot show, and what follows (nothing is ever marked on a guess; `Decision.wants_events` says when Argo's
-Events, which last an hour, could still tell):
+Events, which last an hour, could still show it):
 
-- Whether a revision was promoted, when it was replaced before this process first looked and no Event tells any more.
+- Whether a revision was promoted, when it was replaced before this process started and no Event shows it any more.
   A return to an older version then marks the newer one only where both readings would (`Reverted`, never linked), and
-  a rollback over several such revisions marks nothing (notice `RollbackUnclear`).
+  a rollback over several such revisions marks nothing (`RollbackUnclear`).
 - An abort, a retry or an undo that began and ended while no watch showed it.
-- That a version was there before, once all its ReplicaSets have been deleted: deployed again, it is new.
-- A retry that was promoted and replaced by a newer version between two looks: its mark stays, and is linked to the
+- That a version existed before, once all its ReplicaSets have been deleted: deployed again, it is new.
+- A retry that was promoted and replaced by a newer version between two decisions: its mark stays, and is linked to the
   newer version, as if it had never been retried.
 """

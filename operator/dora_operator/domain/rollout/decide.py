@@ -1,20 +1,26 @@
 """The decision: an observed Rollout, the records and the memory in, the wanted verdicts out.
 
-First the failures are found and laid over the records, then every open failure is looked at for its ending.
+First the failures are found and merged with the records, then every open failure is checked for its ending.
 Pure and idempotent: with its own verdicts as records it wants no change.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dora_operator.domain.rollout import evidence as proof
-from dora_operator.domain.rollout.endings import ending
-from dora_operator.domain.rollout.failures import aborted, failures, undone
 from dora_operator.domain.rollout.observation import Observation
-from dora_operator.domain.rollout.scene import Scene
-from dora_operator.domain.rollout.timeline import Fate, history, position
-from dora_operator.domain.rollout.verdict import About, Decision, Kind, Memory, Notice, Policy, Verdict
+from dora_operator.domain.rollout.rules import Finding, RuleContext, aborted, ending, failures, undone
+from dora_operator.domain.rollout.timeline import Promotion, history, position
+from dora_operator.domain.rollout.verdict import (
+    Decision,
+    Memory,
+    Policy,
+    Skipped,
+    SkipReason,
+    Verdict,
+    VerdictKind,
+)
 
 NO_MEMORY = Memory()
 
@@ -23,7 +29,7 @@ Records = Mapping[str, Verdict]
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
+class _Input:
     """What was given, with the records of this Rollout only."""
 
     observation: Observation
@@ -34,11 +40,11 @@ class _Case:
 
 
 @dataclass(frozen=True, slots=True)
-class _Outcome:
+class _Result:
     """What the rules make of the records."""
 
     records: Records
-    notices: tuple[Notice, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
     doubtful: bool = False
 
 
@@ -49,101 +55,132 @@ def decide(
     now: datetime,
     memory: Memory = NO_MEMORY,
 ) -> Decision:
-    """Return what should be on record for this Rollout, and what to keep in memory until the next look."""
-    case = _Case(observation, of_this_rollout(observation, records), policy, now, memory)
+    """Return what should be on record for this Rollout, and what to keep in memory until the next decision."""
+    given = _Input(observation, _of_this_rollout(observation, records), policy, now, memory)
     number = position(observation)
-    return _settled(case, number) if number else _between(case)
+    return _at_revision(given, number) if number else _between_revisions(given)
 
 
-def _settled(case: _Case, number: int) -> Decision:
-    scene = _scene(case, number)
-    outcome = _ended(scene, _found(case.recorded, failures(scene)))
-    kept = proof.remembered(scene.certain, case.observation, scene.timeline.entries, case.memory)
-    is_doubtful = outcome.doubtful or _has_unclear(outcome) or _is_news_untold(scene)
-    return replace(_decision(case, outcome, kept), wants_events=is_doubtful and kept.events_read < number)
+def decide_in_order(
+    observations: Sequence[Observation], records: Iterable[Verdict], policy: Policy, now: datetime, memory: Memory
+) -> Decision:
+    """Decide about the last of several states as if each before it had been decided about in its time.
 
-
-def _between(case: _Case) -> Decision:
-    """While a revision is being replaced: its abort is a fact, and an undo can be seen; all else is about to change."""
-    observation = case.observation
-    seen = proof.of_the_one_left(observation)
-    case = replace(case, memory=proof.noted(seen, case.memory, observation.uid))
-    findings: list[Verdict | Notice] = []
-    if number := _confirmed_abort(observation):
-        scene = _scene(case, number)
-        findings += aborted(scene, scene.timeline.current)
-    if seen.unpromoted and observation.revision:
-        scene = _scene(case, observation.revision)
-        findings += undone(scene, scene.timeline.current)
-    return _decision(case, _found(case.recorded, findings), case.memory)
-
-
-def _scene(case: _Case, number: int) -> Scene:
-    entries = history(case.observation, number)
-    certain = (
-        proof.from_levels(case.observation, entries)
-        | proof.from_memory(case.memory, case.observation.uid)
-        | proof.from_events(case.observation, number)
-        | proof.from_records(case.recorded.values())
-        | proof.from_links(case.recorded.values(), entries)
+    A queue keeps only the newest version of a Rollout; an abort or a whole revision may have come and gone in between.
+    """
+    recorded = list(records)
+    known = recorded
+    skipped: tuple[Skipped, ...] = ()
+    for passed in observations[:-1]:
+        decision = decide(passed, known, policy, now, memory)
+        memory = decision.memory
+        if not decision.wants_events:  # else it is too early to decide: the last state asks for the Events
+            known, skipped = [*known, *decision.changes], (*skipped, *decision.skipped)
+    last = decide(observations[-1], known, policy, now, memory)
+    before = _of_this_rollout(observations[-1], recorded)
+    # What failed and recovered since the last decision was never sent, and needs no withdrawal.
+    verdicts = [
+        each for each in last.verdicts if each.verdict is not VerdictKind.RECOVERED or each.identity.key in before
+    ]
+    changed = [verdict for verdict in verdicts if before.get(verdict.identity.key) != verdict]
+    every_skipped = tuple(dict.fromkeys((*skipped, *last.skipped)))
+    return replace(
+        last, verdicts=tuple(verdicts), changes=tuple(sorted(changed, key=_marks_first)), skipped=every_skipped
     )
-    aborted_once = proof.aborted_on_record(case.recorded.values()) - {number}
+
+
+def _at_revision(given: _Input, number: int) -> Decision:
+    context = _context(given, number)
+    result = _ended(context, _merged(given.recorded, failures(context)))
+    kept = proof.remembered(context.certain, given.observation, context.timeline.entries, given.memory)
+    is_doubtful = result.doubtful or _has_unclear(result) or _is_unseen_news(context)
+    return replace(_decision(given, result, kept), wants_events=is_doubtful and kept.events_read < number)
+
+
+def _between_revisions(given: _Input) -> Decision:
+    """While a revision is being replaced: its abort is a fact, and an undo can be seen; all else is about to change."""
+    observation = given.observation
+    seen = proof.of_replaced_revision(observation)
+    given = replace(given, memory=proof.noted(seen, given.memory, observation.rollout.uid))
+    findings: list[Finding] = []
+    if number := _confirmed_abort(observation):
+        context = _context(given, number)
+        findings += aborted(context, context.timeline.current)
+    if seen.unpromoted and observation.rollout.revision:
+        context = _context(given, observation.rollout.revision)
+        findings += undone(context, context.timeline.current)
+    return _decision(given, _merged(given.recorded, findings), given.memory)
+
+
+def _context(given: _Input, number: int) -> RuleContext:
+    entries = history(given.observation, number)
+    certain = (
+        proof.from_levels(given.observation, entries)
+        | proof.from_memory(given.memory, given.observation.rollout.uid)
+        | proof.from_events(given.observation, number)
+        | proof.from_records(given.recorded.values())
+        | proof.from_links(given.recorded.values(), entries)
+    )
+    aborted_once = proof.aborted_on_record(given.recorded.values()) - {number}
     timeline = proof.timeline(entries, certain | proof.Evidence(unpromoted=aborted_once))
-    return Scene(case.observation, timeline, certain, case.policy, case.now, case.memory)
+    return RuleContext(given.observation, timeline, certain, given.policy, given.now, given.memory)
 
 
-def of_this_rollout(observation: Observation, records: Iterable[Verdict]) -> Records:
+def _of_this_rollout(observation: Observation, records: Iterable[Verdict]) -> Records:
     """Another uid is another Rollout, whatever its name. Of two records for one deployment the later counts."""
-    own = [record for record in records if record.rollout_uid == observation.uid]
+    own = [record for record in records if record.uid == observation.rollout.uid]
     return {record.identity.key: record for record in sorted(own, key=_by_cause)}
 
 
 def _confirmed_abort(observation: Observation) -> int | None:
     """Return the revision of an abort that the controller has carried out, though the spec has changed since."""
-    current = observation.replica_set(observation.current_hash)
-    if current is None or not observation.abort or observation.aborted_at is None:
+    rollout = observation.rollout
+    current = observation.replica_set(rollout.current_hash)
+    if current is None or not rollout.abort or rollout.aborted_at is None:
         return None
     # The ReplicaSet may have been used again since: its numbers are newer than this status then.
-    return max((number for number in current.numbers if number <= (observation.revision or 0)), default=None)
+    return max((number for number in current.numbers if number <= (rollout.revision or 0)), default=None)
 
 
-def _found(recorded: Records, findings: Iterable[Verdict | Notice]) -> _Outcome:
+def _merged(recorded: Records, findings: Iterable[Finding]) -> _Result:
     records = dict(recorded)
-    notices: dict[Notice, None] = {}
+    skipped: dict[Skipped, None] = {}
     for finding in findings:
-        if isinstance(finding, Notice):
-            notices[finding] = None
+        if isinstance(finding, Skipped):
+            skipped[finding] = None
         else:
-            records[finding.identity.key] = _laid_over(records.get(finding.identity.key), finding)
-    return _Outcome(records, tuple(notices))
+            records[finding.identity.key] = _with_finding(records.get(finding.identity.key), finding)
+    return _Result(records, tuple(skipped))
 
 
-def _laid_over(old: Verdict | None, found: Verdict) -> Verdict:
+def _with_finding(old: Verdict | None, found: Verdict) -> Verdict:
     if old is None:
         return found
     if _overrules(old, found):
         return replace(found, pod_template_hash=old.pod_template_hash)
     if _completes(old, found):
-        return replace(old, at=found.at, message=found.message)
+        return replace(old, time=found.time, message=found.message)
     return old
 
 
 def _overrules(old: Verdict, found: Verdict) -> bool:
-    if old.kind is Kind.REVERTED and found.cause == old.cause:
+    if old.verdict is VerdictKind.REVERTED and found.decided_by_revision == old.decided_by_revision:
         return True
     is_marked = old.change_failure and old.revision == found.revision
-    says_more = found.kind is Kind.ROLLED_BACK and old.remediation is None
-    return found.cause > old.cause and (says_more or not is_marked)
+    says_more = found.verdict is VerdictKind.ROLLED_BACK and old.remediation is None
+    return found.decided_by_revision > old.decided_by_revision and (says_more or not is_marked)
 
 
 def _completes(old: Verdict, found: Verdict) -> bool:
     """Argo shows an abort at once, and its time and message with its next write."""
-    is_same = (old.kind, old.cause) == (found.kind, found.cause) == (Kind.ABORTED, old.cause)
-    return is_same and old.at is None and found.at is not None
+    is_same = (
+        found.verdict is old.verdict is VerdictKind.ABORTED and found.decided_by_revision == old.decided_by_revision
+    )
+    return is_same and old.time is None and found.time is not None
 
 
-def _ended(scene: Scene, found: _Outcome) -> _Outcome:
-    endings = {key: ending(scene, record) for key, record in found.records.items()}
+def _ended(context: RuleContext, found: _Result) -> _Result:
+    endings = {key: ending(context, record) for key, record in found.records.items()}
     return replace(
         found,
         records={key: each.verdict for key, each in endings.items()},
@@ -151,34 +188,34 @@ def _ended(scene: Scene, found: _Outcome) -> _Outcome:
     )
 
 
-def _has_unclear(outcome: _Outcome) -> bool:
-    return any(each.about is About.ROLLBACK_UNCLEAR for each in outcome.notices)
+def _has_unclear(result: _Result) -> bool:
+    return any(each.reason is SkipReason.ROLLBACK_UNCLEAR for each in result.skipped)
 
 
-def _is_news_untold(scene: Scene) -> bool:
-    """Tell whether a revision was replaced within the look-back and nobody saw how it ended, as after a restart."""
-    former = scene.timeline.entries[:-1]
-    return any(entry.fate is Fate.UNKNOWN and scene.is_news(entry.number + 1) for entry in former)
+def _is_unseen_news(context: RuleContext) -> bool:
+    """Tell whether a revision was replaced within the look-back and its end was not seen, as after a restart."""
+    former = context.timeline.entries[:-1]
+    return any(entry.promotion is Promotion.UNKNOWN and context.is_news(entry.number + 1) for entry in former)
 
 
-def _decision(case: _Case, outcome: _Outcome, memory: Memory) -> Decision:
-    changed = [record for key, record in outcome.records.items() if case.recorded.get(key) != record]
+def _decision(given: _Input, result: _Result, memory: Memory) -> Decision:
+    changed = [record for key, record in result.records.items() if given.recorded.get(key) != record]
     return Decision(
-        verdicts=tuple(sorted(outcome.records.values(), key=_by_cause)),
-        changes=tuple(sorted(changed, key=marks_first)),
-        notices=outcome.notices,
+        verdicts=tuple(sorted(result.records.values(), key=_by_cause)),
+        changes=tuple(sorted(changed, key=_marks_first)),
+        skipped=result.skipped,
         memory=memory,
     )
 
 
 def _by_cause(verdict: Verdict) -> tuple[int, int]:
-    return verdict.cause, verdict.revision
+    return verdict.decided_by_revision, verdict.revision
 
 
-def marks_first(verdict: Verdict) -> tuple[int, int, int]:
+def _marks_first(verdict: Verdict) -> tuple[int, int, int]:
     """Aborts, other marks, links, cleared marks: what makes the numbers wrong the longest comes first."""
     rank = 3
     if verdict.change_failure:
-        is_abort = verdict.kind is Kind.ABORTED
+        is_abort = verdict.verdict is VerdictKind.ABORTED
         rank = 2 if verdict.remediation else int(not is_abort)
-    return rank, verdict.cause, -verdict.revision
+    return rank, verdict.decided_by_revision, -verdict.revision

@@ -1,20 +1,20 @@
 """What proves that a revision was promoted, or that it was replaced before it could be.
 
-Each source is a function that returns only what it is sure of. Knows nothing of Datadog.
+Each source is a function that returns only what is certain.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dora_operator.domain.rollout.identity import Unidentified
-from dora_operator.domain.rollout.observation import Observation, Told
-from dora_operator.domain.rollout.timeline import Entry, Fate, Timeline
-from dora_operator.domain.rollout.verdict import Kind, Memory, Verdict, remediation
+from dora_operator.domain.rollout.observation import Observation, RevisionEnd
+from dora_operator.domain.rollout.timeline import Entry, Promotion, Timeline
+from dora_operator.domain.rollout.verdict import Memory, Verdict, VerdictKind, link_to
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Numbers of revisions. A promotion, once seen, stands: it cannot be aborted any more."""
+    """Numbers of revisions. A promotion, once seen, is final: it cannot be aborted any more."""
 
     promoted: frozenset[int] = frozenset()
     unpromoted: frozenset[int] = frozenset()
@@ -23,11 +23,11 @@ class Evidence:
         promoted = self.promoted | other.promoted
         return Evidence(promoted, (self.unpromoted | other.unpromoted) - promoted)
 
-    def fate(self, number: int) -> Fate:
-        """Return how this revision ended."""
+    def promotion(self, number: int) -> Promotion:
+        """Return whether this revision was promoted."""
         if number in self.promoted:
-            return Fate.PROMOTED
-        return Fate.NOT_PROMOTED if number in self.unpromoted else Fate.UNKNOWN
+            return Promotion.PROMOTED
+        return Promotion.NOT_PROMOTED if number in self.unpromoted else Promotion.UNKNOWN
 
 
 def from_levels(observation: Observation, entries: Sequence[Entry]) -> Evidence:
@@ -39,31 +39,32 @@ def from_levels(observation: Observation, entries: Sequence[Entry]) -> Evidence:
 def _from_stable_hash(observation: Observation, entries: Sequence[Entry]) -> Evidence:
     """It names the last promoted revision, so what came after it was not promoted."""
     current = entries[-1]
-    if not observation.stable_hash:
+    stable_hash = observation.rollout.stable_hash
+    if not stable_hash:
         return Evidence()
-    if observation.stable_hash == current.replica_set.pod_template_hash:
+    if stable_hash == current.replica_set.pod_template_hash:
         return Evidence(promoted=frozenset({current.number}))
     later: set[int] = {current.number}
     expected = current.number - 1
     for entry in reversed(entries[:-1]):
         if entry.number != expected:
             return Evidence(unpromoted=frozenset(later))
-        if entry.replica_set.pod_template_hash == observation.stable_hash:
+        if entry.replica_set.pod_template_hash == stable_hash:
             return Evidence(promoted=frozenset({entry.number}), unpromoted=frozenset(later))
         later.add(entry.number)
         expected -= 1
-    # The stable ReplicaSet carries no number before the current one: these objects are not of one moment.
+    # The stable ReplicaSet has no number before the current one: these objects are not of one moment.
     return Evidence(unpromoted=frozenset({current.number}))
 
 
 def from_events(observation: Observation, current: int) -> Evidence:
     """Read Argo's Events. A missing one proves nothing: they are dropped under load and kept for an hour."""
-    told = observation.events or ()
+    events = observation.events or ()
     return Evidence(
-        promoted=frozenset(event.revision for event in told if event.told is Told.COMPLETED),
+        promoted=frozenset(event.revision for event in events if event.end is RevisionEnd.COMPLETED),
         # The current one may have been retried since; a former one that was completed as well is overruled in `|`.
         unpromoted=frozenset(
-            event.revision for event in told if event.told is Told.ABORTED and event.revision < current
+            event.revision for event in events if event.end is RevisionEnd.ABORTED and event.revision < current
         ),
     )
 
@@ -74,7 +75,7 @@ def from_memory(memory: Memory, uid: str) -> Evidence:
 
 
 def from_records(records: Iterable[Verdict]) -> Evidence:
-    """Read what was once decided for sure."""
+    """Read what was once decided with certainty."""
     evidence = Evidence()
     for record in records:
         evidence |= _from_record(record)
@@ -82,10 +83,14 @@ def from_records(records: Iterable[Verdict]) -> Evidence:
 
 
 def from_links(records: Iterable[Verdict], entries: Sequence[Entry]) -> Evidence:
-    """Read the remediations on record: each was written down when its deployment was promoted."""
+    """Read the remediations on record: each was written when its deployment was promoted."""
     promoted: set[int] = set()
     for record in records:
-        linked = [entry.number for entry in entries if entry.number >= record.cause and _is_linked(record, entry)]
+        linked = [
+            entry.number
+            for entry in entries
+            if entry.number >= record.decided_by_revision and _is_linked(record, entry)
+        ]
         promoted.update(linked if len(linked) == 1 else ())  # of several, it may have been any
     return Evidence(promoted=frozenset(promoted))
 
@@ -94,21 +99,21 @@ def _is_linked(record: Verdict, entry: Entry) -> bool:
     identity = entry.replica_set.identity
     if record.remediation is None or isinstance(identity, Unidentified):
         return False
-    return remediation(record.remediation.type, identity) == record.remediation
+    return link_to(record.remediation.type, identity) == record.remediation
 
 
 def aborted_on_record(records: Iterable[Verdict]) -> frozenset[int]:
     """Return the revisions that were seen aborted. Each may have been retried and promoted since, unseen."""
-    return frozenset(record.revision for record in records if record.kind is Kind.ABORTED)
+    return frozenset(record.revision for record in records if record.verdict is VerdictKind.ABORTED)
 
 
 def remembered(evidence: Evidence, observation: Observation, entries: Sequence[Entry], memory: Memory) -> Memory:
-    """Return what to keep: only of revisions that still exist, and nothing about the current one but its promotion."""
+    """Return what to keep: only of revisions that still exist, and of the current one only its promotion."""
     known = frozenset(entry.number for entry in entries)
     current = entries[-1].number
-    read = memory.events_read if memory.rollout_uid == observation.uid else 0
+    read = memory.events_read if memory.rollout_uid == observation.rollout.uid else 0
     return Memory(
-        rollout_uid=observation.uid,
+        rollout_uid=observation.rollout.uid,
         seen=current,
         promoted=evidence.promoted & known,
         unpromoted=(evidence.unpromoted & known) - {current},
@@ -116,19 +121,20 @@ def remembered(evidence: Evidence, observation: Observation, entries: Sequence[E
     )
 
 
-def of_the_one_left(observation: Observation) -> Evidence:
-    """Return how a revision stood when the next one began: the status still speaks of it, the annotation no longer."""
-    left = observation.replica_set(observation.current_hash)
-    if left is None or not observation.stable_hash or not follows(observation, left.numbers[-1]):
+def of_replaced_revision(observation: Observation) -> Evidence:
+    """Return how a revision ended when the next one began: the status is still about it, the annotation no longer."""
+    rollout = observation.rollout
+    replaced = observation.replica_set(rollout.current_hash)
+    if replaced is None or not rollout.stable_hash or not _is_newer_agreed(observation, replaced.numbers[-1]):
         return Evidence()
-    number = frozenset({left.numbers[-1]})
-    is_promoted = observation.stable_hash == observation.current_hash
+    number = frozenset({replaced.numbers[-1]})
+    is_promoted = rollout.stable_hash == rollout.current_hash
     return Evidence(promoted=number) if is_promoted else Evidence(unpromoted=number)
 
 
-def follows(observation: Observation, number: int) -> bool:
+def _is_newer_agreed(observation: Observation, number: int) -> bool:
     """Tell whether annotation and ReplicaSets agree on a revision newer than `number`."""
-    newest = observation.revision or 0
+    newest = observation.rollout.revision or 0
     return newest > number and any(each.numbers[-1] == newest for each in observation.replica_sets)
 
 
@@ -140,12 +146,12 @@ def noted(seen: Evidence, memory: Memory, uid: str) -> Memory:
 
 
 def timeline(entries: Sequence[Entry], evidence: Evidence) -> Timeline:
-    """Return the revisions with their fates."""
-    return Timeline(tuple(replace(entry, fate=evidence.fate(entry.number)) for entry in entries))
+    """Return the revisions, each with its promotion."""
+    return Timeline(tuple(replace(entry, promotion=evidence.promotion(entry.number)) for entry in entries))
 
 
 def _from_record(record: Verdict) -> Evidence:
     revision = frozenset({record.revision})
-    if record.kind in {Kind.RECOVERED, Kind.ROLLED_BACK}:
+    if record.verdict in {VerdictKind.RECOVERED, VerdictKind.ROLLED_BACK}:
         return Evidence(promoted=revision)
-    return Evidence(unpromoted=revision) if record.kind is Kind.UNDONE else Evidence()
+    return Evidence(unpromoted=revision) if record.verdict is VerdictKind.UNDONE else Evidence()

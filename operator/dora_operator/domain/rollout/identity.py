@@ -1,26 +1,23 @@
-"""Which Datadog deployment a pod template stands for: by id, by service + env + version, or not to be told.
+"""Which Datadog deployment a pod template is: by id, by service + env + version, or not identifiable.
 
-The template's annotation `dora-operator.io/deployment-id` wins: it was put there on purpose and names one deployment.
-A broken id is an error of the user and never falls back to the labels, because that could mark another deployment
-than the one that was meant. Without it the labels `tags.datadoghq.com/{service,env,version}` count, each overridden
-by the template's annotation `dora-operator.io/{service,env,version}`. Nothing outside the pod template is looked at,
-so a revision keeps its identity for as long as its ReplicaSet exists.
+The template's annotation `dora-operator.io/deployment-id` wins: it was set on purpose and names one deployment. A
+broken id is an error of the user and never falls back to the labels, because that could mark another deployment than
+the one that was meant. Without it the labels `tags.datadoghq.com/{service,env,version}` count, each overridden by the
+template's annotation `dora-operator.io/{service,env,version}`. Nothing outside the pod template is read, so a revision
+keeps its identity for as long as its ReplicaSet exists.
 """
 
-import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
-from dora_operator.domain.rollout import reading
+from dora_operator.domain.fields import is_deployment_id, is_tag
+from dora_operator.domain.rollout import raw
 
 ID_ANNOTATION = "dora-operator.io/deployment-id"
 LABEL_PREFIX = "tags.datadoghq.com/"
 OVERRIDE_PREFIX = "dora-operator.io/"
 TAGS = ("service", "env", "version")
-LONGEST_TAG = 200
-_ID = re.compile(r"[A-Za-z0-9_.:-]{11,256}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +51,10 @@ class ByVersion:
 
 @dataclass(frozen=True, slots=True)
 class Unidentified:
-    """Nothing may be sent for this revision; `mend` tells the user what to change."""
+    """Nothing may be sent for this revision; `fix` tells the user what to change."""
 
     problem: str
-    mend: str
+    fix: str
 
 
 Identified = ById | ByVersion
@@ -66,7 +63,7 @@ Identity = ById | ByVersion | Unidentified
 
 def identify(template: Mapping[str, Any]) -> Identity:
     """Return the identity that a pod template gives its revision."""
-    annotations = reading.mapping(template, "metadata", "annotations")
+    annotations = raw.mapping(template, "metadata", "annotations")
     tags = {tag: _tag_value(template, tag) for tag in TAGS}
     if ID_ANNOTATION in annotations:
         return _by_id(annotations[ID_ANNOTATION], tags)
@@ -79,38 +76,23 @@ def identify(template: Mapping[str, Any]) -> Identity:
 def shared_id(deployment_id: str) -> Unidentified:
     """Return the identity of revisions that claim one id although their versions differ."""
     return Unidentified(
-        problem=f"the id {deployment_id} stands in pod templates of different versions",
-        mend=f"set {ID_ANNOTATION} anew in the pod template with every version",
+        problem=f"pod templates of different versions have the id {deployment_id}",
+        fix=f"set a new {ID_ANNOTATION} in the pod template with every version",
     )
 
 
 def linkable(failed: Identified, fixed: Identified) -> bool:
-    """Tell whether Datadog can find `fixed` from `failed`: versions are looked for in its service and env."""
+    """Tell whether Datadog can find `fixed` from `failed`: it searches versions in the service and env of `failed`."""
     if isinstance(fixed, ById) or (isinstance(failed, ById) and failed.service is None):
         return True
     return (failed.service, failed.env) == (fixed.service, fixed.env)
 
 
-def is_deployment_id(value: object) -> TypeGuard[str]:
-    """Tell whether Datadog could have made this id."""
-    return isinstance(value, str) and _ID.fullmatch(value) is not None
-
-
-def is_tag(value: object) -> TypeGuard[str]:
-    """Tell whether a tag value can be sent: not empty, not long, nothing unprintable in it."""
-    return (
-        isinstance(value, str)
-        and 0 < len(value) <= LONGEST_TAG
-        and value == value.strip()
-        and not any(unicodedata.category(character).startswith("C") for character in value)
-    )
-
-
 def _by_id(written: object, tags: Mapping[str, str | None]) -> Identity:
     if not is_deployment_id(written):
         return Unidentified(
-            problem=f"the pod template's annotation {ID_ANNOTATION} is no deployment id",
-            mend="an id has 11 to 256 letters, digits, dots, colons, hyphens and underscores",
+            problem=f"the pod template's annotation {ID_ANNOTATION} is not a deployment id",
+            fix="an id has 11 to 256 letters, digits, dots, colons, hyphens and underscores",
         )
     return ById(written, **tags)
 
@@ -119,12 +101,12 @@ def _without(missing: list[str]) -> Unidentified:
     labels = ", ".join(LABEL_PREFIX + tag for tag in missing)
     return Unidentified(
         problem=f"the pod template has no usable {labels}",
-        mend=f"set the label on the pod template, or the annotation {OVERRIDE_PREFIX}{{{','.join(missing)}}}",
+        fix=f"set the label on the pod template, or the annotation {OVERRIDE_PREFIX}{{{','.join(missing)}}}",
     )
 
 
 def _tag_value(template: Mapping[str, Any], tag: str) -> str | None:
-    annotations = reading.mapping(template, "metadata", "annotations")
-    labels = reading.mapping(template, "metadata", "labels")
+    annotations = raw.mapping(template, "metadata", "annotations")
+    labels = raw.mapping(template, "metadata", "labels")
     value = annotations.get(OVERRIDE_PREFIX + tag, labels.get(LABEL_PREFIX + tag))
     return value if is_tag(value) else None

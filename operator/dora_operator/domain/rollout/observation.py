@@ -1,4 +1,4 @@
-"""Turn a raw Rollout, its ReplicaSets and, where listed, its Events into one frozen value.
+"""A raw Rollout, its ReplicaSets and, where listed, its Events as frozen values. The one place that parses them.
 
 Nothing is decided here and nothing raises: what is missing or mistyped is absent in the result.
 """
@@ -11,8 +11,9 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from dora_operator.domain.answer_text import shorten
-from dora_operator.domain.rollout import reading
+from dora_operator.domain.fields import GROUP, ObjectKey
+from dora_operator.domain.outcome import shorten
+from dora_operator.domain.rollout import raw
 from dora_operator.domain.rollout.identity import ById, Identity, identify, shared_id
 
 REVISION = "rollout.argoproj.io/revision"
@@ -20,11 +21,10 @@ REVISION_HISTORY = "rollout.argoproj.io/revision-history"
 WORKLOAD_GENERATION = "rollout.argoproj.io/workload-generation"
 POD_TEMPLATE_HASH = "rollouts-pod-template-hash"
 ABORTED_PREFIX = "RolloutAborted: "
-LONGEST_MESSAGE = 256
-_SAYS_REVISION = re.compile(r"^Rollout (?:completed|aborted) update to revision (\d{1,10})\b")
+_NAMES_REVISION = re.compile(r"^Rollout (?:completed|aborted) update to revision (\d{1,10})\b")
 
 
-class Told(Enum):
+class RevisionEnd(Enum):
     """The two reasons of Argo's Events that say how a revision ended."""
 
     COMPLETED = "RolloutCompleted"
@@ -35,10 +35,10 @@ class Told(Enum):
 class RolloutEvent:
     """What an Event of the last hour still says about a revision."""
 
-    told: Told
+    end: RevisionEnd
     revision: int
     message: str
-    at: datetime | None
+    time: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,20 @@ class ReplicaSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
-    """Everything that the levels say. `up_to_date`: the status speaks of the newest spec and pod template."""
+class Rollout:
+    """All that decisions and the reconciler read of a Rollout."""
 
-    namespace: str
-    name: str
+    key: ObjectKey
     uid: str
+    resource_version: str
+    annotations: dict[str, str]
+    """Those of the operator only."""
+    match_labels: dict[str, str]
     revision: int | None
+    generation: int | None
+    observed_generation: int | None
     up_to_date: bool
+    """Whether the status is about the newest spec and pod template."""
     abort: bool
     aborted_at: datetime | None
     abort_message: str
@@ -72,9 +78,16 @@ class Observation:
     replicas: int
     changed_at: datetime | None
     """When the newest revision was completed or, while it is not, when the controller last saw it move."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A Rollout with the objects around it."""
+
+    rollout: Rollout
     replica_sets: tuple[ReplicaSet, ...]
     events: tuple[RolloutEvent, ...] | None
-    """None: nobody listed them."""
+    """None: not listed."""
 
     def replica_set(self, pod_template_hash: str) -> ReplicaSet | None:
         """Return the owned ReplicaSet with this hash."""
@@ -83,83 +96,98 @@ class Observation:
     @property
     def stable(self) -> ReplicaSet | None:
         """The ReplicaSet that `stableRS` names."""
-        return self.replica_set(self.stable_hash) if self.stable_hash else None
+        return self.replica_set(self.rollout.stable_hash) if self.rollout.stable_hash else None
 
 
 def observe(
-    rollout: Mapping[str, Any],
-    replica_sets: Iterable[Mapping[str, Any]],
-    events: Iterable[Mapping[str, Any]] | None = None,
+    rollout: Rollout, replica_sets: tuple[ReplicaSet, ...], events: tuple[RolloutEvent, ...] | None = None
 ) -> Observation:
-    """Read the levels. ReplicaSets and Events of other owners may be among those given; they are left out."""
-    uid = reading.text(rollout, "metadata", "uid")
-    return Observation(
-        namespace=reading.text(rollout, "metadata", "namespace"),
-        name=reading.text(rollout, "metadata", "name"),
-        uid=uid,
-        revision=reading.integer(rollout, "metadata", "annotations", REVISION),
-        up_to_date=_is_up_to_date(rollout),
-        abort=reading.flag(rollout, "status", "abort"),
-        aborted_at=reading.moment(rollout, "status", "abortedAt"),
-        abort_message=_abort_message(rollout),
-        phase=reading.text(rollout, "status", "phase"),
-        stable_hash=reading.text(rollout, "status", "stableRS"),
-        current_hash=reading.text(rollout, "status", "currentPodHash"),
-        replicas=_or_else(reading.integer(rollout, "spec", "replicas"), 1),
-        changed_at=_changed_at(rollout),
-        replica_sets=_owned(uid, replica_sets),
-        events=None if events is None else tuple(_events(uid, events)),
+    """Put parsed objects together."""
+    return Observation(rollout, replica_sets, events)
+
+
+def parse_rollout(body: Mapping[str, Any]) -> Rollout:
+    """Read a raw Rollout."""
+    metadata, status = raw.mapping(body, "metadata"), raw.mapping(body, "status")
+    generation, observed = raw.integer(metadata, "generation"), raw.integer(status, "observedGeneration")
+    return Rollout(
+        key=ObjectKey(raw.identifier(metadata, "namespace"), raw.identifier(metadata, "name")),
+        uid=raw.identifier(metadata, "uid"),
+        resource_version=raw.text(metadata, "resourceVersion"),
+        annotations=raw.texts(metadata, "annotations", prefix=f"{GROUP}/"),
+        match_labels=raw.texts(body, "spec", "selector", "matchLabels"),
+        revision=raw.integer(metadata, "annotations", REVISION),
+        generation=generation,
+        observed_generation=observed,
+        up_to_date=generation is not None and generation == observed and _is_of_newest_template(body),
+        abort=raw.flag(status, "abort"),
+        aborted_at=raw.moment(status, "abortedAt"),
+        abort_message=_abort_message(status),
+        phase=raw.identifier(status, "phase"),
+        stable_hash=raw.identifier(status, "stableRS"),
+        current_hash=raw.identifier(status, "currentPodHash"),
+        replicas=_or_else(raw.integer(body, "spec", "replicas"), 1),
+        changed_at=_changed_at(status),
     )
 
 
-def _is_up_to_date(rollout: Mapping[str, Any]) -> bool:
-    generation = reading.integer(rollout, "metadata", "generation")
-    workload = reading.integer(rollout, "metadata", "annotations", WORKLOAD_GENERATION)
-    return (
-        generation is not None
-        and reading.integer(rollout, "status", "observedGeneration") == generation
-        and (workload is None or reading.integer(rollout, "status", "workloadObservedGeneration") == workload)
-    )
-
-
-def _abort_message(rollout: Mapping[str, Any]) -> str:
-    message = reading.text(rollout, "status", "message")
-    return shorten(message.removeprefix(ABORTED_PREFIX), LONGEST_MESSAGE) if message.startswith(ABORTED_PREFIX) else ""
-
-
-def _changed_at(rollout: Mapping[str, Any]) -> datetime | None:
-    conditions = reading.items(rollout, "status", "conditions")
-    for condition in conditions:
-        if (condition.get("type"), condition.get("status")) == ("Completed", "True"):
-            return reading.moment(condition, "lastTransitionTime")
-    moved = [reading.moment(condition, "lastUpdateTime") for condition in conditions]
-    return max((each for each in moved if each is not None), default=None)
-
-
-def _owned(uid: str, candidates: Iterable[Mapping[str, Any]]) -> tuple[ReplicaSet, ...]:
+def parse_replica_sets(uid: str, bodies: Iterable[Mapping[str, Any]]) -> tuple[ReplicaSet, ...]:
+    """Read the ReplicaSets that the Rollout with this uid owns; those of other owners are left out."""
     if not uid:
         return ()
-    owned = [_replica_set(each) for each in reading.items(tuple(candidates)) if _is_owned_by(uid, each)]
+    owned = [_replica_set(each) for each in raw.items(tuple(bodies)) if _is_owned_by(uid, each)]
     return _without_shared_ids([each for each in owned if each.pod_template_hash and each.numbers])
 
 
+def parse_events(uid: str, bodies: Iterable[Mapping[str, Any]]) -> tuple[RolloutEvent, ...]:
+    """Read the Events about the Rollout with this uid that say how a revision ended."""
+    ends = {end.value: end for end in RevisionEnd}
+    found = []
+    for each in raw.items(tuple(bodies)):
+        end = ends.get(raw.text(each, "reason"))
+        named = _NAMES_REVISION.match(raw.text(each, "message"))
+        if end and named and uid and raw.text(each, "involvedObject", "uid") == uid:
+            found.append(RolloutEvent(end, int(named[1]), shorten(named.string), _event_time(each)))
+    return tuple(found)
+
+
+def _is_of_newest_template(body: Mapping[str, Any]) -> bool:
+    """With workloadRef, the pod template has a generation of its own."""
+    workload = raw.integer(body, "metadata", "annotations", WORKLOAD_GENERATION)
+    return workload is None or raw.integer(body, "status", "workloadObservedGeneration") == workload
+
+
+def _abort_message(status: Mapping[str, Any]) -> str:
+    message = raw.text(status, "message")
+    return shorten(message.removeprefix(ABORTED_PREFIX)) if message.startswith(ABORTED_PREFIX) else ""
+
+
+def _changed_at(status: Mapping[str, Any]) -> datetime | None:
+    conditions = raw.items(status, "conditions")
+    for condition in conditions:
+        if (condition.get("type"), condition.get("status")) == ("Completed", "True"):
+            return raw.moment(condition, "lastTransitionTime")
+    moved = [raw.moment(condition, "lastUpdateTime") for condition in conditions]
+    return max((each for each in moved if each is not None), default=None)
+
+
 def _is_owned_by(uid: str, candidate: Mapping[str, Any]) -> bool:
-    return any(owner.get("uid") == uid for owner in reading.items(candidate, "metadata", "ownerReferences"))
+    return any(owner.get("uid") == uid for owner in raw.items(candidate, "metadata", "ownerReferences"))
 
 
-def _replica_set(raw: Mapping[str, Any]) -> ReplicaSet:
-    history = reading.text(raw, "metadata", "annotations", REVISION_HISTORY).split(",")
-    written = [reading.text(raw, "metadata", "annotations", REVISION), *history]
+def _replica_set(body: Mapping[str, Any]) -> ReplicaSet:
+    history = raw.text(body, "metadata", "annotations", REVISION_HISTORY).split(",")
+    written = [raw.text(body, "metadata", "annotations", REVISION), *history]
     # A set: Argo repeats the current number in the history when an annotation of the Rollout changes.
-    numbers = {number for number in (reading.counted(each.strip()) for each in written) if number}
+    numbers = {number for number in (raw.counted(each.strip()) for each in written) if number}
     return ReplicaSet(
-        uid=reading.text(raw, "metadata", "uid"),
-        pod_template_hash=reading.text(raw, "metadata", "labels", POD_TEMPLATE_HASH),
+        uid=raw.identifier(body, "metadata", "uid"),
+        pod_template_hash=raw.identifier(body, "metadata", "labels", POD_TEMPLATE_HASH),
         numbers=tuple(sorted(numbers)),
-        created_at=reading.moment(raw, "metadata", "creationTimestamp"),
-        identity=identify(reading.mapping(raw, "spec", "template")),
-        replicas=_or_else(reading.integer(raw, "spec", "replicas"), 0),
-        ready=_or_else(reading.integer(raw, "status", "readyReplicas"), 0),
+        created_at=raw.moment(body, "metadata", "creationTimestamp"),
+        identity=identify(raw.mapping(body, "spec", "template")),
+        replicas=_or_else(raw.integer(body, "spec", "replicas"), 0),
+        ready=_or_else(raw.integer(body, "status", "readyReplicas"), 0),
     )
 
 
@@ -177,20 +205,11 @@ def _without_shared_ids(replica_sets: Sequence[ReplicaSet]) -> tuple[ReplicaSet,
     )
 
 
-def _events(uid: str, candidates: Iterable[Mapping[str, Any]]) -> Iterable[RolloutEvent]:
-    reasons = {told.value: told for told in Told}
-    for each in reading.items(tuple(candidates)):
-        told = reasons.get(reading.text(each, "reason"))
-        says = _SAYS_REVISION.match(reading.text(each, "message"))
-        if told and says and uid and reading.text(each, "involvedObject", "uid") == uid:
-            yield RolloutEvent(told, int(says[1]), shorten(says.string, LONGEST_MESSAGE), _event_time(each))
-
-
 def _event_time(event: Mapping[str, Any]) -> datetime | None:
     return (
-        reading.moment(event, "lastTimestamp")
-        or reading.moment(event, "eventTime")
-        or reading.moment(event, "metadata", "creationTimestamp")
+        raw.moment(event, "lastTimestamp")
+        or raw.moment(event, "eventTime")
+        or raw.moment(event, "metadata", "creationTimestamp")
     )
 
 

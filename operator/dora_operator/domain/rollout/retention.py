@@ -1,6 +1,6 @@
-"""Which of the operator's own records may go: settled ones that are old, or of which a Rollout has too many.
+"""Which of the operator's own records are deleted: settled ones that are old, or of which a Rollout has too many.
 
-Never one that is younger than the look-back: the Rollout's levels would show the same fact again.
+Never one that is younger than the look-back: the Rollout would show the same fact again.
 """
 
 from collections import defaultdict
@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class SettledRecord:
     """A record that Datadog has accepted."""
 
     namespace: str
@@ -21,18 +21,20 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long, and how many. Both count for settled records alone; an unsent report is kept for ever."""
+    """How long, and how many. Both count only settled records; an unsent report is kept for ever."""
 
     age: timedelta = timedelta(days=90)
     per_rollout: int = 20
 
 
-def expired(records: Iterable[Settled], retention: Retention, lookback: timedelta, now: datetime) -> list[Settled]:
+def expired(
+    records: Iterable[SettledRecord], retention: Retention, lookback: timedelta, now: datetime
+) -> list[SettledRecord]:
     """Return the records to delete, oldest first."""
-    by_rollout: dict[tuple[str, str], list[Settled]] = defaultdict(list)
+    by_rollout: dict[tuple[str, str], list[SettledRecord]] = defaultdict(list)
     for record in records:
         by_rollout[record.namespace, record.rollout].append(record)
-    found: list[Settled] = []
+    found: list[SettledRecord] = []
     for members in by_rollout.values():
         newest_first = sorted(members, key=lambda record: (record.accepted_at, record.name), reverse=True)
         for place, record in enumerate(newest_first):

@@ -1,7 +1,7 @@
-"""The revisions of a Rollout in the order of their numbers, each with what is known of its end.
+"""The revisions of a Rollout in the order of their numbers, each with what is known of its promotion.
 
 Built from the numbers on the ReplicaSets; a number whose ReplicaSet is gone is a gap, and nothing is guessed across it.
-Whether a revision was promoted comes from `evidence`. No rule about Datadog lives here.
+Whether a revision was promoted comes from `evidence`. Also Datadog's own rule for a rollback.
 """
 
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from dora_operator.domain.rollout.identity import Unidentified
 from dora_operator.domain.rollout.observation import Observation, ReplicaSet
 
 
-class Fate(Enum):
-    """How a revision ended, or stands now."""
+class Promotion(Enum):
+    """Whether a revision was promoted."""
 
     PROMOTED = "promoted"
     NOT_PROMOTED = "not promoted"
@@ -28,7 +28,7 @@ class Entry:
     number: int
     key: str
     replica_set: ReplicaSet
-    fate: Fate = Fate.UNKNOWN
+    promotion: Promotion = Promotion.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,33 +67,86 @@ class Timeline:
         return self.first_seen(entry.key) == entry.number
 
     def stable_before(self, number: int) -> Entry | None:
-        """Return the revision that was stable when `number` began, or None when that cannot be told."""
+        """Return the revision that was stable when `number` began, or None when that is not known."""
         for entry in self.before(number):
-            if entry is None or entry.fate is Fate.UNKNOWN:
+            if entry is None or entry.promotion is Promotion.UNKNOWN:
                 return None
-            if entry.fate is Fate.PROMOTED:
+            if entry.promotion is Promotion.PROMOTED:
                 return entry
         return None
 
 
 def position(observation: Observation) -> int | None:
-    """Return the number of the revision that the status speaks of, where status, annotation and ReplicaSet agree on it.
+    """Return the revision that the status is about, where status, annotation and ReplicaSet agree on it.
 
     Argo writes a new revision in four steps: ReplicaSet, annotation, observedGeneration, currentPodHash. Between them
-    the status speaks of the one before.
+    the status is about the revision before.
     """
-    current = observation.replica_set(observation.current_hash)
-    agrees = current is not None and current.numbers[-1] == observation.revision
-    return observation.revision if observation.up_to_date and agrees else None
+    rollout = observation.rollout
+    current = observation.replica_set(rollout.current_hash)
+    agrees = current is not None and current.numbers[-1] == rollout.revision
+    return rollout.revision if rollout.up_to_date and agrees else None
 
 
 def history(observation: Observation, newest: int) -> tuple[Entry, ...]:
-    """Return the revisions up to `newest` without their fates."""
+    """Return the revisions up to `newest`, their promotion unknown."""
     numbered = {number: each for each in observation.replica_sets for number in each.numbers if number <= newest}
     return tuple(Entry(number, key_of(numbered[number]), numbered[number]) for number in sorted(numbered))
 
 
 def key_of(replica_set: ReplicaSet) -> str:
-    """Return what tells this deployment from others; a revision that cannot be identified is one of its own."""
+    """Return what distinguishes this deployment; a revision that cannot be identified is one of its own."""
     identity = replica_set.identity
     return f"hash\n{replica_set.pod_template_hash}" if isinstance(identity, Unidentified) else identity.key
+
+
+def first_after_target(timeline: Timeline, target: Entry) -> list[Entry]:
+    """Return what a rollback to `target` marks by Datadog's own rule: V1, V2, V3, V1 marks V2.
+
+    Deployments are promoted revisions. Where it is not known which ones were, every possible answer is returned, one
+    for each deployment; none when a needed ReplicaSet is gone.
+    """
+    answers: dict[str, Entry] = {}
+    for start in _earlier_deployments(timeline, target):
+        for entry in _possible_firsts(timeline, start, target):
+            if entry is None:
+                return []
+            answers.setdefault(entry.key, entry)
+    return list(answers.values())
+
+
+def _earlier_deployments(timeline: Timeline, target: Entry) -> list[int]:
+    """Return where the target may last have been deployed; it counts as deployed at least where it appeared."""
+    starts = []
+    for entry in timeline.before(target.number):
+        if entry is None:
+            break
+        if entry.key == target.key and entry.promotion is not Promotion.NOT_PROMOTED:
+            starts.append(entry.number)
+            if entry.promotion is Promotion.PROMOTED:
+                return starts
+    return starts or [timeline.first_seen(target.key)]
+
+
+def _possible_firsts(timeline: Timeline, start: int, target: Entry) -> Iterator[Entry | None]:
+    for entry in timeline.after(start):
+        if entry is None:
+            yield None
+            return
+        if entry.number >= target.number:
+            return
+        if entry.key == target.key or entry.promotion is Promotion.NOT_PROMOTED:
+            continue
+        deployed = _was_deployed(timeline, entry)
+        if deployed is not False:
+            yield entry
+        if deployed and entry.promotion is Promotion.PROMOTED:
+            return
+
+
+def _was_deployed(timeline: Timeline, entry: Entry) -> bool | None:
+    """Distinguish a deployment from a return to the stable version, as by an undo in flight; None: not known."""
+    if timeline.is_new(entry):
+        return True
+    stable = timeline.stable_before(entry.number)
+    return None if stable is None else stable.key != entry.key

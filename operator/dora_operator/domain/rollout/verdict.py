@@ -1,18 +1,49 @@
-"""The values that a decision about a Rollout takes and gives: policy, verdicts, notices, memory.
+"""What a decision about a Rollout takes and returns: policy, verdicts, skipped revisions, memory.
 
-A verdict is also its own record: what the operator wrote down is read back as the same value (see `manifest`).
-No rule lives here.
+A verdict is one model in every place: what `decide` returns, what `status.source` shows, and, as JSON in an annotation
+of the operator's own DoraDeployment, the durable record. No rule is here.
 """
 
-from dataclasses import dataclass, field
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import field
 from datetime import datetime, timedelta
-from enum import Enum
+from enum import Enum, StrEnum
+from typing import Any, Self
 
-from dora_operator.domain.rollout.identity import ById, Identified
+from pydantic import Field, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from dora_operator.domain.fields import (
+    API_VERSION,
+    ATOMIC,
+    KIND,
+    RemediationLink,
+    RemediationType,
+    SourceKind,
+    Text,
+    adapter,
+    is_deployment_id,
+    is_tag,
+    to_api,
+)
+from dora_operator.domain.rollout.identity import ById, ByVersion, Identified
+
+ROLLOUT_LABEL = "dora-operator.io/rollout"
+VERDICT_ANNOTATION = "dora-operator.io/verdict"
+IGNORE_ANNOTATION = "dora-operator.io/ignore"
+LONGEST_NAME = 253
+LONGEST_LABEL = 63
+DIGEST = 10
+"""Characters of the digest that replaces what was cut off or is not allowed in a name."""
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
-class Kind(Enum):
-    """What became of a revision. The words are API: they stand in status and annotations."""
+class VerdictKind(StrEnum):
+    """What happened to a revision. The words are API: they are in status and annotations."""
 
     ABORTED = "Aborted"
     """Argo aborted its update."""
@@ -21,75 +52,85 @@ class Kind(Enum):
     ROLLED_BACK = "RolledBack"
     """It was promoted, and the Rollout goes or went back to an older version."""
     REVERTED = "Reverted"
-    """An older version took its place; that it was promoted before can no longer be told, so nothing is ever linked."""
+    """An older version replaced it. Whether it was promoted before is not known any more, so nothing is linked."""
     RECOVERED = "Recovered"
-    """It was marked, but then promoted after all: no failure."""
+    """It was marked, but then promoted: no failure."""
     KEPT = "Kept"
     """As Recovered, but the setting `retrySuccess: Keep` leaves the mark as it is."""
 
 
-class RemediationType(Enum):
-    """Datadog's two words."""
-
-    ROLLBACK = "rollback"
-    ROLLFORWARD = "rollforward"
-
-
-@dataclass(frozen=True, slots=True)
-class Remediation:
-    """The deployment that ended the failure, by exactly one of id and version."""
-
-    type: RemediationType
-    deployment_id: str | None = None
-    version: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True, config=ATOMIC)
 class Verdict:
-    """What one deployment's mark in Datadog should be, and why."""
+    """What the mark of one deployment in Datadog should be, and why."""
 
-    rollout_uid: str
-    pod_template_hash: str
-    """The ReplicaSet under which this deployment was first written down; gives the resource its name."""
-    identity: Identified
-    kind: Kind
-    revision: int
-    """The revision that failed, or that recovered."""
-    cause: int
-    """The revision whose abort, start or promotion decided it. A later cause overrules an earlier one."""
-    at: datetime | None = None
-    """When it happened, by the objects; never the time of deciding."""
-    message: str = ""
-    remediation: Remediation | None = None
-    restored_at: datetime | None = None
-    """When the stable version was seen whole again after the abort; only with `restoredDeployment: Record`."""
+    kind: SourceKind = Field(default=SourceKind.ROLLOUT, description="Kind of the workload.")
+    name: Text = Field(description="Name of the workload.")
+    uid: Text = Field(description="UID of the workload.")
+    revision: int = Field(description="The revision that failed, or that recovered.")
+    pod_template_hash: Text = Field(
+        description="Pod template hash under which this deployment was first recorded; part of the record's name."
+    )
+    service: Text | None = Field(default=None, description="Service of the revision, by its labels.")
+    env: Text | None = Field(default=None, description="Environment of the revision, by its labels.")
+    version: Text | None = Field(default=None, description="Version of the revision, by its labels.")
+    deployment_id: Text | None = Field(default=None, description="Datadog id that the pod template names.")
+    verdict: VerdictKind = Field(
+        description="What the workload did to this version: Aborted, Undone, RolledBack, Reverted, Recovered or Kept."
+    )
+    decided_by_revision: int = Field(
+        description="Revision whose abort, start or promotion decided this. A later one overrules an earlier one."
+    )
+    message: Text | None = Field(default=None, description="What happened, in Argo's words where it has some.")
+    time: datetime | None = Field(default=None, description="When it happened, by the times in the objects.")
+    remediation: RemediationLink | None = Field(
+        default=None, description="The deployment that ended the failure, by exactly one of id and version."
+    )
+    restored_time: datetime | None = Field(
+        default=None,
+        description="When the stable version had all its replicas again after an abort, where that is recorded.",
+    )
+
+    @model_validator(mode="after")
+    def _names_a_deployment(self) -> Self:
+        tags = (self.service, self.env, self.version)
+        is_known = all(map(is_tag, tags)) if self.deployment_id is None else is_deployment_id(self.deployment_id)
+        if not is_known or not all(tag is None or is_tag(tag) for tag in tags):
+            raise ValueError("a verdict is about a deployment, by id or by service, env and version")
+        return self
+
+    @property
+    def identity(self) -> Identified:
+        """The deployment that it is about."""
+        if self.deployment_id is not None:
+            return ById(self.deployment_id, self.service, self.env, self.version)
+        return ByVersion(self.service or "", self.env or "", self.version or "")
 
     @property
     def change_failure(self) -> bool:
-        """What Datadog is to be told."""
-        return self.kind is not Kind.RECOVERED
+        """What Datadog should know."""
+        return self.verdict is not VerdictKind.RECOVERED
 
 
 def asks_again(recorded: Verdict | None, wanted: Verdict) -> bool:
-    """Tell whether `wanted` is a new fact for Datadog, and not only a time or a message learnt late."""
-    return recorded is None or _asked(recorded) != _asked(wanted)
+    """Tell whether `wanted` is a new fact for Datadog, not only a time or a message that came later."""
+    return recorded is None or _request_of(recorded) != _request_of(wanted)
 
 
-def _asked(verdict: Verdict) -> tuple[str, str, bool, Remediation | None, int]:
+def _request_of(verdict: Verdict) -> tuple[str, str, bool, RemediationLink | None, int]:
     # The revision: the same version failing again is another deployment event, though the request reads the same.
-    failed = verdict.rollout_uid, verdict.identity.key
+    failed = verdict.uid, verdict.identity.key
     return *failed, verdict.change_failure, verdict.remediation, verdict.revision
 
 
-def remediation(kind: RemediationType, fixed: Identified) -> Remediation:
+def link_to(kind: RemediationType, fixed: Identified) -> RemediationLink:
     """Return the link to the deployment that ended a failure."""
     if isinstance(fixed, ById):
-        return Remediation(kind, deployment_id=fixed.deployment_id)
-    return Remediation(kind, version=fixed.version)
+        return RemediationLink(type=kind, id=fixed.deployment_id)
+    return RemediationLink(type=kind, version=fixed.version)
 
 
 class RetrySuccess(Enum):
-    """What becomes of the mark when the marked version is promoted after all."""
+    """What happens to the mark when the marked version is promoted later."""
 
     MARK_STABLE = "MarkStable"
     KEEP = "Keep"
@@ -109,7 +150,7 @@ class RollbackMarks(Enum):
     REPLACED = "Replaced"
 
 
-@dataclass(frozen=True, slots=True)
+@plain_dataclass(frozen=True, slots=True)
 class Policy:
     """The operator-wide settings that change what a Rollout means."""
 
@@ -119,8 +160,8 @@ class Policy:
     lookback: timedelta = timedelta(hours=24)
 
 
-class About(Enum):
-    """What a notice tells. The words are API: they are the reasons of Events and a label of a metric."""
+class SkipReason(Enum):
+    """Why a failed revision is not marked. The words are API: reasons of Events and a label of a metric."""
 
     NOT_IDENTIFIED = "NotIdentified"
     SAME_AS_STABLE = "SameVersionAsStable"
@@ -128,42 +169,102 @@ class About(Enum):
     ROLLBACK_UNCLEAR = "RollbackUnclear"
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Why nothing is said about a revision that failed. Equal notices are one fact: show it once."""
+@plain_dataclass(frozen=True, slots=True)
+class Skipped:
+    """A failed revision that is not marked. Equal values are one fact: show it once."""
 
-    about: About
+    reason: SkipReason
     revision: int
-    cause: int
+    decided_by_revision: int
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@plain_dataclass(frozen=True, slots=True)
 class Memory:
-    """What was seen of a Rollout in this process: which revisions were promoted, and which were left without it.
+    """What this process saw of a Rollout: which revisions were promoted, and which were replaced without it.
 
     Losing it (a restart) never makes a decision wrong. It can only leave open how revisions ended that were replaced
-    before the restart, which `Decision.wants_events` then shows.
+    before the restart; `Decision.wants_events` shows that.
     """
 
     rollout_uid: str = ""
     seen: int = 0
-    """The newest revision that was looked at."""
+    """The newest revision that was seen."""
     promoted: frozenset[int] = frozenset()
     unpromoted: frozenset[int] = frozenset()
     events_read: int = 0
-    """The newest revision at which Events were read: they are wanted once for each revision at most."""
+    """The newest revision at which Events were read: they are read once for each revision at most."""
 
 
-@dataclass(frozen=True, slots=True)
+@plain_dataclass(frozen=True, slots=True)
 class Decision:
     """What is wanted. Deciding again with `verdicts` as the records changes nothing."""
 
     verdicts: tuple[Verdict, ...] = ()
     """All that should be on record for this Rollout, one for each Datadog deployment."""
     changes: tuple[Verdict, ...] = ()
-    """Those of `verdicts` to write down now, aborts first."""
-    notices: tuple[Notice, ...] = ()
+    """Those of `verdicts` to write now, aborts first."""
+    skipped: tuple[Skipped, ...] = ()
     memory: Memory = field(default_factory=Memory)
     wants_events: bool = False
-    """List the Rollout's Events, observe and decide again before acting: they may tell what the levels no longer do."""
+    """List the Rollout's Events, observe and decide again before acting: they may show what the levels no longer do."""
+
+
+def record_manifest(namespace: str, verdict: Verdict, labels: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the DoraDeployment that carries a verdict. It has no owner: a deleted Rollout must not delete a report.
+
+    Everything that a verdict says is in it from the first write on, so a kill between two writes loses nothing.
+    """
+    # With an id and no version label, the pod hash names the revision.
+    version = verdict.version or verdict.pod_template_hash
+    spec: dict[str, Any] = {
+        "deployment": _deployment(verdict.identity),
+        "changeFailure": verdict.change_failure,
+        "sourceRef": {"kind": verdict.kind.value, "name": verdict.name, "version": version},
+    }
+    if verdict.remediation is not None:
+        spec["remediation"] = to_api(verdict.remediation)
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {
+            "name": resource_name(verdict.name, verdict.pod_template_hash),
+            "namespace": namespace,
+            "labels": {**(labels or {}), ROLLOUT_LABEL: label_value(verdict.name)},
+            "annotations": {VERDICT_ANNOTATION: json.dumps(to_api(verdict), sort_keys=True)},
+        },
+        "spec": spec,
+    }
+
+
+def read_record(annotation: str) -> Verdict | None:
+    """Return the verdict that an annotation carries, or None where it cannot be read."""
+    try:
+        verdict: Verdict = adapter(Verdict).validate_json(annotation)
+    except ValidationError:
+        return None
+    return verdict
+
+
+def resource_name(rollout: str, pod_template_hash: str) -> str:
+    """Return the name of the DoraDeployment of one pod template: always the same, never too long."""
+    return _fitting(f"{rollout}-{pod_template_hash}", LONGEST_NAME)
+
+
+def label_value(rollout: str) -> str:
+    """Return the Rollout's name as a label value; a digest keeps long ones apart."""
+    return _fitting(rollout, LONGEST_LABEL)
+
+
+def _fitting(name: str, longest: int) -> str:
+    if len(name) <= longest and _NAME.fullmatch(name):
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
+    kept = re.sub(r"[^a-z0-9]+", "-", name.lower())[: longest - DIGEST - 1].strip("-")
+    return f"{kept}-{digest}" if kept else digest
+
+
+def _deployment(identity: Identified) -> dict[str, str]:
+    if isinstance(identity, ById):
+        return {"id": identity.deployment_id}
+    return {"service": identity.service, "env": identity.env, "version": identity.version}

@@ -1,0 +1,315 @@
+"""The composition root: builds every part, runs them, and stops them in order."""
+
+import asyncio
+import logging
+import random
+import signal
+import socket
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from dora_operator import tracing
+from dora_operator.clients.datadog import DatadogClient, open_http
+from dora_operator.clients.kubernetes import (
+    DEPLOYMENTS,
+    ROLLOUTS,
+    Kind,
+    KubernetesClient,
+    KubernetesError,
+    open_kubernetes,
+)
+from dora_operator.clients.leader import AlwaysLeader, Leader, LeaseLostError
+from dora_operator.clients.login import own_namespace
+from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.lease import Pace
+from dora_operator.domain.plan import links_of
+from dora_operator.domain.resource import DoraDeployment
+from dora_operator.handlers import deployments as deployment_handlers
+from dora_operator.handlers import rollouts as rollout_handlers
+from dora_operator.handlers.login import logged_in
+from dora_operator.handlers.settings import build_settings
+from dora_operator.metrics import Metrics
+from dora_operator.observe import Observer
+from dora_operator.probes import serving
+from dora_operator.reconcile.changes import DeploymentChanges, RolloutChanges
+from dora_operator.reconcile.context import NamespaceAnnotations, Planner
+from dora_operator.reconcile.credentials import CredentialStore, own_keys
+from dora_operator.reconcile.deployment import DeploymentReconciler
+from dora_operator.reconcile.events import EventPoster
+from dora_operator.reconcile.rate_limits import RateLimits
+from dora_operator.reconcile.records import Records
+from dora_operator.reconcile.rollout import RolloutReconciler
+from dora_operator.settings import Settings
+from dora_operator.store import DeploymentStore, RolloutStore
+from dora_operator.watch.discovery import Discovery
+from dora_operator.watch.resync import Sink, Timing
+from dora_operator.watch.supervisor import KopfParts, Watch
+from dora_operator.workers import Workers, forever
+from dora_operator.workqueue import Priority, WorkQueue
+
+logger = logging.getLogger(__name__)
+
+ROLLOUT_WORKERS = 4
+SWEEP_SECONDS = 1800.0
+"""How often records that were kept long enough are deleted."""
+FINISH_SECONDS = 4.0
+"""How long running reconciles may take at the end."""
+LAST_EVENTS_SECONDS = 1.0
+
+
+def utc_now() -> datetime:
+    """Return the time. The only clock of the operator."""
+    return datetime.now(UTC)  # noqa: TID251 - all other code is given this one
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The parts of the operator that run."""
+
+    settings: Settings
+    deployments: DeploymentChanges
+    rollouts: RolloutChanges
+    deployment_reconciler: DeploymentReconciler
+    deployment_workers: Workers
+    rollout_workers: Workers
+    credentials: CredentialStore
+    records: Records
+    events: EventPoster
+    observer: Observer
+
+    async def poll_secrets(self) -> None:
+        """Reconcile the resources whose Secret has changed since it did not help them."""
+        self.deployments.requeue(await self.credentials.poll(), Priority.CHANGE)
+
+
+def build(  # noqa: PLR0913 - everything that comes from outside
+    settings: Settings,
+    client: KubernetesClient,
+    datadog: DatadogClient,
+    metrics: Metrics,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    monotonic: Callable[[], float] = time.monotonic,
+    jitter: Callable[[], float] = random.random,
+) -> App:
+    """Build the operator around its clients. Opens and starts nothing."""
+
+    def links(deployment: DoraDeployment) -> frozenset[str]:
+        if deployment.spec is None:
+            return frozenset()
+        return links_of(deployment.key.namespace, deployment.spec, settings.site)
+
+    store, rollout_store = DeploymentStore(links), RolloutStore()
+    queue, rollout_queue = WorkQueue[ObjectKey](monotonic), WorkQueue[ObjectKey](monotonic)
+    rollouts = RolloutChanges(rollout_store, rollout_queue, clock)
+    deployments = DeploymentChanges(store, queue, rollouts, clock, set(settings.namespaces or (None,)))
+    events = EventPoster(client)
+    namespaces = NamespaceAnnotations(client, clock)
+    api_key, app_key = settings.api_key, settings.app_key
+    credentials = CredentialStore(
+        client,
+        own_keys(
+            api_key.get_secret_value() if api_key is not None else None,
+            app_key.get_secret_value() if app_key is not None else None,
+        ),
+    )
+    limits = RateLimits(most_in_all=max(1, settings.workers * 3 // 4))
+    deployment_reconciler = DeploymentReconciler(
+        store=store,
+        queue=queue,
+        client=client,
+        datadog=datadog,
+        planner=Planner(store, namespaces, settings),
+        credentials=credentials,
+        limits=limits,
+        events=events,
+        metrics=metrics,
+        settings=settings,
+        clock=clock,
+        random=jitter,
+    )
+    records = Records(store, deployments, client, events, metrics, settings, clock)
+    rollout_reconciler = RolloutReconciler(
+        store=rollout_store,
+        client=client,
+        namespaces=namespaces,
+        records=records,
+        events=events,
+        metrics=metrics,
+        settings=settings,
+        clock=clock,
+    )
+    return App(
+        settings=settings,
+        deployments=deployments,
+        rollouts=rollouts,
+        deployment_reconciler=deployment_reconciler,
+        deployment_workers=Workers(
+            "DoraDeployment", queue, deployment_reconciler.reconcile, settings.workers, clock, metrics
+        ),
+        rollout_workers=Workers("Rollout", rollout_queue, rollout_reconciler.reconcile, ROLLOUT_WORKERS, clock, metrics),
+        credentials=credentials,
+        records=records,
+        events=events,
+        observer=Observer(metrics, store, rollout_store, queue, rollout_queue, limits, credentials, clock),
+    )
+
+
+async def run(settings: Settings) -> None:
+    """Run the operator until SIGTERM or SIGINT.
+
+    Raises:
+        LoginError: there is no way to log in to a cluster.
+        CannotTraceError: traces are enabled and their packages are not installed.
+        CannotListenError: a port of the probes or of the metrics cannot be opened.
+        LeaseLostError: another process is the leader now; a restart begins as a follower.
+    """
+    metrics = Metrics()
+    with tracing.enabled(on=settings.traces):
+        async with (
+            open_kubernetes(metrics, utc_now) as kubernetes,
+            open_http(
+                connections=settings.workers,
+                base_url=str(settings.datadog_url) if settings.datadog_url else None,
+                trust_env=settings.trust_env,
+            ) as http,
+        ):
+            leader = elect(settings, kubernetes)
+            datadog = DatadogClient(
+                http,
+                base_url=str(settings.datadog_url) if settings.datadog_url else None,
+                timeout_seconds=settings.request_timeout_seconds,
+                metrics=metrics,
+                leader=leader,
+            )
+            app = build(settings, kubernetes.guarded_by(leader), datadog, metrics)
+            watches = build_watches(app, kubernetes, metrics)
+            health = [watch.health for watch in watches]
+            async with serving(app.observer.endpoints(settings, health, leader.is_leader)):
+                await supervise(app, watches, leader)
+            if leader.lost.is_set():
+                raise LeaseLostError(leader.why_lost)
+
+
+def elect(settings: Settings, kubernetes: KubernetesClient) -> Leader | AlwaysLeader:
+    """Return what decides whether this process may write."""
+    if not settings.leader_election:
+        return AlwaysLeader()
+    key = ObjectKey(settings.lease_namespace or own_namespace(), settings.lease_name)
+    identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"  # a restarted container is another process
+    return Leader(kubernetes, key, identity, clock=utc_now, pace=Pace(settings.lease_seconds))
+
+
+def build_watches(app: App, kubernetes: KubernetesClient, metrics: Metrics) -> list[Watch]:
+    """Build one watch for each kind, and for each namespace if some are named."""
+    settings = app.settings
+    kinds: list[tuple[Kind, Sink, Callable[..., None], str]] = [
+        (DEPLOYMENTS, app.deployments, deployment_handlers.register, settings.deployment_selector)
+    ]
+    if settings.rollouts:
+        kinds.append((ROLLOUTS, app.rollouts, rollout_handlers.register, settings.rollout_selector))
+    watches = []
+    for kind, sink, register, selector in kinds:
+        discovery = Discovery(kubernetes, kind)
+        parts = KopfParts(
+            register=register,
+            login=partial(logged_in, metrics=metrics),
+            settings=build_settings,
+        )
+        watches += [
+            Watch(
+                client=kubernetes,
+                discovery=discovery,
+                namespace=namespace,
+                sink=sink,
+                parts=parts,
+                metrics=metrics,
+                selector=selector,
+                may_be_absent=kind is ROLLOUTS,
+                timing=Timing(resync=settings.resync_seconds),
+            )
+            for namespace in settings.namespaces or (None,)
+        ]
+    return watches
+
+
+async def supervise(app: App, watches: Sequence[Watch], leader: Leader | AlwaysLeader) -> None:
+    """Run everything until a signal, or until the Lease is lost; then stop in order."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    watching = [asyncio.create_task(forever(f"the watch of {watch.health.what}", watch.run)) for watch in watches]
+    holding = asyncio.create_task(_hold_when_listed(app, leader))
+    working = [asyncio.create_task(forever(what, _when_leading(app, leader, work))) for what, work in _background(app)]
+    ended = [asyncio.create_task(stop.wait()), asyncio.create_task(leader.lost.wait())]
+    try:
+        await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await asyncio.gather(
+            *(watch.stop() for watch in watches),
+            app.rollout_workers.finish(FINISH_SECONDS), app.deployment_workers.finish(FINISH_SECONDS)
+        )
+        await app.events.finish(LAST_EVENTS_SECONDS)
+        await _cancel(*watching, *working, *ended, holding)  # until here, what was running needed the Lease
+        await leader.release()
+
+
+def _background(app: App) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
+    """Return what runs besides the watches while this process is the leader."""
+    work: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+        ("the workers for DoraDeployments", app.deployment_workers.run),
+        ("the polling of Secrets", lambda: _every(app.settings.secret_poll_seconds, app.poll_secrets)),
+    ]
+    if app.settings.rollouts:
+        work.append(("the workers for Rollouts", app.rollout_workers.run))
+        work.append(("the sweep", lambda: _every(SWEEP_SECONDS, lambda: _sweep(app))))
+    return work
+
+
+def _when_leading(
+    app: App, leader: Leader | AlwaysLeader, work: Callable[[], Awaitable[None]]
+) -> Callable[[], Awaitable[None]]:
+    """Start work when all DoraDeployments are listed and this process is the leader.
+
+    Before the first, it is not known what is recorded already. Until the second, keys wait in the queue.
+    """
+
+    async def run() -> None:
+        await app.deployments.all_listed.wait()
+        await leader.leading.wait()
+        app.deployment_reconciler.restore_rate_limits()
+        await work()
+
+    return run
+
+
+async def _hold_when_listed(app: App, leader: Leader | AlwaysLeader) -> None:
+    """Ask for the Lease when there is something to write from: a replica that cannot list must not keep it."""
+    await app.deployments.all_listed.wait()
+    await leader.hold()
+
+
+async def _every(seconds: float, run: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        await run()
+
+
+async def _sweep(app: App) -> None:
+    try:
+        count = await app.records.sweep()
+    except KubernetesError as error:
+        logger.warning("old records are deleted later: %s", error)
+    else:
+        logger.log(logging.INFO if count else logging.DEBUG, "%d settled records were deleted", count)
+
+
+async def _cancel(*tasks: asyncio.Task[None] | asyncio.Task[bool]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

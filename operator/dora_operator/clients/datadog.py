@@ -1,0 +1,204 @@
+"""Datadog's DORA API over httpx, with the connections of the package httpx-aiohttp (docs/decisions/0010).
+
+Sends one request and returns the answer, or why there is none; `domain.outcome` decides what it means. Hosts come from
+the table of sites, or from the operator's own setting. Keys leave this module in request headers only.
+"""
+
+import asyncio
+import html
+import re
+import time
+import zlib
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, cast
+from urllib.parse import unquote_to_bytes
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+from yarl import URL
+
+from dora_operator.clients.kubernetes import WriteGuard
+from dora_operator.clients.proxies import proxy_for
+from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer, shorten
+from dora_operator.domain.request import DEPLOYMENT_PATH, PatchById, PatchRequest, encode, encode_event
+from dora_operator.domain.rollout.restoration import Restoration
+from dora_operator.domain.sites import Site, api_url
+from dora_operator.metrics import Call, Metrics, code_label
+from dora_operator.tracing import trace_configs
+
+CONNECT_SECONDS = 5.0
+IDLE_SECONDS = 60.0
+"""How long a connection is kept for the next request."""
+BODY_LIMIT = 64 * 1024
+"""Bytes read of an answer; the rest is not waited for. Decompressed it is not longer either."""
+COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
+REDACTED = b"[redacted]"
+NOTHING_LEFT = b'{"detail":"[redacted]"}'
+"""Replaces a body that repeats a key in an escaped form."""
+KEPT_HEADERS = tuple(f"x-ratelimit-{name}" for name in ("limit", "period", "remaining", "reset", "name"))
+_JSON_ESCAPE = re.compile(rb"\\(?:u00([0-9a-fA-F]{2})|(.))", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The two keys of a Datadog account. Their values never show in a repr."""
+
+    api_key: str = field(repr=False)
+    app_key: str = field(repr=False)
+
+
+class DatadogClient:
+    """Sends the operator's requests to Datadog. The httpx client is closed by its opener."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        *,
+        base_url: str | None,
+        timeout_seconds: float,
+        metrics: Metrics,
+        leader: WriteGuard,
+    ) -> None:
+        self._http = http
+        self._base_url = base_url.rstrip("/") if base_url else None
+        self._timeout_seconds = timeout_seconds
+        self._metrics = metrics
+        self._leader = leader
+
+    async def patch(self, request: PatchRequest, site: Site, keys: Keys) -> Answer | NoAnswer:
+        """Mark a deployment.
+
+        Raises:
+            NotLeaderError: this process may not write.
+        """
+        call = Call.BY_ID if isinstance(request, PatchById) else Call.BY_VERSION
+        return await self._leader.guard(self._send(call, "PATCH", request.path, encode(request), site, keys))
+
+    async def post_deployment(self, event: Restoration, site: Site, keys: Keys) -> Answer | NoAnswer:
+        """Send a deployment event.
+
+        Raises:
+            NotLeaderError: this process may not write.
+        """
+        body = encode_event(event)
+        return await self._leader.guard(self._send(Call.RESTORED, "POST", DEPLOYMENT_PATH, body, site, keys))
+
+    async def _send(self, call: Call, method: str, path: str, body: bytes, site: Site, keys: Keys) -> Answer | NoAnswer:
+        begun = time.monotonic()
+        answer = await self._answer(method, (self._base_url or api_url(site)) + path, body, keys)
+        code = answer.status if isinstance(answer, Answer) else None
+        self._metrics.datadog_requests.labels(call.value, code_label(code)).inc()
+        self._metrics.datadog_request_seconds.labels(call.value).observe(time.monotonic() - begun)
+        return answer
+
+    async def _answer(self, method: str, url: str, body: bytes, keys: Keys) -> Answer | NoAnswer:
+        try:
+            async with (
+                asyncio.timeout(self._timeout_seconds),
+                self._http.stream(method, url, content=body, headers=_headers(keys)) as response,
+            ):
+                chunks = cast("AsyncIterable[bytes]", response.stream)  # httpx's own decompression has no bound
+                found = await first_bytes(chunks, response.headers.get("content-encoding", ""))
+                kept = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+                return Answer(response.status_code, kept, redacted(found, keys))
+        except TimeoutError:
+            return NoAnswer(FailureKind.TIMEOUT, f"no whole answer within {self._timeout_seconds:g} s")
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, aiohttp.ClientError) as error:
+            cause = error.__cause__ or error  # the transport reports a refused connection as a timeout
+            timed_out = isinstance(cause, TimeoutError | httpx.TimeoutException)
+            return NoAnswer(FailureKind.TIMEOUT if timed_out else FailureKind.UNREACHABLE, _described(cause, keys))
+
+
+def _headers(keys: Keys) -> Mapping[str, str]:
+    return {
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",  # a bound on an answer's size must not be one on its compressed size
+        "Content-Type": "application/json",
+        "DD-API-KEY": keys.api_key,
+        "DD-APPLICATION-KEY": keys.app_key,
+        "User-Agent": "dora-operator",
+    }
+
+
+async def first_bytes(chunks: AsyncIterable[bytes], encoding: str) -> bytes:
+    """Return the beginning of a body. A body that is compressed without being asked for must not fill memory."""
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) >= BODY_LIMIT:
+            break
+    raw = bytes(body[:BODY_LIMIT])
+    return _decompressed(raw) if encoding.strip().lower() in COMPRESSED else raw
+
+
+def _decompressed(raw: bytes) -> bytes:
+    for window in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):  # gzip or zlib, by its header; else deflate without one
+        try:
+            return zlib.decompressobj(window).decompress(raw, BODY_LIMIT)
+        except zlib.error:
+            continue
+    return raw
+
+
+def redacted(body: bytes, keys: Keys) -> bytes:
+    """Return the body without the keys: a proxy may echo the request, and its answer is shown in a status."""
+    found = [key.encode() for key in (keys.api_key, keys.app_key) if key]
+    for key in found:
+        body = body.replace(key, REDACTED)
+    if not any(mark in body for mark in (b"\\", b"%", b"&")):
+        return body
+    return NOTHING_LEFT if any(key in plain for key in found for plain in _unescaped(body)) else body
+
+
+def _unescaped(body: bytes) -> tuple[bytes, ...]:
+    """Return what the body says if it is JSON, a URL, or HTML."""
+    as_json = _JSON_ESCAPE.sub(lambda found: bytes([int(found[1], 16)]) if found[1] else found[2], body)
+    as_html = html.unescape(body.decode(errors="replace")).encode(errors="replace")
+    return as_json, unquote_to_bytes(body), as_html
+
+
+def _described(error: BaseException, keys: Keys) -> str:
+    text = redacted(f"{type(error).__name__}: {error}".encode(errors="replace"), keys)
+    return shorten(text.decode(errors="replace"), 160)
+
+
+class _Session:
+    """What the transport calls: an aiohttp session that sends a path as it is encoded.
+
+    The transport gives it a text, of which aiohttp would decode what it need not encode: %3A in an id became a colon.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    def request(self, *, url: str, **options: Any) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:  # noqa: ANN401 - handed through
+        return self._session.request(url=URL(url, encoded=True), **options)
+
+
+@asynccontextmanager
+async def open_http(
+    *, connections: int, base_url: str | None = None, trust_env: bool = False
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Open at most so many connections: TLS verified, no redirects, no cookies, nothing of the environment.
+
+    `trust_env` takes HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE from the environment.
+    """
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            ssl=httpx.create_ssl_context(trust_env=trust_env), limit=connections, keepalive_timeout=IDLE_SECONDS
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        proxy=proxy_for(base_url or api_url(Site.US1)) if trust_env else None,  # one for all sites
+        trace_configs=trace_configs(),
+    ) as session:
+        as_encoded = _Session(session)
+        transport = AiohttpTransport(client=cast("Callable[[], aiohttp.ClientSession]", lambda: as_encoded))
+        timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)  # the caller bounds a whole request
+        # httpx keeps cookies too: its client would send those of one account's answer with the next one's request.
+        cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+        async with httpx.AsyncClient(transport=transport, timeout=timeout, cookies=cookies, trust_env=False) as http:
+            yield http

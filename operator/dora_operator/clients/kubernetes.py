@@ -1,0 +1,474 @@
+"""The Kubernetes API: requests and errors. `kubernetes.aio` does the HTTP; with `login` the only user of that package.
+
+Objects are plain dicts as the API server sends them: the generated classes of the package would cost time and memory,
+and the domain parses what it needs. Bodies are never logged: they may hold a Secret.
+"""
+
+import asyncio
+import hashlib
+import logging
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, NamedTuple, Protocol, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.client.rest import RESTClientObject
+from pydantic_core import from_json
+
+from dora_operator.clients.login import LoginError, log_in
+from dora_operator.domain.events import EventNote
+from dora_operator.domain.fields import GROUP, KIND, PLURAL, VERSION, ObjectKey
+from dora_operator.metrics import Metrics, code_label
+from dora_operator.tracing import trace_configs
+
+logger = logging.getLogger(__name__)
+
+PAGE = 500
+REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=5)
+RENEW_SECONDS = 1.0
+"""The login is read again at most this often."""
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+JSON = "application/json"
+COMPONENT = "dora-operator"
+"""User agent, field manager of statuses, source of Events."""
+RECORD_MANAGER = "dora-operator-rollouts"
+"""Field manager of the DoraDeployments that the operator creates because of Rollouts."""
+LEASES = "/apis/coordination.k8s.io/v1"
+
+Body = dict[str, Any]
+Result = TypeVar("Result")
+
+
+class KubernetesError(Exception):
+    """The API server did not take a request this time; it can be repeated."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class UnauthorizedError(KubernetesError):
+    """401."""
+
+
+class ForbiddenError(KubernetesError):
+    """403."""
+
+
+class NotFoundError(KubernetesError):
+    """404."""
+
+
+class ConflictError(KubernetesError):
+    """409: another version, another object of the same name, or a field that belongs to another manager."""
+
+
+class ExpiredError(KubernetesError):
+    """410: the version or the page that was asked for is no longer kept."""
+
+
+class NotLeaderError(KubernetesError):
+    """This process may not write: another one is the leader, or may become it soon."""
+
+    def __init__(self) -> None:
+        super().__init__("this process is not the leader")
+
+
+_ERRORS: Mapping[int, type[KubernetesError]] = {
+    HTTPStatus.UNAUTHORIZED: UnauthorizedError,
+    HTTPStatus.FORBIDDEN: ForbiddenError,
+    HTTPStatus.NOT_FOUND: NotFoundError,
+    HTTPStatus.CONFLICT: ConflictError,
+    HTTPStatus.GONE: ExpiredError,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of resource that is listed and watched."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    name: str
+    """Plural for people."""
+
+    @property
+    def root(self) -> str:
+        """Path of the group and version."""
+        return f"/apis/{self.group}/{self.version}"
+
+    def path(self, namespace: str | None) -> str:
+        """Path of the collection, in one namespace or in the whole cluster."""
+        within = f"/namespaces/{namespace}" if namespace else ""
+        return f"{self.root}{within}/{self.plural}"
+
+
+DEPLOYMENTS = Kind(GROUP, VERSION, PLURAL, KIND, "DoraDeployments")
+ROLLOUTS = Kind("argoproj.io", "v1alpha1", "rollouts", "Rollout", "Rollouts")
+
+
+class Page(NamedTuple):
+    """A part of a list."""
+
+    items: list[Body]
+    resource_version: str
+    """Version of the whole list."""
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The object that an Event is about."""
+
+    api_version: str
+    kind: str
+    key: ObjectKey
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A Secret as it was read."""
+
+    resource_version: str
+    data: Mapping[str, str] = field(repr=False)
+    """In base64, as the API server sends it."""
+
+
+class WriteGuard(Protocol):
+    """Lets writes pass only while this process is the leader."""
+
+    async def guard(self, request: Coroutine[Any, Any, Result]) -> Result:
+        """Run the request, or raise NotLeaderError."""
+        ...
+
+
+class SessionParts(NamedTuple):
+    """What another HTTP session needs for the same login."""
+
+    server: str
+    tls: ssl.SSLContext
+    server_name: str | None
+    """Name in the server's certificate, if it is not the host's."""
+    proxy: str | None
+    authorization: Callable[..., Awaitable[str]]
+    """`Login.authorization`."""
+
+
+@dataclass(slots=True)
+class Login:
+    """The credentials of one configuration, read again when they are replaced."""
+
+    configuration: Configuration
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _read_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    async def authorization(self, refused: str | None = None) -> str:
+        """Return the Authorization header, empty for client certificates.
+
+        `refused` is a header that the API server has answered with 401: the login is then read again, because tokens
+        are replaced while a process runs, and the package does so only once a minute.
+        """
+        if refused is not None:
+            async with self._lock:
+                if await self._header() == refused:  # else another request has renewed it
+                    await self._renew()
+        return await self._header()
+
+    async def _header(self) -> str:
+        try:
+            token = await self.configuration.get_api_key_with_prefix("BearerToken")
+        except (config.ConfigException, OSError) as error:
+            logger.warning("the service account's token cannot be read, the last one is used: %s", error)
+            token = self.configuration.api_key.get("BearerToken")
+        return str(token or "").strip()  # a file may end with a line break
+
+    async def _renew(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._read_at < RENEW_SECONDS:
+            return
+        self._read_at = now
+        try:
+            fresh = await log_in()
+        except LoginError as error:
+            logger.warning("the login cannot be read again, the last one is used: %s", error)
+            return
+        self.configuration.api_key = fresh.api_key
+        self.configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
+
+
+def session_parts(configuration: Configuration) -> SessionParts:
+    """Return what kopf's session needs for the same login. Call it in the event loop of that session."""
+    return SessionParts(
+        server=configuration.host,
+        tls=RESTClientObject(configuration).ssl_context,
+        server_name=configuration.tls_server_name,
+        proxy=configuration.proxy,
+        authorization=Login(configuration).authorization,
+    )
+
+
+class KubernetesClient:
+    """What the operator reads and writes in Kubernetes. Reading is free; a guard may stand before the writes."""
+
+    def __init__(
+        self,
+        api: ApiClient,
+        login: Login,
+        metrics: Metrics,
+        clock: Callable[[], datetime],
+        leader: WriteGuard | None = None,
+    ) -> None:
+        self._api = api
+        self._login = login
+        self._metrics = metrics
+        self._clock = clock
+        self._leader = leader
+
+    def guarded_by(self, leader: WriteGuard) -> "KubernetesClient":
+        """Return a client over the same connections that writes only while this process is the leader."""
+        return KubernetesClient(self._api, self._login, self._metrics, self._clock, leader)
+
+    async def list_pages(self, kind: Kind, namespace: str | None, selector: str) -> AsyncIterator[Page]:
+        """List all objects of a kind, page by page. ExpiredError: it took too long, list again from the start."""
+        async for page in self._pages(kind.path(namespace), {"labelSelector": selector}):
+            yield page
+
+    async def is_served(self, kind: Kind) -> bool:
+        """Tell whether the kind is installed: its group may be there without it."""
+        try:
+            served = await self._request("GET", kind.root)
+        except NotFoundError:
+            return False
+        return any(resource.get("name") == kind.plural for resource in served.get("resources") or ())
+
+    async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> Body:
+        """Write the whole status and return the object as stored.
+
+        The uid in the patch makes the API server refuse another object of the same name.
+
+        Raises:
+            NotFoundError, ConflictError: there is no object with this uid.
+        """
+        path = f"{DEPLOYMENTS.path(key.namespace)}/{key.name}/status"
+        body = {"metadata": {"uid": uid}, "status": status}
+        query = {"fieldManager": COMPONENT}
+        stored = await self._write("PATCH", path, body, query=query, content_type=MERGE_PATCH)
+        if (stored.get("metadata") or {}).get("uid") != uid:
+            raise KubernetesError(f"PATCH {path}: the answer is not the object")
+        return stored
+
+    async def apply_record(self, manifest: Mapping[str, Any]) -> Body:
+        """Apply a DoraDeployment of the operator's own, without force, and return it as stored.
+
+        Raises:
+            ConflictError: a user has taken over a field, and keeps it.
+        """
+        metadata = manifest["metadata"]
+        path = f"{DEPLOYMENTS.path(metadata['namespace'])}/{metadata['name']}"
+        query = {"fieldManager": RECORD_MANAGER}
+        return await self._write("PATCH", path, manifest, query=query, content_type=APPLY_PATCH)
+
+    async def delete_record(self, key: ObjectKey, uid: str) -> None:
+        """Delete exactly this DoraDeployment, if it is still there."""
+        path = f"{DEPLOYMENTS.path(key.namespace)}/{key.name}"
+        try:
+            await self._write("DELETE", path, {"preconditions": {"uid": uid}})
+        except (NotFoundError, ConflictError):
+            return
+
+    async def read_secret(self, key: ObjectKey) -> Secret:
+        """Read a Secret."""
+        path = f"/api/v1/namespaces/{key.namespace}/secrets/{key.name}"
+        secret = await self._request("GET", path)
+        return Secret(_metadata(secret, path).get("resourceVersion") or "", secret.get("data") or {})
+
+    async def read_annotations(self, namespace: str) -> Mapping[str, str]:
+        """Read the annotations of a Namespace."""
+        path = f"/api/v1/namespaces/{namespace}"
+        annotations: Mapping[str, str] = _metadata(await self._request("GET", path), path).get("annotations") or {}
+        return annotations
+
+    async def list_replica_sets(self, namespace: str, labels: Mapping[str, str]) -> list[Body]:
+        """List the ReplicaSets of Rollouts that have these labels; only those have a pod template hash of that name."""
+        selector = ",".join(["rollouts-pod-template-hash", *(f"{name}={value}" for name, value in labels.items())])
+        pages = self._pages(f"/apis/apps/v1/namespaces/{namespace}/replicasets", {"labelSelector": selector})
+        return [item async for page in pages for item in page.items]
+
+    async def list_events(self, subject: Subject) -> list[Body]:
+        """List the Events about an object that still exist."""
+        query = {"fieldSelector": f"involvedObject.uid={subject.uid}"}
+        pages = self._pages(f"/api/v1/namespaces/{subject.key.namespace}/events", query)
+        return [item async for page in pages for item in page.items]
+
+    async def post_event(self, subject: Subject, note: EventNote) -> None:
+        """Create an Event. Its name is made of the fact, so that a repeated fact makes no second Event."""
+        body = _event(subject, note, self._clock())
+        try:
+            await self._write("POST", f"/api/v1/namespaces/{subject.key.namespace}/events", body)
+        except ConflictError:
+            return
+
+    async def read_lease(self, key: ObjectKey) -> Body:
+        """Read a Lease."""
+        path = f"{LEASES}/namespaces/{key.namespace}/leases/{key.name}"
+        lease = await self._request("GET", path)
+        _metadata(lease, path)
+        return lease
+
+    async def create_lease(self, key: ObjectKey, body: Mapping[str, Any]) -> Body:
+        """Create a Lease. Guarded by nothing: it is what the guard is made of."""
+        return await self._request("POST", f"{LEASES}/namespaces/{key.namespace}/leases", body)
+
+    async def replace_lease(self, key: ObjectKey, body: Mapping[str, Any]) -> Body:
+        """Replace a Lease; ConflictError: another process was faster."""
+        return await self._request("PUT", f"{LEASES}/namespaces/{key.namespace}/leases/{key.name}", body)
+
+    async def _pages(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Page]:
+        token = ""
+        while True:
+            found = await self._request("GET", path, query={"limit": str(PAGE), "continue": token, **query})
+            metadata, items = _metadata(found, path), found.get("items")
+            if not isinstance(items, list):
+                raise KubernetesError(f"GET {path}: the answer is not a list")
+            token = metadata.get("continue") or ""
+            yield Page(items, metadata.get("resourceVersion") or "", is_last=not token)
+            if not token:
+                return
+
+    async def _write(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        query: Mapping[str, str] | None = None,
+        content_type: str = JSON,
+    ) -> Body:
+        request = self._request(method, path, body, query=query, content_type=content_type)
+        return await (request if self._leader is None else self._leader.guard(request))
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content_type: str = JSON,
+    ) -> Body:
+        what = f"{method} {path}"
+        code: int | None = None
+        try:
+            code, data = await self._send(method, path + _encoded(query), body, content_type)
+        except (TimeoutError, aiohttp.ClientError, ApiException, OSError) as error:
+            raise KubernetesError(f"{what}: {type(error).__name__}") from error
+        finally:
+            self._metrics.kubernetes_requests.labels(method, resource_of(path), code_label(code)).inc()
+        if code >= HTTPStatus.BAD_REQUEST:
+            raise _ERRORS.get(code, KubernetesError)(f"{what}: the API server answered {code}", code)
+        try:
+            answer = from_json(data, cache_strings="keys")  # takes half the time of the standard library's parser
+        except ValueError as error:
+            raise KubernetesError(f"{what}: the answer is not JSON") from error
+        if not isinstance(answer, dict):
+            raise KubernetesError(f"{what}: the answer is not an object")
+        return answer
+
+    async def _send(
+        self, method: str, url: str, body: Mapping[str, Any] | None, content_type: str
+    ) -> tuple[int, bytes]:
+        header = await self._login.authorization()
+        code, data = await self._send_once(method, url, body, content_type, header)
+        if code == HTTPStatus.UNAUTHORIZED:
+            fresh = await self._login.authorization(refused=header)
+            if fresh != header:
+                code, data = await self._send_once(method, url, body, content_type, fresh)
+        return code, data
+
+    async def _send_once(
+        self, method: str, url: str, body: Mapping[str, Any] | None, content_type: str, authorization: str
+    ) -> tuple[int, bytes]:
+        headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": COMPONENT}
+        if authorization:
+            headers["Authorization"] = authorization
+        url = self._api.configuration.host + url
+        response = await self._api.call_api(method, url, headers, body, _request_timeout=REQUEST_TIMEOUT)
+        data: bytes = await response.read()
+        return response.status, data
+
+
+@asynccontextmanager
+async def open_kubernetes(metrics: Metrics, clock: Callable[[], datetime]) -> AsyncIterator[KubernetesClient]:
+    """Open connections to the cluster that this process belongs to; `guarded_by` puts a guard before the writes.
+
+    Raises:
+        LoginError: there is no usable login.
+    """
+    configuration = await log_in()
+    # Who sends requests is bounded elsewhere; a limit here could make the renewal of the Lease wait.
+    configuration.connection_pool_maxsize = 0
+    configuration.client_session_kwargs = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
+    configuration.trace_configs = trace_configs()
+    async with ApiClient(configuration) as api:
+        yield KubernetesClient(api, Login(configuration), metrics, clock)
+
+
+def resource_of(path: str) -> str:
+    """Return the resource that a path is about, without any name: `secrets`, `doradeployments/status`."""
+    parts = path.split("/")
+    parts = parts[3:] if parts[1] == "api" else parts[4:]
+    if not parts:
+        return "apis"
+    namespaced = parts[0] == "namespaces" and len(parts) > 2  # noqa: PLR2004 - namespaces, the namespace, the resource
+    resource, *rest = parts[2:] if namespaced else parts
+    return f"{resource}/{rest[1]}" if len(rest) > 1 else resource
+
+
+def _encoded(query: Mapping[str, str] | None) -> str:
+    pairs = [f"{name}={quote(value, safe='')}" for name, value in (query or {}).items() if value]
+    return "?" + "&".join(pairs) if pairs else ""
+
+
+def _metadata(found: Body, path: str) -> Body:
+    metadata = found.get("metadata")
+    if not isinstance(metadata, dict):
+        raise KubernetesError(f"GET {path}: the answer has no metadata")
+    return metadata
+
+
+def _event(subject: Subject, note: EventNote, now: datetime) -> Body:
+    fact = hashlib.sha256(f"{subject.uid}\0{note.reason}\0{note.message}\0{note.fact}".encode()).hexdigest()[:16]
+    time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{subject.key.name[:230].rstrip('-.')}.{fact}", "namespace": subject.key.namespace},
+        "involvedObject": {
+            "apiVersion": subject.api_version,
+            "kind": subject.kind,
+            "namespace": subject.key.namespace,
+            "name": subject.key.name,
+            "uid": subject.uid,
+        },
+        "type": note.type,
+        "reason": note.reason,
+        "message": note.message,
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "firstTimestamp": time,
+        "lastTimestamp": time,
+        "count": 1,
+    }

@@ -1,0 +1,390 @@
+"""The DoraDeployment: pydantic models from which the CRD is made, and the parsing of raw objects.
+
+What one field cannot say alone is said by the CEL rules in `RULES`; the API server enforces both before the operator
+sees an object. What is sent is decided in `plan`, what is written to status in `status`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field, StringConstraints, ValidationError
+from pydantic.dataclasses import dataclass
+
+from dora_operator.domain.fields import (
+    API_VERSION,
+    ATOMIC,
+    CONFIG,
+    GROUP,
+    KIND,
+    PLURAL,
+    VERSION,
+    DeploymentId,
+    LongText,
+    ObjectKey,
+    ObjectName,
+    RemediationLink,
+    RemediationType,
+    Rule,
+    SourceKind,
+    Tag,
+    Text,
+    WithRules,
+    adapter,
+)
+from dora_operator.domain.rollout import raw
+from dora_operator.domain.rollout.identity import ById
+from dora_operator.domain.rollout.verdict import VERDICT_ANNOTATION, Verdict, read_record
+from dora_operator.domain.sites import Site
+
+__all__ = ["API_VERSION", "GROUP", "KIND", "PLURAL", "VERSION"]  # beside all that is defined here
+
+HISTORY_LIMIT = 10
+_Model = TypeVar("_Model")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class ObjectReference:
+    """Names an object in the namespace of the DoraDeployment. Other namespaces cannot be named."""
+
+    name: ObjectName = Field(description="Name of the object, in the namespace of this DoraDeployment.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class DeploymentSelector(WithRules):
+    """Selects a Datadog deployment by id, or by service, env and version. Immutable."""
+
+    RULES = (
+        Rule(
+            "has(self.id) ? !has(self.service) && !has(self.env) && !has(self.version)"
+            " : has(self.service) && has(self.env) && has(self.version)",
+            "set either id alone, or service, env and version all three (without id)",
+        ),
+        Rule(
+            "self == oldSelf",
+            "deployment is immutable: delete this DoraDeployment and create one for the other deployment",
+        ),
+    )
+    id: DeploymentId | None = Field(
+        default=None,
+        description="Id of the deployment in Datadog, from the answer to the deployment event or from the "
+        "deployment's panel in the UI: 11 to 256 of the characters A-Z a-z 0-9 _ . : -. Quote an id of digits only.",
+    )
+    service: Tag | None = Field(default=None, description="Datadog service of the deployment.")
+    env: Tag | None = Field(default=None, description="Datadog environment of the deployment, such as prod.")
+    version: Tag | None = Field(
+        default=None,
+        description="Version of the deployment, as in the tag version. Quote a version that could be read as a "
+        "number. Datadog takes the most recently finished deployment of this service, env and version.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class Remediation(WithRules):
+    """The deployment that corrected the failed one."""
+
+    RULES = (
+        Rule(
+            "[has(self.id), has(self.version), has(self.doraDeploymentRef)].exists_one(set, set)",
+            "set exactly one of id, version and doraDeploymentRef",
+        ),
+    )
+    type: RemediationType = Field(description="rollback (to an older version) or rollforward (to a newer one).")
+    id: DeploymentId | None = Field(default=None, description="Id of the remediation deployment in Datadog.")
+    version: Tag | None = Field(
+        default=None,
+        description="Version of the remediation deployment. Datadog searches it in the service and env of the failed "
+        "deployment.",
+    )
+    dora_deployment_ref: ObjectReference | None = Field(
+        default=None,
+        description="Another DoraDeployment in this namespace: its id or version is used.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class SourceReference:
+    """A workload that decides changeFailure and remediation where spec leaves them out."""
+
+    kind: SourceKind = Field(default=SourceKind.ROLLOUT, description="Kind of the workload: Rollout (argoproj.io).")
+    name: ObjectName = Field(description="Name of the workload, in the namespace of this DoraDeployment.")
+    version: Tag | None = Field(
+        default=None,
+        description="Version that selects the revision of the workload. Required with deployment.id; default: "
+        "deployment.version.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class DoraDeploymentSpec(WithRules):
+    """Desired change-failure and remediation state of one Datadog deployment."""
+
+    RULES = (
+        Rule(
+            "has(self.changeFailure) || has(self.remediation) || has(self.sourceRef)",
+            "spec asks for nothing: set at least one of changeFailure, remediation and sourceRef",
+        ),
+        Rule(
+            "has(self.deployment.id) || has(self.changeFailure) || has(self.sourceRef)",
+            "a deployment named by service, env and version needs changeFailure: true or false"
+            " (Datadog requires it), or a sourceRef that decides it",
+        ),
+        Rule(
+            "!has(self.sourceRef) || !has(self.deployment.id) || has(self.sourceRef.version)",
+            "set sourceRef.version: with deployment.id it selects the revision of the workload",
+        ),
+        Rule(
+            "!has(self.remediation) || !has(self.remediation.id) || !has(self.deployment.id)"
+            " || self.remediation.id != self.deployment.id",
+            "a deployment cannot be its own remediation: set remediation.id to another id than deployment.id",
+        ),
+        Rule(
+            "!has(self.remediation) || !has(self.remediation.version) || !has(self.deployment.version)"
+            " || self.remediation.version != self.deployment.version",
+            "a deployment cannot be its own remediation: set remediation.version to another version than"
+            " deployment.version",
+        ),
+    )
+    deployment: DeploymentSelector = Field(
+        description="The Datadog deployment, by id, or by service, env and version. Immutable."
+    )
+    change_failure: bool | None = Field(
+        default=None,
+        description="true marks the deployment as a change failure, false as stable. Default: decided by sourceRef, "
+        "or left as it is.",
+    )
+    remediation: Remediation | None = Field(
+        default=None,
+        description="The deployment that corrected this one. Datadog computes the recovery time from it.",
+    )
+    source_ref: SourceReference | None = Field(
+        default=None,
+        description="Workload whose aborts, rollbacks and promotions of this version decide changeFailure and "
+        "remediation. Values set in spec win.",
+    )
+    site: Site | None = Field(default=None, description="Datadog site. Default: the operator's site.")
+    credentials_secret_ref: ObjectReference | None = Field(
+        default=None,
+        description="Secret in this namespace with the keys api-key and app-key. Default: the operator's own keys.",
+    )
+    suspend: bool | None = Field(default=None, description="true sends nothing until it is false or absent.")
+    dry_run: bool | None = Field(
+        default=None, description="true shows in status.dryRun what would be sent, and sends nothing."
+    )
+
+
+ROOT_RULES = (
+    Rule(
+        "!has(self.spec.remediation) || !has(self.spec.remediation.doraDeploymentRef)"
+        " || self.spec.remediation.doraDeploymentRef.name != self.metadata.name",
+        "doraDeploymentRef names this DoraDeployment itself: name the DoraDeployment of the remediation",
+        ".spec.remediation.doraDeploymentRef.name",
+    ),
+)
+"""Rules that need the object's name."""
+
+
+class ConditionType(StrEnum):
+    """The conditions of a DoraDeployment, in the order in which they are written."""
+
+    READY = "Ready"
+    ACCEPTED = "Accepted"
+    VERIFIED = "Verified"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    OVERRIDDEN = "Overridden"
+    """Written only where a workload has decided something about the deployment."""
+
+
+class ConditionStatus(StrEnum):
+    """metav1.ConditionStatus."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=ATOMIC)
+class Condition:
+    """A metav1.Condition."""
+
+    type: Annotated[
+        str,
+        StringConstraints(
+            max_length=316,
+            pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
+            r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
+        ),
+    ] = Field(description="Type of the condition.")
+    status: ConditionStatus = Field(description="True, False or Unknown.")
+    observed_generation: int = Field(description="The generation of the spec that this condition is about.")
+    last_transition_time: datetime = Field(description="When status last changed.")
+    reason: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"),
+    ] = Field(description="Stable reason for programs; the reference lists all reasons.")
+    message: LongText = Field(description="Explanation for people.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=ATOMIC)
+class MarkState:
+    """Change failure and remediation of a deployment, as wanted or as accepted."""
+
+    change_failure: bool | None = Field(default=None, description="Whether the deployment is a change failure.")
+    remediation: RemediationLink | None = Field(default=None, description="The deployment that corrected it.")
+
+
+class TargetKind(StrEnum):
+    """Which of Datadog's two calls is used."""
+
+    ID = "ID"
+    VERSION = "Version"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=ATOMIC)
+class Target:
+    """The Datadog deployment and the account that the desired state is for."""
+
+    by: TargetKind = Field(description="ID or Version: which of Datadog's two calls is used.")
+    id: Text | None = Field(default=None, description="Id of the deployment in Datadog.")
+    service: Text | None = Field(default=None, description="Datadog service.")
+    env: Text | None = Field(default=None, description="Datadog environment.")
+    version: Text | None = Field(default=None, description="Version of the deployment.")
+    revision: int | None = Field(
+        default=None,
+        description="Revision of the workload that is meant; distinguishes deployments of the same version.",
+    )
+    source_uid: Text | None = Field(
+        default=None, description="UID of the workload that counts the revisions; a new object counts from 1."
+    )
+    site: Text = Field(description="Datadog site.")
+    credentials_secret: Text | None = Field(
+        default=None, description="Secret whose keys are used; absent for the operator's own keys."
+    )
+
+    def is_same_as(self, other: "Target | None") -> bool:
+        """Tell whether both mean the same deployment, also where only one of them knows the revision."""
+        if other is None or self == other:
+            return self == other
+        unknown = None in (self.revision, other.revision)
+        return unknown and replace(self, revision=other.revision, source_uid=other.source_uid) == other
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=ATOMIC)
+class DryRunRequest:
+    """The request that would be sent. Never with keys."""
+
+    method: Text = Field(description="HTTP method.")
+    path: LongText = Field(description="Path on the API host of status.target.site.")
+    body: Annotated[str, StringConstraints(max_length=4096)] = Field(description="JSON body.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class HistoryEntry:
+    """One change of outcome."""
+
+    time: datetime = Field(description="When the outcome changed.")
+    reason: Text = Field(description="Reason of Ready since then.")
+    message: Text | None = Field(default=None, description="Message of Ready, shortened.")
+    http_status: int | None = Field(default=None, description="HTTP status of Datadog's answer.")
+    change_failure: bool | None = Field(default=None, description="The desired changeFailure.")
+    remediation: RemediationLink | None = Field(default=None, description="The desired remediation.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class DoraDeploymentStatus:
+    """Observed state. Only the operator writes it, and only when something changed."""
+
+    observed_generation: int | None = Field(default=None, description="The generation of the spec last acted on.")
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] | None = Field(
+        default=None,
+        description="Ready, Accepted, Verified, Reconciling, Stalled; Overridden where a workload decided something.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    desired: MarkState | None = Field(default=None, description="What Datadog should know.")
+    accepted: MarkState | None = Field(default=None, description="What Datadog last accepted with 202.")
+    accepted_time: datetime | None = Field(default=None, description="When Datadog last answered 202.")
+    http_status: int | None = Field(default=None, description="HTTP status of Datadog's last answer.")
+    target: Target | None = Field(default=None, description="The Datadog deployment and account that are meant.")
+    source: Verdict | None = Field(default=None, description="What the workload of sourceRef did to this version.")
+    attempts: int | None = Field(
+        default=None, description="Number of requests for the desired state that have failed since the last success."
+    )
+    pending_since_time: datetime | None = Field(
+        default=None, description="Since when the desired state is not accepted; absent once it is."
+    )
+    next_attempt_time: datetime | None = Field(default=None, description="When the next request is due.")
+    last_error: Text | None = Field(default=None, description="Last error, cleaned and shortened.")
+    dry_run: DryRunRequest | None = Field(default=None, description="What would be sent, while dry run is on.")
+    history: Annotated[tuple[HistoryEntry, ...], Field(max_length=HISTORY_LIMIT)] | None = Field(
+        default=None,
+        description="The last 10 changes of outcome, newest first.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+
+    def condition(self, kind: ConditionType) -> Condition | None:
+        """Return the condition of this type, if it was ever written."""
+        return next((condition for condition in self.conditions or () if condition.type == kind), None)
+
+
+EMPTY_STATUS = DoraDeploymentStatus()
+
+
+@plain_dataclass(frozen=True, slots=True)
+class DoraDeployment:
+    """All that decisions read of a DoraDeployment."""
+
+    key: ObjectKey
+    uid: str
+    generation: int
+    resource_version: str
+    created_time: datetime
+    spec: DoraDeploymentSpec | None
+    """None: it cannot be understood."""
+    status: DoraDeploymentStatus = EMPTY_STATUS
+    """Empty where it cannot be understood."""
+    is_record: bool = False
+    """Whether the operator created it for a verdict."""
+    record: Verdict | None = None
+    """The verdict that it carries, if that can be read and is about the deployment in spec."""
+
+
+def parse(body: Mapping[str, Any]) -> DoraDeployment:
+    """Read a raw object. Metadata is as the API server writes it; spec and status may be anything."""
+    metadata = body["metadata"]
+    annotation = raw.texts(metadata, "annotations").get(VERDICT_ANNOTATION)
+    spec = _read(DoraDeploymentSpec, body.get("spec"))
+    return DoraDeployment(
+        key=ObjectKey(metadata["namespace"], metadata["name"]),
+        uid=metadata["uid"],
+        generation=int(metadata.get("generation", 0)),
+        resource_version=metadata["resourceVersion"],
+        created_time=datetime.fromisoformat(metadata["creationTimestamp"]),
+        spec=spec,
+        status=_read(DoraDeploymentStatus, body.get("status") or {}) or EMPTY_STATUS,
+        is_record=annotation is not None,
+        record=_record(annotation, spec) if annotation is not None else None,
+    )
+
+
+def _read(model: type[_Model], document: object) -> _Model | None:
+    try:
+        read: _Model = adapter(model).validate_python(document)
+    except ValidationError:
+        return None
+    return read
+
+
+def _record(annotation: str, spec: DoraDeploymentSpec | None) -> Verdict | None:
+    """The spec is immutable and decides what is marked: a verdict about another deployment is not believed."""
+    verdict = read_record(annotation)
+    if verdict is None or spec is None:
+        return None
+    chosen, identity = spec.deployment, verdict.identity
+    if isinstance(identity, ById):
+        return verdict if chosen.id == identity.deployment_id else None
+    named = (chosen.service, chosen.env, chosen.version)
+    return verdict if chosen.id is None and named == (identity.service, identity.env, identity.version) else None

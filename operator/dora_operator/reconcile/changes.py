@@ -1,0 +1,147 @@
+"""What the watches report: each change is stored, and the keys that it concerns are queued. Nothing else happens here.
+
+`DeploymentChanges` and `RolloutChanges` are the receiving ends (`Sink`) of the watches of the two kinds.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.plan import reference, rollout_of_link
+from dora_operator.domain.status import summary_of
+from dora_operator.store import DeploymentStore, RolloutStore
+from dora_operator.workqueue import Priority, WorkQueue
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class RolloutChanges:
+    """Receives Rollouts."""
+
+    store: RolloutStore
+    queue: WorkQueue[ObjectKey]
+    clock: Callable[[], datetime]
+    _listed: bool = False
+    """Rollouts were listed before: what a later list brings has happened just now."""
+
+    def observed(self, body: Mapping[str, Any], *, listed: bool) -> bool:
+        """Store a version of a Rollout and queue it. Return whether it was news."""
+        if not self.store.observe(body, None if listed else self.clock()):
+            return False
+        is_old = listed and not self._listed
+        self.queue.add(_key_of(body), Priority.LISTED if is_old else Priority.ABORT)
+        return True
+
+    def deleted(self, key: ObjectKey, uid: str) -> None:
+        """Drop a Rollout that was deleted. Its records stay."""
+        if self.store.forget(key, uid):
+            self.queue.forget(key)
+
+    def versions(self, namespace: str | None) -> Mapping[ObjectKey, tuple[str, str]]:
+        """Return uid and resourceVersion of every stored Rollout."""
+        return self.store.versions(namespace)
+
+    def listed(self, namespace: str | None, *, served: bool) -> None:  # noqa: ARG002 - both kinds have one interface
+        """Note that a whole list is stored."""
+        self._listed = True
+
+    def recovered(self) -> None:
+        """Retry failed keys: the API server answers again."""
+        self.queue.retry_failed()
+
+    def requeue(self, key: ObjectKey) -> None:
+        """Reconcile a Rollout that a DoraDeployment follows."""
+        if self.store.get(key) is not None:
+            self.queue.add(key, Priority.CHANGE)
+
+
+@dataclass(slots=True)
+class DeploymentChanges:
+    """Receives DoraDeployments."""
+
+    store: DeploymentStore
+    queue: WorkQueue[ObjectKey]
+    rollouts: RolloutChanges
+    clock: Callable[[], datetime]
+    unlisted: set[str | None]
+    """Namespaces whose first list is not complete; None is the whole cluster."""
+    all_listed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when every first list is complete. Before that, the older of two rivals is not known."""
+
+    def observed(self, body: Mapping[str, Any], *, listed: bool) -> bool:
+        """Store a version of an object and queue it. Return whether it was news."""
+        if listed and not self.all_listed.is_set():
+            return self.store.observe(body)
+        return self.changed(body, Priority.CHANGE)
+
+    def changed(self, body: Mapping[str, Any], priority: Priority, since: datetime | None = None) -> bool:
+        """Store and queue a version of an object. `since`: when its state became desired, where that was earlier."""
+        key = _key_of(body)
+        before = self.store.links(key)
+        is_news = self.store.observe(body)
+        if is_news or since is not None:  # the watch may have reported it before the answer to our own write came
+            self.note_due(key, since or self.clock())
+        if is_news:
+            self.queue.add(key, priority)
+            self._queue_dependants(key, {*before, *self.store.links(key)})
+        return is_news
+
+    def deleted(self, key: ObjectKey, uid: str) -> None:
+        """Drop an object that was deleted, and queue those that depend on it."""
+        links = self.store.links(key)
+        if self.store.forget(key, uid) is not None:
+            self.queue.forget(key)
+            self.queue.add(key, Priority.CHANGE)  # the reconciler drops what it remembers of the key
+            self._queue_dependants(key, links)
+
+    def versions(self, namespace: str | None) -> Mapping[ObjectKey, tuple[str, str]]:
+        """Return uid and resourceVersion of every stored object."""
+        return self.store.versions(namespace)
+
+    def listed(self, namespace: str | None, *, served: bool) -> None:
+        """Note that a whole list is stored. After the last first list everything is queued."""
+        if not served:
+            return
+        self.unlisted.discard(namespace)
+        if self.unlisted or self.all_listed.is_set():
+            return
+        self.all_listed.set()
+        logger.info("ready: %d DoraDeployments listed", len(self.store))
+        for deployment in self.store:
+            self.note_due(deployment.key, self.clock())
+            is_due = summary_of(deployment).is_due
+            self.queue.add(deployment.key, Priority.RETRY if is_due else Priority.LISTED)
+
+    def recovered(self) -> None:
+        """Retry failed keys: the API server answers again."""
+        self.queue.retry_failed()
+
+    def requeue(self, keys: Iterable[ObjectKey], priority: Priority, since: datetime | None = None) -> None:
+        """Queue objects that have not changed themselves."""
+        for key in keys:
+            self.note_due(key, since or self.clock())
+            self.queue.add(key, priority)
+
+    def note_due(self, key: ObjectKey, at: datetime) -> None:
+        """Note since when an object's state is desired. What it waits for already counts from earlier."""
+        deployment = self.store.get(key)
+        if deployment is not None:
+            self.store.note_due(key, at, again=not summary_of(deployment).is_due)
+
+    def _queue_dependants(self, key: ObjectKey, links: Iterable[str]) -> None:
+        """Queue what marks the same deployment, what refers to this resource, and the Rollout that it follows."""
+        for link in (*links, reference(*key)):
+            rollout = rollout_of_link(link)
+            if rollout is not None:
+                self.rollouts.requeue(rollout)
+            else:
+                self.requeue({other.key for other in self.store.linked(link)} - {key}, Priority.CHANGE)
+
+
+def _key_of(body: Mapping[str, Any]) -> ObjectKey:
+    return ObjectKey(body["metadata"]["namespace"], body["metadata"]["name"])

@@ -1,0 +1,160 @@
+"""The keys of Datadog accounts: the operator's own, and those in Secrets that resources name.
+
+A Secret is read for each request, so a changed one counts at once. While a resource waits for better keys its Secret is
+polled with plain `get`: the operator needs no permission to list or watch Secrets, and reads none that nobody waits for.
+"""
+
+import base64
+import binascii
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dora_operator.clients.datadog import Keys
+from dora_operator.clients.kubernetes import ForbiddenError, KubernetesClient, KubernetesError, NotFoundError
+from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.reasons import Reason
+
+logger = logging.getLogger(__name__)
+
+API_KEY = "api-key"
+APP_KEY = "app-key"
+LONGEST_KEY = 256
+
+
+@dataclass(frozen=True, slots=True)
+class NoKeys:
+    """Why there are no usable keys."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The keys of an account, or why there are none, and the version of the Secret that they come from."""
+
+    keys: Keys | NoKeys
+    secret_version: str = ""
+
+
+def own_keys(api_key: str | None, app_key: str | None) -> Keys | NoKeys:
+    """Return the keys of the operator's own account."""
+    if api_key is None or app_key is None:
+        message = (
+            "the operator has no DD_API_KEY and DD_APP_KEY: set both, or name a Secret in spec.credentialsSecretRef"
+        )
+        return NoKeys(Reason.CREDENTIALS_NOT_FOUND, message)
+    keys = Keys(api_key.strip(), app_key.strip())
+    if _is_usable(keys.api_key) and _is_usable(keys.app_key):
+        return keys
+    message = f"the operator's DD_API_KEY or DD_APP_KEY is unusable: each needs 1 to {LONGEST_KEY} printable ASCII characters"
+    return NoKeys(Reason.CREDENTIALS_INVALID, message)
+
+
+def keys_of(secret_name: str, data: Mapping[str, str]) -> Keys | NoKeys:
+    """Return the keys in a Secret's base64 data. Blanks and line ends around them are dropped."""
+    values: dict[str, str] = {}
+    for name in (API_KEY, APP_KEY):
+        if name not in data:
+            return NoKeys(Reason.CREDENTIALS_INVALID, f"Secret {secret_name} lacks the key {name}: add it")
+        value = _decoded(data[name])
+        if value is None:
+            message = f"Secret {secret_name} has an unusable {name}: set 1 to {LONGEST_KEY} printable ASCII characters"
+            return NoKeys(Reason.CREDENTIALS_INVALID, message)
+        values[name] = value
+    return Keys(values[API_KEY], values[APP_KEY])
+
+
+def _is_usable(value: str) -> bool:
+    """Return whether a key can be an HTTP header."""
+    return 0 < len(value) <= LONGEST_KEY and value.isascii() and value.isprintable() and " " not in value
+
+
+def _decoded(encoded: str) -> str | None:
+    try:
+        value = base64.b64decode(encoded, validate=True).decode("ascii").strip()
+    except (binascii.Error, ValueError):
+        return None
+    return value if _is_usable(value) else None
+
+
+@dataclass(slots=True)
+class _Awaited:
+    """A Secret that did not help, and the resources that wait for another version."""
+
+    version: str | None
+    waiting: set[ObjectKey] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class CredentialStore:
+    """Reads keys, and polls the Secrets that resources wait for."""
+
+    client: KubernetesClient
+    own: Keys | NoKeys
+    _awaited: dict[ObjectKey, _Awaited] = field(default_factory=dict)
+    _changed_for: set[ObjectKey] = field(default_factory=set)
+
+    async def read(self, secret: ObjectKey | None) -> Credentials:
+        """Return the keys of a Secret, or the operator's own.
+
+        Raises:
+            KubernetesError: the Secret could not be read this time.
+        """
+        if secret is None:
+            return Credentials(self.own)
+        try:
+            found = await self.client.read_secret(secret)
+        except NotFoundError:
+            message = (
+                f"Secret {secret.name} does not exist in namespace {secret.namespace}:"
+                f" create it with the keys {API_KEY} and {APP_KEY}"
+            )
+            return Credentials(NoKeys(Reason.CREDENTIALS_NOT_FOUND, message))
+        except ForbiddenError:
+            message = (
+                f"the operator may not read Secret {secret.name} in namespace {secret.namespace}:"
+                " grant it `get` on this Secret"
+            )
+            return Credentials(NoKeys(Reason.CREDENTIALS_NOT_READABLE, message))
+        return Credentials(keys_of(secret.name, found.data), found.resource_version)
+
+    def wait_for_change(self, secret: ObjectKey | None, version: str | None, key: ObjectKey) -> None:
+        """Note that this version of a Secret did not help a resource. None: the version is not known."""
+        if secret is None:
+            return
+        awaited = self._awaited.get(secret)
+        if awaited is None or (version is not None and version != awaited.version):
+            awaited = self._awaited[secret] = _Awaited(version, awaited.waiting if awaited else set())
+        awaited.waiting.add(key)
+
+    def take_change(self, key: ObjectKey) -> bool:
+        """Return, once, whether the Secret that a resource waited for has changed."""
+        if key not in self._changed_for:
+            return False
+        self._changed_for.discard(key)
+        return True
+
+    def forget(self, key: ObjectKey) -> None:
+        """Drop a resource that waits no longer."""
+        self._changed_for.discard(key)
+        for secret in [secret for secret, awaited in self._awaited.items() if key in awaited.waiting]:
+            self._awaited[secret].waiting.discard(key)
+            if not self._awaited[secret].waiting:
+                del self._awaited[secret]
+
+    async def poll(self) -> set[ObjectKey]:
+        """Read every awaited Secret once. Return the resources to reconcile because theirs has changed."""
+        changed: set[ObjectKey] = set()
+        for secret, awaited in list(self._awaited.items()):
+            try:
+                version = (await self.read(secret)).secret_version
+            except KubernetesError as error:
+                logger.debug("Secret %s was not read: %s", secret, error)
+                continue
+            if version != awaited.version and self._awaited.get(secret) is awaited:
+                del self._awaited[secret]
+                changed |= awaited.waiting
+        self._changed_for |= changed
+        return changed

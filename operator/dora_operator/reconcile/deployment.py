@@ -1,0 +1,306 @@
+"""Reconcile one DoraDeployment: from its spec to Datadog, and back to its status."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from dora_operator.clients.datadog import DatadogClient, Keys
+from dora_operator.clients.kubernetes import (
+    ConflictError,
+    KubernetesClient,
+    KubernetesError,
+    NotFoundError,
+    Subject,
+)
+from dora_operator.domain import status as statuses
+from dora_operator.domain.events import event_for
+from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.outcome import Answer, Outcome, Pace, TryAgain, classify
+from dora_operator.domain.plan import Send, lock_name
+from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
+from dora_operator.domain.resource import (
+    API_VERSION,
+    KIND,
+    ConditionType,
+    DoraDeployment,
+    DoraDeploymentStatus,
+)
+from dora_operator.domain.retry import Settled, WaitUntil, believed_next_attempt, next_action, reason_of
+from dora_operator.domain.sites import Site
+from dora_operator.domain.status import ConditionSummary, Phase, StatusContext
+from dora_operator.metrics import Metrics
+from dora_operator.reconcile.context import Planned, Planner, is_superseded
+from dora_operator.reconcile.credentials import CredentialStore, NoKeys
+from dora_operator.reconcile.events import EventPoster
+from dora_operator.reconcile.rate_limits import RateLimitKey, RateLimits, account_of
+from dora_operator.settings import Settings
+from dora_operator.store import DeploymentStore
+from dora_operator.workqueue import Priority, WorkQueue
+
+logger = logging.getLogger(__name__)
+
+ROLLOUT_API_VERSION = "argoproj.io/v1alpha1"
+RECHECK_ALLOWED = timedelta(seconds=60)
+"""Namespaces are not watched: how often it is checked whether one allows by now what it did not."""
+UNREPORTED_WAIT = timedelta(seconds=5)
+"""How long a request may wait for its rate limit before the status says so."""
+
+
+@dataclass(slots=True)
+class DeploymentReconciler:
+    """Reconciles DoraDeployments. The queue sees to it that one key is reconciled once at a time."""
+
+    store: DeploymentStore
+    queue: WorkQueue[ObjectKey]
+    client: KubernetesClient
+    datadog: DatadogClient
+    planner: Planner
+    credentials: CredentialStore
+    limits: RateLimits
+    events: EventPoster
+    metrics: Metrics
+    settings: Settings
+    clock: Callable[[], datetime]
+    random: Callable[[], float]
+    _locked: set[str] = field(default_factory=set)
+    """Datadog deployments about which a request is in flight, or its outcome is being written."""
+
+    def restore_rate_limits(self) -> None:
+        """Before anything is sent, learn from the statuses which accounts have to wait."""
+        now = self.clock()
+        for deployment in self.store:
+            status = deployment.status
+            if status.target is not None and reason_of(status) == Reason.RATE_LIMITED:
+                until = believed_next_attempt(status, now, self.settings.retry_policy)
+                if until is not None:
+                    self.limits.block(account_of(deployment.key.namespace, status.target), until, now)
+
+    async def reconcile(self, key: ObjectKey) -> datetime | None:
+        """Bring Datadog and the status of one DoraDeployment in line with its spec. Return when to do it again.
+
+        Raises:
+            KubernetesError: the API server has to be asked again; nothing is lost.
+        """
+        deployment = self.store.get(key)
+        if deployment is None or (deployment.is_record and await self._is_superseded(deployment)):
+            self.credentials.forget(key)
+            self.store.pending_verdicts.pop(key, None)
+            return None
+        if deployment.spec is None:
+            message = "the spec cannot be understood: apply the CRD of this version of the operator"
+            status = statuses.invalid(deployment.status, message, self._status_context(deployment))
+            return await self._save(deployment, status)
+        planned = await self.planner.plan(deployment, deployment.spec)
+        if planned is None:
+            return self.clock()
+        if planned.source != planned.status.source and not deployment.is_record:
+            # Written before it is sent: a kill in between must not lose the verdict.
+            await self._save(deployment, replace(planned.status, source=planned.source))
+            return self.clock()
+        if isinstance(planned.plan, Send):
+            return await self._send(planned, planned.plan)
+        self.credentials.forget(key)
+        status = statuses.without_request(planned.status, planned.plan, self._status_context(deployment, planned))
+        again = self.clock() + RECHECK_ALLOWED if planned.plan.reason is Reason.NOT_ALLOWED else None
+        return await self._save(deployment, status) or again
+
+    async def _is_superseded(self, record: DoraDeployment) -> bool:
+        """Delete a record of which a user's resource speaks by now: two would send about one deployment."""
+        if not is_superseded(record, self.store):
+            return False
+        if self.settings.rollouts:  # else the operator has no permission to delete
+            logger.info("DoraDeployment %s is deleted: a user's resource follows the same revision", record.key)
+            await self.client.delete_record(record.key, record.uid)
+        return True
+
+    async def _send(self, planned: Planned, plan: Send) -> datetime | None:
+        deployment, now = planned.deployment, self.clock()
+        action = next_action(plan, planned.status, deployment.generation, now, self.settings.retry_policy)
+        secret_changed = self.credentials.take_change(deployment.key)
+        if isinstance(action, Settled):
+            self.credentials.forget(deployment.key)
+            status = statuses.settled(planned.status, plan, self._status_context(deployment, planned))
+            return await self._save(deployment, status)
+        account = account_of(deployment.key.namespace, plan.target)
+        is_limited = reason_of(planned.status) == Reason.RATE_LIMITED  # then `limits` knows for how long
+        if isinstance(action, WaitUntil) and not secret_changed and not is_limited:
+            if reason_of(planned.status) in CREDENTIAL_REASONS:
+                self.credentials.wait_for_change(account.secret, None, deployment.key)
+            return await self._save(deployment, planned.status) or action.until
+        credentials = await self.credentials.read(account.secret)
+        if isinstance(credentials.keys, NoKeys):
+            self.credentials.wait_for_change(account.secret, credentials.secret_version, deployment.key)
+            return await self._postpone(planned, plan, credentials.keys)
+        limit = self.limits.key_of(account, credentials.keys)
+        if not self.limits.free(limit, self.clock()):
+            return await self._wait_for_limit(planned, plan, limit)
+        lock = lock_name(plan.target)
+        if lock in self._locked:
+            self.queue.park(deployment.key, lock)
+            return None
+        self._locked.add(lock)
+        try:
+            outcome = await self._request(planned, plan, limit, credentials.keys)
+            if outcome is None:
+                return self.clock()
+            status = statuses.with_outcome(planned.status, plan, outcome, self._status_context(deployment, planned))
+            if not isinstance(outcome, TryAgain):
+                self.credentials.forget(deployment.key)
+            elif outcome.reason in CREDENTIAL_REASONS:
+                self.credentials.wait_for_change(account.secret, credentials.secret_version, deployment.key)
+            elif outcome.pace is Pace.AT_RESET and status.next_attempt_time is not None:
+                self.limits.block(limit, status.next_attempt_time, self.clock())
+                changed = await self._save(deployment, status)
+                return changed or self._park(deployment.key, limit)
+            return await self._save(deployment, status) or status.next_attempt_time
+        finally:
+            self._locked.discard(lock)
+            self.queue.release(lock, 1)
+
+    async def _request(self, planned: Planned, plan: Send, limit: RateLimitKey, keys: Keys) -> Outcome | None:
+        """Send the request. None: the resource has changed while its Secret was read; nothing was sent."""
+        self.queue.admitted(planned.deployment.key)
+        self.limits.begin(limit, self.clock())
+        headers: Mapping[str, str] = {}
+        try:
+            if self.store.get(planned.deployment.key) is not planned.deployment:
+                return None
+            answer = await self.datadog.patch(plan.request, Site(limit.site), keys)
+            headers = answer.headers if isinstance(answer, Answer) else {}
+        finally:
+            self.limits.end(limit, headers, self.clock())
+            self.admit_waiting()
+        return classify(answer, self.clock())
+
+    def _park(self, key: ObjectKey, limit: RateLimitKey) -> None:
+        """Let a key wait for its rate limit without a worker. There may be room again already."""
+        self.queue.park(key, limit)
+        self.admit_waiting()
+
+    def admit_waiting(self) -> None:
+        """Release the keys that a rate limit has room for now, or note when it will."""
+        now = self.clock()
+        for limit in self.queue.waiting_for():
+            if not isinstance(limit, RateLimitKey):
+                continue
+            free, opens_at = self.limits.free(limit, now), self.limits.opens_at(limit, now)
+            if free:
+                self.queue.release(limit, free)
+            elif opens_at is not None:
+                self.queue.open_at(limit, self.queue.clock() + (opens_at - now).total_seconds())
+
+    async def _postpone(self, planned: Planned, plan: Send, missing: NoKeys) -> datetime | None:
+        until = self.clock() + timedelta(seconds=self.settings.retry_policy.slowly)
+        summary = ConditionSummary(Phase.WORKING, missing.reason, missing.message)
+        context = self._status_context(planned.deployment, planned)
+        status = statuses.postponed(planned.status, plan, summary, until, context)
+        return await self._save(planned.deployment, status) or until
+
+    async def _wait_for_limit(self, planned: Planned, plan: Send, limit: RateLimitKey) -> datetime | None:
+        """Park the key until its rate limit has room. The status mentions a long wait, once."""
+        opens_at = self.limits.opens_at(limit, self.clock())
+        is_long = opens_at is not None and opens_at - self.clock() > UNREPORTED_WAIT
+        is_reported = reason_of(planned.status) == Reason.RATE_LIMITED
+        if is_long and not (is_reported and planned.status.desired == plan.request.state):
+            message = "the rate limit of this account is used up; the request is sent in a later window"
+            summary = ConditionSummary(Phase.WORKING, Reason.RATE_LIMITED, message)
+            context = self._status_context(planned.deployment, planned)
+            changed = await self._save(
+                planned.deployment, statuses.postponed(planned.status, plan, summary, opens_at, context)
+            )
+            if changed is not None:
+                return changed
+        return self._park(planned.deployment.key, limit)
+
+    async def _save(self, deployment: DoraDeployment, status: DoraDeploymentStatus) -> datetime | None:
+        """Write a status where it differs from the stored one. Return when to reconcile a spec that has changed since.
+
+        Raises:
+            KubernetesError: not written; the store keeps it, and the next reconcile tries again.
+        """
+        stored = self.store.stored_status(deployment)
+        dependants = self._dependants(deployment, status)
+        if status == stored:
+            self.store.drop_unsaved(deployment)
+            self._wake(dependants)
+            return None
+        try:
+            body = await self.client.write_status(deployment.key, deployment.uid, statuses.merge_patch(status))
+        except KubernetesError as error:
+            if isinstance(error, NotFoundError | ConflictError) and not self.store.has(deployment):
+                logger.debug("DoraDeployment %s is deleted; its status is not written", deployment.key)
+                return None
+            # An API server that has just started answers 404 for objects that exist, and 409 under contention.
+            self.store.keep_unsaved(deployment, status)
+            self._wake(dependants)
+            raise
+        self.store.saved(deployment, body)
+        self._wake(dependants)
+        self._report(deployment, stored, status)
+        return self.clock() if int(body["metadata"].get("generation", 0)) != deployment.generation else None
+
+    def _dependants(self, deployment: DoraDeployment, after: DoraDeploymentStatus) -> list[ObjectKey]:
+        """Return the resources to reconcile because this one desires, or has had accepted, something else than before."""
+        linked = {
+            other.key: None
+            for link in self.store.links(deployment.key)
+            for other in self.store.linked(link)
+            if other.key != deployment.key
+        }
+        if not linked or _visible_to_others(deployment.status) == _visible_to_others(after):
+            return []
+        return list(linked)
+
+    def _wake(self, keys: list[ObjectKey]) -> None:
+        for key in keys:
+            self.store.note_due(key, self.clock(), again=False)
+            self.queue.add(key, Priority.CHANGE)
+
+    def _report(self, deployment: DoraDeployment, before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> None:
+        """Count, log and post what has changed."""
+        accepted = after.accepted
+        is_new = accepted is not None and (before.accepted, before.accepted_time) != (accepted, after.accepted_time)
+        if accepted is not None and is_new and accepted == after.desired:  # else adopted, and counted when it was sent
+            failure = "none" if accepted.change_failure is None else str(accepted.change_failure).lower()
+            self.metrics.marks.labels(failure, accepted.remediation.type.value if accepted.remediation else "none").inc()
+            due_at = self._due_at(deployment, before, after)
+            if due_at is not None:
+                origin = "resource" if after.source is None else "rollout"
+                delay = max(0.0, (self.clock() - due_at).total_seconds())
+                self.metrics.report_delay_seconds.labels(origin).observe(delay)
+        ready, earlier = after.condition(ConditionType.READY), before.condition(ConditionType.READY)
+        if ready is not None and (earlier is None or ready.reason != earlier.reason or is_new):
+            logger.info("DoraDeployment %s: %s: %s", deployment.key, ready.reason, ready.message)
+        note = event_for(before, after)
+        if note is None:
+            return
+        self.events.post(Subject(API_VERSION, KIND, deployment.key, deployment.uid), note)
+        if note.type == "Normal" and after.source is not None and after.source.uid:
+            rollout = ObjectKey(deployment.key.namespace, after.source.name)
+            self.events.post(Subject(ROLLOUT_API_VERSION, "Rollout", rollout, after.source.uid), note)
+
+    def _due_at(
+        self, deployment: DoraDeployment, before: DoraDeploymentStatus, after: DoraDeploymentStatus
+    ) -> datetime | None:
+        """Return since when the state was desired: as this process saw it, or by the status if that is earlier."""
+        seen = self.store.due_at(deployment.key)
+        told = before.pending_since_time if before.desired == after.desired else None
+        if told is None or (seen is not None and seen - told < timedelta(seconds=1)):  # a status has whole seconds
+            return seen
+        return told
+
+    def _status_context(self, deployment: DoraDeployment, planned: Planned | None = None) -> StatusContext:
+        return StatusContext(
+            generation=deployment.generation,
+            now=self.clock(),
+            policy=self.settings.retry_policy,
+            jitter=self.random(),
+            source=planned.source if planned is not None else None,
+            override=planned.override if planned is not None else None,
+        )
+
+
+def _visible_to_others(status: DoraDeploymentStatus) -> tuple[object, ...]:
+    """Return what other resources decide from. One that is not allowed is no rival."""
+    return status.desired, status.accepted, reason_of(status) == Reason.NOT_ALLOWED

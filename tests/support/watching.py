@@ -1,0 +1,182 @@
+"""A watch on the small API server: a sink that remembers, and the real parts around it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import kopf
+import yaml
+
+from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, Kind, KubernetesClient, open_kubernetes
+from dora_operator.domain.fields import ObjectKey
+from dora_operator.handlers.login import logged_in
+from dora_operator.handlers.settings import build_settings
+from dora_operator.metrics import Metrics
+from dora_operator.store import is_newer
+from dora_operator.watch.discovery import Discovery
+from dora_operator.watch.resync import Timing
+from dora_operator.watch.supervisor import KopfParts, Receive, Watch
+from tests.support.api_server import ApiServer, Resource
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+QUICK = Timing(resync=3600, poll=0.1, first_list=5, report=0.2, retry=0.05, restart=0.05, longest=0.2, unserved=2)
+KINDS = {kind.plural: kind for kind in (DEPLOYMENTS, ROLLOUTS)}
+
+
+def resources() -> list[Resource]:
+    """Return both kinds that the operator watches."""
+    return [Resource(kind.group, kind.plural, kind.kind) for kind in KINDS.values()]
+
+
+async def eventually(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Wait until a condition holds."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - of any state, also of other threads
+            await asyncio.sleep(0.005)
+
+
+@dataclass
+class FakeSink:
+    """Stores objects as the stores do, and remembers what it was told."""
+
+    objects: dict[ObjectKey, tuple[str, str]] = field(default_factory=dict)
+    bodies: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+
+    def observed(self, body: Mapping[str, Any], *, listed: bool) -> bool:
+        """Store a newer version."""
+        metadata = body["metadata"]
+        key, uid, version = (
+            ObjectKey(metadata["namespace"], metadata["name"]),
+            metadata["uid"],
+            metadata["resourceVersion"],
+        )
+        before = self.objects.get(key)
+        if before is not None and before[0] == uid and not is_newer(version, before[1]):
+            return False
+        self.objects[key] = (uid, version)
+        self.bodies[key.name] = body
+        self.told.append(f"{'listed' if listed else 'reported'} {key.name}")
+        return True
+
+    def deleted(self, key: ObjectKey, uid: str) -> None:
+        """Drop an object."""
+        if self.objects.get(key, ("",))[0] == uid:
+            del self.objects[key]
+            self.told.append(f"deleted {key.name}")
+
+    def versions(self, namespace: str | None) -> Mapping[ObjectKey, tuple[str, str]]:
+        """Return what is stored."""
+        return {key: value for key, value in self.objects.items() if namespace in (None, key.namespace)}
+
+    def listed(self, namespace: str | None, *, served: bool) -> None:
+        """Remember."""
+        self.told.append(("whole list" if served else "not installed") + (f" of {namespace}" if namespace else ""))
+
+    def recovered(self) -> None:
+        """Remember."""
+        self.told.append("recovered")
+
+    def names(self) -> list[str]:
+        """Return the names of the stored objects."""
+        return sorted(key.name for key in self.objects)
+
+
+def register(kind: Kind, registry: kopf.OperatorRegistry, receive: Receive) -> None:
+    """Register the event handler for a kind."""
+
+    @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)
+    async def on_event(event: kopf.RawEvent, **_: object) -> None:
+        receive(event["type"], event["object"])
+
+
+@dataclass
+class Cluster:
+    """The API server, and what the operator knows of it."""
+
+    server: ApiServer
+    client: KubernetesClient
+    kubeconfig: Path
+    metrics: Metrics
+    discoveries: dict[str, Discovery]
+
+    def give_token(self, token: str) -> None:
+        """Write a token into the kubeconfig."""
+        write_kubeconfig(self.kubeconfig, self.server.url, token)
+
+    def build(
+        self,
+        sink: FakeSink,
+        plural: str = "rollouts",
+        namespace: str | None = None,
+        *,
+        selector: str = "",
+        empty_lists: bool = True,
+        inactivity_timeout: float = 35,
+        server_timeout: int = 30,
+        **timing: float,
+    ) -> Watch:
+        """Build a watch."""
+        kind = KINDS[plural]
+        parts = KopfParts(
+            register=partial(register, kind),
+            login=partial(logged_in, metrics=self.metrics, empty_lists=empty_lists),
+            settings=partial(build_settings, server_timeout=server_timeout, inactivity_timeout=inactivity_timeout),
+        )
+        return Watch(
+            client=self.client,
+            discovery=self.discoveries[plural],
+            namespace=namespace,
+            sink=sink,
+            parts=parts,
+            metrics=self.metrics,
+            selector=selector,
+            may_be_absent=kind is ROLLOUTS,
+            timing=replace(QUICK, **timing),
+        )
+
+    @asynccontextmanager
+    async def watching(self, watch: Watch, *, ready: bool = True) -> AsyncIterator[Watch]:
+        """Run a watch; with `ready`, from when its first list is stored and its kopf watches."""
+        running = asyncio.create_task(watch.run())
+        try:
+            if ready:
+                opened = self.server.watches(watch.kind.plural)
+                await eventually(lambda: watch.health.listed and self.server.watches(watch.kind.plural) > opened)
+            yield watch
+        finally:
+            await watch.stop()
+            await running
+
+    def restarts(self, plural: str = "rollouts") -> float:
+        """Return how often watches of a kind were started again."""
+        name = "dora_operator_watch_restarts_total"
+        return self.metrics.registry.get_sample_value(name, {"resource": KINDS[plural].name}) or 0
+
+
+def write_kubeconfig(path: Path, url: str, token: str) -> None:
+    """Write a kubeconfig with a token."""
+    body = {
+        "current-context": "here",
+        "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": url}}],
+        "users": [{"name": "u", "user": {"token": token}}],
+    }
+    path.write_text(yaml.safe_dump(body))
+
+
+@asynccontextmanager
+async def opened_cluster(kubeconfig: Path) -> AsyncIterator[Cluster]:
+    """Start an API server; KUBECONFIG must name the file, which is written here."""
+    metrics = Metrics()
+    async with ApiServer(*resources()).open() as server:
+        write_kubeconfig(kubeconfig, server.url, "a-token")
+        async with open_kubernetes(metrics, lambda: NOW) as client:
+            discoveries = {plural: Discovery(client, kind, time.monotonic) for plural, kind in KINDS.items()}
+            yield Cluster(server, client, kubeconfig, metrics, discoveries)

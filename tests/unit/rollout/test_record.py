@@ -1,0 +1,300 @@
+"""A verdict as JSON and as a DoraDeployment, and the event for a restored version."""
+
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from dora_operator.domain.fields import RemediationLink, RemediationType, adapter, to_api
+from dora_operator.domain.resource import parse
+from dora_operator.domain.rollout.identity import ById, ByVersion
+from dora_operator.domain.rollout.observation import Observation
+from dora_operator.domain.rollout.restoration import NotYet, RecordTime, Restoration, linked, restoration_step
+from dora_operator.domain.rollout.verdict import (
+    VERDICT_ANNOTATION,
+    Policy,
+    RestoredDeployment,
+    Verdict,
+    VerdictKind,
+    label_value,
+    read_record,
+    record_manifest,
+    resource_name,
+)
+from tests.unit.rollout import operator_stand_in
+from tests.unit.rollout.operator_stand_in import Operator
+from tests.unit.rollout.simulator import Simulator
+
+AT = datetime(2026, 11, 23, 3, 44, 56, tzinfo=UTC)
+VERDICT = Verdict(
+    name="checkout",
+    uid="uid-1",
+    revision=2,
+    pod_template_hash="7bddf7c8fc",
+    service="checkout",
+    env="prod",
+    version="1.1.0",
+    verdict=VerdictKind.ABORTED,
+    decided_by_revision=2,
+    time=AT,
+    message="Rollout aborted update to revision 2",
+)
+RECORD = Policy(restored_deployment=RestoredDeployment.RECORD)
+
+
+def aborted_rollout() -> tuple[Simulator, Operator]:
+    """Return an aborted Rollout, and an operator that has recorded it."""
+    simulator, operator = Simulator(), Operator()
+    for play in (simulator.start, lambda: simulator.deploy(("1.1.0", "a")), lambda: simulator.abort(by_hand=False)):
+        for _ in play():
+            operator.reconcile(simulator.levels)
+    return simulator, operator
+
+
+def observed(simulator: Simulator) -> Observation:
+    """Return what the simulator shows."""
+    return operator_stand_in.observed(simulator.levels.rollout, simulator.levels.replica_sets.values())
+
+
+def test_the_manifest_of_an_abort() -> None:
+    """Name, labels and spec as documented; no owner, so that a deleted Rollout deletes no unsent report."""
+    manifest = record_manifest("shop", VERDICT)
+    assert json.loads(manifest["metadata"].pop("annotations")["dora-operator.io/verdict"])["verdict"] == "Aborted"
+    assert manifest == {
+        "apiVersion": "dora-operator.io/v1alpha1",
+        "kind": "DoraDeployment",
+        "metadata": {
+            "name": "checkout-7bddf7c8fc",
+            "namespace": "shop",
+            "labels": {"dora-operator.io/rollout": "checkout"},
+        },
+        "spec": {
+            "deployment": {"service": "checkout", "env": "prod", "version": "1.1.0"},
+            "changeFailure": True,
+            "sourceRef": {"kind": "Rollout", "name": "checkout", "version": "1.1.0"},
+        },
+    }
+
+
+def test_with_an_id_alone_the_pod_hash_selects_the_revision() -> None:
+    """The CRD wants sourceRef.version beside deployment.id, and not every pod template has a version label."""
+    by_id = replace(VERDICT, deployment_id="43vkaZNgiso", service=None, env=None, version=None)
+    spec = record_manifest("shop", by_id)["spec"]
+    assert spec["deployment"] == {"id": "43vkaZNgiso"}
+    assert spec["sourceRef"] == {"kind": "Rollout", "name": "checkout", "version": "7bddf7c8fc"}
+
+
+def test_the_manifest_of_a_recovery_says_false() -> None:
+    """A cleared mark is sent as false."""
+    assert record_manifest("shop", replace(VERDICT, verdict=VerdictKind.RECOVERED))["spec"]["changeFailure"] is False
+
+
+@pytest.mark.parametrize(
+    ("remediation", "written"),
+    [
+        pytest.param(
+            RemediationLink(type=RemediationType.ROLLBACK, version="1"),
+            {"type": "rollback", "version": "1"},
+            id="version",
+        ),
+        pytest.param(
+            RemediationLink(type=RemediationType.ROLLFORWARD, id="4242fcdd31586083"),
+            {"type": "rollforward", "id": "4242fcdd31586083"},
+            id="id",
+        ),
+    ],
+)  # fmt: skip
+def test_the_manifest_links_by_exactly_one(remediation: RemediationLink, written: dict[str, str]) -> None:
+    """Datadog refuses both id and version."""
+    assert record_manifest("shop", replace(VERDICT, remediation=remediation))["spec"]["remediation"] == written
+
+
+def annotation_of(verdict: Verdict) -> str:
+    """Return the annotation of the record."""
+    annotation: str = record_manifest("shop", verdict)["metadata"]["annotations"][VERDICT_ANNOTATION]
+    return annotation
+
+
+NAMED = some.sampled_from(
+    [
+        {"service": "checkout", "env": "prod", "version": "1.1.0"},
+        {"deployment_id": "4242fcdd31586083"},
+        {"deployment_id": "4242fcdd31586083", "service": "checkout", "version": "1.1.0"},
+    ]
+)
+REMEDIATIONS = some.sampled_from(
+    [
+        None,
+        RemediationLink(type=RemediationType.ROLLBACK, id="4242fcdd31586083"),
+        RemediationLink(type=RemediationType.ROLLFORWARD, version="2"),
+    ]
+)
+TIMES = some.none() | some.datetimes(timezones=some.just(UTC))
+VERDICTS = some.builds(
+    lambda named, **fields: Verdict(**named, **fields),
+    NAMED,
+    name=some.text(max_size=253),
+    uid=some.text(max_size=253),
+    revision=some.integers(0, 10**9),
+    pod_template_hash=some.text(max_size=253),
+    verdict=some.sampled_from(VerdictKind),
+    decided_by_revision=some.integers(0, 10**9),
+    message=some.none() | some.text(max_size=256),
+    time=TIMES,
+    remediation=REMEDIATIONS,
+    restored_time=TIMES,
+)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(VERDICTS)
+def test_what_was_written_is_read_back(verdict: Verdict) -> None:
+    """The annotation and status.source are the verdict, whatever it says."""
+    assert read_record(annotation_of(verdict)) == verdict
+    assert adapter(Verdict).validate_python(json.loads(json.dumps(to_api(verdict)))) == verdict
+
+
+WITHOUT_TAGS = {name: value for name, value in to_api(VERDICT).items() if name not in {"service", "env"}}
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        "",
+        "{",
+        "[]",
+        "7",
+        '{"verdict": "Aborted"}',
+        json.dumps(to_api(VERDICT) | {"verdict": "Unheard"}),
+        json.dumps(to_api(VERDICT) | {"version": "1.1.0\u200b"}),
+        json.dumps(to_api(VERDICT) | {"deploymentId": "short"}),
+        json.dumps(WITHOUT_TAGS),
+        "[" * 100_000,
+    ],
+)
+def test_an_annotation_that_cannot_be_read_is_no_record(annotation: str) -> None:
+    """Users write DoraDeployments too."""
+    assert read_record(annotation) is None
+
+
+@pytest.mark.parametrize(
+    ("verdict", "deployment", "is_believed"),
+    [
+        pytest.param(VERDICT, {"service": "checkout", "env": "prod", "version": "1.1.0"}, True, id="the same"),
+        pytest.param(VERDICT, {"service": "checkout", "env": "prod", "version": "1.2.0"}, False, id="another version"),
+        pytest.param(VERDICT, {"id": "43vkaZNgiso"}, False, id="an id, and the verdict is by version"),
+        pytest.param(replace(VERDICT, deployment_id="43vkaZNgiso"), {"id": "43vkaZNgiso"}, True, id="the same id"),
+        pytest.param(VERDICT, {"id": 7}, False, id="a spec that cannot be understood"),
+    ],
+)
+def test_a_record_is_about_the_deployment_in_its_spec(
+    verdict: Verdict, deployment: dict[str, object], *, is_believed: bool
+) -> None:
+    """The spec decides what is marked: an annotation that names another deployment is not believed."""
+    body = record_manifest("shop", verdict)
+    body["metadata"] |= {"uid": "uid-record", "resourceVersion": "1", "creationTimestamp": "2026-11-23T03:45:00Z"}
+    body["spec"]["deployment"] = deployment
+    parsed = parse(body)
+    assert parsed.is_record
+    assert parsed.record == (verdict if is_believed else None)
+
+
+def test_a_verdict_knows_its_deployment() -> None:
+    """By id where the pod template names one, with the tags that it has."""
+    assert VERDICT.identity == ByVersion("checkout", "prod", "1.1.0")
+    by_id = replace(VERDICT, deployment_id="43vkaZNgiso", env=None)
+    assert by_id.identity == ById("43vkaZNgiso", "checkout", None, "1.1.0")
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(some.text(max_size=300), some.text(max_size=300))
+def test_names_and_labels_are_always_legal(rollout: str, pod_template_hash: str) -> None:
+    """A DNS subdomain of at most 253 characters, a label of at most 63."""
+    legal = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+    name, label = resource_name(rollout, pod_template_hash), label_value(rollout)
+    assert re.fullmatch(legal, name)
+    assert re.fullmatch(legal, label)
+    assert len(name) <= 253
+    assert len(label) <= 63
+
+
+def test_long_names_stay_apart() -> None:
+    """Two Rollouts that differ only where they are cut have two names."""
+    assert resource_name("a" * 260, "hash") != resource_name("a" * 261, "hash")
+    assert label_value("a" * 64) != label_value("a" * 65)
+    assert label_value("a" * 63) == "a" * 63
+
+
+def test_the_time_of_the_return_is_noted_before_the_event() -> None:
+    """The event is a function of the record alone: later posts have the same id and the same times."""
+    simulator, operator = aborted_rollout()
+    (verdict,) = operator.records
+    assert verdict.time is not None
+    back = restoration_step(observed(simulator), verdict, RECORD, verdict.time + timedelta(days=1, milliseconds=7))
+    assert back == RecordTime(replace(verdict, restored_time=verdict.time + timedelta(days=1)))
+    assert isinstance(back, RecordTime)
+    noted = read_record(annotation_of(back.verdict))
+    assert noted is not None
+    first, second = (restoration_step(observed(simulator), noted, RECORD, AT + timedelta(days=days)) for days in (2, 3))
+    assert isinstance(first, Restoration)
+    assert first == second
+    assert re.fullmatch(r"[A-Za-z0-9_.:-]{16,128}", first.deployment_id)
+    assert (first.service, first.env, first.version) == ("checkout", "prod", "1.0.0")
+    assert (first.started_at, first.finished_at) == (verdict.time, verdict.time + timedelta(days=1))
+
+
+def test_an_event_never_ends_before_it_starts() -> None:
+    """The API server's clock and the operator's may differ."""
+    simulator, operator = aborted_rollout()
+    (verdict,) = operator.records
+    assert verdict.time is not None
+    back = restoration_step(observed(simulator), verdict, RECORD, verdict.time - timedelta(seconds=3))
+    assert back == RecordTime(replace(verdict, restored_time=verdict.time))
+
+
+def test_nothing_is_restored_before_all_replicas_are_back_or_without_the_setting() -> None:
+    """No event while replicas are missing, when the abort has no time yet, or when the setting is off."""
+    simulator, operator = aborted_rollout()
+    (verdict,) = operator.records
+    assert restoration_step(observed(simulator), verdict, Policy(), AT) is None
+    assert restoration_step(observed(simulator), replace(verdict, time=None), RECORD, AT) == NotYet()
+    assert restoration_step(observed(simulator), replace(verdict, verdict=VerdictKind.UNDONE), RECORD, AT) is None
+    assert restoration_step(observed(simulator), replace(verdict, revision=1), RECORD, AT) is None
+    for each in simulator.levels.replica_sets.values():
+        each["status"]["readyReplicas"] = 1
+    assert restoration_step(observed(simulator), verdict, RECORD, AT) == NotYet()
+
+
+def test_no_event_names_a_version_that_became_stable_later() -> None:
+    """What was restored is older than what failed."""
+    simulator, operator = aborted_rollout()
+    (verdict,) = operator.records
+    for play in (lambda: simulator.deploy(("1.2.0", "a")), simulator.promote):
+        for _ in play():
+            pass
+    assert restoration_step(observed(simulator), replace(verdict, restored_time=AT), RECORD, AT) is None
+
+
+def restored(simulator: Simulator, verdict: Verdict) -> Verdict:
+    """Return the verdict with the link to its event."""
+    event = restoration_step(observed(simulator), replace(verdict, restored_time=AT), RECORD, AT)
+    assert isinstance(event, Restoration)
+    return linked(verdict, event)
+
+
+def test_a_restored_link_stays_until_a_retry_succeeds() -> None:
+    """A newer version changes nothing about a recorded recovery; the promotion of the version itself removes it."""
+    for ends_by_retry in (True, False):
+        simulator, operator = aborted_rollout()
+        (verdict,) = operator.records
+        manifest = record_manifest("shop", restored(simulator, verdict))
+        operator.manifests[manifest["metadata"]["name"]] = json.dumps(manifest)
+        operator.asked.clear()
+        for play in (simulator.retry if ends_by_retry else lambda: simulator.deploy(("1.2.0", "a")), simulator.promote):  # noqa: B023
+            for _ in play():
+                operator.reconcile(simulator.levels)
+        assert operator.asked == ([("1.1.0", False, "")] if ends_by_retry else [])

@@ -1,0 +1,109 @@
+"""The summary of a DoraDeployment: enough for metrics, and never an error, whatever is in the object."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dora_operator.domain.status import Summary, summary_of
+from tests.support.builders import deployment
+
+CREATED = datetime(2026, 11, 23, 10, tzinfo=UTC)
+SINCE = datetime(2026, 11, 23, 11, tzinfo=UTC)
+PENDING = {"pendingSinceTime": "2026-11-23T11:00:00Z"}
+FAILURE = {"changeFailure": True}
+BEFORE = "2026-11-23T10:30:00Z"
+
+
+def ready(status: str, reason: str) -> dict[str, Any]:
+    """Return conditions."""
+    other = {"observedGeneration": 1, "lastTransitionTime": BEFORE, "message": ""}
+    stalled = {"type": "Stalled", "status": "False", "reason": reason} | other
+    return {"conditions": [stalled, {"type": "Ready", "status": status, "reason": reason} | other]}
+
+
+def summary(generation: int, spec: dict[str, Any], **status: Any) -> Summary:
+    """Summarise an object of this generation."""
+    return summary_of(deployment(spec, status, generation=generation))
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param(summary(1, FAILURE), Summary("Unknown", "Pending", True, CREATED, judged=False), id="new"),
+        pytest.param(
+            summary(1, {}, observedGeneration=1, desired=FAILURE, **PENDING, **ready("False", "Forbidden")),
+            Summary("False", "Forbidden", True, SINCE),
+            id="wanted by a Rollout, refused",
+        ),
+        pytest.param(
+            summary(2, FAILURE, observedGeneration=1, desired={"changeFailure": False}, **PENDING),
+            Summary("Unknown", "Pending", True, None, judged=False),
+            id="just edited: what was pending before is something else",
+        ),
+        pytest.param(
+            summary(2, FAILURE, observedGeneration=2, desired=FAILURE, accepted=FAILURE, **ready("True", "Accepted")),
+            Summary("True", "Accepted", False),
+            id="accepted",
+        ),
+        pytest.param(
+            summary(2, {}, observedGeneration=2, desired=FAILURE, accepted=FAILURE, **ready("False", "RateLimited")),
+            Summary("False", "RateLimited", False),
+            id="accepted, and its remediation is not",
+        ),
+        pytest.param(
+            summary(1, FAILURE, observedGeneration=1, desired=FAILURE, **ready("False", "Suspended")),
+            Summary("False", "Suspended", False),
+            id="held back on purpose",
+        ),
+        pytest.param(
+            summary(1, FAILURE | {"dryRun": True}),
+            Summary("Unknown", "Pending", False, judged=False),
+            id="to be held back on purpose",
+        ),
+        pytest.param(
+            summary(1, {}, **ready("False", "NewerThanThisOperator")),
+            Summary("False", "Other", False, judged=False),
+            id="a reason of another version",
+        ),
+        pytest.param(
+            summary_of(deployment({"deployment": 7}, {})),
+            Summary("Unknown", "Pending", False, judged=False),
+            id="a spec that cannot be understood",
+        ),
+    ],
+)
+def test_summaries(found: Summary, expected: Summary) -> None:
+    """Each object shows what metrics need."""
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "is_due"),
+    [
+        pytest.param(Summary("Unknown", "Pending", False, judged=False), True, id="not seen yet"),
+        pytest.param(Summary("False", "RateLimited", False), True, id="not accepted"),
+        pytest.param(Summary("True", "Accepted", False), False, id="accepted"),
+        pytest.param(Summary("False", "WaitingForRollout", False), False, id="something else comes first"),
+    ],
+)
+def test_what_is_due(found: Summary, *, is_due: bool) -> None:
+    """Due is what Datadog may have to accept."""
+    assert found.is_due is is_due
+
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+words = st.sampled_from(["conditions", "desired", "accepted", "observedGeneration", "pendingSinceTime", "source"])
+
+
+@given(st.dictionaries(words, json) | json, json)
+def test_any_status_and_spec_have_a_summary(status: Any, spec: Any) -> None:
+    """What cannot be understood is no error; labels come from a fixed set."""
+    found = summary_of(deployment({"deployment": spec}, status))
+    assert found.ready in {"True", "False", "Unknown"}
