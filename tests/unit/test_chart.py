@@ -11,7 +11,7 @@ import yaml
 from pydantic import AliasChoices
 
 from dora_operator import crd
-from dora_operator.domain.selector import labels_that_match
+from dora_operator.domain.selectors import labels_that_match
 from dora_operator.settings import Settings
 from tools.chart import __main__ as chart_files
 from tools.chart.settings import CHART_DEFAULTS, EQUALITIES, SELECTOR, camel, settings
