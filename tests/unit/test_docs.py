@@ -89,7 +89,7 @@ def test_a_broken_link_fails_make_docs(tmp_path: Path, line: str, passes: object
     ("name", "old", "new"),
     [
         pytest.param("resource.md", "up to 10", "up to 11", id="another limit of the resource"),
-        pytest.param("chart.md", "`replicas`", "`replica`", id="another value of the chart"),
+        pytest.param("chart.md", "`replicaCount`", "`replica`", id="another value of the chart"),
     ],
 )
 def test_a_stale_reference_is_noticed(

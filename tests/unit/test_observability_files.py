@@ -21,6 +21,7 @@ PAGE = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
 GROUPS = yaml.safe_load((CHART / "rules" / "dora-operator.yaml").read_text(encoding="utf-8"))["groups"]
 RULES: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules"]]
 DASHBOARD: dict[str, Any] = json.loads((CHART / "dashboards" / "dora-operator.json").read_text(encoding="utf-8"))
+HOME = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["home"]
 CATALOGUE = catalogue()
 SERIES = {series: found for found in CATALOGUE.values() for series in found.series}
 EVERY_RULE = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
@@ -102,8 +103,9 @@ def test_an_alert_reads_what_exists(rule: dict[str, Any]) -> None:
 def test_an_alert_tells_what_to_do(rule: dict[str, Any]) -> None:
     """Summary, description, severity, and a section of the runbook that exists."""
     assert rule["labels"]["severity"] in {"info", "warning", "critical"}
-    assert {"summary", "description", "runbook"} == rule["annotations"].keys()
-    path, _, anchor = rule["annotations"]["runbook"].partition("#")
+    assert {"summary", "description", "runbook_url"} == rule["annotations"].keys()
+    page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+    path = page.removeprefix(f"{HOME}/blob/main/")
     headings = re.findall(r"^## (.+)$", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
     assert rule["alert"] in headings
     assert anchor == rule["alert"].lower()
@@ -113,6 +115,14 @@ def test_alerts_and_runbook_are_the_same_set() -> None:
     """No section without its alert, and no alert twice."""
     headings = re.findall(r"^## (.+)$", (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert headings == [rule["alert"] for rule in RULES]
+
+
+@EVERY_RULE
+def test_promtool_sees_an_alert_fire(rule: dict[str, Any]) -> None:
+    """The sample series for promtool, which `make compat` runs, have a case for each alert."""
+    assert f'alertname="{rule["alert"]}"' in (ROOT / "tests" / "alerts" / "dora-operator.yaml").read_text(
+        encoding="utf-8"
+    )
 
 
 @EVERY_RULE
