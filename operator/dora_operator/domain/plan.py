@@ -130,7 +130,9 @@ def make_plan(spec: DoraDeploymentSpec, context: Context) -> Plan:
     """Decide what this resource wants. The first check that finds something decides."""
     state = desired_state(spec, context.referenced, context.rollout_state)
     state = _with_known_link(state, context.known_link)
-    target = target_of(spec, context.default_site, context.rollout_state).with_known(context.known)
+    target = target_of(spec, context.default_site, context.rollout_state)
+    if context.known is not None:
+        target = target.with_known(context.known)
     given = _Input(spec, context, state, target)
     for check in CHECKS:
         found = check(given)

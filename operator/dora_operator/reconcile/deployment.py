@@ -136,7 +136,7 @@ class DeploymentReconciler:
     async def _send(self, planned: Planned, plan: Send) -> datetime | None:
         """Send what is due, or write what a read has shown."""
         deployment, finding, result = planned.deployment, None, None
-        if self.links.is_needed(planned, plan):
+        if plan.request.state.remediation is not None and self.links.is_needed(planned, plan):
             checked = self.links.check(planned, plan)
             if checked is None:
                 return await self._save(deployment, planned.status)
@@ -358,7 +358,9 @@ class DeploymentReconciler:
             KubernetesError: not written; the store keeps it, and the next reconcile tries again.
         """
         stored = self.store.stored_status(deployment)
-        dependants = self._dependants(deployment, status)
+        dependants = self.store.dependants(deployment.key)
+        if dependants and _visible_to_others(deployment.status) == _visible_to_others(status):
+            dependants = []
         if status == stored:
             self.store.drop_unsaved(deployment)
             self._wake(dependants)
@@ -377,13 +379,6 @@ class DeploymentReconciler:
         self._wake(dependants)
         self._report(deployment, stored, status)
         return self.clock() if int(body["metadata"].get("generation", 0)) != deployment.generation else None
-
-    def _dependants(self, deployment: DoraDeployment, after: DoraDeploymentStatus) -> list[ObjectKey]:
-        """Return the resources to reconcile because this one desires, or has had accepted, something else now."""
-        linked = self.store.dependants(deployment.key)
-        if not linked or _visible_to_others(deployment.status) == _visible_to_others(after):
-            return []
-        return linked
 
     def _wake(self, keys: list[ObjectKey]) -> None:
         for key in keys:

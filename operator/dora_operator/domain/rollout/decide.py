@@ -134,7 +134,7 @@ def _of_this_rollout(observation: Observation, records: Iterable[Verdict]) -> Re
 def _confirmed_abort(observation: Observation) -> int | None:
     """Return the revision of an abort that the controller has carried out, though the spec has changed since."""
     rollout = observation.rollout
-    current = observation.replica_set(rollout.current_hash)
+    current = observation.current
     if current is None or not rollout.abort or rollout.aborted_at is None:
         return None
     # The ReplicaSet may have been used again since: its numbers are newer than this status then.

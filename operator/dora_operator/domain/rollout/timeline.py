@@ -86,7 +86,7 @@ def position(observation: Observation) -> int | None:
     the status is about the revision before.
     """
     rollout = observation.rollout
-    current = observation.replica_set(rollout.current_hash)
+    current = observation.current
     agrees = current is not None and current.numbers[-1] == rollout.revision
     return rollout.revision if rollout.up_to_date and agrees else None
 
