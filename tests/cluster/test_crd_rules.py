@@ -1,4 +1,4 @@
-"""What the API server refuses, and that its message tells the mend. On the real API server."""
+"""What the API server refuses, and that its message says how to fix it. On the real API server."""
 
 import json
 import subprocess

@@ -176,7 +176,7 @@ class DeploymentReconciler:
         return await self._save(planned.deployment, planned.status) or action.until
 
     async def _attempt(self, planned: Planned, plan: Send, finding: Finding | None) -> datetime | None:
-        """Send the request if its account has keys and room, and no other request is about the same deployment."""
+        """Send the request if its account has keys and capacity, and no other request is about the same deployment."""
         key = planned.deployment.key
         account = account_of(key.namespace, plan.target)
         credentials = await self.credentials.read(account.secret)
@@ -311,13 +311,13 @@ class DeploymentReconciler:
         self.events.post(Subject(API_VERSION, KIND, deployment.key, deployment.uid), note)
 
     def _park(self, key: ObjectKey, limit: RateLimitKey) -> datetime | None:
-        """Let a key wait for its rate limit without a worker. There may be room again already."""
+        """Let a key wait for its rate limit without a worker. It may have capacity again already."""
         self.queue.park(key, limit)
         self.admit_waiting()
         return None
 
     def admit_waiting(self) -> None:
-        """Release the keys that a rate limit has room for now, or note when it will."""
+        """Release the keys that a rate limit has capacity for now, or note when it will."""
         now = self.clock()
         for limit in self.queue.waiting_for():
             if not isinstance(limit, RateLimitKey):
@@ -336,7 +336,7 @@ class DeploymentReconciler:
         return await self._save(planned.deployment, status) or until
 
     async def _wait_for_limit(self, planned: Planned, plan: Send, limit: RateLimitKey) -> datetime | None:
-        """Park the key until its rate limit has room. The status mentions a long wait, once."""
+        """Park the key until its rate limit has capacity. The status mentions a long wait, once."""
         opens_at = self.limits.opens_at(limit, self.clock())
         is_long = opens_at is not None and opens_at - self.clock() > UNREPORTED_WAIT
         is_reported = reason_of(planned.status) == Reason.RATE_LIMITED

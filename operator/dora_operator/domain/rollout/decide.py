@@ -192,7 +192,7 @@ def _has_unclear(result: _Result) -> bool:
 
 
 def _is_unseen_news(context: RuleContext) -> bool:
-    """Tell whether a revision was replaced within the look-back and its end was not seen, as after a restart."""
+    """Return whether a revision was replaced within the look-back and its end was not seen, as after a restart."""
     former = context.timeline.entries[:-1]
     return any(entry.promotion is Promotion.UNKNOWN and context.is_news(entry.number + 1) for entry in former)
 

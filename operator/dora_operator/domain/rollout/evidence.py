@@ -133,7 +133,7 @@ def of_replaced_revision(observation: Observation) -> Evidence:
 
 
 def _is_newer_agreed(observation: Observation, number: int) -> bool:
-    """Tell whether annotation and ReplicaSets agree on a revision newer than `number`."""
+    """Return whether annotation and ReplicaSets agree on a revision newer than `number`."""
     newest = observation.rollout.revision or 0
     return newest > number and any(each.numbers[-1] == newest for each in observation.replica_sets)
 

@@ -86,7 +86,7 @@ def failed_event(verdict: Verdict) -> DeploymentEvent | None:
 
 
 def is_own_id(deployment_id: str) -> bool:
-    """Tell whether an id has the form of those made here, for a service that was checked then."""
+    """Return whether an id has the form of those made here, for a service that was checked then."""
     return re.fullmatch(rf"{ID_PREFIX}[0-9a-f]{{{ID_DIGEST}}}", deployment_id) is not None
 
 

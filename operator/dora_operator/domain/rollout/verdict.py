@@ -130,7 +130,7 @@ class Verdict:
 
 
 def asks_again(recorded: Verdict | None, wanted: Verdict) -> bool:
-    """Tell whether `wanted` is a new fact for Datadog, not only a time or a message that came later."""
+    """Return whether `wanted` is a new fact for Datadog, not only a time or a message that came later."""
     return recorded is None or _request_of(recorded) != _request_of(wanted)
 
 
