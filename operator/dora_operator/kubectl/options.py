@@ -1,0 +1,100 @@
+"""The flags that every command has, named as kubectl's, and how a function becomes a command."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dora_operator.kubectl.errors import CommandError, ExitCode, UsageError
+
+
+class Format(StrEnum):
+    """Values of -o."""
+
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+    CSV = "csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Values of the global flags."""
+
+    namespace: str | None = None
+    all_namespaces: bool = False
+    context: str | None = None
+    kubeconfig: Path | None = None
+    output: Format | None = None
+
+
+_FLAGS: dict[str, tuple[Any, Any]] = {
+    "namespace": (
+        Annotated[str | None, typer.Option("--namespace", "-n", help="Namespace. Default: that of the context.")],
+        None,
+    ),
+    "all_namespaces": (
+        Annotated[bool, typer.Option("--all-namespaces", "-A", help="Every namespace.")],
+        False,
+    ),
+    "context": (Annotated[str | None, typer.Option(help="Context of the kubeconfig.")], None),
+    "kubeconfig": (Annotated[Path | None, typer.Option(help="Path of the kubeconfig.")], None),
+    "output": (Annotated[Format | None, typer.Option("--output", "-o", help="Format of the output.")], None),
+}
+
+
+def command(
+    app: typer.Typer, name: str, *formats: Format, without: tuple[str, ...] = ()
+) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
+    """Add a function as a command: its first parameter takes the global flags, and its result is the exit code.
+
+    `formats` are the values of -o that it knows; `without` are global flags that make no sense for it.
+    """
+
+    def add(function: Callable[..., int | None]) -> Callable[..., int | None]:
+        shared = {flag: kind for flag, kind in _FLAGS.items() if flag not in without}
+
+        def run(**values: Any) -> None:  # noqa: ANN401 - Typer passes what the signature below names
+            options = Options(**{flag: values.pop(flag) for flag in shared})
+            raise typer.Exit(_exit_code(lambda: function(_checked(options, formats), **values)))
+
+        signature = inspect.signature(function)
+        own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in list(signature.parameters.values())[1:]]
+        flags = [
+            inspect.Parameter(flag, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
+            for flag, (kind, default) in shared.items()
+        ]
+        run.__signature__ = signature.replace(parameters=[*own, *flags], return_annotation=None)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in (*own, *flags)}
+        run.__doc__ = function.__doc__
+        app.command(name)(run)
+        return function
+
+    return add
+
+
+def _checked(options: Options, formats: tuple[Format, ...]) -> Options:
+    if options.output is not None and options.output not in formats:
+        known = ", ".join(formats) or "none"
+        raise UsageError(f"-o {options.output}", "this command does not have that format", f"use one of: {known}")
+    if options.namespace is not None and options.all_namespaces:
+        raise UsageError("--namespace and --all-namespaces", "they contradict each other", "give one of the two")
+    return options
+
+
+def _exit_code(work: Callable[[], int | None]) -> int:
+    from dora_operator.kubectl.output import show_error  # noqa: PLC0415 - Rich is imported only to print
+
+    try:
+        return work() or ExitCode.OK
+    except CommandError as error:
+        show_error(error)
+        return error.code
+    except BrokenPipeError:  # `| head` has seen enough
+        return ExitCode.OK
+    except KeyboardInterrupt:
+        return 130
