@@ -8,7 +8,7 @@ from typing import Any
 
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.resource import DoraDeployment, parse
-from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH, parse_rollout
+from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH, Rollout, parse_rollout
 from dora_operator.kubectl.cluster import Cluster
 from dora_operator.kubectl.errors import NotFoundError
 from dora_operator.kubectl.facts import RolloutFacts, default_settings
@@ -35,11 +35,8 @@ async def read_rollout(cluster: Cluster, name: str, installation: Installation |
     what = f"Rollout {namespace}/{name}"
     body = await cluster.get(f"{collection(ROLLOUTS, namespace, 'rollouts')}/{name}", what)
     rollout = parse_rollout(body)
-    labels = ",".join([POD_TEMPLATE_HASH, *(f"{label}={value}" for label, value in rollout.match_labels.items())])
     replica_sets, events, deployments, annotations, is_selected = await asyncio.gather(
-        cluster.list(
-            collection("/apis/apps/v1", namespace, "replicasets"), f"ReplicaSets of {what}", labelSelector=labels
-        ),
+        list_replica_sets(cluster, rollout),
         cluster.list(
             collection("/api/v1", namespace, "events"),
             f"Events of {what}",
@@ -59,6 +56,13 @@ async def read_rollout(cluster: Cluster, name: str, installation: Installation |
         operator=installation.title if installation else "",
         is_selected=is_selected,
     )
+
+
+async def list_replica_sets(cluster: Cluster, rollout: Rollout) -> list[Body]:
+    """List the ReplicaSets that may belong to a Rollout."""
+    labels = ",".join([POD_TEMPLATE_HASH, *(f"{label}={value}" for label, value in rollout.match_labels.items())])
+    path = collection("/apis/apps/v1", rollout.key.namespace, "replicasets")
+    return await cluster.list(path, f"ReplicaSets of Rollout {rollout.key}", labelSelector=labels)
 
 
 async def is_selected_by(cluster: Cluster, rollout: ObjectKey, installation: Installation | None) -> bool:

@@ -4,49 +4,107 @@ from typing import Annotated
 
 import typer
 
-from dora_operator.kubectl.options import Format, Options, command
+from dora_operator.kubectl.options import COMMANDS, DryRun, Format, Options, command
 
-app = typer.Typer(
-    name="kubectl dora",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Find out whether the DORA operator is set up right, what happened, why, and what was missed.",
-    epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 cluster, 5 timeout.",
-)
+HELP = "Find out whether the DORA operator is set up right, what happened, why, and what was missed."
+EPILOG = "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 cluster, 5 timeout."
 
 
-def add_commands(target: typer.Typer) -> None:
-    """Add every command of `kubectl dora` to an app."""
+@command("version", Format.JSON, Format.YAML, without=("namespace", "all_namespaces"))
+def version(
+    options: Options,
+    *,
+    client: Annotated[bool, typer.Option("--client", help="Do not ask the cluster.")] = False,
+) -> int:
+    """Print the versions of this tool, of the operator and of its CRD."""
+    from dora_operator.kubectl import version as implementation  # noqa: PLC0415 - starts quickly
 
-    @command(target, "version", Format.JSON, Format.YAML, without=("namespace", "all_namespaces"))
-    def version(
-        options: Options,
-        *,
-        client: Annotated[bool, typer.Option("--client", help="Do not ask the cluster.")] = False,
-    ) -> int:
-        """Print the versions of this tool, of the operator and of its CRD."""
-        from dora_operator.kubectl import version as implementation  # noqa: PLC0415 - starts quickly
-
-        return implementation.run(options, client=client)
-
-    @command(target, "explain", Format.JSON, Format.YAML, without=("all_namespaces",))
-    def explain(
-        options: Options,
-        name: Annotated[str, typer.Argument(help="rollout/NAME, or the name of a DoraDeployment.")],
-        revision: Annotated[int | None, typer.Option(help="Only this revision of the Rollout.")] = None,
-    ) -> int:
-        """Explain what the operator decided about a Rollout or a DoraDeployment, and why."""
-        from dora_operator.kubectl import explain_view as implementation  # noqa: PLC0415 - starts quickly
-
-        return implementation.run(options, name, revision)
+    return implementation.run(options, client=client)
 
 
-@app.callback()
-def _root() -> None:
-    """Make `version` a command even while it is the only one."""
+@command("explain", Format.JSON, Format.YAML, without=("all_namespaces",))
+def explain(
+    options: Options,
+    name: Annotated[str, typer.Argument(help="rollout/NAME, or the name of a DoraDeployment.")],
+    revision: Annotated[int | None, typer.Option(help="Only this revision of the Rollout.")] = None,
+) -> int:
+    """Explain what the operator decided about a Rollout or a DoraDeployment, and why."""
+    from dora_operator.kubectl import explain_view as implementation  # noqa: PLC0415 - starts quickly
+
+    return implementation.run(options, name, revision)
 
 
+_Rollout = Annotated[str | None, typer.Argument(metavar="[rollout/NAME]", help="A Rollout: its newest revision.")]
+_Revision = Annotated[int | None, typer.Option(help="Another revision of the Rollout.")]
+_Id = Annotated[str | None, typer.Option("--id", help="Id of the deployment in Datadog.")]
+_Service = Annotated[str | None, typer.Option(help="Datadog service.")]
+_Env = Annotated[str | None, typer.Option(help="Datadog environment.")]
+_Version = Annotated[str | None, typer.Option(help="Version.")]
+_Link = Annotated[str | None, typer.Option(help="VERSION or id:ID that ended the failure.")]
+_Name = Annotated[str | None, typer.Option(help="Name of a new DoraDeployment. Default: made from the deployment.")]
+_DryRun = Annotated[DryRun, typer.Option(help="As kubectl's.")]
+_Wait = Annotated[bool, typer.Option("--wait", help="Follow the resource until Datadog has answered.")]
+_Timeout = Annotated[int, typer.Option(min=1, max=86_400, help="Seconds for --wait.")]
+
+
+@command("mark", Format.JSON, Format.YAML, without=("all_namespaces",))
+def mark(  # noqa: PLR0913 - flags
+    options: Options,
+    *,
+    rollout: _Rollout = None,
+    revision: _Revision = None,
+    deployment_id: _Id = None,
+    service: _Service = None,
+    env: _Env = None,
+    version: _Version = None,
+    failure: Annotated[bool, typer.Option("--failure/--no-failure", help="Whether it is a change failure.")] = True,
+    rolled_back_to: _Link = None,
+    rolled_forward_to: _Link = None,
+    name: _Name = None,
+    dry_run: _DryRun = DryRun.NONE,
+    wait: _Wait = False,
+    timeout: _Timeout = 60,
+) -> int:
+    """Mark a deployment as a change failure, by a DoraDeployment; -o yaml prints it for Git and writes nothing."""
+    from dora_operator.kubectl import mark as implementation  # noqa: PLC0415 - starts quickly
+
+    deployment = implementation.DeploymentFlags(rollout, revision, deployment_id, service, env, version)
+    mark = implementation.MarkFlags(failure, rolled_back_to, rolled_forward_to)
+    writing = implementation.WriteFlags(name, dry_run, timeout if wait else None)
+    return implementation.run(options, deployment, mark, writing)
+
+
+@command("clear", Format.JSON, Format.YAML, without=("all_namespaces",))
+def clear(  # noqa: PLR0913 - flags
+    options: Options,
+    *,
+    rollout: _Rollout = None,
+    revision: _Revision = None,
+    deployment_id: _Id = None,
+    service: _Service = None,
+    env: _Env = None,
+    version: _Version = None,
+    name: _Name = None,
+    dry_run: _DryRun = DryRun.NONE,
+    wait: _Wait = False,
+    timeout: _Timeout = 60,
+) -> int:
+    """Say that a deployment is no change failure: the same as `mark --no-failure`."""
+    from dora_operator.kubectl import mark as implementation  # noqa: PLC0415 - starts quickly
+
+    deployment = implementation.DeploymentFlags(rollout, revision, deployment_id, service, env, version)
+    writing = implementation.WriteFlags(name, dry_run, timeout if wait else None)
+    return implementation.run(options, deployment, implementation.MarkFlags(failure=False), writing)
+
+
+def add_commands(app: typer.Typer, *left_out: str) -> None:
+    """Add the commands to an app."""
+    for name, run in COMMANDS:
+        if name not in left_out:
+            app.command(name)(run)
+
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP, epilog=EPILOG)
 add_commands(app)
 
 

@@ -21,6 +21,14 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+class DryRun(StrEnum):
+    """Values of --dry-run, as kubectl's."""
+
+    NONE = "none"
+    CLIENT = "client"
+    SERVER = "server"
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """Values of the global flags."""
@@ -47,10 +55,14 @@ _FLAGS: dict[str, tuple[Any, Any]] = {
 }
 
 
+COMMANDS: list[tuple[str, Callable[..., None]]] = []
+"""Every command, in the order of the help."""
+
+
 def command(
-    app: typer.Typer, name: str, *formats: Format, without: tuple[str, ...] = ()
+    name: str, *formats: Format, without: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
-    """Add a function as a command: its first parameter takes the global flags, and its result is the exit code.
+    """Make a function a command: its first parameter takes the global flags, and its result is the exit code.
 
     `formats` are the values of -o that it knows; `without` are global flags that make no sense for it.
     """
@@ -71,7 +83,7 @@ def command(
         run.__signature__ = signature.replace(parameters=[*own, *flags], return_annotation=None)  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in (*own, *flags)}
         run.__doc__ = function.__doc__
-        app.command(name)(run)
+        COMMANDS.append((name, run))
         return function
 
     return add
