@@ -1,10 +1,11 @@
-"""The command line: `dora-operator run`. Reads the environment and nothing else."""
+"""The command line of the image: `dora-operator run`, and the commands of `kubectl dora`."""
 
 import asyncio
 import sys
 
 import typer
-from pydantic import ValidationError
+
+from dora_operator.kubectl.main import add_commands
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -17,6 +18,8 @@ def main() -> None:
 @app.command()
 def run() -> None:
     """Run the operator until SIGTERM. Settings come from the environment; see the reference."""
+    from pydantic import ValidationError  # noqa: PLC0415
+
     from dora_operator import app as operator  # noqa: PLC0415 - `--help` need not import kopf
     from dora_operator import logs  # noqa: PLC0415
     from dora_operator.clients.leader import LeaseLostError  # noqa: PLC0415
@@ -39,3 +42,10 @@ def run() -> None:
     except (CannotListenError, CannotTraceError, LeaseLostError, LoginError) as error:
         sys.stderr.write(f"dora-operator: {error}\n")
         raise typer.Exit(1) from None
+
+
+add_commands(app, in_image=True)
+
+
+if __name__ == "__main__":
+    app()

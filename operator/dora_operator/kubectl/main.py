@@ -1,5 +1,6 @@
 """The Typer app of `kubectl dora`. Commands import their modules when they run, so that each starts quickly."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -32,6 +33,30 @@ def explain(
     from dora_operator.kubectl import explain_view as implementation  # noqa: PLC0415 - starts quickly
 
     return implementation.run(options, name, revision)
+
+
+@command("doctor", Format.WIDE, Format.JSON, Format.YAML, without=("all_namespaces",))
+def doctor(
+    options: Options,
+    *,
+    local: Annotated[bool, typer.Option("--local", help="Run here, with DD_API_KEY and DD_APP_KEY.")] = False,
+) -> int:
+    """Check whether the operator is set up right; the checks run in its pod, by kubectl exec."""
+    from dora_operator.kubectl import doctor as implementation  # noqa: PLC0415 - starts quickly
+
+    return implementation.run(options, local=local)
+
+
+IN_IMAGE: list[tuple[str, Callable[..., None]]] = []
+"""Commands that `dora-operator` has instead of those of the same name."""
+
+
+@command("doctor", Format.WIDE, Format.JSON, Format.YAML, without=("all_namespaces",), among=IN_IMAGE)
+def doctor_here(options: Options) -> int:
+    """Check whether the operator is set up right, with the keys and the ServiceAccount of this process."""
+    from dora_operator.kubectl import doctor as implementation  # noqa: PLC0415 - starts quickly
+
+    return implementation.run(options, local=True)
 
 
 _Rollout = Annotated[str | None, typer.Argument(metavar="[rollout/NAME]", help="A Rollout: its newest revision.")]
@@ -97,11 +122,10 @@ def clear(  # noqa: PLR0913 - flags
     return implementation.run(options, deployment, implementation.MarkFlags(failure=False), writing)
 
 
-def add_commands(app: typer.Typer, *left_out: str) -> None:
-    """Add the commands to an app."""
-    for name, run in COMMANDS:
-        if name not in left_out:
-            app.command(name)(run)
+def add_commands(app: typer.Typer, *, in_image: bool = False) -> None:
+    """Add the commands to an app: to that of kubectl's plugin, or to that of the operator's image."""
+    for name, run in (dict(COMMANDS) | (dict(IN_IMAGE) if in_image else {})).items():
+        app.command(name)(run)
 
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP, epilog=EPILOG)

@@ -60,11 +60,12 @@ COMMANDS: list[tuple[str, Callable[..., None]]] = []
 
 
 def command(
-    name: str, *formats: Format, without: tuple[str, ...] = ()
+    name: str, *formats: Format, without: tuple[str, ...] = (), among: list[tuple[str, Callable[..., None]]] = COMMANDS
 ) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
     """Make a function a command: its first parameter takes the global flags, and its result is the exit code.
 
-    `formats` are the values of -o that it knows; `without` are global flags that make no sense for it.
+    `formats` are the values of -o that it knows; `without` are global flags that make no sense for it; `among` is the
+    list to which it is added.
     """
 
     def add(function: Callable[..., int | None]) -> Callable[..., int | None]:
@@ -83,7 +84,7 @@ def command(
         run.__signature__ = signature.replace(parameters=[*own, *flags], return_annotation=None)  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in (*own, *flags)}
         run.__doc__ = function.__doc__
-        COMMANDS.append((name, run))
+        among.append((name, run))
         return function
 
     return add
