@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dora_operator.kubectl.options import COMMANDS, DryRun, Format, Options, command
+from dora_operator.kubectl.options import COMMANDS, DryRun, Format, Options, command, parse_duration
 
 HELP = "Find out whether the DORA operator is set up right, what happened, why, and what was missed."
 EPILOG = "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 cluster, 5 timeout."
@@ -120,6 +120,31 @@ def clear(  # noqa: PLR0913 - flags
     deployment = implementation.DeploymentFlags(rollout, revision, deployment_id, service, env, version)
     writing = implementation.WriteFlags(name, dry_run, timeout if wait else None)
     return implementation.run(options, deployment, implementation.MarkFlags(failure=False), writing)
+
+
+_Since = Annotated[str, typer.Option(help="How far back: 90m, 12h, 30d.")]
+
+
+@command("backfill", Format.WIDE, Format.JSON, Format.YAML)
+def backfill(
+    options: Options,
+    rollout: Annotated[str | None, typer.Argument(metavar="[rollout/NAME]", help="Only this Rollout.")] = None,
+    *,
+    since: _Since = "30d",
+    apply: Annotated[bool, typer.Option("--apply", help="Create the DoraDeployments that are new.")] = False,
+) -> int:
+    """Find what failed before the operator was installed, as far as the cluster still shows it."""
+    from dora_operator.kubectl import backfill_view as implementation  # noqa: PLC0415 - starts quickly
+
+    return implementation.run(options, rollout, parse_duration("--since", since), apply=apply)
+
+
+@command("report", Format.WIDE, Format.JSON, Format.YAML, Format.CSV)
+def report(options: Options, *, since: _Since = "30d") -> int:
+    """Count deployments, failures and recoveries by service and env, from what is in the cluster."""
+    from dora_operator.kubectl import report_view as implementation  # noqa: PLC0415 - starts quickly
+
+    return implementation.run(options, parse_duration("--since", since))
 
 
 def add_commands(app: typer.Typer, *, in_image: bool = False) -> None:

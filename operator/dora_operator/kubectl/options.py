@@ -1,8 +1,10 @@
 """The flags that every command has, named as kubectl's, and how a function becomes a command."""
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from dora_operator.kubectl.errors import CommandError, ExitCode, UsageError
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+LONGEST = timedelta(days=3650)
 
 
 class Format(StrEnum):
@@ -88,6 +93,19 @@ def command(
         return function
 
     return add
+
+
+def parse_duration(flag: str, text: str) -> timedelta:
+    """Read a duration of one unit.
+
+    Raises:
+        UsageError: it is none, or longer than ten years.
+    """
+    found = re.fullmatch(r"([0-9]{1,6})([smhd])", text.strip())
+    duration = timedelta(seconds=int(found[1]) * UNITS[found[2]]) if found else None
+    if duration is None or duration > LONGEST or not duration:
+        raise UsageError(f"{flag} {text}", "it is no duration", "write a number and a unit: 90m, 12h or 30d")
+    return duration
 
 
 def _checked(options: Options, formats: tuple[Format, ...]) -> Options:
