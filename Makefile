@@ -36,11 +36,12 @@ cluster: $(READY) ## start the local cluster alone and keep it until Ctrl-C
 	@$(BIN)/python -m sandbox.cluster
 
 .PHONY: check
-check: $(READY) ## lint, types, layers, generated files, the documentation's links
+check: $(READY) ## lint, types, layers, workflows, generated files, the documentation's links
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/python -m tools.workflows
 	@PYTHONPATH=operator $(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m dora_operator.crd --check crds
 	@$(BIN)/python -m tools.chart --check
@@ -55,6 +56,7 @@ unit: $(READY) ## the quick tests: no cluster
 image-test: $(READY) programs ## build and run the image with buildah (as root; apt-get install buildah debootstrap)
 	@$(BIN)/python -m pytest tests/image -s
 
+PIP_AUDIT := 2.10.1
 SBOM ?= dist/sbom.json
 LOCK ?= requirements/runtime.txt
 
@@ -66,6 +68,15 @@ sbom: $(READY) ## write dist/sbom.json: what the image installs, with hashes (Cy
 	  --output-file $(SBOM) -
 	@echo "$(SBOM)"
 
+.PHONY: audit
+audit: $(READY) ## check for known vulnerabilities of the image's packages; needs a network
+	@$(UV) tool run --quiet --from pip-audit==$(PIP_AUDIT) pip-audit --strict --require-hashes --disable-pip -r requirements/runtime.txt
+	@$(UV) tool run --quiet --from pip-audit==$(PIP_AUDIT) pip-audit --strict --require-hashes --disable-pip -r requirements/traces.txt
+
+.PHONY: release
+release: $(READY) ## set the version everywhere and date the changelog: make release VERSION=0.2.0
+	@$(BIN)/python -m tools.release prepare "$(VERSION)"
+
 CHAOS_SEEDS ?= 1000
 
 .PHONY: chaos
@@ -76,8 +87,16 @@ chaos: $(READY) programs ## the long tests with faults: CHAOS_SEEDS generated li
 test: check programs ## check and every test, on the real API server too
 	@$(BIN)/python -m pytest
 
+.PHONY: compat
+compat: $(READY) ## the tests on the oldest and the newest supported Kubernetes, and the alerts with promtool; takes an hour
+	@$(BIN)/python -m tools.alerts
+	@for version in oldest newest; do \
+	  echo "Kubernetes: $$version supported version"; \
+	  DORA_OPERATOR_KUBERNETES=$$version $(BIN)/python -m pytest tests/cluster || exit 1; \
+	done
+
 .PHONY: programs
-programs: $(READY) ## build the local cluster's programs and Helm into the cache, fetch CRDs of Argo CD, Flux and the Prometheus operator, where they are missing
+programs: $(READY) ## build the local cluster's programs, Helm and the chart's linters into the cache, and fetch CRDs, where they are missing
 	@$(BIN)/python -m sandbox.cluster --build-only --rollouts --helm --gitops
 
 .PHONY: crd
@@ -103,6 +122,10 @@ config: $(READY) ## write config/ from the chart, with Helm
 .PHONY: bench
 bench: $(READY) ## measure: start, memory, time from a change to its PATCH
 	@$(BIN)/python -m bench
+
+.PHONY: walk
+walk: $(READY) ## trace the operator: which functions an applied resource and an abort go through
+	@$(BIN)/python -m tools.walk
 
 .PHONY: lock
 lock: $(READY) ## lock the packages again after a change of pyproject.toml

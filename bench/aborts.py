@@ -1,4 +1,4 @@
-"""Aborts: how soon each is marked, how often, and what a release without trouble costs; beside Argo's own webhook."""
+"""Aborts: how soon and how often each is marked, and what a normal release costs; beside Argo's own webhook."""
 
 import asyncio
 import math
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from kubernetes.aio.client import CustomObjectsApi
 
 from bench import objects, rollouts, webhook
+from bench.candidates import Candidate, apply_crds
 from bench.machine import Busy, busy_with_others
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
-from sandbox.running import running_operator
 
 PAUSE_SECONDS = 0.25
 QUIET_SECONDS = 3.0
@@ -26,17 +26,17 @@ OPERATORS_CLIENT = "dora-operator"
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What became of some aborts that were marked in one way."""
+    """How some aborts were marked in one way."""
 
     name: str
     seen: dict[str, float]
-    """When our own watch saw each abort."""
+    """When each abort was visible in a watch of the benchmark's own."""
     calls: dict[str, list[float]]
     """When each PATCH of each Rollout was received."""
 
     @property
     def delays_ms(self) -> list[float]:
-        """From the abort that was seen until the first PATCH; below zero where the PATCH was seen before the abort."""
+        """From the visible abort until the first PATCH; below zero where the PATCH came before the abort was shown."""
         return [(self.calls[name][0] - at) * 1000 for name, at in self.seen.items() if name in self.calls]
 
     def percentile(self, number: int) -> float:
@@ -48,7 +48,7 @@ class Marks:
 
     @property
     def sent(self) -> int:
-        """How many PATCHes came, of whichever Rollout."""
+        """How many PATCHes came, for all Rollouts."""
         return sum(map(len, self.calls.values()))
 
     @property
@@ -63,14 +63,14 @@ class Marks:
 
     @property
     def last_after_seconds(self) -> float:
-        """From the last abort that was seen until the last Rollout was marked."""
+        """From the last visible abort until the last Rollout was marked."""
         first = [times[0] for times in self.calls.values()]
         return max(first) - max(self.seen.values()) if first and self.seen else math.nan
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What the operator asked of the API server for a release without trouble."""
+    """What the operator requested of the API server for a normal release."""
 
     lists_per_revision: float
     other_reads: float
@@ -79,8 +79,9 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class AbortResults:
-    """Everything that the run has shown."""
+    """Everything that was measured of one candidate."""
 
+    name: str
     one_by_one: list[Marks]
     release: Release
     at_once: Marks
@@ -88,35 +89,37 @@ class AbortResults:
     busy_one_by_one: float
 
 
-def measure_aborts(aborts: int, crowd: int, crowd_aborts: int) -> AbortResults:
+def measure_aborts(candidate: Candidate, aborts: int, crowd: int, crowd_aborts: int) -> AbortResults:
     """Run everything on a cluster of its own."""
     others = busy_with_others()
     with LocalCluster.start(with_rollouts=True) as cluster, StandIn() as own, StandIn() as quick, StandIn() as once:
-        cluster.kubectl("apply", "-f", "crds/")
-        peers = dict(zip(webhook.TRIGGERS, (quick, once), strict=True))
-        webhook.subscribe(cluster, peers)
-        with running_operator(cluster, own.url, DORA_OPERATOR_ROLLOUT_SELECTOR=f"marked-by={OPERATOR}"):
-            return asyncio.run(_measure(cluster, {OPERATOR: own} | peers, (aborts, crowd, crowd_aborts), others))
+        apply_crds(cluster, candidate)
+        triggers = dict(zip(webhook.TRIGGERS, (quick, once), strict=True))
+        webhook.subscribe(cluster, triggers)
+        with candidate.running(cluster, own, DORA_OPERATOR_ROLLOUT_SELECTOR=f"marked-by={OPERATOR}"):
+            measured = _measure(cluster, {OPERATOR: own} | triggers, (aborts, crowd, crowd_aborts))
+            one_by_one, busy, release, at_once = asyncio.run(measured)
+    return AbortResults(candidate.name, one_by_one, release, at_once, others, busy)
 
 
 async def _measure(
-    cluster: LocalCluster, datadogs: dict[str, StandIn], sizes: tuple[int, int, int], others: float
-) -> AbortResults:
+    cluster: LocalCluster, datadogs: dict[str, StandIn], sizes: tuple[int, int, int]
+) -> tuple[list[Marks], float, Release, Marks]:
     aborts, crowd, crowd_aborts = sizes
     async with await objects.connect(cluster) as client:
         client.user_agent = "bench"
         api = CustomObjectsApi(client)
         one_by_one, busy = await _one_by_one(api, datadogs, aborts)
-        release = await _without_trouble(api, cluster)
+        release = await _normal_release(api, cluster)
         at_once = await _at_once(api, datadogs[OPERATOR], crowd, crowd_aborts)
-    return AbortResults(one_by_one, release, at_once, others, busy)
+    return one_by_one, busy, release, at_once
 
 
 async def _one_by_one(api: CustomObjectsApi, datadogs: dict[str, StandIn], aborts: int) -> tuple[list[Marks], float]:
     """Abort in turns one Rollout of each way of marking."""
-    names = {f"{who}-{number}": who for number in range(aborts) for who in datadogs}
+    names = {f"{marker}-{number}": marker for number in range(aborts) for marker in datadogs}
     await rollouts.deploy(api, names)
-    sightings = rollouts.Sightings(api)
+    watch = rollouts.AbortWatch(api)
     await asyncio.sleep(QUIET_SECONDS)
     busy = Busy()
     for name in names:
@@ -124,9 +127,14 @@ async def _one_by_one(api: CustomObjectsApi, datadogs: dict[str, StandIn], abort
         await asyncio.sleep(PAUSE_SECONDS)
     share = busy.share()
     await asyncio.sleep(QUIET_SECONDS)
-    await sightings.stop()
-    own = {who: {name: at for name, at in sightings.seen.items() if names.get(name) == who} for who in datadogs}
-    return [Marks(who, own[who], _calls(datadog)) for who, datadog in datadogs.items()], share
+    await watch.stop()
+    return [
+        Marks(marker, _marked_by(marker, names, watch.seen), _calls(each)) for marker, each in datadogs.items()
+    ], share
+
+
+def _marked_by(marker: str, names: dict[str, str], seen: dict[str, float]) -> dict[str, float]:
+    return {name: at for name, at in seen.items() if names.get(name) == marker}
 
 
 def _calls(datadog: StandIn) -> dict[str, list[float]]:
@@ -136,7 +144,7 @@ def _calls(datadog: StandIn) -> dict[str, list[float]]:
     return calls
 
 
-async def _without_trouble(api: CustomObjectsApi, cluster: LocalCluster) -> Release:
+async def _normal_release(api: CustomObjectsApi, cluster: LocalCluster) -> Release:
     """Count the operator's requests for some Rollouts that are deployed, released once and promoted."""
     before = _operators_requests(cluster)
     names = {f"quiet-{number}": OPERATOR for number in range(RELEASES)}
@@ -156,6 +164,7 @@ def _operators_requests(cluster: LocalCluster) -> Counter[tuple[str, str]]:
         (entry["verb"], entry.get("objectRef", {}).get("resource", ""))
         for entry in cluster.audited()
         if entry.get("userAgent", "").startswith(OPERATORS_CLIENT)
+        and "objectRef" in entry  # discovery is repeated with time, not with Rollouts
     )
 
 
@@ -163,13 +172,13 @@ async def _at_once(api: CustomObjectsApi, datadog: StandIn, crowd: int, aborting
     """Abort some of many Rollouts together."""
     names = [f"crowd-{number}" for number in range(crowd)]
     await rollouts.deploy(api, dict.fromkeys(names, OPERATOR))
-    sightings = rollouts.Sightings(api)
+    watch = rollouts.AbortWatch(api)
     await asyncio.sleep(QUIET_SECONDS)
     datadog.clear_requests()
     await rollouts.side_by_side(names[:aborting], lambda name: rollouts.abort(api, name))
     with suppress(TimeoutError):  # what never came is counted
         await asyncio.to_thread(datadog.wait_for_requests, min(aborting, crowd), PATIENCE_SECONDS)
     await asyncio.sleep(QUIET_SECONDS)
-    await sightings.stop()
-    seen = {name: at for name, at in sightings.seen.items() if name in set(names)}
+    await watch.stop()
+    seen = {name: at for name, at in watch.seen.items() if name in set(names)}
     return Marks(OPERATOR, seen, _calls(datadog))

@@ -5,117 +5,160 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.measure import Running
+from bench import earlier
 from sandbox import loopback
 from sandbox.cluster import LocalCluster
-from sandbox.cluster.process import Background, free_ports
+from sandbox.cluster.process import Background
 from sandbox.datadog import StandIn
+from sandbox.datadog.recording import Recorded
 from sandbox.programs.build import ensure
 from sandbox.programs.catalogue import Program
-from sandbox.running import environment_for, running_in, running_operator
+from sandbox.running import environment_for
 
 LISTED_SECONDS = 300.0
+ROOT = Path(__file__).parents[1]
 GO_PEER = Program("controller-runtime", ".", 150, str(Path(__file__).parent / "peers" / "controller_runtime"))
 """Built when a benchmark first wants it; no cluster, test or demo needs it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A started candidate."""
+
+    process: Background
+    ready_seconds: float
+    """From the start of the process until it was ready."""
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self.process.popen.pid
+
+    def resident_mib(self) -> float:
+        """Return the memory that it holds now."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def first_request(self, datadog: StandIn) -> Recorded:
+        """Wait for its first request to Datadog.
+
+        Raises:
+            SandboxError: the process ended, or sends none.
+        """
+        self.process.wait_until(lambda: bool(datadog.requests()), LISTED_SECONDS)
+        return datadog.requests()[0]
+
+    def end(self) -> float:
+        """Stop it as Kubernetes does, and return how many seconds that took."""
+        begun = time.monotonic()
+        self.process.popen.terminate()
+        self.process.popen.wait(LISTED_SECONDS)
+        return time.monotonic() - begun
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A program that reports changed DoraDeployments to Datadog."""
+
+    name: str
+    command: Callable[[str], Sequence[str]]
+    """Takes the port of its probes."""
+    probe: str = ""
+    """Path of the probe that says that it is ready; empty: it prints `ready`."""
+    lists_first: bool = True
+    """It is ready when its first list is complete; else the time until then says nothing."""
+    crds: Callable[[], Path] = lambda: ROOT / "crds"
+    settles: bool = False
+    """It leaves a status that its next start takes for settled."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def launched(self, cluster: LocalCluster, datadog: StandIn, **variables: str) -> Iterator[Running]:
+        """Start it, and do not wait until it is ready."""
+        with self._started(cluster, datadog, variables) as (process, _):
+            yield Running(process, 0.0)
+
+    @contextmanager
+    def running(self, cluster: LocalCluster, datadog: StandIn, **variables: str) -> Iterator[Running]:
+        """Start it, and wait until it is ready."""
+        begun = time.monotonic()
+        with self._started(cluster, datadog, variables) as (process, port):
+            url = f"http://127.0.0.1:{port}{self.probe}"
+            ready = (lambda: loopback.is_well(url)) if self.probe else (lambda: "ready" in process.log.read_text())
+            process.wait_until(ready, LISTED_SECONDS)
+            yield Running(process, time.monotonic() - begun)
+
+    @contextmanager
+    def _started(
+        self, cluster: LocalCluster, datadog: StandIn, variables: Mapping[str, str]
+    ) -> Iterator[tuple[Background, str]]:
+        environment = environment_for(cluster, datadog.url)
+        port = environment["DORA_OPERATOR_HEALTH_PORT"]
+        environment |= {"API_TOKEN": cluster.token, "DATADOG_URL": datadog.url}
+        with tempfile.TemporaryDirectory(prefix="dora-bench-") as folder:
+            command = self.command(port)
+            process = Background.start(self.name, command, Path(folder), {**environment, **self.variables, **variables})
+            try:
+                yield process, port
+            finally:
+                process.stop()
+
+
 @functools.cache
 def go_peer() -> Path:
-    """Return the peer in Go, built where it is missing. To be called before any clock runs."""
+    """Return the peer in Go, built where it is missing. Call it before a clock runs."""
     return ensure([GO_PEER])[GO_PEER.name]
 
 
-@contextmanager
-def operator(cluster: LocalCluster, datadog: StandIn) -> Iterator[Running]:
-    """Start this project's operator."""
-    with running_operator(cluster, datadog.url) as process:
-        yield Running(process.ready_after, lambda: process.resident_bytes() / 2**20)
+def _python_peer(module: str) -> Callable[[str], Sequence[str]]:
+    return lambda port: (sys.executable, "-m", f"bench.peers.{module}", port)
+
+
+OPERATOR = Candidate(
+    "dora-operator",
+    lambda _: (str(Path(sys.executable).with_name("dora-operator")), "run"),
+    probe="/readyz",
+    settles=True,
+)
+EARLIER = Candidate(
+    earlier.COMMIT,
+    lambda _: (str(earlier.installed().bin / "dora-operator"), "run"),
+    probe="/readyz",
+    crds=lambda: earlier.installed().crds,
+    settles=True,
+    variables={"PYTHONPATH": ""},
+)
+CONTROLLER_RUNTIME = Candidate("controller-runtime", lambda port: (str(go_peer()), port), probe="/readyz")
+BARE_WATCH = Candidate("bare watch", _python_peer("bare_watch"), variables={"PYTHONPATH": str(ROOT)})
+NAIVE_KOPF = Candidate(
+    "naive kopf",
+    _python_peer("naive_kopf"),
+    probe="/healthz",
+    lists_first=False,
+    variables={"PYTHONPATH": str(ROOT)},
+)
+
+
+def prepare() -> None:
+    """Build and install what is missing, before a clock runs."""
+    go_peer()
+    earlier.installed()
 
 
 @contextmanager
-def bare_watch(cluster: LocalCluster, datadog: StandIn) -> Iterator[Running]:
-    """Start the watch that does nothing but react."""
-    with _python_peer("bare_watch", cluster, datadog) as (process, begun):
-        process.wait_until(lambda: "ready" in process.log.read_text(), LISTED_SECONDS)
-        yield Running(time.monotonic() - begun, lambda: _resident_mib(process))
+def own_cluster(candidate: Candidate) -> Iterator[LocalCluster]:
+    """Start a cluster with the CRD of a candidate."""
+    with LocalCluster.start() as cluster:
+        apply_crds(cluster, candidate)
+        yield cluster
 
 
-@contextmanager
-def controller_runtime(cluster: LocalCluster, datadog: StandIn) -> Iterator[Running]:
-    """Start the operator in Go."""
-    (port,) = free_ports(1)
-    with _go_peer(port, cluster, datadog) as (process, begun):
-        process.wait_until(lambda: loopback.is_well(f"http://127.0.0.1:{port}/readyz"), LISTED_SECONDS)
-        yield Running(time.monotonic() - begun, lambda: _resident_mib(process))
-
-
-@contextmanager
-def naive_kopf(cluster: LocalCluster, datadog: StandIn) -> Iterator[Running]:
-    """Start the tutorial's operator. Its probe says that it lives, not that its first list was handled."""
-    (port,) = free_ports(1)
-    with _python_peer("naive_kopf", cluster, datadog, str(port)) as (process, _):
-        process.wait_until(lambda: loopback.is_well(f"http://127.0.0.1:{port}/healthz"), LISTED_SECONDS)
-        yield Running(None, lambda: _resident_mib(process))
-
-
-@contextmanager
-def operator_process(cluster: LocalCluster, datadog: StandIn, **variables: str) -> Iterator[int]:
-    """Start this project's operator and give its process id at once."""
-    with running_in(environment_for(cluster, datadog.url) | variables, path=None) as process:
-        yield process.pid
-
-
-@contextmanager
-def controller_runtime_process(cluster: LocalCluster, datadog: StandIn) -> Iterator[int]:
-    """Start the operator in Go and give its process id at once."""
-    (port,) = free_ports(1)
-    with _go_peer(port, cluster, datadog) as (process, _):
-        yield process.popen.pid
-
-
-@contextmanager
-def naive_kopf_process(cluster: LocalCluster, datadog: StandIn) -> Iterator[int]:
-    """Start the tutorial's operator and give its process id at once."""
-    (port,) = free_ports(1)
-    with _python_peer("naive_kopf", cluster, datadog, str(port)) as (process, _):
-        yield process.popen.pid
-
-
-Started = AbstractContextManager[tuple[Background, float]]
-"""A process, and when it was started."""
-
-
-def _python_peer(module: str, cluster: LocalCluster, datadog: StandIn, *arguments: str) -> Started:
-    return _peer(module, [sys.executable, "-m", f"bench.peers.{module}", *arguments], cluster, datadog)
-
-
-def _go_peer(port: int, cluster: LocalCluster, datadog: StandIn) -> Started:
-    return _peer(GO_PEER.name, [str(go_peer()), str(port)], cluster, datadog)
-
-
-@contextmanager
-def _peer(
-    name: str, command: Sequence[str], cluster: LocalCluster, datadog: StandIn
-) -> Iterator[tuple[Background, float]]:
-    variables = {
-        "KUBECONFIG": str(cluster.kubeconfig),
-        "API_TOKEN": cluster.token,
-        "DATADOG_URL": datadog.url,
-        "PYTHONPATH": str(Path(__file__).parents[1]),
-    }
-    with tempfile.TemporaryDirectory(prefix="dora-bench-") as folder:
-        begun = time.monotonic()
-        process = Background.start(name, command, Path(folder), variables)
-        try:
-            yield process, begun
-        finally:
-            process.stop()
-
-
-def _resident_mib(process: Background) -> float:
-    pages = int(Path(f"/proc/{process.popen.pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+def apply_crds(cluster: LocalCluster, candidate: Candidate) -> None:
+    """Apply the CRD of a candidate, and wait until it is served."""
+    cluster.kubectl("apply", "-f", str(candidate.crds()))
+    cluster.kubectl("wait", "--for=condition=Established", "crd/doradeployments.dora-operator.io")

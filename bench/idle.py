@@ -1,19 +1,22 @@
-"""What the operator costs while nothing happens."""
+"""What the operator costs after a restart, and while nothing happens."""
 
 import time
 from dataclasses import dataclass
 
+from bench.candidates import Candidate
 from bench.machine import cpu_seconds
 from bench.measure import settle
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
-from sandbox.running import running_operator
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
     """What was counted."""
 
+    restart_writes: int
+    restart_calls: int
+    """Until it was quiet."""
     minutes: float
     writes: int
     calls: int
@@ -22,16 +25,23 @@ class Idle:
     resident_mib: float
 
 
-def measure_idle(cluster: LocalCluster, datadog: StandIn, minutes: float) -> Idle:
-    """Start the operator on what is settled, and let it be."""
-    with running_operator(cluster, datadog.url) as process:
+def measure_idle(candidate: Candidate, cluster: LocalCluster, datadog: StandIn, minutes: float) -> Idle:
+    """Start a candidate on objects that it has settled before, and change nothing."""
+    datadog.clear_requests()
+    at_start = _writes(cluster)
+    with candidate.running(cluster, datadog) as running:
         settle(cluster, datadog)
-        datadog.clear_requests()
-        writes, used = _writes(cluster), cpu_seconds(process.pid)
+        writes, calls, used = _writes(cluster), len(datadog.requests()), cpu_seconds(running.pid)
         time.sleep(minutes * 60)
-        share = (cpu_seconds(process.pid) - used) / (minutes * 60)
-        written = _writes(cluster) - writes
-        return Idle(minutes, written, len(datadog.requests()), share, process.resident_bytes() / 2**20)
+        return Idle(
+            restart_writes=writes - at_start,
+            restart_calls=calls,
+            minutes=minutes,
+            writes=_writes(cluster) - writes,
+            calls=len(datadog.requests()) - calls,
+            cpu_share=(cpu_seconds(running.pid) - used) / (minutes * 60),
+            resident_mib=running.resident_mib(),
+        )
 
 
 def _writes(cluster: LocalCluster) -> int:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from bench import objects
-from bench.candidates import operator_process
-from sandbox.cluster import LocalCluster
+from bench.candidates import OPERATOR, own_cluster
 from sandbox.datadog import RateLimit, Settings, StandIn
 from sandbox.programs.cache import SandboxError
 
@@ -33,11 +32,9 @@ class Limited:
 def measure_limited(count: int, limit: int, period: int) -> Limited:
     """Let the operator mark so many deployments of one account that may send `limit` requests in each window."""
     settings = Settings(rate_limit=RateLimit(limit=limit, period=period))
-    with LocalCluster.start() as cluster, StandIn(settings) as datadog:
-        cluster.kubectl("apply", "-f", "crds/")
-        cluster.kubectl("wait", "--for=condition=Established", "crd/doradeployments.dora-operator.io")
+    with own_cluster(OPERATOR) as cluster, StandIn(settings) as datadog:
         asyncio.run(objects.make_due(cluster, count))
-        with operator_process(cluster, datadog):
+        with OPERATOR.launched(cluster, datadog):
             _wait_until_accepted(datadog, count)
         requests = datadog.requests()
     times = sorted(request.time for request in requests if request.status == HTTPStatus.ACCEPTED)

@@ -8,7 +8,7 @@ SAMPLE_SECONDS = 3.0
 
 
 class Busy:
-    """Counts from its making how much of all processors was in use, by whomever."""
+    """Counts from its start how much of all processors was in use, by any process."""
 
     def __init__(self) -> None:
         self._begun = _ticks()
@@ -20,7 +20,7 @@ class Busy:
 
 
 def busy_with_others() -> float:
-    """Return the share that is in use while nothing of ours runs."""
+    """Return the share that is in use before a benchmark begins."""
     busy = Busy()
     time.sleep(SAMPLE_SECONDS)
     return busy.share()

@@ -3,27 +3,21 @@
 import asyncio
 import statistics
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from kubernetes.aio.client import CustomObjectsApi
 
 from bench import objects
+from bench.candidates import Candidate
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
 
 WARM_UP = 10
 PATIENCE_SECONDS = 300.0
 
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A started candidate, as far as it is measured."""
-
-    ready_seconds: float | None
-    """From the start of the process until its list is complete; None where it does not tell."""
-    resident_mib: Callable[[], float]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,46 +26,47 @@ class Result:
 
     name: str
     ready_seconds: float | None
+    """From the start of the process until its list is complete; None where it does not tell."""
     resident_mib: float
     p50_ms: float
     p99_ms: float
+    calls_per_change: float
+    """To Datadog."""
     writes_per_change: float
+    """To Kubernetes."""
 
 
-Start = Callable[[LocalCluster, StandIn], AbstractContextManager[Running]]
-
-
-def measure(name: str, start: Start, cluster: LocalCluster, datadog: StandIn, changes: int) -> Result:
+def measure(candidate: Candidate, cluster: LocalCluster, datadog: StandIn, changes: int) -> Result:
     """Start a candidate, let it settle, and time each change until its PATCH arrives."""
-    with start(cluster, datadog) as running:
+    with candidate.running(cluster, datadog) as running:
         settle(cluster, datadog)
         datadog.clear_requests()
         before = len(cluster.audited(verb="patch", resource="doradeployments"))
         delays = asyncio.run(_delays(cluster, datadog, changes))
-        time.sleep(1)  # the last status is written after the last request
+        settle(cluster, datadog, quiet_seconds=1)  # the last status is written after the last request
         ours = 2 * (changes + WARM_UP)  # there and back again
         writes = len(cluster.audited(verb="patch", resource="doradeployments")) - before - ours
-        percentiles = statistics.quantiles(delays, n=100)
         return Result(
-            name,
-            running.ready_seconds,
+            candidate.name,
+            running.ready_seconds if candidate.lists_first else None,
             running.resident_mib(),
             statistics.median(delays),
-            percentiles[98],
+            statistics.quantiles(delays, n=100)[98],
+            len(datadog.requests()) / ours,
             writes / ours,
         )
 
 
-def in_turn(names: Iterable[str], turn: int) -> list[str]:
+def in_turn(items: Iterable[Item], turn: int) -> Sequence[Item]:
     """Return the order of a turn: there and back again, so that nobody is always the first."""
-    return list(names) if turn % 2 == 0 else list(names)[::-1]
+    return list(items) if turn % 2 == 0 else list(items)[::-1]
 
 
 def settle(cluster: LocalCluster, datadog: StandIn, quiet_seconds: float = 4.0) -> None:
     """Wait until a candidate has nothing left to send, neither to Datadog nor to the API server.
 
     Raises:
-        TimeoutError: it goes on and on.
+        TimeoutError: it does not end.
     """
     seen, since = (-1, -1), time.monotonic()
     deadline = since + PATIENCE_SECONDS

@@ -9,14 +9,13 @@ from aiohttp import ClientError
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, ApiException, Configuration, CustomObjectsApi
 
-from dora_operator.domain.retry import RetryPolicy
-from dora_operator.domain.resource import DoraDeploymentStatus
+from dora_operator.domain.fields import GROUP, KIND, PLURAL, VERSION, adapter, to_api
 from dora_operator.domain.outcome import Accepted
-from dora_operator.domain.plan import Send, Surroundings
-from dora_operator.domain.planning import make_plan
+from dora_operator.domain.plan import Context, Send, make_plan
+from dora_operator.domain.resource import DoraDeploymentSpec, DoraDeploymentStatus
+from dora_operator.domain.retry import RetryPolicy
 from dora_operator.domain.sites import Site
-from dora_operator.domain.resource import GROUP, KIND, PLURAL, VERSION, DoraDeploymentSpec
-from dora_operator.domain.status import Moment, with_outcome
+from dora_operator.domain.status import StatusContext, with_outcome
 from sandbox.cluster import LocalCluster
 
 NAMESPACE = "default"
@@ -32,7 +31,7 @@ async def connect(cluster: LocalCluster) -> ApiClient:
 
 
 async def make_settled(cluster: LocalCluster, count: int) -> None:
-    """Create objects with the status that an operator would have left."""
+    """Create objects with the status that the operator would have written."""
     async with await connect(cluster) as client:
         api, gate = CustomObjectsApi(client), asyncio.Semaphore(AT_ONCE)
 
@@ -46,7 +45,7 @@ async def make_settled(cluster: LocalCluster, count: int) -> None:
 
 
 async def settle_again(cluster: LocalCluster, number: int) -> None:
-    """Write the status that this project's operator would have left, whoever has handled the object."""
+    """Write the status that the operator would have written, whichever candidate has handled the object."""
     async with await connect(cluster) as client:
         api = CustomObjectsApi(client)
         found: Any = await api.get_namespaced_custom_object(GROUP, VERSION, NAMESPACE, PLURAL, name(number))
@@ -60,7 +59,7 @@ async def _settle(api: CustomObjectsApi, number: int, status: dict[str, Any]) ->
 
 
 async def make_due(cluster: LocalCluster, count: int) -> None:
-    """Create objects that nobody has reported yet."""
+    """Create objects that are not reported yet."""
     async with await connect(cluster) as client:
         api, gate = CustomObjectsApi(client), asyncio.Semaphore(AT_ONCE)
 
@@ -133,10 +132,9 @@ def manifest(number: int) -> dict[str, Any]:
 
 
 def settled_status(spec: dict[str, Any], generation: int) -> dict[str, Any]:
-    """Return the status after a 202; its observedGeneration is what the peer in Go looks at."""
+    """Return the status after a 202. Its observedGeneration is what the peer in Go compares."""
     now = datetime.now(UTC)  # noqa: TID251 - a benchmark lives in the present
-    around = Surroundings(NAMESPACE, "any", now, Site.US1)
-    plan = make_plan(DoraDeploymentSpec.model_validate(spec), around)
+    plan = make_plan(adapter(DoraDeploymentSpec).validate_python(spec), Context(NAMESPACE, "any", now, Site.US1))
     assert isinstance(plan, Send)
-    moment = Moment(generation, now, RetryPolicy(), 0.5)
-    return with_outcome(DoraDeploymentStatus(), plan, Accepted(202), moment).to_api()
+    context = StatusContext(generation, now, RetryPolicy(), 0.5)
+    return to_api(with_outcome(DoraDeploymentStatus(), plan, Accepted(202), context))

@@ -1,4 +1,4 @@
-"""Changes that are made while the operator lists everything anew, because its place in the stream has expired."""
+"""Changes that are made while the operator lists everything again, because the version of its watch has expired."""
 
 import asyncio
 import random
@@ -11,16 +11,16 @@ from time import time
 from kubernetes.aio.client import CustomObjectsApi
 
 from bench import objects
+from bench.candidates import Candidate
 from bench.measure import settle
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
 from sandbox.faults import FaultProxy, What
-from sandbox.running import running_operator
 
-WATCH = r"doradeployments\?.*watch=1"
+WATCH = r"/doradeployments\?.*watch="
 NEXT_PAGE = "continue="
 PATIENCE_SECONDS = 60.0
-TOUCHED = (500, 900)
+CHANGED = (500, 900)
 """Which objects are changed: none that other measurements change."""
 
 
@@ -34,11 +34,13 @@ class Relisting:
     p99_ms: float
 
 
-def measure_relisting(cluster: LocalCluster, datadog: StandIn, changes: int, pages: int) -> Relisting:
-    """Let the watch expire, again and again, and change something while the list asks for so many pages more."""
+def measure_relisting(
+    candidate: Candidate, cluster: LocalCluster, datadog: StandIn, changes: int, pages: int
+) -> Relisting:
+    """Let the watch expire, again and again, and change objects while the list asks for so many pages more."""
     with tempfile.TemporaryDirectory(prefix="dora-bench-") as folder, FaultProxy(cluster) as proxy:
         kubeconfig = str(proxy.kubeconfig(Path(folder)))
-        with running_operator(cluster, datadog.url, KUBECONFIG=kubeconfig):
+        with candidate.running(cluster, datadog, KUBECONFIG=kubeconfig):
             settle(cluster, datadog)
             datadog.clear_requests()
             return asyncio.run(_measure(cluster, datadog, proxy, changes, pages))
@@ -63,7 +65,7 @@ async def _measure(cluster: LocalCluster, datadog: StandIn, proxy: FaultProxy, c
 
 async def _delay(api: CustomObjectsApi, datadog: StandIn, count: int) -> float:
     """Return milliseconds from a change until its PATCH arrived."""
-    number = random.randrange(*TOUCHED)
+    number = random.randrange(*CHANGED)
     failure = not await objects.is_failure(api, number)
     begun = time()
     await objects.change(api, number, failure=failure)
@@ -73,7 +75,7 @@ async def _delay(api: CustomObjectsApi, datadog: StandIn, count: int) -> float:
 
 async def _until_listing(proxy: FaultProxy, before: int) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while _pages(proxy) == before:  # noqa: ASYNC110 - the proxy lives in another thread
+        while _pages(proxy) == before:  # noqa: ASYNC110 - the proxy runs in another thread
             await asyncio.sleep(0.01)
 
 

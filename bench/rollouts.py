@@ -1,4 +1,4 @@
-"""Many Rollouts, quickly: deployed, brought to a pause half-way, aborted; and when each abort was seen."""
+"""Many Rollouts, quickly: deployed, paused half-way, aborted; and when each abort was visible."""
 
 import asyncio
 import time
@@ -61,7 +61,7 @@ async def side_by_side(names: Iterable[str], act: Callable[[str], Awaitable[Any]
 
 
 async def deploy(api: CustomObjectsApi, names: dict[str, str]) -> None:
-    """Bring every Rollout to the pause of version 2.0.0: names, and who marks each."""
+    """Bring every Rollout to the pause of version 2.0.0: names, and what marks each."""
 
     async def create(name: str) -> None:
         await api.create_namespaced_custom_object(*ARGO, manifest(name, "1.0.0", marked_by=names[name]))
@@ -100,15 +100,15 @@ async def promote(api: CustomObjectsApi, name: str) -> None:
     await api.patch_namespaced_custom_object_status(*ARGO, name, body, _content_type=MERGE_PATCH)
 
 
-class Sightings:
-    """When a watch of our own first saw each Rollout aborted."""
+class AbortWatch:
+    """When each aborted Rollout was first visible in a watch of the benchmark's own."""
 
     def __init__(self, api: CustomObjectsApi) -> None:
         self._api = api
         self.seen: dict[str, float] = {}
-        self._task = asyncio.create_task(self._follow())
+        self._task = asyncio.create_task(self._run())
 
-    async def _follow(self) -> None:
+    async def _run(self) -> None:
         while True:
             async with Watch().stream(self._api.list_namespaced_custom_object, *ARGO) as events:
                 async for event in events:

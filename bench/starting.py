@@ -1,52 +1,67 @@
-"""From the start of a process to its first PATCH, with one change that was made while nobody watched."""
+"""From the start of a process to its first PATCH, with one change that was made before; and from SIGTERM to its end."""
 
 import asyncio
 import statistics
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kubernetes.aio.client import CustomObjectsApi
 
 from bench import objects
+from bench.candidates import Candidate
 from bench.measure import in_turn, settle
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
 
 TIMES = 5
-PATIENCE_SECONDS = 300.0
-
-Launch = Callable[[LocalCluster, StandIn], AbstractContextManager[int]]
 
 
 @dataclass(frozen=True, slots=True)
-class FirstPatch:
-    """What one candidate needed."""
+class StartAndEnd:
+    """What one candidate needed, in seconds."""
 
     name: str
-    median_seconds: float
-    worst_seconds: float
+    first_patch: list[float]
+    """From the start of the process to its first PATCH."""
+    end: list[float]
+    """From SIGTERM to the end of the process, with nothing in flight."""
+
+    @property
+    def median_first_patch(self) -> float:
+        """Return the median."""
+        return statistics.median(self.first_patch)
+
+    @property
+    def median_end(self) -> float:
+        """Return the median."""
+        return statistics.median(self.end)
 
 
-def first_patches(launches: dict[str, Launch], cluster: LocalCluster, datadog: StandIn, count: int) -> list[FirstPatch]:
+def start_and_end(
+    candidates: Sequence[Candidate], cluster: LocalCluster, datadog: StandIn, count: int
+) -> list[StartAndEnd]:
     """Start each candidate some times, in turns; each finds one of the last of so many objects changed."""
-    seconds: dict[str, list[float]] = {name: [] for name in launches}
+    found = {candidate.name: StartAndEnd(candidate.name, [], []) for candidate in candidates}
     for turn in range(TIMES):
-        for name in in_turn(launches, turn):
-            seconds[name].append(_first_patch(launches[name], cluster, datadog, count - 1 - turn))
-    return [FirstPatch(name, statistics.median(found), max(found)) for name, found in seconds.items()]
+        for candidate in in_turn(candidates, turn):
+            first_patch, end = _once(candidate, cluster, datadog, count - 1 - turn)
+            found[candidate.name].first_patch.append(first_patch)
+            found[candidate.name].end.append(end)
+    return list(found.values())
 
 
-def _first_patch(launch: Launch, cluster: LocalCluster, datadog: StandIn, number: int) -> float:
+def _once(candidate: Candidate, cluster: LocalCluster, datadog: StandIn, number: int) -> tuple[float, float]:
     asyncio.run(_change(cluster, number))
     datadog.clear_requests()
     begun = time.time()
-    with launch(cluster, datadog):
-        request = datadog.wait_for_requests(1, PATIENCE_SECONDS)[0]
+    with candidate.launched(cluster, datadog) as running:
+        request = running.first_request(datadog)
         settle(cluster, datadog, quiet_seconds=2)
-    asyncio.run(objects.settle_again(cluster, number))  # the next candidate finds nothing but its own change
-    return request.time - begun
+        end = running.end()
+    if not candidate.settles:
+        asyncio.run(objects.settle_again(cluster, number))  # the next candidate finds nothing but its own change
+    return request.time - begun, end
 
 
 async def _change(cluster: LocalCluster, number: int) -> None:

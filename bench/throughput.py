@@ -1,7 +1,6 @@
-"""How many PATCHes a second, at what cost: thousands that are due at once, beside those who only send."""
+"""How many PATCHes a second, and at what cost: thousands that are due at once, beside programs that only send."""
 
 import asyncio
-import os
 import statistics
 import sys
 import tempfile
@@ -14,9 +13,9 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import candidates, objects
+from bench.candidates import ROOT, Candidate, Running
 from bench.machine import cpu_seconds
 from bench.measure import in_turn, settle
-from bench.starting import Launch
 from sandbox.cluster import LocalCluster
 from sandbox.cluster.process import Background
 from sandbox.datadog import Settings, StandIn
@@ -25,11 +24,15 @@ CONCURRENCY = 8
 """As many as the operator has in flight for one account."""
 PATIENCE_SECONDS = 300.0
 QUIET_SECONDS = 3.0
-SENDERS = {"bare loop": "bare_loop", "official client": "official_client"}
-OPERATORS: dict[str, Launch] = {
-    "dora-operator": candidates.operator_process,
-    "controller-runtime": candidates.controller_runtime_process,
-    "naive kopf": candidates.naive_kopf_process,
+BARE_LOOP = "bare loop"
+SENDERS = {
+    BARE_LOOP: ("bare_loop", "httpx"),
+    "bare loop, httpx-aiohttp": ("bare_loop", "httpx-aiohttp"),
+    "official client": ("official_client",),
+}
+OPERATORS = {
+    each.name: each
+    for each in (candidates.OPERATOR, candidates.EARLIER, candidates.CONTROLLER_RUNTIME, candidates.NAIVE_KOPF)
 }
 
 
@@ -41,22 +44,20 @@ class Speed:
     per_second: float
     cpu_seconds_per_1000: float
     writes_per_object: float | None = None
-    """Kubernetes writes; None where the candidate knows no Kubernetes."""
+    """Kubernetes writes; None where the candidate uses no Kubernetes."""
 
 
 def measure_throughput(console: Console, count: int, latency: float, rounds: int) -> list[Speed]:
     """Let each candidate send `count` PATCHes to a Datadog that answers after `latency` seconds, in turns.
 
-    Each turn has an API server of its own: one that has served thousands of writes keeps gigabytes of their
-    history, and collects that garbage while the next candidate runs.
+    Each turn has its own API server: one that has served thousands of writes keeps gigabytes of their history, and
+    collects that garbage while the next candidate runs.
     """
     found: dict[str, list[Speed]] = {name: [] for name in (*SENDERS, *OPERATORS)}
     for turn in range(rounds):
         for name in in_turn(found, turn):
-            with LocalCluster.start() as cluster, StandIn(Settings(latency=latency)) as datadog:
-                cluster.kubectl("apply", "-f", "crds/")
-                cluster.kubectl("wait", "--for=condition=Established", "crd/doradeployments.dora-operator.io")
-                found[name].append(_worked(name, cluster, datadog, count))
+            with StandIn(Settings(latency=latency)) as datadog:
+                found[name].append(_worked(name, datadog, count))
             console.print(_line(found[name][-1], latency))
     return [median(speeds) for speeds in found.values()]
 
@@ -72,36 +73,35 @@ def median(speeds: list[Speed]) -> Speed:
     )
 
 
-def _worked(name: str, cluster: LocalCluster, datadog: StandIn, count: int) -> Speed:
-    if name in OPERATORS:
-        return _operator(name, cluster, datadog, count)
-    return _sender(name, datadog, count)
+def _worked(name: str, datadog: StandIn, count: int) -> Speed:
+    candidate = OPERATORS.get(name, candidates.OPERATOR)
+    with candidates.own_cluster(candidate) as cluster:  # for those that only send too: all share the processors with it
+        return _operator(candidate, cluster, datadog, count) if name in OPERATORS else _sender(name, datadog, count)
 
 
 def _sender(name: str, datadog: StandIn, count: int) -> Speed:
-    """Run a process that does nothing but send."""
-    command = [sys.executable, "-m", f"bench.peers.{SENDERS[name]}", datadog.url, str(count), str(CONCURRENCY)]
-    folder = Path(__file__).parents[1]
+    """Run a process that only sends."""
+    module, *options = SENDERS[name]
+    command = [sys.executable, "-m", f"bench.peers.{module}", datadog.url, str(count), str(CONCURRENCY), *options]
     with tempfile.TemporaryDirectory(prefix="dora-bench-") as logs:
-        variables = {"PYTHONPATH": f"{folder}{os.pathsep}{folder / 'operator'}"}
-        process = Background.start(SENDERS[name], command, Path(logs), variables)
-        with _watched_cpu(process.popen.pid, datadog) as cpu:
+        process = Background.start(module, command, Path(logs), {"PYTHONPATH": f"{ROOT}:{ROOT / 'operator'}"})
+        with _watched_cpu(Running(process, 0.0), datadog) as cpu:
             times = _marked(datadog, count)
             used = cpu()
         process.stop()
     return Speed(name, _rate(times), used / count * 1000)
 
 
-def _operator(name: str, cluster: LocalCluster, datadog: StandIn, count: int) -> Speed:
-    """Watch an operator work off what is due, from its first request on."""
+def _operator(candidate: Candidate, cluster: LocalCluster, datadog: StandIn, count: int) -> Speed:
+    """Let an operator send what is due, and measure from its first request on."""
     asyncio.run(objects.make_due(cluster, count))
     settle(cluster, datadog, QUIET_SECONDS)
-    with OPERATORS[name](cluster, datadog) as pid, _watched_cpu(pid, datadog) as cpu:
+    with candidate.launched(cluster, datadog) as running, _watched_cpu(running, datadog) as cpu:
         times = _marked(datadog, count)
         settle(cluster, datadog, QUIET_SECONDS)  # the last statuses
         used = cpu()
     writes = len(cluster.audited(verb="patch", resource="doradeployments"))
-    return Speed(name, _rate(times), used / count * 1000, writes / count)
+    return Speed(candidate.name, _rate(times), used / count * 1000, writes / count)
 
 
 def _marked(datadog: StandIn, count: int) -> list[float]:
@@ -119,10 +119,10 @@ def _marked(datadog: StandIn, count: int) -> list[float]:
 
 
 @contextmanager
-def _watched_cpu(pid: int, datadog: StandIn) -> Iterator[Callable[[], float]]:
-    datadog.wait_for_requests(1, PATIENCE_SECONDS)
-    begun = cpu_seconds(pid)
-    yield lambda: cpu_seconds(pid) - begun
+def _watched_cpu(running: Running, datadog: StandIn) -> Iterator[Callable[[], float]]:
+    running.first_request(datadog)
+    begun = cpu_seconds(running.pid)
+    yield lambda: cpu_seconds(running.pid) - begun
 
 
 def _rate(times: list[float]) -> float:

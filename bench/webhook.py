@@ -36,7 +36,7 @@ def subscription(trigger: str) -> str:
 
 
 def subscribe(cluster: LocalCluster, datadogs: Mapping[str, StandIn]) -> None:
-    """Configure each trigger, its template and its service, before the controller is asked for the first time."""
+    """Configure each trigger, its template and its service, before the controller needs them for the first time."""
     data: dict[str, str] = {}
     for trigger, datadog in datadogs.items():
         data |= _configured(trigger, datadog.url)

@@ -27,7 +27,6 @@ from dora_operator.clients.login import own_namespace
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.lease import Pace
 from dora_operator.domain.plan import links_of
-from dora_operator.domain.resource import DoraDeployment
 from dora_operator.handlers import deployments as deployment_handlers
 from dora_operator.handlers import rollouts as rollout_handlers
 from dora_operator.handlers.login import logged_in
@@ -40,7 +39,9 @@ from dora_operator.reconcile.context import NamespaceAnnotations, Planner
 from dora_operator.reconcile.credentials import CredentialStore, own_keys
 from dora_operator.reconcile.deployment import DeploymentReconciler
 from dora_operator.reconcile.events import EventPoster
+from dora_operator.reconcile.links import LinkChecks
 from dora_operator.reconcile.rate_limits import RateLimits
+from dora_operator.reconcile.read_back import Reader, ReadGroup
 from dora_operator.reconcile.records import Records
 from dora_operator.reconcile.rollout import RolloutReconciler
 from dora_operator.settings import Settings
@@ -61,9 +62,8 @@ FINISH_SECONDS = 4.0
 LAST_EVENTS_SECONDS = 1.0
 
 
-def utc_now() -> datetime:
-    """Return the time. The only clock of the operator."""
-    return datetime.now(UTC)  # noqa: TID251 - all other code is given this one
+utc_now: Callable[[], datetime] = partial(datetime.now, UTC)  # noqa: TID251 - all other code is given this one
+"""Returns the time. The only clock of the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +97,7 @@ def build(  # noqa: PLR0913 - everything that comes from outside
     jitter: Callable[[], float] = random.random,
 ) -> App:
     """Build the operator around its clients. Opens and starts nothing."""
-
-    def links(deployment: DoraDeployment) -> frozenset[str]:
-        if deployment.spec is None:
-            return frozenset()
-        return links_of(deployment.key.namespace, deployment.spec, settings.site)
-
-    store, rollout_store = DeploymentStore(links), RolloutStore()
+    store, rollout_store = DeploymentStore(partial(links_of, settings.site)), RolloutStore()
     queue, rollout_queue = WorkQueue[ObjectKey](monotonic), WorkQueue[ObjectKey](monotonic)
     rollouts = RolloutChanges(rollout_store, rollout_queue, clock)
     deployments = DeploymentChanges(store, queue, rollouts, clock, set(settings.namespaces or (None,)))
@@ -118,12 +112,13 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         ),
     )
     limits = RateLimits(most_in_all=max(1, settings.workers * 3 // 4))
+    reader = Reader(datadog, credentials, limits, queue, clock, WorkQueue[ReadGroup](monotonic), clock())
     deployment_reconciler = DeploymentReconciler(
         store=store,
         queue=queue,
         client=client,
         datadog=datadog,
-        planner=Planner(store, namespaces, settings),
+        planner=Planner(store, namespaces, settings, settings.allowed),
         credentials=credentials,
         limits=limits,
         events=events,
@@ -131,8 +126,21 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         settings=settings,
         clock=clock,
         random=jitter,
+        reader=reader,
+        links=LinkChecks(reader, settings.read_back_schedule, clock),
+        retry_policy=settings.retry_policy,
     )
-    records = Records(store, deployments, client, events, metrics, settings, clock)
+    records = Records(
+        store=store,
+        changes=deployments,
+        client=client,
+        events=events,
+        metrics=metrics,
+        policy=settings.rollout_policy,
+        retention=settings.retention,
+        record_labels=settings.record_labels,
+        clock=clock,
+    )
     rollout_reconciler = RolloutReconciler(
         store=rollout_store,
         client=client,
@@ -140,7 +148,7 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         records=records,
         events=events,
         metrics=metrics,
-        settings=settings,
+        policy=settings.rollout_policy,
         clock=clock,
     )
     return App(
@@ -149,9 +157,11 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         rollouts=rollouts,
         deployment_reconciler=deployment_reconciler,
         deployment_workers=Workers(
-            "DoraDeployment", queue, deployment_reconciler.reconcile, settings.workers, clock, metrics
+            "DoraDeployment", queue, deployment_reconciler.reconcile, settings.workers, clock, metrics, settings.traces
         ),
-        rollout_workers=Workers("Rollout", rollout_queue, rollout_reconciler.reconcile, ROLLOUT_WORKERS, clock, metrics),
+        rollout_workers=Workers(
+            "Rollout", rollout_queue, rollout_reconciler.reconcile, ROLLOUT_WORKERS, clock, metrics, settings.traces
+        ),
         credentials=credentials,
         records=records,
         events=events,
@@ -179,14 +189,15 @@ async def run(settings: Settings) -> None:
             ) as http,
         ):
             leader = elect(settings, kubernetes)
+            guard = leader if isinstance(leader, Leader) else None
             datadog = DatadogClient(
                 http,
                 base_url=str(settings.datadog_url) if settings.datadog_url else None,
                 timeout_seconds=settings.request_timeout_seconds,
                 metrics=metrics,
-                leader=leader,
+                leader=guard,
             )
-            app = build(settings, kubernetes.guarded_by(leader), datadog, metrics)
+            app = build(settings, kubernetes.guarded_by(guard), datadog, metrics)
             watches = build_watches(app, kubernetes, metrics)
             health = [watch.health for watch in watches]
             async with serving(app.observer.endpoints(settings, health, leader.is_leader)):
@@ -252,7 +263,8 @@ async def supervise(app: App, watches: Sequence[Watch], leader: Leader | AlwaysL
     finally:
         await asyncio.gather(
             *(watch.stop() for watch in watches),
-            app.rollout_workers.finish(FINISH_SECONDS), app.deployment_workers.finish(FINISH_SECONDS)
+            app.rollout_workers.finish(FINISH_SECONDS),
+            app.deployment_workers.finish(FINISH_SECONDS),
         )
         await app.events.finish(LAST_EVENTS_SECONDS)
         await _cancel(*watching, *working, *ended, holding)  # until here, what was running needed the Lease
@@ -263,6 +275,7 @@ def _background(app: App) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
     """Return what runs besides the watches while this process is the leader."""
     work: list[tuple[str, Callable[[], Awaitable[None]]]] = [
         ("the workers for DoraDeployments", app.deployment_workers.run),
+        ("the reading back", app.deployment_reconciler.reader.run),
         ("the polling of Secrets", lambda: _every(app.settings.secret_poll_seconds, app.poll_secrets)),
     ]
     if app.settings.rollouts:

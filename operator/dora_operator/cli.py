@@ -1,7 +1,11 @@
 """The command line of the image: `dora-operator run`, and the commands of `kubectl dora`."""
 
 import asyncio
+import logging
+import os
+import signal
 import sys
+from types import FrameType
 
 import typer
 
@@ -18,6 +22,7 @@ def main() -> None:
 @app.command()
 def run() -> None:
     """Run the operator until SIGTERM. Settings come from the environment; see the reference."""
+    signal.signal(signal.SIGTERM, _exit_at_once)  # process 1 of a container gets no signal that it does not handle
     from pydantic import ValidationError  # noqa: PLC0415
 
     from dora_operator import app as operator  # noqa: PLC0415 - `--help` need not import kopf
@@ -37,11 +42,20 @@ def run() -> None:
             sys.stderr.write(f"dora-operator: {which}: {problem['msg']}\n")
         raise typer.Exit(2) from None
     logs.configure(settings.log_level, settings.log_format)
+    runner, code = asyncio.Runner(), 0
     try:
-        asyncio.run(operator.run(settings))
+        runner.run(operator.run(settings))
     except (CannotListenError, CannotTraceError, LeaseLostError, LoginError) as error:
         sys.stderr.write(f"dora-operator: {error}\n")
-        raise typer.Exit(1) from None
+        code = 1
+    # Everything has ended in order. Python would wait for threads now, and one that looks up a name cannot be stopped.
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _exit_at_once(_signal: int, _frame: FrameType | None) -> None:
+    os._exit(0)  # until the operator handles the signal itself, there is nothing to end in order
 
 
 add_commands(app, in_image=True)

@@ -43,7 +43,9 @@ class Json(JsonFormatter):
         """Return the fields of the line. Source: python-json-logger, "Cookbook"."""
         about = subject.get()
         object_fields = dict(zip(("kind", "namespace", "name"), about, strict=True)) if about else {}
-        kept = {name: log_data[name] for name in ("time", "level", "logger", "message", "exception") if log_data.get(name)}
+        kept = {
+            name: log_data[name] for name in ("time", "level", "logger", "message", "exception") if log_data.get(name)
+        }
         return kept | object_fields
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:

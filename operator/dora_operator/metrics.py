@@ -1,11 +1,11 @@
 """The metrics of the operator, as prometheus-client's own objects in a registry of their own.
 
-Counters and histograms are updated where things happen. Gauges are set by `observe` before each scrape. No label holds a
-name from the cluster: the number of series must not grow with it.
+Counters and histograms are updated where things happen. Gauges are set by `observe` before each scrape. No label holds
+a name from the cluster: the number of series must not grow with it.
 """
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from http import HTTPStatus
 from importlib.metadata import version
@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from dora_operator.domain.fields import RemediationType
+from dora_operator.domain.reasons import Reason
 from dora_operator.domain.rollout.verdict import SkipReason, VerdictKind
 
 PREFIX = "dora_operator"
@@ -23,9 +24,21 @@ KINDS = ("DoraDeployment", "Rollout")
 WATCHED = ("DoraDeployments", "Rollouts")
 RESULTS = ("done", "unavailable", "broken")
 NO_ANSWER = "none"
+READ_REASONS = (
+    Reason.READ_BACK,
+    Reason.DEPLOYMENT_MISSING,
+    Reason.NOT_APPLIED,
+    Reason.CHANGED_IN_DATADOG,
+    Reason.RECOVERY_NEGATIVE,
+    Reason.NOT_EVALUATED,
+    Reason.AMBIGUOUS,
+    Reason.READ_FORBIDDEN,
+    Reason.FIELDS_NOT_RETURNED,
+    Reason.READ_UNAVAILABLE,
+)
 _KNOWN_CODES = frozenset(status.value for status in HTTPStatus)
 
-disable_created_metrics()  # these series double the size of a scrape
+disable_created_metrics()  # type: ignore[no-untyped-call] # these series double the size of a scrape
 
 
 class Call(Enum):
@@ -33,14 +46,16 @@ class Call(Enum):
 
     BY_ID = "mark_by_id"
     BY_VERSION = "mark_by_version"
-    RESTORED = "restored_deployment"
+    EVENT = "deployment_event"
+    READ = "read_deployment"
+    LIST = "list_deployments"
 
 
-def code_label(code: int | None) -> str:
-    """Return the label for a status code, or for no answer. Unknown codes are shown by class."""
-    if code is None:
-        return NO_ANSWER
-    return str(code) if code in _KNOWN_CODES else f"{code // 100}xx"
+CODE_LABELS: Mapping[int | None, str] = {
+    None: NO_ANSWER,
+    **{code: str(code) if code in _KNOWN_CODES else f"{code // 100}xx" for code in range(1000)},
+}
+"""The label for a status code, or for no answer. Unknown codes are shown by class."""
 
 
 class Metrics:
@@ -62,6 +77,9 @@ class Metrics:
         self.rollout_verdicts = self._counter("rollout_verdicts", "Verdicts about Rollouts, each fact once.", "kind")
         self.rollout_skipped = self._counter(
             "rollout_skipped", "Failed revisions of Rollouts for which nothing is sent.", "reason"
+        )
+        self.readback_findings = self._counter(
+            "readback_findings", "Reads of stored deployments, by what they showed.", "reason"
         )
         self.kubernetes_requests = self._counter(
             "kubernetes_requests", "Requests to the API server.", "method", "resource", "code"
@@ -95,6 +113,10 @@ class Metrics:
         )
         self.oldest_unreported_failure_seconds = self._gauge(
             "oldest_unreported_failure_seconds", "Age of the oldest unreported change failure; 0 if there is none."
+        )
+        self.oldest_unverified_mark_seconds = self._gauge(
+            "oldest_unverified_mark_seconds",
+            "Age of the oldest accepted change failure that is not verified; 0 if none.",
         )
         self.queue_length = self._gauge(
             "queue_length",
@@ -146,6 +168,7 @@ class Metrics:
         _show(self.rollout_verdicts, VerdictKind)
         _show(self.rollout_skipped, SkipReason)
         _show(self.watch_restarts, WATCHED)
+        _show(self.readback_findings, READ_REASONS)
 
 
 def _show(counter: Counter, *words: Iterable[str | Enum]) -> None:

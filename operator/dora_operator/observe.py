@@ -89,23 +89,30 @@ class Observer:
     def _resources(self) -> None:
         now = self.clock()
         counts: Counter[tuple[str, str]] = Counter()
-        unreported, oldest = 0, now
+        unreported, oldest, unverified = 0, now, now
         for deployment in self.deployments:
             summary = summary_of(deployment)
             counts[summary.ready, summary.reason] += 1
             if summary.unreported:
                 unreported += 1
                 oldest = min(oldest, summary.unreported_since or now)
+            unverified = min(unverified, summary.unverified_since or now)
         self.metrics.resources.clear()
         for labels, count in counts.items():
             self.metrics.resources.labels(*labels).set(count)
         self.metrics.unreported_failures.set(unreported)
         self.metrics.oldest_unreported_failure_seconds.set((now - oldest).total_seconds())
+        self.metrics.oldest_unverified_mark_seconds.set((now - unverified).total_seconds())
 
     def _queue(self, name: str, queue: WorkQueue[ObjectKey]) -> None:
         due = [age for age in queue.ages() if age >= 0]
         delayed = len(queue) - queue.parked - len(due)
-        for state, count in (("due", len(due)), ("delayed", delayed), ("parked", queue.parked), ("working", queue.busy)):
+        for state, count in (
+            ("due", len(due)),
+            ("delayed", delayed),
+            ("parked", queue.parked),
+            ("working", queue.busy),
+        ):
             self.metrics.queue_length.labels(name, state).set(count)
         self.metrics.queue_oldest_seconds.labels(name).set(max(due, default=0.0))
 

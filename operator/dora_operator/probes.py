@@ -1,6 +1,7 @@
 """Probes and metrics over HTTP, on a server of their own that answers before the watches run and after they stop.
 
-Knows neither what is checked nor what is measured. Shows no name of an object: anyone with access to the pod may read it.
+Knows neither what is checked nor what is measured. Shows no name of an object: anyone may read it from inside the
+cluster.
 """
 
 import errno
@@ -85,14 +86,17 @@ def _probe(checks: Checks) -> Callable[[web.Request], Awaitable[web.StreamRespon
     async def answer(_: web.Request) -> web.StreamResponse:
         problems = evaluate(checks)
         good = not any(problems.values())
-        body = {"status": "ok" if good else "failed", "checks": {name: words or "ok" for name, words in problems.items()}}
+        body = {
+            "status": "ok" if good else "failed",
+            "checks": {name: words or "ok" for name, words in problems.items()},
+        }
         return web.json_response(body, status=HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE)
 
     return answer
 
 
 def _listening(port: int) -> socket.socket:
-    """Listen on IPv4 and IPv6, because a kubelet in an IPv6 cluster probes the pod's IPv6 address; without IPv6, on IPv4."""
+    """Listen on IPv4 and IPv6: a kubelet in an IPv6 cluster probes the pod's IPv6 address. Without IPv6, on IPv4."""
     try:
         if socket.has_dualstack_ipv6():
             try:

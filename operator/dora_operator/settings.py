@@ -4,15 +4,17 @@ No other module reads the environment. A resource can change none of these, abov
 """
 
 from datetime import timedelta
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, Field, HttpUrl, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dora_operator.domain.allowed import Allowed
+from dora_operator.domain.fields import OnMissing
 from dora_operator.domain.retry import RetryPolicy
 from dora_operator.domain.rollout.retention import Retention
-from dora_operator.domain.rollout.verdict import Policy, RestoredDeployment, RetrySuccess, RollbackMarks
+from dora_operator.domain.rollout.verdict import AbortRecovery, Policy, RetrySuccess, RollbackMarks
 from dora_operator.domain.selectors import labels_that_match
 from dora_operator.domain.sites import Site
 
@@ -56,7 +58,9 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
         default=16, description="Reconciles at the same time. At most 8 of them send to one Datadog account."
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Lowest level that is logged.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Lowest level that is logged."
+    )
     log_format: Literal["text", "json"] | None = Field(
         default=None, description="text, or json with one object per line. Empty: text on a terminal, else json."
     )
@@ -71,7 +75,9 @@ class Settings(BaseSettings):
     not_found_deadline_seconds: Seconds = Field(
         default=3600.0, description="How long a deployment may be unknown to Datadog before the resource is Stalled."
     )
-    not_found_after_deadline_seconds: Seconds = Field(default=3600.0, description="Delay of a retry after 404 from then on.")
+    not_found_after_deadline_seconds: Seconds = Field(
+        default=3600.0, description="Delay of a retry after 404 from then on."
+    )
     rollouts: bool = Field(default=True, description="false ignores Argo Rollouts.")
     rollout_selector: str = Field(default="", max_length=1000, description="Label selector for Rollouts. Empty: all.")
     retry_success: RetrySuccess = Field(
@@ -82,12 +88,25 @@ class Settings(BaseSettings):
         default=RollbackMarks.FIRST_AFTER_TARGET,
         description="Which version a rollback marks: FirstAfterTarget, as Datadog does, or Replaced.",
     )
-    restored_deployment: RestoredDeployment = Field(
-        default=RestoredDeployment.NONE,
-        description="Record posts a deployment for the version that an abort left in place, and links it.",
+    abort_recovery: AbortRecovery = Field(
+        default=AbortRecovery.NONE,
+        description="What is linked to an aborted deployment: None, Restored (a deployment event that the operator "
+        "posts for the return to the stable version), or NextVersion (which measures the time to the next release).",
+    )
+    read_back: bool = Field(
+        default=True, description="true reads back what Datadog stored. Needs the permission dora_metrics_read."
+    )
+    read_back_schedule: Annotated[tuple[float, ...], NoDecode, Field(min_length=1, max_length=6)] = Field(
+        default=(30.0, 120.0, 600.0, 3600.0, 86_400.0),
+        description="Seconds after Datadog accepted a state at which it is read back, separated by commas.",
+    )
+    on_missing: OnMissing = Field(
+        default=OnMissing.WAIT,
+        description="What happens if Datadog does not have a failed deployment: Wait, or Create (post its event).",
     )
     lookback_hours: Annotated[float, Field(gt=0, le=720)] = Field(
-        default=24.0, description="How far back a start considers what happened to Rollouts while the operator was not running."
+        default=24.0,
+        description="How far back a start considers what happened to Rollouts while the operator was not running.",
     )
     retention_days: Annotated[float, Field(gt=0, le=3650)] = Field(
         default=90.0, description="How long settled DoraDeployments that the operator created are kept."
@@ -106,14 +125,18 @@ class Settings(BaseSettings):
         default="", max_length=63, description="Namespace of the Lease. Empty: the operator's own."
     )
     lease_seconds: Annotated[float, Field(ge=3, le=300)] = Field(
-        default=15.0, description="Duration of the Lease: another replica takes over this long after the leader's last renewal."
+        default=15.0,
+        description="Duration of the Lease: another replica takes over this long after the leader's last renewal.",
     )
     allowed_services: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Services that may be marked with the operator's keys, unless the Namespace names its own. Empty: all.",
+        description="Services that may be marked with the operator's keys, unless the Namespace names its own. "
+        "Empty: all.",
     )
     allowed_envs: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), description="Environments that may be marked with the operator's keys, unless the Namespace names its own. Empty: all."
+        default=(),
+        description="Environments that may be marked with the operator's keys, unless the Namespace names its own. "
+        "Empty: all.",
     )
     resync_seconds: Seconds = Field(
         default=1800.0, description="How often everything is listed again, in case a watch has missed a change."
@@ -129,6 +152,20 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("read_back_schedule", mode="before")
+    @classmethod
+    def _split_numbers(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("read_back_schedule")
+    @classmethod
+    def _ascends(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if value[0] <= 0 or any(later <= earlier for earlier, later in pairwise(value)):
+            raise ValueError("the seconds must be greater than 0 and ascend, such as 30,120,600,3600,86400")
+        return value
+
     @field_validator("health_port", "metrics_port", "log_format", "datadog_url", "api_key", "app_key", mode="before")
     @classmethod
     def _empty_is_absent(cls, value: object) -> object:
@@ -138,8 +175,9 @@ class Settings(BaseSettings):
     def _records_match(self) -> Self:
         if self.rollouts and labels_that_match(self.deployment_selector) is None:
             message = (
-                "DORA_OPERATOR_DEPLOYMENT_SELECTOR must consist of equalities (a=b,c=d) while Rollouts are watched, because"
-                " the DoraDeployments that the operator creates have to match it; or set DORA_OPERATOR_ROLLOUTS=false"
+                "DORA_OPERATOR_DEPLOYMENT_SELECTOR must consist of equalities (a=b,c=d) while Rollouts are watched,"
+                " because the DoraDeployments that the operator creates have to match it;"
+                " or set DORA_OPERATOR_ROLLOUTS=false"
             )
             raise ValueError(message)
         return self
@@ -159,7 +197,7 @@ class Settings(BaseSettings):
         """What Rollouts mean."""
         return Policy(
             retry_success=self.retry_success,
-            restored_deployment=self.restored_deployment,
+            abort_recovery=self.abort_recovery,
             rollback_marks=self.rollback_marks,
             lookback=timedelta(hours=self.lookback_hours),
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.resource import DoraDeployment, DoraDeploymentStatus, parse
+from dora_operator.domain.rollout.identity import Identified
 from dora_operator.domain.rollout.observation import ReplicaSet, Rollout, parse_rollout
 from dora_operator.domain.rollout.verdict import Decision, Memory, Skipped, SkipReason, Verdict, asks_again
 
@@ -19,7 +20,7 @@ MOST_PASSED = 16
 """States of one Rollout that are kept for the next decision: as many as a burst may need."""
 
 LinksOf = Callable[[DoraDeployment], Iterable[str]]
-"""Returns the names of everything that a decision about an object reads besides the object; see domain.plan.links_of."""
+"""Returns the names of all that a decision about an object reads besides the object; see domain.plan.links_of."""
 
 
 @dataclass(slots=True)
@@ -67,6 +68,12 @@ class DeploymentStore:
     def linked(self, link: str) -> list[DoraDeployment]:
         """Return the objects that have a link, in a stable order."""
         return [self._entries[key].deployment for key in sorted(self._linked.get(link, ()))]
+
+    def dependants(self, key: ObjectKey, links: Iterable[str] | None = None) -> list[ObjectKey]:
+        """Return the other objects that have one of these links; by default those of the object itself."""
+        names = self.links(key) if links is None else links
+        found = {other: None for link in names for other in sorted(self._linked.get(link, ())) if other != key}
+        return list(found)
 
     def links(self, key: ObjectKey) -> tuple[str, ...]:
         """Return the links of an object."""
@@ -117,10 +124,10 @@ class DeploymentStore:
         """Forget a status that could not be written: the stored one says the same by now."""
         self.keep_unsaved(deployment, self.stored_status(deployment))
 
-    def note_due(self, key: ObjectKey, at: datetime, *, again: bool) -> None:
-        """Note since when an object's state is desired. Unless `again`, an earlier time counts."""
+    def note_due(self, key: ObjectKey, at: datetime) -> None:
+        """Note since when an object's state is desired. What it waits for already counts from earlier."""
         entry = self._entries.get(key)
-        if entry is not None and (again or entry.due_at is None or at < entry.due_at):
+        if entry is not None and (entry.due_at is None or at < entry.due_at or not entry.deployment.is_due):
             entry.due_at = at
 
     def forget(self, key: ObjectKey, uid: str) -> DoraDeployment | None:
@@ -188,7 +195,7 @@ class TrackedRollout:
     rollout: Rollout
     seen_at: datetime | None = None
     """When a watch reported this version; None for one from a list."""
-    replica_sets: Sequence[ReplicaSet] = ()
+    replica_sets: tuple[ReplicaSet, ...] = ()
     memory: Memory = field(default_factory=Memory)
     passed: tuple[Rollout, ...] = ()
     """Other states that were reported since the last decision, oldest first: a queue of keys would lose aborts."""
@@ -196,11 +203,11 @@ class TrackedRollout:
     """Facts that an Event has reported."""
     refused: dict[Verdict, Refusal] = field(default_factory=dict)
     """Verdicts that could not be recorded because a user owns the record."""
-    restoration_checks: dict[tuple[str, int], int] = field(default_factory=dict)
+    restoration_checks: dict[tuple[Identified, int], int] = field(default_factory=dict)
     """How often it was checked whether the stable version is restored, by failed deployment and revision."""
     unidentified: bool = False
     """A revision failed that cannot be identified."""
-    _facts: dict[str, Verdict] = field(default_factory=dict)
+    _facts: dict[Identified, Verdict] = field(default_factory=dict)
     _listed_for: tuple[int | None, str] | None = None
     _decided: Rollout | None = None
 
@@ -232,13 +239,13 @@ class TrackedRollout:
 
     def is_new_fact(self, verdict: Verdict) -> bool:
         """Return, once, whether a verdict asks for more than the one before it."""
-        before = self._facts.get(verdict.identity.key)
-        self._facts[verdict.identity.key] = verdict
+        before = self._facts.get(verdict.identity)
+        self._facts[verdict.identity] = verdict
         return asks_again(before, verdict)
 
     def listed(self, replica_sets: Sequence[ReplicaSet]) -> None:
         """Store the ReplicaSets. A list without the current one is repeated."""
-        self.replica_sets = replica_sets
+        self.replica_sets = tuple(replica_sets)
         revision, current = self._revision()
         if any(each.pod_template_hash == current and each.numbers[-1] == revision for each in replica_sets):
             self._listed_for = (revision, current)

@@ -6,6 +6,7 @@ A reconcile may raise anything; the process goes on. Knows nothing of what a rec
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
@@ -14,7 +15,7 @@ from dora_operator.clients.kubernetes import KubernetesError
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.logs import subject
 from dora_operator.metrics import Metrics
-from dora_operator.tracing import span
+from dora_operator.tracing import note_result, span
 from dora_operator.workqueue import Priority, WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Workers:
     count: int
     clock: Callable[[], datetime]
     metrics: Metrics
+    traced: bool = False
     stopping: bool = False
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -68,8 +70,10 @@ class Workers:
         token = subject.set((self.kind, *key))
         result = "broken"
         try:
-            with span(self.kind, key):
+            with span(self.kind, key) if self.traced else nullcontext():
                 result = await self._reconcile(key)
+                if self.traced:
+                    note_result(result, is_error=result != "done")
         finally:
             subject.reset(token)
             self.queue.done(key)

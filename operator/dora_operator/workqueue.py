@@ -1,12 +1,12 @@
 """A keyed work queue: one worker per key at a time, urgent keys first, and no key starves.
 
-Knows nothing of DORA, Kubernetes or HTTP. Time comes from a clock that is passed in. All methods belong to one event loop.
+Knows nothing of DORA, Kubernetes or HTTP. Its clock is passed in. All methods belong to one event loop.
 
 Order: a key is served by the time at which it became ready plus the handicap of its priority. A less urgent key waits
 behind newer, more urgent ones for at most its handicap, so ageing needs no bookkeeping.
 
 A key that cannot go on because something shared is used up (the rate limit of an account, the lock of a deployment) is
-parked under the name of that resource. It keeps its place and holds no worker. `release` puts the first parked keys back.
+parked under the name of that resource. It keeps its place and holds no worker. `release` puts the first keys back.
 """
 
 import asyncio
@@ -74,8 +74,8 @@ class WorkQueue(Generic[Key]):
     _waiting: dict[Hashable, list[_Entry[Key]]] = field(default_factory=dict)
     """Parked keys of each resource, by place."""
     _opens_at: dict[Hashable, float] = field(default_factory=dict)
-    _released: dict[Key, Hashable] = field(default_factory=dict)
-    """Keys that were released and have not used their turn yet."""
+    _released: dict[Key, tuple[Hashable, float]] = field(default_factory=dict)
+    """Keys that were released and have not used their turn yet: for which resource, and their places."""
     _failures: dict[Key, int] = field(default_factory=dict)
     """Failures in a row, of keys whose last reconcile failed."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -130,6 +130,8 @@ class WorkQueue(Generic[Key]):
 
     def park(self, key: Key, resource: Hashable) -> None:
         """Let a key that a worker holds wait for a resource, with its place. The worker calls `done` next."""
+        if self._released.get(key, (None,))[0] == resource:
+            del self._released[key]  # another key has taken the turn: there is none to pass on
         if key not in self._queued:  # else it was requested again in the meantime
             self._tokens += 1
             place = self._working[key]
@@ -143,10 +145,15 @@ class WorkQueue(Generic[Key]):
             self._changed.set()
 
     def release(self, resource: Hashable, free: int) -> None:
-        """Serve the first keys that wait for a resource: as many as are free, less those released before."""
-        for _ in range(free - sum(each == resource for each in self._released.values())):
-            if not self._release_first(resource):
+        """Serve the first keys that wait for a resource, as many as are free.
+
+        Keys that were released before count where they come first: one that waits behind others for a worker must not
+        hold up a more urgent key.
+        """
+        while (first := self._first_waiting(resource)) is not None:
+            if sum(each == resource and place <= first.sort for each, place in self._released.values()) >= free:
                 return
+            self._release_first(resource)
 
     def waiting_for(self) -> list[Hashable]:
         """Return the resources for which keys wait."""
@@ -203,23 +210,27 @@ class WorkQueue(Generic[Key]):
 
     def _pass_on(self, key: Key) -> None:
         """Give the turn that a released key did not use to the next one."""
-        resource = self._released.pop(key, None)
-        if resource is not None:
-            self._release_first(resource)
+        released = self._released.pop(key, None)
+        if released is not None:
+            self._release_first(released[0])
 
-    def _release_first(self, resource: Hashable) -> bool:
+    def _release_first(self, resource: Hashable) -> None:
+        first = self._first_waiting(resource)
+        if first is not None:
+            del self._parked[first.key]
+            self._released[first.key] = (resource, first.sort)
+            self._enqueue(first.key, self.clock(), first.sort)
+
+    def _first_waiting(self, resource: Hashable) -> _Entry[Key] | None:
         waiting = self._waiting.get(resource, [])
         while waiting:
-            entry = heapq.heappop(waiting)
-            parked = self._parked.get(entry.key)
-            if parked is not None and parked.token == entry.token:
-                del self._parked[entry.key]
-                self._released[entry.key] = resource
-                self._enqueue(entry.key, self.clock(), entry.sort)
-                return True
+            parked = self._parked.get(waiting[0].key)
+            if parked is not None and parked.token == waiting[0].token:
+                return waiting[0]
+            heapq.heappop(waiting)
         self._waiting.pop(resource, None)
         self._opens_at.pop(resource, None)
-        return False
+        return None
 
     def _promote(self) -> None:
         now = self.clock()

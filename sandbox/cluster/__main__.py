@@ -8,7 +8,7 @@ from pathlib import Path
 from sandbox.cluster.local import LocalCluster
 from sandbox.programs.build import ensure, ensure_manifests
 from sandbox.programs.cache import Cache, SandboxError
-from sandbox.programs.catalogue import CORE, GITOPS, HELM, MONITORING, ROLLOUTS
+from sandbox.programs.catalogue import CHART_LINTERS, CORE, GITOPS, HELM, MONITORING, ROLLOUTS
 
 CRDS = Path(__file__).parents[2] / "crds"
 
@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
     choice.add_argument("--build-only", action="store_true", help="build the programs and start nothing")
     choice.add_argument("--remove-cache", action="store_true", help="remove all programs that were built")
     parser.add_argument("--rollouts", action="store_true", help="with Argo Rollouts, and pods that kwok plays")
-    parser.add_argument("--helm", action="store_true", help="with --build-only: Helm too, for the tests of the chart")
+    parser.add_argument("--helm", action="store_true", help="with --build-only: Helm and the linters of the chart too")
     parser.add_argument(
         "--gitops", action="store_true", help="with --build-only: the CRDs of Argo CD and Flux, for tests"
     )
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
 
 def build(*, with_rollouts: bool, with_helm: bool, with_gitops: bool) -> None:
     """Build everything that a cluster will need, so that starting one takes seconds."""
-    ensure((*CORE, *(ROLLOUTS if with_rollouts else ()), *((HELM,) if with_helm else ())))
+    ensure((*CORE, *(ROLLOUTS if with_rollouts else ()), *((HELM, *CHART_LINTERS) if with_helm else ())))
     if with_helm:
         ensure_manifests(MONITORING)
     if with_rollouts:

@@ -24,18 +24,18 @@ def whole(answer: Answer) -> web.Response:
     return web.Response(status=answer.status, body=answer.body, headers=CIMultiDict(answer.headers))
 
 
-def planned(rule: Rule, genuine: Answer | None, standing: Headers) -> Answer | None:
+def planned(rule: Rule, genuine: Answer | None, usual: Headers) -> Answer | None:
     """Return the answer that a rule sends, whole or in part; nothing where it sends no HTTP."""
     match rule.what:
         case Pass():
             return genuine
         case Respond(status=status, body=body, headers=headers):
             text = body.encode() if isinstance(body, str) else encoded(body)
-            return Answer(status, text, _changed(((CONTENT_TYPE, JSON_API), *standing), headers))
+            return Answer(status, text, _changed(((CONTENT_TYPE, JSON_API), *usual), headers))
         case Redirect(status=status, location=location):
-            return Answer(status, b"", (*standing, ("Location", location)))
+            return Answer(status, b"", (*usual, ("Location", location)))
         case HalfBody(status=status, body=body) | Drip(status=status, body=body):
-            return Answer(status, body.encode(), ((CONTENT_TYPE, JSON_API), *standing))
+            return Answer(status, body.encode(), ((CONTENT_TYPE, JSON_API), *usual))
         case Reset() | Hang() | Garbage():
             return None
 

@@ -1,4 +1,4 @@
-"""Reads fault rules from JSON, and says which of those in force befalls a request.
+"""Reads fault rules from JSON, and says which of those in force applies to a request.
 
 Knows no connection; `delivery` does to it what a rule says.
 """
@@ -14,7 +14,7 @@ _RULES: TypeAdapter[list[Rule]] = TypeAdapter(list[Rule])
 
 
 class WrongRuleError(ValueError):
-    """Rules that cannot be used; each message names the field and the mend."""
+    """Rules that cannot be used; each message names the field and the fix."""
 
     def __init__(self, messages: list[str]) -> None:
         super().__init__("; ".join(messages))
@@ -38,7 +38,7 @@ def _told(problem: dict[str, Any]) -> str:
 
 
 class _Counted:
-    """A rule and how often it was looked at and used."""
+    """A rule with its counts."""
 
     def __init__(self, rule: Rule) -> None:
         self.rule, self.matched, self.used = rule, 0, 0
@@ -54,7 +54,7 @@ class _Counted:
 
 
 class FaultBook:
-    """The rules in force; the first that fits and is not used up befalls a request."""
+    """The rules in force; the first that fits and is not used up applies to a request."""
 
     def __init__(self) -> None:
         self._rules: list[_Counted] = []
@@ -68,7 +68,7 @@ class FaultBook:
         self._rules.extend(_Counted(rule) for rule in rules)
 
     def choose(self, request: Received) -> Rule | None:
-        """Return the rule that befalls a request, and count it."""
+        """Return the rule that applies to a request, and count it."""
         return next((counted.rule for counted in self._rules if counted.takes(request)), None)
 
     def as_json(self) -> list[dict[str, Any]]:

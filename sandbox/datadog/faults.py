@@ -1,4 +1,4 @@
-"""Faults on demand as values: which requests they befall, how often, and what then happens.
+"""Faults on demand as values: which requests they apply to, how often, and what happens.
 
 Only the rules: `faultbook` reads and counts them, `delivery` does to a connection what they say.
 """

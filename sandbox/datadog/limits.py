@@ -10,8 +10,8 @@ from sandbox.datadog.settings import RateLimit
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a key stands in the present window."""
+class Usage:
+    """What a key has left of the present window."""
 
     rule: RateLimit
     remaining: int
@@ -37,18 +37,18 @@ class RateLimits:
         self._window = 0
         self._used: dict[str, int] = {}
 
-    def count(self, key: str, now: float) -> Standing:
+    def count(self, key: str, now: float) -> Usage:
         """Count one request of a key; a refused one counts no further."""
         self._enter(now)
         used = self._used.get(key, 0)
         exceeded = used >= self._rule.limit
         self._used[key] = used if exceeded else used + 1
-        return self._standing(self._used[key], now, exceeded=exceeded)
+        return self._usage(self._used[key], now, exceeded=exceeded)
 
-    def look(self, key: str, now: float) -> Standing:
-        """Say where a key stands, without counting."""
+    def peek(self, key: str, now: float) -> Usage:
+        """Return the usage of a key without counting."""
         self._enter(now)
-        return self._standing(self._used.get(key, 0), now, exceeded=False)
+        return self._usage(self._used.get(key, 0), now, exceeded=False)
 
     def _enter(self, now: float) -> None:
         window = int(now // self._rule.period)
@@ -56,6 +56,6 @@ class RateLimits:
             self._window = window
             self._used.clear()
 
-    def _standing(self, used: int, now: float, *, exceeded: bool) -> Standing:
+    def _usage(self, used: int, now: float, *, exceeded: bool) -> Usage:
         reset = max(1, math.ceil((self._window + 1) * self._rule.period - now))
-        return Standing(self._rule, self._rule.limit - used, reset, exceeded)
+        return Usage(self._rule, self._rule.limit - used, reset, exceeded)

@@ -21,7 +21,7 @@ _SECRET_PARAMETERS = re.compile(r"((?:api|app|application)_key=)[^&]*")
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One request and its fate; status is absent where no HTTP answer was sent."""
+    """One request and its outcome; status is absent where no HTTP answer was sent."""
 
     sequence: int
     time: float
@@ -81,7 +81,7 @@ class Log:
         self._count = 0
         self._cleared_at = 0
         self._awaited: list[int] = []
-        """How many requests each who waits is waiting for: waking them at every request would slow down the answers."""
+        """The count that each waiting thread needs: a wake-up at every request would slow down the answers."""
         self._grown = threading.Condition()
 
     def append(self, entry: Mapping[str, Any], body: bytes) -> None:

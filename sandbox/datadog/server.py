@@ -65,7 +65,7 @@ class Server:
         rule = self.faults.choose(received)
         answer = self._decide(received, rule, now)
         self._record(request, received, answer, rule, now)
-        delay = self._settings.latency + (rule.delay if rule else 0)
+        delay = self.api.latency(request.method, path) + (rule.delay if rule else 0)
         if delay:
             await asyncio.sleep(delay)
         if rule is not None:
@@ -76,7 +76,7 @@ class Server:
         if rule is None:
             return self.api.handle(received, now)
         genuine = self.api.handle(received, now) if rule.takes_effect else None
-        return delivery.planned(rule, genuine, self.api.limits.look(received.api_key, now).headers())
+        return delivery.planned(rule, genuine, self.api.limits.peek(received.api_key, now).headers())
 
     def _record(
         self, request: web.BaseRequest, received: Received, answer: Answer | None, rule: Rule | None, now: float

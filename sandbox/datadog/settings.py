@@ -1,21 +1,60 @@
-"""What the stand-in can be told before it starts.
+"""What the stand-in can be told: how its HTTP answers are, beside the behaviour of its model.
 
 Values only: no clock, no connection, no environment.
 """
 
 import enum
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sandbox.datadog.behaviour import Behaviour
 
-class UnknownDeployment(enum.StrEnum):
-    """What a PATCH for a deployment that was never ingested is answered."""
 
-    ACCEPT = "accept"
-    """202, as recorded: the answer proves syntax and credentials only. The mark is lost."""
+class Permission(enum.StrEnum):
+    """A permission of an application key."""
 
-    NOT_FOUND = "not_found"
-    """404. No source says that Datadog does this; a client must still bear it."""
+    READ = "dora_metrics_read"
+    """For GET and list."""
+
+    WRITE = "dora_metrics_write"
+    """For PATCH and DELETE."""
+
+
+class Endpoint(enum.StrEnum):
+    """An endpoint, for its latency."""
+
+    POST = "post"
+    GET = "get"
+    LIST = "list"
+    PATCH = "patch"
+    PATCH_BY_VERSION = "patch_by_version"
+    DELETE = "delete"
+    FAILURES = "failures"
+
+
+RECORDED_LATENCY: Mapping[Endpoint, float] = {
+    Endpoint.POST: 0.16,
+    Endpoint.LIST: 0.54,
+    Endpoint.PATCH: 0.118,
+    Endpoint.PATCH_BY_VERSION: 0.118,
+    Endpoint.GET: 0.54,
+}
+"""Seconds, from the recordings; nobody recorded GET of one deployment or a PATCH by version: taken from their like."""
+
+
+class ReadSchema(enum.StrEnum):
+    """Which attributes GET and list show."""
+
+    OBSERVED = "observed"
+    """All that were seen in real lists, in both."""
+
+    OBSERVED_IN_LIST = "observed_in_list"
+    """All in the list; GET, which nobody has seen with keys, shows the published schema."""
+
+    PUBLISHED = "published"
+    """The published schema in both: neither change_failure nor remediation."""
 
 
 class RateLimit(BaseModel):
@@ -28,30 +67,46 @@ class RateLimit(BaseModel):
     name: str = "dora_metrics"
 
 
-class Settings(BaseModel):
-    """How this stand-in behaves; the defaults are as recorded and as quick as possible."""
+Seconds = float
+ALL_PERMISSIONS = frozenset(Permission)
+FIXED = frozenset({"host", "port", "api_keys", "application_keys", "rate_limit", "kept_requests"})
+"""Settings that cannot be changed, or shown, while the stand-in runs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+class Settings(Behaviour):
+    """How this stand-in behaves; the defaults are as recorded and without delays."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65_535, description="0 takes a free one")
     api_keys: frozenset[str] = Field(default=frozenset(), description="empty: every key that is not empty")
     application_keys: frozenset[str] = Field(default=frozenset(), description="empty: every key that is not empty")
-    rate_limit: RateLimit = RateLimit()
-    latency: float = Field(default=0, ge=0, description="seconds before every answer")
-    ingest_delay: float = Field(default=0, ge=0, description="seconds until a posted deployment can be seen")
-    patch_delay: float = Field(default=0, ge=0, description="seconds until an accepted mark is applied")
-    evaluation_delay: float | None = Field(
-        default=None,
-        ge=0,
-        description="seconds after ingestion until change_failure turns from null to false; absent: never",
+    permissions: frozenset[Permission] = Field(default=ALL_PERMISSIONS, description="of every application key")
+    key_permissions: dict[str, frozenset[Permission]] = Field(
+        default={}, description="of single application keys, by their fingerprint"
     )
-    unknown_deployment: UnknownDeployment = UnknownDeployment.ACCEPT
+    rate_limit: RateLimit = RateLimit()
+    latency: Seconds = Field(default=0, ge=0, description="seconds before every answer")
+    endpoint_latency: dict[Endpoint, Seconds] = Field(default={}, description="the same for single endpoints")
+    read_schema: ReadSchema = ReadSchema.OBSERVED
+    exact_times: bool = Field(
+        default=True, description="a list takes from and to only as 2026-01-31T00:00:00Z; false: any RFC 3339"
+    )
     empty_body_by_version: bool = Field(
         default=True, description='the PATCH by version is answered without a body; false: {"data":null} as by id'
     )
-    observed_attributes: bool = Field(
-        default=True, description="answers carry what real ones do beyond the published schema (change_failure, ...)"
-    )
     kept_requests: int = Field(default=100_000, ge=1)
-    kept_deployments: int = Field(default=100_000, ge=1)
+
+    def changed(self, changes: Mapping[str, Any]) -> "Settings":
+        """Return the settings with changes, which are checked.
+
+        Raises:
+            ValueError: a value is wrong, or the setting is fixed.
+        """
+        fixed = FIXED & changes.keys()
+        if fixed:
+            raise ValueError(f"cannot change {', '.join(sorted(fixed))} while the stand-in runs")
+        return Settings.model_validate(self.model_dump() | dict(changes))
+
+    def shown(self) -> dict[str, Any]:
+        """Return what can be changed, as JSON."""
+        return self.model_dump(mode="json", exclude=set(FIXED))

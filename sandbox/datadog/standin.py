@@ -11,9 +11,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from sandbox.datadog.control import Seed
 from sandbox.datadog.faults import Match, Rule, What
 from sandbox.datadog.recording import Recorded
+from sandbox.datadog.seeds import Edit, Found, Seed
 from sandbox.datadog.server import Clock, Server
 from sandbox.datadog.settings import Settings
 
@@ -88,13 +88,34 @@ class StandIn:
         """Forget requests, faults and deployments."""
         self._ask(self._server.control.clear)
 
+    def configure(self, **changes: Any) -> None:
+        """Change settings from now on: delays, permissions, latencies, choices; what was scheduled keeps its time."""
+        self._ask(lambda: self._server.control.configure(changes))
+
     def seed(self, *seeds: Seed) -> None:
-        """Make deployments visible at once, as those found by APM are: with any id."""
+        """Make deployments visible as they are, with any id: at once, or each after its delay."""
         self._ask(lambda: self._server.control.seed(list(seeds), self._server.clock()))
+
+    def apm(self, *found: Found) -> list[str]:
+        """Let APM find deployments, and return their ids; rows and delay are settings."""
+        return self._ask(lambda: self._server.control.apm(list(found), self._server.clock()))
+
+    def edit(self, deployment_id: str, **changes: Any) -> bool:
+        """Change a visible deployment as a person does in the UI; None clears. Says whether there is one."""
+        edit = Edit.model_validate(changes)
+        return self._ask(lambda: self._server.control.edit(deployment_id, edit, self._server.clock()))
+
+    def remove(self, deployment_id: str) -> bool:
+        """Let a visible deployment disappear; says whether there was one."""
+        return self._ask(lambda: self._server.api.model.remove(deployment_id, self._server.clock()))
+
+    def lost_marks(self) -> int:
+        """Return how many marks were accepted and never applied."""
+        return self._ask(lambda: self._server.api.lost_marks(self._server.clock()))
 
     def deployments(self) -> Sequence[dict[str, Any]]:
         """Return every visible deployment as a resource with all its attributes."""
-        return self._ask(lambda: self._server.control.deployments(self._server.clock()))
+        return self._ask(lambda: self._server.api.deployments(self._server.clock()))
 
     def deployment(self, deployment_id: str) -> Any:
         """Return the attributes of one visible deployment, or nothing."""

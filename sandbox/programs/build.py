@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sandbox.programs.cache import Cache, SandboxError
-from sandbox.programs.catalogue import MANIFESTS, Manifests, Program, cache_key
+from sandbox.programs.catalogue import MANIFESTS, OLDEST, Manifests, Program, cache_key
 from sandbox.programs.compiler import compiling, go_command
 from sandbox.programs.progress import Progress
 
@@ -19,11 +19,13 @@ from sandbox.programs.progress import Progress
 def ensure(programs: Sequence[Program], *, cache: Cache | None = None) -> dict[str, Path]:
     """Return where each program is, after building those that are missing.
 
-    KUBEBUILDER_ASSETS, where set, is looked at first: users of envtest have etcd and kube-apiserver there.
+    KUBEBUILDER_ASSETS, if set, comes first: users of envtest have etcd and kube-apiserver there.
+    DORA_OPERATOR_KUBERNETES=oldest takes Kubernetes in the oldest supported version instead of the newest.
 
     Raises:
         SandboxError: a program cannot be built; the message says what to do.
     """
+    programs = [_in_chosen_version(program) for program in programs]
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     found = {program.name: Path(assets) / program.name for program in programs} if assets else {}
     found = {name: path for name, path in found.items() if path.exists()}
@@ -31,6 +33,13 @@ def ensure(programs: Sequence[Program], *, cache: Cache | None = None) -> dict[s
     if wanted:
         found |= _from_cache(wanted, cache or Cache.default())
     return found
+
+
+def _in_chosen_version(program: Program) -> Program:
+    chosen = os.environ.get("DORA_OPERATOR_KUBERNETES") or "newest"
+    if chosen not in {"newest", "oldest"}:
+        raise SandboxError(f"DORA_OPERATOR_KUBERNETES is {chosen}: set it to newest or oldest")
+    return OLDEST.get(program.name, program) if chosen == "oldest" else program
 
 
 def ensure_manifests(wanted: Sequence[Manifests] = MANIFESTS, *, cache: Cache | None = None) -> dict[str, Path]:

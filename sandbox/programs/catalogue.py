@@ -7,8 +7,16 @@ from pathlib import Path
 
 MODULE_FOLDER = Path(__file__).parent
 KUBERNETES_VERSION = "v1.37.2"
-# Without its version in it, kube-apiserver reports one that kubectl cannot parse.
-LINKER_FLAGS = f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}"
+OLDEST_KUBERNETES_VERSION = "v1.33.13"
+"""The versions of go.mod and oldest/go.mod: the newest and the oldest minor version that is supported."""
+
+
+def _linker_flags(version: str) -> str:
+    """Return flags that set the version, without which kube-apiserver reports one that kubectl cannot parse."""
+    return f"-s -w -X k8s.io/component-base/version.gitVersion={version}"
+
+
+LINKER_FLAGS = _linker_flags(KUBERNETES_VERSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,7 @@ class Program:
 
     Programs whose dependencies do not go together have one each.
     """
+    linker_flags: str = LINKER_FLAGS
 
 
 CORE = (
@@ -36,8 +45,22 @@ ROLLOUTS = (
     Program("kwok", "sigs.k8s.io/kwok/cmd/kwok", 10),
     Program("kubectl-argo-rollouts", "github.com/argoproj/argo-rollouts/cmd/kubectl-argo-rollouts", 20),
 )
+OLDEST = {
+    name: Program(name, f"k8s.io/kubernetes/cmd/{name}", seconds, "oldest", _linker_flags(OLDEST_KUBERNETES_VERSION))
+    for name, seconds in (("kube-apiserver", 300), ("kube-controller-manager", 90))
+}
+"""The same programs in the oldest supported version, which DORA_OPERATOR_KUBERNETES=oldest chooses."""
+PROMTOOL = Program("promtool", "github.com/prometheus/prometheus/cmd/promtool", 210, "promtool")
+"""For `make compat`: it tests the alert rules."""
 HELM = Program("helm", "helm.sh/helm/v4/cmd/helm", 120, "helm")
 """For the tests of the chart alone; no cluster needs it."""
+ACTIONLINT = Program("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", 10, "lint")
+"""For `make check`: it reads .github/workflows."""
+CHART_LINTERS = (
+    Program("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform", 10, "lint"),
+    Program("kube-score", "github.com/zegl/kube-score/cmd/kube-score", 15, "lint"),
+)
+"""For the tests of the chart alone."""
 
 
 @dataclass(frozen=True, slots=True)

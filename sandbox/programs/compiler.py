@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox.programs.cache import Cache, SandboxError
-from sandbox.programs.catalogue import LINKER_FLAGS, MODULE_FOLDER, Program
+from sandbox.programs.catalogue import MODULE_FOLDER, Program
 
 TAIL_LINES = 25
 POLL_SECONDS = 0.2
@@ -77,7 +77,7 @@ class Compiler:
 def compiling(go: Path, program: Program, cache: Cache) -> Iterator[Compiler]:
     """Run the build of one program; whatever happens, no process of it stays behind."""
     output = cache.work / f"{program.name}.unfinished"
-    arguments = ("build", "-v", "-mod=readonly", "-trimpath", "-ldflags", LINKER_FLAGS, "-o", str(output))
+    arguments = ("build", "-v", "-mod=readonly", "-trimpath", "-ldflags", program.linker_flags, "-o", str(output))
     # A Ctrl-C between the start of the process and the `try` would leave it behind.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     process = subprocess.Popen(

@@ -14,9 +14,9 @@ from typing import Any
 
 import httpx
 
+from dora_operator.clients.kubernetes import Secret, Subject
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.clients.kubernetes import Secret, Subject
 from tests.support.builders import NOW
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 
@@ -36,11 +36,16 @@ class Killer:
     count: int = 0
     kills: int = 0
     log: list[str] = field(default_factory=list)
+    is_dead: bool = False
+    """Killed in a task that nothing waits for: the next request shows it."""
 
     def before(self, what: str) -> int:
         """Count a request, and kill before it is sent."""
         self.count += 1
         self.log.append(what)
+        if self.is_dead:
+            self.is_dead = False
+            raise KilledError
         self._kill_at(-self.count)
         return self.count
 
@@ -69,9 +74,12 @@ class MortalCluster(FakeCluster):
 
     async def post_event(self, subject: Subject, note: EventNote) -> None:
         """See KubernetesClient."""
-        number = self.killer.before(f"event {note.reason}")
-        await super().post_event(subject, note)
-        self.killer.after(number)
+        try:
+            number = self.killer.before(f"event {note.reason}")
+            await super().post_event(subject, note)
+            self.killer.after(number)
+        except KilledError:
+            self.killer.is_dead = True
 
     async def apply_record(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """See KubernetesClient."""

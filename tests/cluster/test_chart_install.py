@@ -71,7 +71,7 @@ def test_installed_upgraded_uninstalled(chart_cluster: LocalCluster, helm: Helm,
     arguments = ("-n", namespace, "--wait", "--timeout", "60s")
     told = helm("install", RELEASE, str(former), *arguments, values=values)
     assert f"kubectl -n {namespace} rollout status deployment/{RELEASE}" in told
-    assert "It has no Datadog keys of its own" in told
+    assert "DATADOG KEYS: the operator has none" in told
     assert deployment(chart_cluster, namespace)["status"]["availableReplicas"] == 1
     assert "Age" not in columns(chart_cluster)
     shop.apply("kept", changeFailure=True)
@@ -101,7 +101,8 @@ def test_what_the_notes_say_can_be_pasted(chart_cluster: LocalCluster, helm: Hel
     variables = os.environ | {"KUBECONFIG": str(chart_cluster.kubeconfig), "PATH": folders}
     done = subprocess.run(["bash", "-e"], input=pasted, env=variables, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "checkout-1.5.0" in done.stdout.splitlines()[-1]
+    assert "example" in done.stdout.splitlines()[-1]
+    assert "dryRun: true" in pasted
     assert "names no registry" in told
     assert "names no registry" not in helm(
         "upgrade", RELEASE, str(CHART), "-n", namespace, "--set", "image.repository=a/b"
@@ -121,7 +122,7 @@ def test_one_replica_two_and_one_again(chart_cluster: LocalCluster, helm: Helm, 
     arguments = ("-n", namespace, "--wait", "--timeout", "60s")
     helm("install", RELEASE, str(CHART), *arguments, values=QUICK_PODS)
     for replicas, strategy in ((2, "RollingUpdate"), (1, "Recreate")):
-        helm("upgrade", RELEASE, str(CHART), *arguments, values=QUICK_PODS | {"replicas": replicas})
+        helm("upgrade", RELEASE, str(CHART), *arguments, values=QUICK_PODS | {"replicaCount": replicas})
         found = deployment(chart_cluster, namespace)
         assert found["spec"]["strategy"]["type"] == strategy
         assert found["status"]["availableReplicas"] == replicas
@@ -137,7 +138,7 @@ def test_one_replica_two_and_one_again(chart_cluster: LocalCluster, helm: Helm, 
 
 def test_users_rights_come_with_it(chart_cluster: LocalCluster, helm: Helm, namespace: str) -> None:
     """Who may view sees DoraDeployments, who may edit changes them; nobody writes status."""
-    helm("install", RELEASE, str(CHART), "-n", namespace)
+    helm("install", RELEASE, str(CHART), "-n", namespace, values={"rbac": {"aggregateRoles": True}})
     wanted = {"view": {"list"}, "edit": {"list", "create", "delete"}, "admin": {"list", "create", "delete"}}
     for role in wanted:
         chart_cluster.kubectl("-n", namespace, "create", "rolebinding", role, f"--clusterrole={role}", f"--user={role}")
@@ -189,6 +190,6 @@ def test_helm_test_asks_the_readiness_probe(chart_cluster: LocalCluster, helm: H
 
 def asked(program: str, url: str, patience: str) -> subprocess.CompletedProcess[str]:
     """Run the program of the chart's test Pod."""
-    variables = {"URL": url, "PATIENCE_SECONDS": patience}
+    variables = {"URL": url, "TIMEOUT_SECONDS": patience}
     command = [sys.executable, "-c", program]
     return subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=60)

@@ -98,17 +98,25 @@ def a_rollback_while_it_was_down(installation: Installation) -> Callable[[], Non
 ROLLOUTS = (an_abort, a_rollback_while_it_was_down)
 WHOLE = (with_own_keys, with_keys_of_its_own, *ROLLOUTS)
 CASES = [
-    pytest.param(("everywhere", {}), WHOLE, id="in the whole cluster"),
-    pytest.param(("some", {"settings": {"namespaces": ["some-shop"]}}), WHOLE, id="in one namespace"),
-    pytest.param(("still", {"settings": {"rollouts": False}}), WHOLE[:2], id="without Rollouts"),
+    pytest.param(("everywhere", {"credentials": {"fromNamespaces": "all"}}), WHOLE, id="in the whole cluster"),
     pytest.param(
-        ("locked", {"rbac": {"secrets": {"enabled": False}}}), (with_own_keys, *ROLLOUTS), id="without Secrets"
+        ("some", {"settings": {"namespaces": ["some-shop"]}, "credentials": {"fromNamespaces": ["some-shop"]}}),
+        WHOLE,
+        id="in one namespace",
     ),
+    pytest.param(
+        ("still", {"settings": {"rollouts": False}, "credentials": {"fromNamespaces": ["still-shop"]}}),
+        WHOLE[:2],
+        id="without Rollouts",
+    ),
+    pytest.param(("locked", {}), (with_own_keys, *ROLLOUTS), id="by default, without Secrets"),
 ]
 
 
 if "leader_election" in Settings.model_fields:
-    CASES.append(pytest.param(("pair", {"replicas": 2}), WHOLE, id="with a Lease"))
+    CASES.append(
+        pytest.param(("pair", {"replicaCount": 2, "credentials": {"fromNamespaces": "all"}}), WHOLE, id="with a Lease")
+    )
 
 
 @pytest.mark.parametrize(("installation", "work"), CASES, indirect=["installation"])

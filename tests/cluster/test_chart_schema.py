@@ -1,6 +1,7 @@
 """Values that are mistyped: each is refused before anything is sent, and the message names the value."""
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -91,10 +92,9 @@ def test_names_of_digits_stay_text(helm: Helm) -> None:
         "serviceAccount": {"name": "321"},
         "priorityClassName": "654",
         "settings": {"namespaces": ["111"], "leaseName": "333", "leaseNamespace": "222"},
-        "replicas": 2,
-        **{
-            name: {"enabled": True} for name in ("podMonitor", "prometheusRule", "networkPolicy", "podDisruptionBudget")
-        },
+        "replicaCount": 2,
+        "namespaceOverride": "077",
+        **{name: {"enabled": True} for name in ("podMonitor", "prometheusRule")},
     }
     text = helm("template", "123", str(CHART), "-n", "007", values=values)
     names = {"name", "namespace", "serviceAccountName", "priorityClassName"}
@@ -105,7 +105,7 @@ def test_names_of_digits_stay_text(helm: Helm) -> None:
         for one in _named(whole, names)
         if "kind" in whole
     ]
-    assert {"007", "123", "456", "789", "321", "654", "111", "222"} <= {one for one in found if isinstance(one, str)}
+    assert {"077", "123", "456", "789", "321", "654", "111", "222"} <= {one for one in found if isinstance(one, str)}
     assert [one for one in found if not isinstance(one, str)] == []
 
 
@@ -131,6 +131,7 @@ CLOSED = [
 """Values whose fields the schema lists, and the type of Kubernetes that they become."""
 
 
+@pytest.mark.skipif(os.environ.get("DORA_OPERATOR_KUBERNETES") == "oldest", reason="it knows fewer fields")
 @pytest.mark.parametrize(("name", "kind"), CLOSED, ids=[name for name, _ in CLOSED])
 def test_lists_of_fields_are_kubernetes_own(chart_cluster: LocalCluster, name: str, kind: str) -> None:
     """What the schema allows is what the API server knows: no field too few, after an upgrade of Kubernetes either."""

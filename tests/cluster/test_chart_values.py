@@ -1,6 +1,7 @@
 """What the chart makes of values: taken by the real API server, or refused by the chart with the mend."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ from dora_operator.settings import Settings
 from sandbox.cluster import LocalCluster
 from tests.support.chart import Helm, container, granted, of_kind
 from tests.support.chart_values import REFUSED, TAKEN
+from tests.support.promql import selectors
 from tools.chart.__main__ import CHART
 from tools.chart.settings import settings
 
 pytestmark = pytest.mark.cluster
+
+VERSION = str(yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["appVersion"])
+DIGEST = "sha256:" + "0" * 64
 
 
 @pytest.mark.parametrize("values", TAKEN)
@@ -80,7 +85,7 @@ def test_every_setting_reaches_the_operator(helm: Helm, name: str, monkeypatch: 
         wanted = not default
     if name == "datadogUrl":
         wanted = "http://127.0.0.1:1/"
-    if name == "deploymentSelector":
+    if name.endswith("Selector"):
         wanted = "team=red"
     found = environment(helm.template({"settings": {name: wanted}}))
     field = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
@@ -116,22 +121,45 @@ def test_with_an_existing_secret_there_is_no_other(helm: Helm) -> None:
     assert [one for one in container(bare)["env"] if "valueFrom" in one] == []
 
 
-def test_secrets_are_never_listed(helm: Helm) -> None:
-    """In the whole cluster and in namespaces the only verb on Secrets is get; it can be limited and taken away."""
-    for values in ({}, {"settings": {"namespaces": ["default"]}}, {"replicas": 2}):
-        found = granted(helm.template(values), "dora-operator")
-        assert {verb for _, resource, verb in found if resource == "secrets"} == {"get"}
-        assert "*" not in {word for right in found for word in right}
-    limited = helm.template({"rbac": {"secrets": {"namespaces": ["shop"]}}})
-    where = [role["metadata"].get("namespace") for role in limited if "secrets" in json.dumps(role.get("rules"))]
-    assert where == ["shop"]
-    none = granted(helm.template({"rbac": {"secrets": {"enabled": False}}}), "dora-operator")
-    assert "secrets" not in {resource for _, resource, _ in none}
+@pytest.mark.parametrize(
+    ("values", "where"),
+    [
+        pytest.param({}, [], id="nowhere by default"),
+        pytest.param({"replicaCount": 2, "settings": {"namespaces": ["shop"]}}, [], id="nor in watched namespaces"),
+        pytest.param({"credentials": {"fromNamespaces": ["shop", "bank"]}}, ["shop", "bank"], id="in named namespaces"),
+        pytest.param({"credentials": {"fromNamespaces": "all"}}, [None], id="in the whole cluster"),
+        pytest.param(
+            {"credentials": {"fromNamespaces": "all"}, "settings": {"namespaces": ["shop", "bank"]}},
+            ["shop", "bank"],
+            id="in all namespaces that it watches",
+        ),
+    ],
+)
+def test_where_secrets_can_be_read(helm: Helm, values: dict[str, Any], where: list[str | None]) -> None:
+    """Only where credentials.fromNamespaces says so, and only by name: never list, never watch."""
+    objects = helm.template(values)
+    roles = [one for one in objects if "secrets" in json.dumps(one.get("rules"))]
+    assert [role["metadata"].get("namespace") for role in roles] == where
+    found = granted(objects, "dora-operator")
+    assert {verb for _, resource, verb in found if resource == "secrets"} == ({"get"} if where else set())
+    assert "*" not in {word for right in found for word in right}
 
 
-def test_a_policy_lets_helm_test_in(helm: Helm) -> None:
-    """Where a NetworkPolicy names who may connect, the pod of `helm test` is among them, and no Service finds it."""
-    values = {"networkPolicy": {"enabled": True, "ingressFrom": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}]}}
+def test_users_get_no_permission_by_default(helm: Helm) -> None:
+    """The ClusterRoles for users exist, so that an administrator can bind them; nothing binds or aggregates them."""
+    for values, aggregated in (({}, False), ({"rbac": {"aggregateRoles": True}}, True)):
+        objects = helm.template(values)
+        roles = [one for one in of_kind(objects, "ClusterRole") if one["metadata"]["name"].endswith(("-view", "-edit"))]
+        assert len(roles) == 2
+        labels = [any("aggregate-to" in label for label in role["metadata"]["labels"]) for role in roles]
+        assert labels == [aggregated, aggregated]
+        bound = {one["roleRef"]["name"] for one in of_kind(objects, "ClusterRoleBinding")}
+        assert bound.isdisjoint(role["metadata"]["name"] for role in roles)
+
+
+def test_a_policy_allows_helm_test(helm: Helm) -> None:
+    """If the NetworkPolicy lists peers, the pod of `helm test` is one of them, and no Service selects it."""
+    values = {"networkPolicy": {"ingressFrom": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}]}}
     text = helm("template", "mine", str(CHART), "-n", "ops", values=values)
     objects = [found for found in yaml.safe_load_all(text) if found is not None]
     (policy,), (pod,), (deployment,) = (of_kind(objects, kind) for kind in ("NetworkPolicy", "Pod", "Deployment"))
@@ -141,8 +169,64 @@ def test_a_policy_lets_helm_test_in(helm: Helm) -> None:
     assert values["networkPolicy"]["ingressFrom"][0] in ingress["from"]
     assert not own.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
     assert not deployment["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
-    open_to_all = helm.template({"networkPolicy": {"enabled": True}})
+    open_to_all = helm.template({})
     assert "from" not in of_kind(open_to_all, "NetworkPolicy")[0]["spec"]["ingress"][0]
+
+
+@pytest.mark.parametrize(
+    ("values", "added"),
+    [
+        pytest.param({}, [], id="the defaults"),
+        pytest.param({"settings": {"datadogUrl": "http://gateway:3128/datadog"}}, [3128], id="another Datadog URL"),
+        pytest.param({"settings": {"datadogUrl": "http://gateway/"}}, [80], id="a URL without a port"),
+        pytest.param(
+            {
+                "extraEnv": [
+                    {"name": "HTTPS_PROXY", "value": "http://user:1@proxy.example:8080"},
+                    {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"},
+                    {"name": "OTHER", "value": "http://other:1"},
+                    {"name": "http_proxy", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}},
+                ]
+            },
+            [8080, 4318],
+            id="a proxy and a collector",
+        ),
+    ],
+)
+def test_the_policy_allows_what_the_values_name(helm: Helm, values: dict[str, Any], added: list[int]) -> None:
+    """Egress to DNS, and to the ports of the API server, of Datadog and of the URLs in the values."""
+    (policy,) = of_kind(helm.template(values), "NetworkPolicy")
+    servers, names = policy["spec"]["egress"]
+    assert [port["port"] for port in servers["ports"]] == [443, 6443, 8443, 16443, *added]
+    assert {(port["port"], port["protocol"]) for port in names["ports"]} >= {(53, "UDP"), (53, "TCP")}
+
+
+def test_everything_is_in_the_namespace_of_the_override(helm: Helm) -> None:
+    """No object and no subject stays in the release's namespace; the test Pod asks the Service there."""
+    values = {"namespaceOverride": "elsewhere", "replicaCount": 2, "serviceMonitor": {"enabled": True}}
+    text = helm("template", "mine", str(CHART), "-n", "ops", values=values)
+    assert "ops" not in re.findall(r"(?:namespace|value): \"?([\w-]+)", text)
+    assert ".elsewhere.svc:" in text
+
+
+def test_a_digest_and_a_registry_name_the_image(helm: Helm) -> None:
+    """The digest takes precedence over the tag."""
+    for image, name in (
+        ({}, "dora-operator:0.1.0"),
+        ({"registry": "ghcr.io", "repository": "a/b", "tag": "v1"}, "ghcr.io/a/b:v1"),
+        ({"registry": "ghcr.io", "repository": "a/b", "tag": "v1", "digest": DIGEST}, f"ghcr.io/a/b@{DIGEST}"),
+    ):
+        (deployment,) = of_kind(helm.template({"image": image}), "Deployment")
+        assert container(deployment)["image"] == name.replace("0.1.0", VERSION)
+
+
+def test_probes_can_be_tuned(helm: Helm) -> None:
+    """One field at a time: the others, the path and the port stay."""
+    (deployment,) = of_kind(helm.template({"livenessProbe": {"failureThreshold": 9}}), "Deployment")
+    probe = container(deployment)["livenessProbe"]
+    assert probe["failureThreshold"] == 9
+    assert probe["periodSeconds"] == 10
+    assert probe["httpGet"] == {"path": "/livez", "port": "probes"}
 
 
 def test_the_crd_is_the_committed_one(helm: Helm) -> None:
@@ -163,16 +247,44 @@ def test_dashboards_come_from_their_files(helm: Helm) -> None:
     assert files
 
 
-def test_rules_come_from_their_file(chart_copy: Path, helm: Helm) -> None:
-    """The PrometheusRule holds rules/dora-operator.yaml as it is, template signs included; without it Helm says so."""
-    rules = {"groups": [{"name": "a", "rules": [{"alert": "A", "annotations": {"x": "{{ $value }}"}}]}]}
-    file = chart_copy / "rules" / "dora-operator.yaml"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text("# A comment.\n" + yaml.safe_dump(rules))
-    values = {"prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}}}
-    (found,) = of_kind(yaml.safe_load_all(helm("template", "x", str(chart_copy), values=values)), "PrometheusRule")
-    assert found["spec"] == rules
+SCOPES = [
+    pytest.param({}, "dora-operator", id="a ServiceMonitor or nothing"),
+    pytest.param({"podMonitor": {"enabled": True}}, "ops/dora-operator", id="a PodMonitor"),
+    pytest.param({"prometheusRule": {"job": "mine"}}, "mine", id="a job of the user's choice"),
+]
+
+
+@pytest.mark.parametrize(("values", "job"), SCOPES)
+def test_alerts_are_about_this_release_alone(helm: Helm, values: dict[str, Any], job: str) -> None:
+    """Every selector of every rule names the job and the namespace; nothing else of an expression changes."""
+    enabled = values | {"prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}}}
+    enabled["prometheusRule"] |= values.get("prometheusRule", {})
+    (found,) = of_kind(helm.template(enabled), "PrometheusRule")
     assert found["metadata"]["labels"]["release"] == "prometheus"
-    file.unlink()
+    committed = yaml.safe_load((CHART / "rules" / "dora-operator.yaml").read_text(encoding="utf-8"))
+    scope = f'job="{job}",namespace="ops"'
+    for group, original in zip(found["spec"]["groups"], committed["groups"], strict=True):
+        for rule, before in zip(group["rules"], original["rules"], strict=True):
+            for selector in selectors(rule["expr"]):
+                named = {matcher.name: matcher.value for matcher in selector.matchers.matchers}
+                assert (named["job"], named["namespace"]) == (job, "ops")
+            plain = rule["expr"].replace(f"{{{scope}}}", "").replace(f"{scope},", "")
+            assert rule | {"expr": plain} == before
+
+
+def test_runbooks_can_be_elsewhere(helm: Helm) -> None:
+    """By default on the project's page; the fragment is the alert's name."""
+    for url, start in (("", "https://"), ("https://example.org/runbook", "https://example.org/runbook#")):
+        (found,) = of_kind(helm.template({"prometheusRule": {"enabled": True, "runbookUrl": url}}), "PrometheusRule")
+        for group in found["spec"]["groups"]:
+            for rule in group["rules"]:
+                assert rule["annotations"]["runbook_url"].startswith(start)
+                assert rule["annotations"]["runbook_url"].endswith(f"#{rule['alert'].lower()}")
+
+
+def test_without_the_file_of_rules_helm_says_what_to_do(chart_copy: Path, helm: Helm) -> None:
+    """The message names the value to change."""
+    values = {"prometheusRule": {"enabled": True}}
+    (chart_copy / "rules" / "dora-operator.yaml").unlink()
     refused = helm.run("template", "x", str(chart_copy), values=values)
     assert "rules/dora-operator.yaml is missing" in refused.stderr

@@ -40,7 +40,9 @@ ACCEPTED = [
     pytest.param({"deployment": {"id": "4242fcdd-3158.6083:_x"}, "changeFailure": True}, id="every kind of character"),
     pytest.param({"deployment": BY_ID, "remediation": {"type": "rollback", "id": OTHER_ID}}, id="a remediation alone"),
     pytest.param(WHOLE | {"remediation": {"type": "rollforward", "version": "1.5.1"}}, id="a rollforward by version"),
-    pytest.param(WHOLE | {"remediation": {"type": "rollback", "doraDeploymentRef": {"name": "other"}}}, id="a reference"),
+    pytest.param(
+        WHOLE | {"remediation": {"type": "rollback", "doraDeploymentRef": {"name": "other"}}}, id="a reference"
+    ),
     pytest.param({"deployment": BY_VERSION, "sourceRef": {"name": "checkout"}}, id="all from a Rollout"),
     pytest.param(
         {"deployment": BY_ID, "sourceRef": {"name": "checkout", "version": "1.5.0"}}, id="a Rollout and an id"

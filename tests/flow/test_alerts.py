@@ -9,8 +9,7 @@ import httpx
 import pytest
 import yaml
 
-from dora_operator.handlers.following import WatchHealth
-from dora_operator.handlers.observing import Overview
+from dora_operator.watch.health import WatchHealth
 from tests.flow.test_rollouts import last_rollout, live
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 from tests.support.promql import Moment, Vector, scrape
@@ -29,21 +28,22 @@ class Stage:
 
     def __post_init__(self) -> None:
         """Watch both kinds; everything is listed."""
-        clock = self.operator.engine.clock
-        self.watches = [WatchHealth(kind, lambda: clock().timestamp()) for kind in ("DoraDeployments", "Rollouts")]
-        overview = Overview(self.operator.engine, self.operator.rollouts, tuple(self.watches))
-        self.operator.metrics.show(overview.readings)
-        self.hear()
+        for kind in ("DoraDeployments", "Rollouts"):
+            self.watches.append(WatchHealth(kind, self._clock, listed=True))
+
+    def _clock(self) -> float:
+        return self.operator.now.timestamp()
 
     def hear(self) -> None:
-        """Let both watches say something."""
+        """Let the API server answer both watches."""
         for watch in self.watches:
-            watch.take_in(Listed(frozenset(), "1"))
-            watch.take_in(Quiet())
+            watch.listed = True
+            watch.heard()
 
     def scrape(self) -> Vector:
         """Scrape the one replica."""
-        return scrape(self.operator.metrics.text().decode(), instance="10.0.0.1:8080", pod="dora-operator-0")
+        text = self.operator.app.observer.scrape(self.watches, is_leader=True).decode()
+        return scrape(text, instance="10.0.0.1:8080", pod="dora-operator-0")
 
 
 def firing(before: Vector, now: Vector) -> set[str]:
@@ -72,34 +72,34 @@ async def datadog_answers(stage: Stage) -> None:
 
 
 async def nothing_is_listed(stage: Stage) -> None:
-    """A watch that has just begun."""
+    """A watch that has just started."""
     stage.watches[1].listed = False
 
 
-async def all_is_heard(stage: Stage) -> None:
+async def both_watches_answer(stage: Stage) -> None:
     """Both watches list."""
     stage.hear()
 
 
 async def a_watch_is_silent(stage: Stage) -> None:
-    """Nothing comes, not even a bookmark."""
+    """The API server answers nothing."""
     stage.operator.now += timedelta(seconds=100)
 
 
-async def a_watch_breaks_often(stage: Stage) -> None:
-    """It begins anew all the time."""
+async def a_watch_ends_often(stage: Stage) -> None:
+    """It is started again all the time."""
     for _ in range(21):
-        stage.operator.metrics.watch_restarted("Rollouts")
+        stage.operator.metrics.watch_restarts.labels("Rollouts").inc()
 
 
-async def nobody_works(stage: Stage) -> None:
+async def no_worker_serves(stage: Stage) -> None:
     """A key is due and no worker takes it."""
     stage.operator.cluster.apply("checkout", changeFailure=False)
     stage.operator.now += timedelta(seconds=301)
     stage.hear()
 
 
-async def workers_come(stage: Stage) -> None:
+async def workers_serve(stage: Stage) -> None:
     """Everything due is served."""
     await stage.operator.settle()
 
@@ -145,11 +145,11 @@ async def that_rollout_is_deleted(stage: Stage) -> None:
     ("alert", "begins", "ends"),
     [
         pytest.param("DoraFailureNotReported", datadog_fails, datadog_answers, id="Datadog fails for long"),
-        pytest.param("DoraOperatorNotReady", nothing_is_listed, all_is_heard, id="nothing is listed"),
-        pytest.param("DoraOperatorWatchBroken", a_watch_is_silent, all_is_heard, id="a silent watch"),
-        pytest.param("DoraOperatorWatchBroken", a_watch_breaks_often, all_is_heard, id="a watch that breaks often"),
-        pytest.param("DoraOperatorQueueNotDraining", nobody_works, workers_come, id="nobody works"),
-        pytest.param("DoraOperatorReconcileBroken", a_defect, workers_come, id="a defect"),
+        pytest.param("DoraOperatorNotReady", nothing_is_listed, both_watches_answer, id="nothing is listed"),
+        pytest.param("DoraOperatorWatchBroken", a_watch_is_silent, both_watches_answer, id="a silent watch"),
+        pytest.param("DoraOperatorWatchBroken", a_watch_ends_often, both_watches_answer, id="a watch that ends often"),
+        pytest.param("DoraOperatorQueueNotDraining", no_worker_serves, workers_serve, id="no worker serves"),
+        pytest.param("DoraOperatorReconcileBroken", a_defect, workers_serve, id="a defect"),
         pytest.param("DatadogRefusesCredentials", keys_are_refused, datadog_answers, id="keys are refused"),
         pytest.param("DoraDeploymentStalled", a_request_is_rejected, the_user_edits, id="a request is rejected"),
         pytest.param("RolloutsNotIdentifiable", labels_are_missing, that_rollout_is_deleted, id="labels are missing"),
@@ -170,20 +170,20 @@ async def test_an_alert_fires_alone_and_falls_silent(alert: str, begins: Act, en
         assert firing(during, stage.scrape()) == set()
 
 
-async def test_nobody_leads() -> None:
-    """No replica, or replicas of which none leads: the one alert, and no other for a replica that only stands by."""
+async def test_no_replica_leads() -> None:
+    """No replica, or replicas of which none leads: this alert alone, and none for a replica that is a follower."""
     async with running_operator(FakeCluster(), FakeDatadog()) as operator:
         stage = Stage(operator)
-        await nobody_works(stage)
+        await no_worker_serves(stage)
         leading = stage.scrape()
-    standing_by = {
+    follower = {
         labels: 0.0 if ("__name__", "dora_operator_leader") in labels else value for labels, value in leading.items()
     }
     assert firing({}, {}) == {"DoraOperatorNoLeader"}
-    assert firing(standing_by, standing_by) == {"DoraOperatorNoLeader"}
+    assert firing(follower, follower) == {"DoraOperatorNoLeader"}
     here, there = ("instance", "10.0.0.1:8080"), ("instance", "10.0.0.2:8080")
     other = {labels - {here} | {there}: value for labels, value in leading.items()}
-    assert firing(standing_by | other, standing_by | other) == {"DoraOperatorQueueNotDraining"}
+    assert firing(follower | other, follower | other) == {"DoraOperatorQueueNotDraining"}
 
 
 def test_every_alert_is_seen() -> None:

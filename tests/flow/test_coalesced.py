@@ -26,7 +26,7 @@ def in_one_breath(operator: Operator, rollout: Rollout, *steps: str) -> None:
 
 async def test_an_undo_in_flight_is_still_told_from_a_rollback(cluster: FakeCluster, datadog: FakeDatadog) -> None:
     """That the revision was left before it was promoted was shown, so the next promotion is its remediation."""
-    async with running_operator(cluster, datadog) as operator:
+    async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         rollout = Rollout()
         await play(operator, rollout, "deploy h1 1", "deploy h2 2")
         in_one_breath(operator, rollout, "deploy h1")
@@ -40,7 +40,7 @@ async def test_an_undo_in_flight_is_told_though_each_state_was_looked_at(
     cluster: FakeCluster, datadog: FakeDatadog
 ) -> None:
     """The state that shows it comes before the ReplicaSets are listed, and is looked at again when they are."""
-    async with running_operator(cluster, datadog) as operator:
+    async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         rollout = Rollout()
         await play(operator, rollout, "deploy h1 1", "deploy h2 2")
         before = rollout.body()
@@ -55,7 +55,7 @@ async def test_an_undo_in_flight_is_told_though_each_state_was_looked_at(
 
 async def test_a_promotion_that_was_over_at_once_is_remembered(cluster: FakeCluster, datadog: FakeDatadog) -> None:
     """Promoted, and rolled back in the same breath: a rollback, which is linked to its target."""
-    async with running_operator(cluster, datadog) as operator:
+    async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         rollout = Rollout()
         await play(operator, rollout, "deploy h1 1", "deploy h2 2")
         in_one_breath(operator, rollout, "promote", "deploy h1", "promote")
@@ -65,7 +65,7 @@ async def test_a_promotion_that_was_over_at_once_is_remembered(cluster: FakeClus
 
 async def test_a_burst_of_states_is_not_kept_for_ever(cluster: FakeCluster, datadog: FakeDatadog) -> None:
     """What passed by is looked at once, and bounded while nobody looks."""
-    async with running_operator(cluster, datadog) as operator:
+    async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         rollout = Rollout()
         await play(operator, rollout, "deploy h1 1")
         in_one_breath(operator, rollout, *(f"deploy h{number} {number}" for number in range(2, 60)))
@@ -78,7 +78,7 @@ async def test_a_burst_of_states_is_not_kept_for_ever(cluster: FakeCluster, data
 
 async def test_an_abort_between_two_looks_is_marked(cluster: FakeCluster, datadog: FakeDatadog) -> None:
     """Aborted, and the next version deployed, before anybody looked: superseded it would have been nothing."""
-    async with running_operator(cluster, datadog) as operator:
+    async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         rollout = Rollout()
         await play(operator, rollout, "deploy h1 1", "deploy h2 2")
         in_one_breath(operator, rollout, "abort", "deploy h3 3")
@@ -90,7 +90,7 @@ async def test_a_failure_that_was_over_before_anybody_looked_is_none(
     cluster: FakeCluster, datadog: FakeDatadog
 ) -> None:
     """Aborted, tried again and promoted: Datadog need not be told that nothing is wrong."""
-    async with running_operator(cluster, datadog) as operator:
+    async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         rollout = Rollout()
         await play(operator, rollout, "deploy h1 1", "deploy h2 2")
         in_one_breath(operator, rollout, "abort", "retry", "promote")
@@ -102,7 +102,7 @@ async def test_no_version_is_marked_for_a_return_that_may_have_been_none(
     cluster: FakeCluster, datadog: FakeDatadog
 ) -> None:
     """Whether 2 was promoted before 1 came back was never shown: a rollback to 2 may mark 1 or 3, so it marks none."""
-    async with running_operator(cluster, datadog) as operator:
+    async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         rollout = Rollout()
         await play(operator, rollout, "deploy h1 1", "deploy h2 2", "deploy h1", "deploy h3 3", "promote", "deploy h2")
     assert [version for version, _, link in asked(datadog) if link is None] == ["2"]

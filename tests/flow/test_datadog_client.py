@@ -25,11 +25,11 @@ from cryptography.x509.oid import NameOID
 
 from dora_operator.clients.datadog import BODY_LIMIT, DatadogClient, Keys, first_bytes, open_http, redacted
 from dora_operator.clients.kubernetes import NotLeaderError
-from dora_operator.clients.leader import AlwaysLeader, Result
+from dora_operator.clients.leader import Result
 from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer, first_words
 from dora_operator.domain.request import PatchById
 from dora_operator.domain.resource import MarkState
-from dora_operator.domain.rollout.restoration import Restoration
+from dora_operator.domain.rollout.restoration import DeploymentEvent
 from dora_operator.domain.sites import Site
 from dora_operator.metrics import Metrics
 from sandbox.datadog import StandIn
@@ -55,7 +55,7 @@ async def client_for(
     """Open a client with a short timeout."""
     async with open_http(connections=2, base_url=url, trust_env=trust_env) as http:
         yield DatadogClient(
-            http, base_url=url, timeout_seconds=seconds, metrics=metrics or Metrics(), leader=AlwaysLeader()
+            http, base_url=url, timeout_seconds=seconds, metrics=metrics or Metrics()
         )
 
 
@@ -170,12 +170,26 @@ async def test_the_environments_proxy_is_used_where_that_was_asked_for(monkeypat
             receiver.clear()
 
 
-async def test_no_cookie_is_kept(datadog: StandIn, client: DatadogClient) -> None:
+async def test_no_cookie_is_kept(datadog: StandIn) -> None:
     """What one account's answer sets does not come along with the next one's request."""
     datadog.fault(Respond(status=202, headers={"Set-Cookie": "session=1; Path=/"}), times=1)
-    for _ in range(2):
-        await send(client)
+    async with client_for(datadog.url.replace("127.0.0.1", "localhost")) as client:  # addresses have no cookies
+        for _ in range(2):
+            await send(client)
     assert ["cookie" in request.headers for request in datadog.requests()] == [False, False]
+
+
+async def test_of_an_endless_body_only_the_beginning_is_read() -> None:
+    """The rest is not waited for."""
+    read: list[bytes] = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        while len(read) < BODY_LIMIT:
+            read.append(b"x" * 1024)
+            yield read[-1]
+
+    assert await first_bytes(endless(), "") == b"x" * BODY_LIMIT
+    assert len(read) == BODY_LIMIT / 1024
 
 
 async def test_a_huge_body_is_cut(datadog: StandIn, client: DatadogClient) -> None:
@@ -253,14 +267,17 @@ async def test_no_netrc_is_read(
 
 async def test_an_id_goes_out_as_it_is_encoded(datadog: StandIn, client: DatadogClient) -> None:
     """As Datadog's own client sends it: the package httpx-aiohttp alone would send the colon as it is."""
-    await client.patch(PatchById("a/b:c d?e#f%41é", MarkState(change_failure=True)), Site.US1, KEYS)
-    assert datadog.requests()[0].path == "/api/v2/dora/deployments/a%2Fb%3Ac%20d%3Fe%23f%2541%C3%A9"
+    for _ in range(3):
+        await client.patch(PatchById("a/b:c d?e#f%41é", MarkState(change_failure=True)), Site.US1, KEYS)
+    assert {request.path for request in datadog.requests()} == {
+        "/api/v2/dora/deployments/a%2Fb%3Ac%20d%3Fe%23f%2541%C3%A9"
+    }
 
 
 async def test_requests_are_counted(datadog: StandIn) -> None:
     """By call and by answer, with the time until the answer."""
     metrics = Metrics()
-    event = Restoration(
+    event = DeploymentEvent(
         deployment_id="dora-operator-0123", service="s", env="e", version="1", started_at=NOW, finished_at=NOW
     )
     async with client_for(datadog.url, metrics=metrics) as client:
@@ -269,7 +286,7 @@ async def test_requests_are_counted(datadog: StandIn) -> None:
         await send(client)
         await client.post_deployment(event, Site.US1, KEYS)
     text = metrics.text().decode()
-    for call, code in (("mark_by_id", "202"), ("mark_by_id", "none"), ("restored_deployment", "200")):
+    for call, code in (("mark_by_id", "202"), ("mark_by_id", "none"), ("deployment_event", "200")):
         assert f'dora_operator_datadog_requests_total{{call="{call}",code="{code}"}} 1.0' in text
     assert 'dora_operator_datadog_request_seconds_count{call="mark_by_id"} 2.0' in text
 
@@ -277,7 +294,7 @@ async def test_requests_are_counted(datadog: StandIn) -> None:
 async def test_nothing_is_sent_without_the_lease(datadog: StandIn) -> None:
     """A request to Datadog is a write."""
 
-    class Follower(AlwaysLeader):
+    class Follower:
         async def guard(self, request: Coroutine[Any, Any, Result]) -> Result:
             request.close()
             raise NotLeaderError

@@ -1,6 +1,5 @@
 """Probes and metrics over real HTTP, on loopback."""
 
-import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,11 +7,11 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from dora_operator.adapters.endpoints import CannotListenError, Checks, Endpoints, serving
-from dora_operator.handlers.following import WatchHealth
-from dora_operator.handlers.observing import Overview
+from dora_operator.observe import live, ready
+from dora_operator.probes import CannotListenError, Checks, Endpoints, serving
+from dora_operator.watch.health import WatchHealth
 from sandbox.cluster.process import free_ports
-from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
+from tests.support.fakes import FakeCluster, FakeDatadog, running_operator
 from tests.support.scrape import series
 
 GOOD: Checks = {"one": lambda: None, "two": lambda: None}
@@ -58,13 +57,13 @@ async def test_a_check_that_is_not_good_says_why(path: str, status: int) -> None
 
 
 async def test_a_check_that_breaks_is_not_good(caplog: pytest.LogCaptureFixture) -> None:
-    """503; what broke stands in the log alone."""
+    """503; the log alone says how it failed."""
     (port,) = free_ports(1)
     async with served(port, None, live={"one": broken}) as client:
         answer = await client.get(f"http://127.0.0.1:{port}/livez")
     assert answer.status_code == 503
     assert "canary" not in answer.text
-    assert "the check one broke" in caplog.text
+    assert "the check one failed" in caplog.text
 
 
 async def test_one_port_or_two() -> None:
@@ -103,47 +102,52 @@ async def test_a_taken_port_is_named() -> None:
     socket.create_server(("", free)).close()
 
 
-async def test_ready_when_every_list_is_in(caplog: pytest.LogCaptureFixture) -> None:
+async def test_ready_when_every_kind_is_listed() -> None:
     """DoraDeployments listed, and Rollouts listed or known not to be installed; the checks are gauges too."""
-    caplog.set_level(logging.DEBUG)
-    resources, rollouts = (
-        WatchHealth("DoraDeployments", lambda: 0.0),
-        WatchHealth("Rollouts of namespace shop", lambda: 0.0, may_be_absent=True),
-    )
+    deployments = WatchHealth("DoraDeployments", lambda: 0.0)
+    rollouts = WatchHealth("Rollouts in shop", lambda: 0.0, may_be_absent=True)
+    watches = (deployments, rollouts)
     async with running_operator(FakeCluster(), FakeDatadog()) as operator:
-        overview = Overview(operator.engine, operator.rollouts, (resources, rollouts))
-        operator.metrics.show(overview.readings)
-        assert said(overview) == {"doradeployments-listed": False, "rollouts-listed": False}
-        resources.take_in(Trouble("the API server answered 403"))
-        resources.take_in(Listed(frozenset(), "7"))
-        assert said(overview) == {"doradeployments-listed": True, "rollouts-listed": False}
-        assert gauge(operator, "rollouts-listed") == 0
-        rollouts.take_in(Listed(frozenset(), installed=False))
-        assert said(overview) == {"doradeployments-listed": True, "rollouts-listed": True}
-        assert gauge(operator, "rollouts-listed") == 1
+        observer = operator.app.observer
+        assert passing(ready(watches)) == set()
+        deployments.failed("list", "the API server answered 403")
+        assert "the API server answered 403" in str(ready(watches)["doradeployments-listed"]())
+        deployments.listed = True
+        assert passing(ready(watches)) == {"doradeployments-listed"}
+        check = 'dora_operator_check{check="rollouts-listed",probe="readyz"}'
+        assert series(observer.scrape(watches, is_leader=True).decode())[check] == 0
+        rollouts.installed(installed=False)
+        assert passing(ready(watches)) == {"doradeployments-listed", "rollouts-listed"}
+        assert series(observer.scrape(watches, is_leader=True).decode())[check] == 1
+
+
+def test_a_kind_is_ready_when_it_is_listed_in_every_namespace() -> None:
+    """One check for each kind; its text names the namespace."""
+    watches = tuple(WatchHealth(f"Rollouts in {name}", lambda: 0.0, listed=name == "shop") for name in ("shop", "pay"))
+    assert ready(watches)["rollouts-listed"]() == "Rollouts in pay are not listed yet"
+
+
+def test_a_missing_crd_is_named() -> None:
+    """Without its own CRD the operator is not ready, and the text says why."""
+    watch = WatchHealth("DoraDeployments", lambda: 0.0)
+    watch.installed(installed=False)
+    problem = ready((watch,))["doradeployments-listed"]()
+    assert problem == "DoraDeployments are not listed yet: their CRD is not installed"
 
 
 async def test_a_silent_watch_is_not_alive() -> None:
-    """When a watch says nothing for too long, /livez fails, and its silence is a metric."""
+    """When the API server answers a watch nothing for too long, /livez fails, and the silence is a metric."""
     now = [0.0]
     watch = WatchHealth("DoraDeployments", lambda: now[0])
     async with running_operator(FakeCluster(), FakeDatadog()) as operator:
-        overview = Overview(operator.engine, operator.rollouts, (watch,))
-        operator.metrics.show(overview.readings)
-        assert overview.live()["doradeployments-watched"]() is None
+        assert live((watch,))["doradeployments-watched"]() is None
         now[0] = 1000.0
-        assert "DoraDeployments" in str(overview.live()["doradeployments-watched"]())
-        found = series(operator.metrics.text().decode())
+        assert "DoraDeployments" in str(live((watch,))["doradeployments-watched"]())
+        found = series(operator.app.observer.scrape((watch,), is_leader=True).decode())
         assert found['dora_operator_watch_silent_seconds{resource="DoraDeployments"}'] == 1000
         assert found['dora_operator_check{check="doradeployments-watched",probe="livez"}'] == 0
 
 
-def said(overview: Overview) -> dict[str, bool]:
-    """Return which checks of readiness are good."""
-    return {name: check() is None for name, check in overview.ready().items()}
-
-
-def gauge(operator: Operator, check: str) -> float:
-    """Return a check of readiness as a scrape shows it."""
-    found = series(operator.metrics.text().decode())
-    return found[f'dora_operator_check{{check="{check}",probe="readyz"}}']
+def passing(checks: Checks) -> set[str]:
+    """Return the checks that pass."""
+    return {name for name, check in checks.items() if check() is None}

@@ -1,15 +1,17 @@
 """Whatever is stored as a DoraDeployment, and whatever answers for Datadog: the operator goes on, in bounds."""
 
 import json
+from dataclasses import fields
 from typing import Any
 
 import httpx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic.alias_generators import to_camel
 
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.rollout.manifest import VERDICT_ANNOTATION
 from dora_operator.domain.resource import DoraDeploymentSpec
+from dora_operator.domain.rollout.verdict import VERDICT_ANNOTATION
 from tests.support.builders import BY_ID, NOW, OTHER_ID
 from tests.support.fakes import NAMESPACE, FakeCluster, FakeDatadog, Operator, running_operator
 
@@ -24,19 +26,19 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
     max_leaves=12,
 )
-fields = [field.alias or name for name, field in DoraDeploymentSpec.model_fields.items()]
+spec_fields = [to_camel(field.name) for field in fields(DoraDeploymentSpec)]
 specs = values | st.builds(
     lambda odd, deployment: {"deployment": deployment, "changeFailure": True} | odd,
-    st.dictionaries(st.sampled_from(fields), values, max_size=3),
+    st.dictionaries(st.sampled_from(spec_fields), values, max_size=3),
     st.just(BY_ID) | st.dictionaries(st.sampled_from(["id", "service", "env", "version"]), words, max_size=4),
 )
-status_fields = ("conditions", "desired", "accepted", "target", "rollout", "history", "nextAttemptTime", "attempts")
+status_fields = ("conditions", "desired", "accepted", "target", "source", "history", "nextAttemptTime", "attempts")
 statuses = values | st.dictionaries(st.sampled_from(status_fields), values, max_size=4)
 
 
-def broken(operator: Operator) -> float:
+def broken(operator: Operator, kind: str = "DoraDeployment") -> float:
     """Return how many reconciles have raised."""
-    labels = {"kind": "DoraDeployment", "result": "broken"}
+    labels = {"kind": kind, "result": "broken"}
     return operator.metrics.registry.get_sample_value("dora_operator_reconciles_total", labels) or 0
 
 
@@ -122,15 +124,17 @@ def odd_rollout(spec: Any, status: Any, labels: dict[str, str]) -> dict[str, Any
     values | st.dictionaries(names, values),
     st.dictionaries(st.sampled_from(["rollout.argoproj.io/revision", "tags.datadoghq.com/version"]), words),
 )
-async def test_what_stands_as_a_rollout_stops_nobody(spec: Any, status: Any, labels: dict[str, str]) -> None:
-    """Argo's schema forbids most of it; where that is gone, the look at this one Rollout fails, and nothing else."""
+async def test_what_is_stored_as_a_rollout_stops_nobody(spec: Any, status: Any, labels: dict[str, str]) -> None:
+    """Argo's schema forbids most of it; without that schema nothing fails either."""
     cluster, datadog = FakeCluster(), FakeDatadog()
     body = odd_rollout(spec, status, labels)
     owner = {"uid": "u-odd", "kind": "Rollout", "name": "odd", "controller": True}
     cluster.replica_sets = [body | {"metadata": body["metadata"] | {"ownerReferences": [owner]}}]
     async with running_operator(cluster, datadog) as operator:
-        operator.rollouts.take_in(Seen(body), namespace=None)
+        operator.rollouts_listed(body)
+        operator.rollout_event("MODIFIED", body | {"metadata": body["metadata"] | {"resourceVersion": "901"}})
         cluster.apply("neighbour", deployment={"id": OTHER_ID}, changeFailure=True)
         await operator.settle()
         await operator.pass_time(60)
+        assert broken(operator, "Rollout") == 0
     assert [request.url.path for request in datadog.requests] == [f"/api/v2/dora/deployments/{OTHER_ID}"]

@@ -114,6 +114,9 @@ async def test_an_exec_plugin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert await found.authorization() == "Bearer first"
     found._read_at -= 60
     assert await found.authorization(refused="Bearer first") == "Bearer second"
+    (tmp_path / "answer").write_text(credential("third"))
+    found._read_at -= 60
+    assert await found.authorization(refused="Bearer first") == "Bearer second", "a late 401 is no reason to run it"
 
 
 def credential(token: str) -> str:

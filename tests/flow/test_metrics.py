@@ -1,15 +1,12 @@
 """Each metric is seen changing: the whole operator but kopf, scraped before and after."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from dora_operator.adapters.paths import resource_of
-from dora_operator.domain.retry import RetryPolicy
-from dora_operator.handlers.following import Following, WatchHealth
 from tests.flow.test_rollouts import followed, last_rollout, live, mine, take_in
 from tests.support.exercise import exercised
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
@@ -19,12 +16,12 @@ from tests.unit.rollout.test_traces import trace
 OLDEST = "dora_operator_oldest_unreported_failure_seconds"
 UNREPORTED = "dora_operator_unreported_failures"
 DOWN = httpx.Response(503, text="upstream")
-POLICY = RetryPolicy(first=1, longest=60)
+RETRIES = {"retry_first_seconds": 1, "retry_longest_seconds": 60}
 
 
 def scraped(operator: Operator) -> Mapping[str, float]:
     """Return what a scrape says now."""
-    return series(operator.metrics.text().decode())
+    return series(operator.scrape())
 
 
 def resources(operator: Operator) -> dict[str, float]:
@@ -60,7 +57,7 @@ async def test_a_mark_is_counted() -> None:
 async def test_the_oldest_unreported_failure_ages_and_goes() -> None:
     """While Datadog is down the age rises with the clock; when it answers again it is 0 at once."""
     cluster, datadog = FakeCluster(), FakeDatadog(answers=[DOWN])
-    async with running_operator(cluster, datadog, policy=POLICY) as operator:
+    async with running_operator(cluster, datadog, **RETRIES) as operator:
         cluster.apply("checkout", changeFailure=True)
         cluster.apply("stable", deployment={"id": "X9RMqDwK-4c"}, changeFailure=False)
         await operator.settle()
@@ -75,7 +72,7 @@ async def test_the_oldest_unreported_failure_ages_and_goes() -> None:
     assert after['dora_operator_report_delay_seconds_sum{origin="resource"}'] == 2 * 210
 
 
-async def test_a_failure_is_unreported_before_anybody_looked_at_it() -> None:
+async def test_a_failure_is_unreported_before_its_first_reconcile() -> None:
     """Age counts from the creation of a resource that no worker has taken yet."""
     cluster, datadog = FakeCluster(), FakeDatadog()
     async with running_operator(cluster, datadog) as operator:
@@ -109,18 +106,19 @@ async def test_an_accepted_failure_that_could_not_be_written_down_is_reported() 
     """What Datadog accepted counts as reported, though the API server did not take the status yet."""
     cluster, datadog = FakeCluster(), FakeDatadog()
     async with running_operator(cluster, datadog) as operator:
-        await operator.engine.reconciler.cases.namespaces.annotations("shop")  # known from an earlier mark
+        cluster.apply("earlier", deployment={"id": "X9RMqDwK-4c"}, changeFailure=True)
+        await operator.settle()  # the annotations of the Namespace are cached
         cluster.apply("checkout", changeFailure=True)
         cluster.down = True
         await operator.settle()
         found = scraped(operator)
-        assert len(datadog.requests) == 1
+        assert len(datadog.requests) == 2
         assert (found[UNREPORTED], found[OLDEST]) == (0, 0)
         assert found['dora_operator_reconciles_total{kind="DoraDeployment",result="unavailable"}'] == 1
         cluster.down = False
         await operator.pass_time(60)
         mark = 'dora_operator_marks_total{change_failure="true",remediation="none"}'
-        assert scraped(operator)[mark] == 1
+        assert scraped(operator)[mark] == 2
 
 
 async def test_refused_keys_and_rate_limits() -> None:
@@ -155,7 +153,7 @@ async def test_a_defect_is_counted() -> None:
 async def test_the_queue_is_counted() -> None:
     """A key is due with its age, and delayed while it waits for its time."""
     cluster, datadog = FakeCluster(), FakeDatadog(answers=[DOWN])
-    async with running_operator(cluster, datadog, policy=POLICY) as operator:
+    async with running_operator(cluster, datadog, **RETRIES) as operator:
         cluster.apply("checkout", changeFailure=True)
         operator.now += timedelta(seconds=12)
         found = scraped(operator)
@@ -183,7 +181,7 @@ async def test_verdicts_of_rollouts_are_counted_once() -> None:
 
 
 async def test_a_followed_verdict_is_counted_once() -> None:
-    """A user's DoraDeployment that follows the Rollout: the verdict counts when it is left for it, and once."""
+    """A user's DoraDeployment that follows the Rollout: its verdict counts once."""
     cluster, datadog = FakeCluster(), FakeDatadog()
     async with running_operator(cluster, datadog) as operator:
         followed()(cluster)
@@ -201,7 +199,7 @@ async def test_a_followed_verdict_is_counted_once() -> None:
 
 
 async def test_a_rollout_that_cannot_be_identified_is_counted() -> None:
-    """The notice counts once, and the gauge shows the Rollout as long as it is so."""
+    """It counts once as skipped, and the gauge shows the Rollout as long as it is so."""
     cluster, datadog = FakeCluster(), FakeDatadog()
     async with running_operator(cluster, datadog) as operator:
         lines = trace("version-label-missing")
@@ -209,7 +207,7 @@ async def test_a_rollout_that_cannot_be_identified_is_counted() -> None:
         await live(operator, lines[-3:])
         found = scraped(operator)
         assert datadog.requests == []
-        assert found['dora_operator_rollout_notices_total{about="NotIdentified"}'] == 1
+        assert found['dora_operator_rollout_skipped_total{reason="NotIdentified"}'] == 1
         assert found["dora_operator_rollouts_unidentified"] == 1
         operator.rollout_event("DELETED", last_rollout(lines))
         assert scraped(operator)["dora_operator_rollouts_unidentified"] == 0
@@ -221,7 +219,7 @@ SUM = 'dora_operator_report_delay_seconds_sum{origin="%s"}'
 async def test_a_delay_counts_from_the_change_and_not_from_a_whole_second() -> None:
     """Status knows whole seconds; the histogram knows better while the process lives."""
     cluster, datadog = FakeCluster(), FakeDatadog(answers=[DOWN, httpx.Response(202)])
-    async with running_operator(cluster, datadog, policy=POLICY) as operator:
+    async with running_operator(cluster, datadog, **RETRIES) as operator:
         operator.now += timedelta(seconds=0.75)
         cluster.apply("checkout", changeFailure=True)
         await operator.settle()
@@ -229,10 +227,10 @@ async def test_a_delay_counts_from_the_change_and_not_from_a_whole_second() -> N
         assert scraped(operator)[SUM % "resource"] == pytest.approx(2)
 
 
-async def test_a_delay_begins_anew_with_each_edit() -> None:
+async def test_a_delay_begins_again_with_each_edit() -> None:
     """What waited before was something else."""
     cluster, datadog = FakeCluster(), FakeDatadog(answers=[DOWN])
-    async with running_operator(cluster, datadog, policy=POLICY) as operator:
+    async with running_operator(cluster, datadog, **RETRIES) as operator:
         cluster.apply("checkout", changeFailure=True)
         await operator.settle()
         await operator.pass_time(600)
@@ -245,16 +243,16 @@ async def test_a_delay_begins_anew_with_each_edit() -> None:
 async def test_a_delay_that_began_before_a_restart_is_not_forgotten() -> None:
     """The status remembers since when the state was wanted."""
     cluster, datadog = FakeCluster(), FakeDatadog(answers=[DOWN])
-    async with running_operator(cluster, datadog, policy=POLICY) as operator:
+    async with running_operator(cluster, datadog, **RETRIES) as operator:
         cluster.apply("checkout", changeFailure=True)
         await operator.settle()
-    async with running_operator(cluster, datadog, policy=POLICY) as operator:
+    async with running_operator(cluster, datadog, **RETRIES) as operator:
         datadog.answers = [httpx.Response(202)]
         await operator.pass_time(600)
         assert scraped(operator)[SUM % "resource"] == 600
 
 
-async def test_a_delay_of_a_rollout_counts_from_its_sighting() -> None:
+async def test_a_delay_of_a_rollout_counts_from_its_event() -> None:
     """Not from the record that is written for it."""
     cluster, datadog = FakeCluster(), FakeDatadog()
     async with running_operator(cluster, datadog) as operator:
@@ -275,47 +273,12 @@ async def test_accounts_of_secrets_are_told_from_the_operators_own() -> None:
             deployment = {"id": f"deployment-{number}"}
             cluster.apply(f"r{number}", deployment=deployment, changeFailure=True, credentialsSecretRef=reference)
             await operator.settle()
-        text = operator.metrics.text().decode()
+        text = operator.scrape()
         assert series(text)['dora_operator_rate_limit_remaining{credentials="secret",site="datadoghq.com"}'] == 2
         assert "secret-" not in text
         assert "key-" not in text
 
 
 def test_no_series_that_nobody_reads() -> None:
-    """The moments when counters were made would double a scrape."""
+    """The times at which counters were made would double a scrape."""
     assert "_created" not in exercised().text().decode()
-
-
-async def test_a_watch_that_breaks_is_counted_and_an_absent_kind_is_not() -> None:
-    """Argo Rollouts that is not installed is no trouble."""
-    meter = exercised()
-    restarts = 'dora_operator_watch_restarts_total{resource="Rollouts"}'
-    before = series(meter.text().decode())[restarts]
-
-    async def sightings() -> AsyncIterator[Sighting]:
-        yield Listed(frozenset(), installed=False)
-        yield Trouble("404")
-        yield Trouble("404")
-        yield Listed(frozenset(), "7")
-        yield Trouble("it broke")
-
-    health = WatchHealth("Rollouts of namespace shop", lambda: 0.0, may_be_absent=True)
-    await Following(health, sightings, lambda _: None, lambda: None, meter).run()
-    assert series(meter.text().decode())[restarts] == before + 1
-
-
-@pytest.mark.parametrize(
-    ("path", "resource"),
-    [
-        ("/apis/dora-operator.io/v1alpha1/namespaces/shop/doradeployments/checkout/status", "doradeployments/status"),
-        ("/apis/dora-operator.io/v1alpha1/doradeployments", "doradeployments"),
-        ("/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts", "rollouts"),
-        ("/api/v1/namespaces/shop/secrets/mine", "secrets"),
-        ("/api/v1/namespaces/shop/events", "events"),
-        ("/api/v1/namespaces/shop", "namespaces"),
-        ("/apis/apps/v1/namespaces/namespaces/replicasets", "replicasets"),
-    ],
-)
-def test_a_resource_of_the_api_is_named_without_any_object(path: str, resource: str) -> None:
-    """No name and no namespace becomes a label."""
-    assert resource_of(path) == resource

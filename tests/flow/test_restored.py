@@ -1,4 +1,4 @@
-"""`restoredDeployment: Record` under every answer that Datadog can give, and whatever the Rollout does meanwhile."""
+"""`abortRecovery: Restored` under every answer that Datadog can give, and whatever the Rollout does meanwhile."""
 
 import json
 from collections.abc import Iterable
@@ -9,13 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from dora_operator.domain.rollout.verdict import Policy, RestoredDeployment
-from dora_operator.ports import KubernetesError
+from dora_operator.clients.kubernetes import KubernetesError
 from tests.support.builders import NOW
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 from tests.support.levels import Rollout, play
 
-RECORD = Policy(restored_deployment=RestoredDeployment.RECORD)
 ABORTED = ("deploy h1 1", "deploy h2 2", "abort")
 DOWN, REFUSES, FORBIDS = (httpx.Response(code) for code in (503, 400, 403))
 TAKEN = httpx.Response(200, text='{"data":{"id":"x","type":"dora_deployment"}}')
@@ -67,7 +65,7 @@ async def wait(operator: Operator, seconds: int, step: int = 5) -> None:
 async def played(cluster: FakeCluster, answers: Iterable[httpx.Response], seconds: int, *later: str) -> Datadog:
     """Return Datadog after an abort whose stable version was whole all along; `later` happens 20 s after."""
     datadog, rollout = Datadog(to_events=list(answers)), Rollout()
-    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
+    async with running_operator(cluster, datadog, abort_recovery="Restored") as operator:
         datadog.operator = operator
         await play(operator, rollout, *ABORTED)
         await wait(operator, 20)
@@ -96,13 +94,13 @@ async def test_killed_between_the_event_and_its_link(cluster: FakeCluster, *, fo
     if follows:
         version = {"service": "checkout", "env": "prod", "version": "2"}
         cluster.apply("mine", age_seconds=60, deployment=version, sourceRef={"name": "checkout"})
-    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
+    async with running_operator(cluster, datadog, abort_recovery="Restored") as operator:
         await play(operator, rollout, *ABORTED)
         await wait(operator, 3, step=1)
         later = operator.now + timedelta(seconds=100)
     assert datadog.order()[:2] == ["mark", "event"]
     datadog.to_events = [TAKEN]
-    async with running_operator(cluster, datadog, restored_deployment="Record", now=later) as operator:
+    async with running_operator(cluster, datadog, abort_recovery="Restored", now=later) as operator:
         rollout.show_listed(operator)
         await wait(operator, 30)
     assert datadog.order()[-2:] == ["event", "link"]
@@ -118,7 +116,7 @@ async def test_a_link_that_could_not_be_written_down_is_no_second_event(cluster:
             raise KubernetesError("the API server is down")
         return await apply(manifest)
 
-    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
+    async with running_operator(cluster, datadog, abort_recovery="Restored") as operator:
         cluster.apply_record = without_links  # type: ignore[method-assign]
         await play(operator, Rollout(), *ABORTED)
         await wait(operator, 20)
@@ -142,12 +140,11 @@ async def test_the_event_is_owed_whatever_the_rollout_does_next(cluster: FakeClu
     assert len(datadog.bodies()) == 1
 
 
-async def test_a_version_promoted_meanwhile_is_the_remediation(cluster: FakeCluster) -> None:
-    """The link that comes first counts: nothing is posted about a version that is stable no more."""
-    datadog = await played(cluster, [DOWN], 600, "deploy h3 3", "promote")
-    *_, last = datadog.requests
-    assert json.loads(last.content)["data"]["attributes"]["remediation"] == {"type": "rollforward", "version": "3"}
-    assert datadog.seconds()[-1] < 60
+async def test_a_newer_version_is_not_the_remediation(cluster: FakeCluster) -> None:
+    """The service was restored at the abort: the event for that stays due, whatever is promoted later."""
+    datadog = await played(cluster, [DOWN] * 5 + [TAKEN], 600, "deploy h3 3", "promote")
+    assert datadog.order()[-2:] == ["event", "link"]
+    assert len(datadog.bodies()) == 1
 
 
 async def test_a_rate_limit_is_waited_for_to_its_end(cluster: FakeCluster) -> None:
@@ -162,7 +159,7 @@ async def test_an_account_without_room_is_not_asked(cluster: FakeCluster) -> Non
     """What the mark's answer says about the account counts for the event too."""
     full = {"X-RateLimit-Limit": "1", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "90"}
     datadog = Datadog(answers=[httpx.Response(202, headers=full), httpx.Response(202)])
-    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
+    async with running_operator(cluster, datadog, abort_recovery="Restored") as operator:
         datadog.operator = operator
         await play(operator, Rollout(), *ABORTED)
         marked_at = operator.now
@@ -178,19 +175,19 @@ async def test_an_account_without_room_is_not_asked(cluster: FakeCluster) -> Non
         pytest.param(FORBIDS, "Forbidden", 9, id="the keys lack a permission"),
     ],
 )
-async def test_what_people_have_to_mend_is_told_once_and_tried_slowly(
+async def test_what_a_person_has_to_fix_is_one_warning_and_retried_slowly(
     cluster: FakeCluster, answer: httpx.Response, reason: str, most: int
 ) -> None:
-    """One Warning Event on the Rollout, and no request each minute for ever."""
+    """One Warning Event on the DoraDeployment, and no request each minute for ever."""
     datadog = await played(cluster, [answer], 1800)
     assert 1 <= len(datadog.posts) <= most
-    assert cluster.warnings() == [("checkout", reason)]
+    assert cluster.warnings() == [("checkout-h2", reason)]
 
 
 async def test_a_stable_version_without_a_name_costs_nothing(cluster: FakeCluster) -> None:
     """There is nothing to post about it: nobody looks again and again whether it is whole."""
     datadog = Datadog()
-    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
+    async with running_operator(cluster, datadog, abort_recovery="Restored") as operator:
         await play(operator, Rollout(), "deploy h1", "deploy h2 2", "abort")
         listed = cluster.reads["replicasets"]
         await wait(operator, 1800, step=60)
@@ -201,7 +198,7 @@ async def test_a_stable_version_without_a_name_costs_nothing(cluster: FakeCluste
 async def test_the_event_ends_when_the_replicas_are_back(cluster: FakeCluster) -> None:
     """It starts at the abort, and ends when the stable version was seen with all its replicas."""
     datadog, rollout = Datadog(), Rollout()
-    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
+    async with running_operator(cluster, datadog, abort_recovery="Restored") as operator:
         await play(operator, rollout, *ABORTED[:2])
         rollout.templates["h1"].ready = 1
         await play(operator, rollout, "abort")
@@ -234,7 +231,7 @@ async def test_no_event_about_a_failure_that_a_user_holds_back(cluster: FakeClus
 async def test_the_event_waits_until_the_mark_is_accepted(cluster: FakeCluster) -> None:
     """Datadog refuses marks for a while, and would take events."""
     datadog = Datadog(answers=[httpx.Response(503)] * 4 + [httpx.Response(202)])
-    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
+    async with running_operator(cluster, datadog, abort_recovery="Restored") as operator:
         await play(operator, Rollout(), *ABORTED)
         await wait(operator, 300)
     assert datadog.order() == ["mark"] * 5 + ["event", "link"]
@@ -249,7 +246,7 @@ async def test_a_version_that_fails_again_has_an_event_of_its_own(cluster: FakeC
             raise KubernetesError("the API server is down")
         return await apply(manifest)
 
-    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
+    async with running_operator(cluster, datadog, abort_recovery="Restored") as operator:
         cluster.apply_record = without_links  # type: ignore[method-assign]
         await play(operator, rollout, *ABORTED)
         await wait(operator, 10)

@@ -63,7 +63,7 @@ def last_rollout(lines: Lines) -> dict[str, Any]:
 @EVERY_TRACE
 async def test_a_trace_ends_in_exactly_these_requests(name: str, cluster: FakeCluster, datadog: FakeDatadog) -> None:
     """Each real run becomes the requests that its name says, in order, by way of DoraDeployments."""
-    async with running_operator(cluster, datadog) as operator:
+    async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         await live(operator, trace(name))
         await operator.pass_time(60)
     assert asked(datadog) == EXPECTED[name]
@@ -78,7 +78,7 @@ async def test_an_operator_killed_between_any_two_steps_ends_the_same(name: str)
         position = 0
         while position < len(lines):
             end = position + 7 if position else 1 + phase
-            async with running_operator(cluster, datadog) as operator:
+            async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
                 known = last_rollout(lines[:position])
                 take_in_list(operator, *([known] if known else []))
                 await operator.settle()
@@ -243,9 +243,9 @@ async def test_a_deleted_rollout_takes_no_report_along(cluster: FakeCluster, dat
 async def test_the_restored_version_is_posted_and_then_linked(
     cluster: FakeCluster, datadog: FakeDatadog, allowed: dict[str, str]
 ) -> None:
-    """restoredDeployment: Record. Mark at once; a deployment event when the stable version is whole; then the link."""
+    """abortRecovery: Restored. Mark at once; a deployment event when the stable version is whole; then the link."""
     cluster.annotations = allowed
-    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
+    async with running_operator(cluster, datadog, abort_recovery="Restored") as operator:
         await live(operator, trace("canary-manual-abort"))
         await operator.pass_time(10)
     mark, post, link = datadog.requests
@@ -261,9 +261,9 @@ async def test_the_restored_version_is_posted_and_then_linked(
 async def test_what_a_list_does_not_name_is_neither_marked_nor_posted(
     cluster: FakeCluster, datadog: FakeDatadog
 ) -> None:
-    """The record of the abort says NotAllowed; with restoredDeployment: Record no event leaves either."""
+    """The record of the abort says NotAllowed; with abortRecovery: Restored no event leaves either."""
     cluster.annotations = {"dora-operator.io/allowed-services": "cart"}
-    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
+    async with running_operator(cluster, datadog, abort_recovery="Restored") as operator:
         await live(operator, trace("canary-manual-abort"))
         await operator.pass_time(120)
     ((_, body),) = cluster.objects.items()
@@ -275,7 +275,7 @@ async def test_the_link_waits_until_the_post_is_accepted(cluster: FakeCluster, d
     """A refused event is posted again under the same id; nothing is linked before."""
     ok = httpx.Response(202)
     datadog.answers = [ok, httpx.Response(503), httpx.Response(200, text='{"data":{"id":"x"}}'), ok]
-    async with running_operator(cluster, datadog, restored_deployment="Record") as operator:
+    async with running_operator(cluster, datadog, abort_recovery="Restored") as operator:
         await live(operator, trace("canary-manual-abort"))
         for _ in range(5):
             await operator.pass_time(30)
@@ -324,3 +324,11 @@ async def test_rollouts_that_vanish_with_their_crd_are_forgotten(cluster: FakeCl
         await operator.settle()
     assert asked(datadog) == EXPECTED["canary-manual-abort"]
     assert ObjectKey(*next(iter(cluster.objects))) in cluster.objects
+
+
+async def test_an_abort_is_linked_to_nothing_by_default(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+    """The service was restored at the abort: the next version says nothing about the recovery time."""
+    async with running_operator(cluster, datadog) as operator:
+        await live(operator, trace("abort-then-roll-forward"))
+        await operator.pass_time(60)
+    assert asked(datadog) == [("1.1.0", True, "")]

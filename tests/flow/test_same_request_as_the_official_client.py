@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dora_operator.clients.datadog import DatadogClient, Keys, open_http
-from dora_operator.clients.leader import AlwaysLeader
 from dora_operator.domain.fields import RemediationLink, RemediationType
 from dora_operator.domain.outcome import Answer
 from dora_operator.domain.request import PatchById, PatchByVersion, PatchRequest
@@ -48,7 +47,7 @@ def ours(datadog: StandIn, request: PatchRequest) -> None:
     async def send() -> None:
         async with open_http(connections=1) as http:
             client = DatadogClient(
-                http, base_url=datadog.url, timeout_seconds=5, metrics=METRICS, leader=AlwaysLeader()
+                http, base_url=datadog.url, timeout_seconds=5, metrics=METRICS
             )
             assert isinstance(await client.patch(request, Site.US1, KEYS), Answer)
 

@@ -18,7 +18,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from dora_operator import tracing
 from dora_operator.clients.datadog import DatadogClient, Keys, open_http
 from dora_operator.clients.kubernetes import KubernetesClient, KubernetesError, open_kubernetes
-from dora_operator.clients.leader import AlwaysLeader
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.request import PatchById
 from dora_operator.domain.resource import MarkState
@@ -61,7 +60,7 @@ async def clients(
         (folder / "kubeconfig").write_text(yaml.safe_dump(config))
         monkeypatch.setenv("KUBECONFIG", str(folder / "kubeconfig"))
         async with open_http(connections=1) as http, open_kubernetes(Metrics(), lambda: NOW) as kubernetes:
-            datadog = DatadogClient(http, base_url=url, timeout_seconds=5, metrics=Metrics(), leader=AlwaysLeader())
+            datadog = DatadogClient(http, base_url=url, timeout_seconds=5, metrics=Metrics())
             yield datadog, kubernetes
 
 

@@ -1,4 +1,4 @@
-"""A watch with a real kopf over an API server with faults: nothing is lost, and no fault ends it."""
+"""A watch with a real kopf: the first list, what happens during lists, kinds and namespaces, the end."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.watching import Cluster, FakeSink, eventually, opened_cluster
+from dora_operator.watch.health import WatchHealth
+from tests.support.watching import Cluster, FakeSink, change_is_seen, eventually, opened_cluster
 
 
 @pytest.fixture
@@ -36,199 +37,38 @@ async def test_a_list_and_what_changes(cluster: Cluster) -> None:
     assert cluster.server.asked["kopf list"] == cluster.server.asked["list"] == 1
 
 
-# Faults of the stream
+async def test_a_label_selector(cluster: Cluster) -> None:
+    """The API server selects for lists and watches: an object that loses the label is reported as deleted."""
+    async with cluster.watching(cluster.build(FakeSink(), selector="team=shop")):
+        assert set(cluster.server.selectors) == {(asked, "team=shop") for asked in ("kopf list", "list", "watch")}
 
 
-async def change_is_seen(
-    cluster: Cluster, sink: FakeSink, plural: str = "rollouts", *, seconds: float = 10
-) -> None:
-    """Change something: the list or the watch shows it at once. What changes after that, the watch reports."""
-    cluster.server.apply(plural, "news")
-    await eventually(lambda: "news" in sink.names() and cluster.server.watches(plural), seconds)
-    cluster.server.apply(plural, "more")
-    await eventually(lambda: "reported more" in sink.told)
+def test_silence() -> None:
+    """Neither events, nor answers, nor failures for two minutes: only a new process helps."""
+    now = 0.0
+    health = WatchHealth("Rollouts", lambda: now)
+    now = 100
+    health.failed("kopf", "no connection")
+    now = 220
+    assert health.not_alive() is None
+    now = 221
+    assert health.not_alive() == "the watch of Rollouts is silent since 121 s"
+    assert health.silent_seconds == 121
 
 
-async def test_a_cut_stream(cluster: Cluster) -> None:
-    """The watch goes on where it was, without a list."""
-    sink = FakeSink()
-    async with cluster.watching(cluster.build(sink)):
-        cluster.server.cut()
-        await change_is_seen(cluster, sink)
-        assert cluster.server.asked["list"] == 1
-        assert cluster.restarts() == 0
-
-
-async def test_a_compacted_version(cluster: Cluster) -> None:
-    """An error 410 in the stream: kopf lists again, and the operator's list beside it finds what was deleted."""
-    sink = FakeSink()
-    cluster.server.apply("rollouts", "gone")
-    async with cluster.watching(cluster.build(sink)):
-        cluster.server.swallows = True
-        cluster.server.delete("rollouts", "gone")
-        cluster.server.compact()
-        cluster.server.swallows = False
-        cluster.server.send_error(410)
-        await change_is_seen(cluster, sink)
-        await eventually(lambda: sink.names() == ["more", "news"])
-        assert cluster.restarts() == 0
-
-
-@pytest.mark.parametrize("code", [500, 429])
-async def test_an_error_in_the_stream(cluster: Cluster, code: int) -> None:
-    """It ends kopf, which is started again. kopf would take 5 s to end if its stop flag were not set."""
-    sink = FakeSink()
-    async with cluster.watching(cluster.build(sink)) as watch:
-        cluster.server.send_error(code)
-        await change_is_seen(cluster, sink, seconds=4)
-        assert cluster.restarts() == 1
-        assert watch.health.problem == ""
-        assert "recovered" in sink.told
-
-
-@pytest.mark.parametrize(("status", "times"), [(410, 3), (400, 1)])
-async def test_a_watch_that_is_refused_for_good(cluster: Cluster, status: int, times: int) -> None:
-    """It ends kopf each time. What was deleted meanwhile is found."""
-    sink = FakeSink()
-    cluster.server.apply("rollouts", "gone")
-    async with cluster.watching(cluster.build(sink)):
-        with cluster.server.refusing(status, "watch", times=times):
-            cluster.server.swallows = True
-            cluster.server.delete("rollouts", "gone")
-            cluster.server.swallows = False
-            cluster.server.cut()
-            await eventually(lambda: cluster.restarts() == times)
-            await change_is_seen(cluster, sink)
-        await eventually(lambda: sink.names() == ["more", "news"])
-
-
-@pytest.mark.parametrize("status", [403, 429, 500, 503])
-async def test_a_watch_that_is_refused_for_a_while(cluster: Cluster, status: int) -> None:
-    """kopf repeats the request by itself; failed keys are retried when it works again."""
-    sink = FakeSink()
-    async with cluster.watching(cluster.build(sink)) as watch:
-        with cluster.server.refusing(status, "watch", times=1, Retry_After="0"):
-            cluster.server.cut()
-            await eventually(lambda: f"answered {status}" in watch.health.problem)
-            await change_is_seen(cluster, sink)
-        assert watch.health.problem == ""
-        assert cluster.restarts() == 0
-        assert "recovered" in sink.told
-
-
-async def test_refused_credentials(cluster: Cluster) -> None:
-    """A 401 does not end kopf, though nothing newer can be read for a while."""
-    sink = FakeSink()
-    async with cluster.watching(cluster.build(sink)) as watch:
-        cluster.server.tokens = {"another"}
-        cluster.server.cut()
-        await eventually(lambda: "answered 401" in watch.health.problem)
-        cluster.server.tokens = {"a-token"}
-        await change_is_seen(cluster, sink)
-        assert cluster.restarts() == 0
-
-
-async def test_a_rotated_token(cluster: Cluster) -> None:
-    """It is read again at the first 401, and both the watch and the list go on."""
-    sink = FakeSink()
-    async with cluster.watching(cluster.build(sink)):
-        cluster.server.tokens = {"the-next"}
-        cluster.give_token("the-next")
-        cluster.server.compact()
-        cluster.server.send_error(410)
-        await change_is_seen(cluster, sink)
-        await eventually(lambda: sink.told.count("whole list") == 2)
-        assert cluster.restarts() == 0
-
-
-async def test_a_swallowed_event(cluster: Cluster) -> None:
-    """The next periodic list finds it. Because the watch does not report it either, the watch is started again."""
-    sink = FakeSink()
-    async with cluster.watching(cluster.build(sink, resync=0.3)) as watch:
-        cluster.server.swallows = True
-        cluster.server.apply("rollouts", "missed")
-        cluster.server.swallows = False
-        await eventually(lambda: "listed missed" in sink.told)
-        await eventually(lambda: cluster.restarts() == 1 and cluster.server.watches("rollouts") == 1)
-        await change_is_seen(cluster, sink)
-        await eventually(lambda: watch.health.problem == "")
-
-
-async def test_a_swallowed_deletion(cluster: Cluster) -> None:
-    """As for any other event."""
-    sink = FakeSink()
-    cluster.server.apply("rollouts", "gone")
-    async with cluster.watching(cluster.build(sink, resync=0.3)):
-        cluster.server.swallows = True
-        cluster.server.delete("rollouts", "gone")
-        cluster.server.swallows = False
-        await eventually(lambda: sink.names() == [] and cluster.restarts() == 1)
-
-
-async def test_a_periodic_list_without_news(cluster: Cluster) -> None:
-    """It restarts nothing, nor does one that is faster than the watch."""
-    sink = FakeSink()
-    async with cluster.watching(cluster.build(sink, resync=0.05, report=1)):
-        for number in range(10):
-            cluster.server.apply("rollouts", f"r{number}")
-            await eventually(lambda: len(sink.names()) > number)  # noqa: B023
-        await eventually(lambda: sink.told.count("whole list") > 10)
-        assert cluster.restarts() == 0
-
-
-async def test_a_silent_stream(cluster: Cluster) -> None:
-    """kopf's inactivity timeout ends it."""
-    sink = FakeSink()
-    async with cluster.watching(cluster.build(sink, inactivity_timeout=0.4)):
-        cluster.server.silent = True
-        asked = cluster.server.asked["watch"]
-        cluster.server.cut()
-        await eventually(lambda: cluster.server.asked["watch"] > asked)
-        cluster.server.silent = False
-        await change_is_seen(cluster, sink)
-        assert cluster.restarts() == 0
-
-
-async def test_a_kopf_that_hangs(cluster: Cluster) -> None:
-    """One that sends no requests any more is replaced, without waiting for its end."""
-    sink = FakeSink()
-    async with cluster.watching(cluster.build(sink, silent=0.4)) as watch:
-        await eventually(lambda: cluster.restarts() == 1)
-        assert "sends no requests" in watch.health.problem
-        await eventually(lambda: "recovered" in sink.told)
-        await change_is_seen(cluster, sink)
-
-
-async def test_kopf_ends_amid_a_burst(cluster: Cluster) -> None:
-    """Nothing is lost: neither the last versions nor the deletions."""
-    sink = FakeSink()
-    async with cluster.watching(cluster.build(sink)):
-        for number in range(300):
-            cluster.server.apply("rollouts", f"r{number % 60}")
-            if number % 75 == 40:
-                cluster.server.send_error(500)
-            if number % 10 == 0:
-                await asyncio.sleep(0)
-                cluster.server.delete("rollouts", f"r{number % 60}")
-        wanted = {
-            key: (body["metadata"]["uid"], body["metadata"]["resourceVersion"])
-            for key, body in cluster.server["rollouts"].objects.items()
-        }
-        await eventually(lambda: sink.objects == wanted)
-        assert cluster.restarts() >= 1
-
-
-async def test_both_kinds_fail_at_once(cluster: Cluster) -> None:
-    """Neither watch leaves the other one hanging."""
-    rollouts, deployments = FakeSink(), FakeSink()
-    async with (
-        cluster.watching(cluster.build(rollouts)),
-        cluster.watching(cluster.build(deployments, "doradeployments")),
-    ):
-        cluster.server.send_error(500)
-        await change_is_seen(cluster, rollouts)
-        await change_is_seen(cluster, deployments, plural="doradeployments")
-        assert cluster.restarts() == cluster.restarts("doradeployments") == 1
+def test_a_problem_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """However often it is met, and so is its end."""
+    caplog.set_level("INFO")
+    health = WatchHealth("Rollouts", lambda: 0.0)
+    assert not health.works("kopf")
+    for problem in ("refused", "broken", "refused"):
+        health.failed("kopf", problem)
+    health.failed("list", "refused")
+    assert health.not_ready() == "Rollouts are not listed yet: refused; refused"
+    assert [health.works(part) for part in ("kopf", "kopf", "list")] == [True, False, True]
+    health.failed("kopf", "refused")
+    expected = ["not watched now: refused", "not watched now: broken", "watched again", "not watched now: refused"]
+    assert [record.message.removeprefix("Rollouts are ") for record in caplog.records] == expected
 
 
 # Lists
@@ -257,7 +97,7 @@ async def test_what_happens_during_a_list(cluster: Cluster) -> None:
 
 
 async def test_versions_older_than_the_list(cluster: Cluster) -> None:
-    """kopf's watch starts before the list, and repeats what the list already shows: that is no news."""
+    """The watch of kopf starts before the list, and repeats what the list already shows: that is no news."""
     sink = FakeSink()
     cluster.server.apply("rollouts", "a")
     with cluster.server.refusing(500, "watch"):
@@ -295,11 +135,13 @@ async def test_requests_for_lists_are_coalesced(cluster: Cluster) -> None:
         cluster.server.apply("rollouts", name)
     cluster.server.page_size, cluster.server.before_page = 1, asyncio.Event()
     async with cluster.watching(cluster.build(sink), ready=False):
-        for number in range(1, 4):
-            await eventually(lambda n=number: cluster.server.asked["kopf list"] == n and cluster.server.watches("rollouts"))
-            if number < 3:
-                cluster.server.compact()
-                cluster.server.send_error(410)
+        for _ in range(2):
+            lists = cluster.server.asked["kopf list"]
+            await eventually(lambda: cluster.server.watches("rollouts"))
+            cluster.server.compact()
+            cluster.server.send_error(410)
+            await eventually(lambda: cluster.server.asked["kopf list"] > lists)  # noqa: B023
+        await eventually(lambda: cluster.server.watches("rollouts"))
         cluster.server.oldest = 0
         cluster.server.before_page.set()
         await eventually(lambda: sink.told.count("whole list") == 2)
@@ -350,7 +192,7 @@ async def test_doradeployments_that_are_installed_later(cluster: Cluster) -> Non
     cluster.server["doradeployments"].installed = False
     async with cluster.watching(cluster.build(sink, "doradeployments"), ready=False) as watch:
         await eventually(lambda: "not installed" in sink.told)
-        assert watch.health.not_ready() == "DoraDeployments are not listed yet: they are not installed"
+        assert watch.health.not_ready() == "DoraDeployments are not listed yet: their CRD is not installed"
         cluster.server["doradeployments"].installed = True
         await eventually(lambda: watch.health.not_ready() is None and cluster.server.watches("doradeployments"))
         await change_is_seen(cluster, sink, plural="doradeployments")
@@ -373,13 +215,14 @@ async def test_a_kind_that_is_removed_and_installed_again(cluster: Cluster) -> N
 
 
 async def test_a_kind_that_is_installed_again_at_once(cluster: Cluster) -> None:
-    """Before anything has noticed that it was removed."""
+    """Before it counts as removed. No kopf is started meanwhile: it would not find the kind, and wait for ever."""
     sink = FakeSink()
     cluster.server.apply("rollouts", "old")
-    async with cluster.watching(cluster.build(sink, poll=30)):
+    async with cluster.watching(cluster.build(sink, poll=30, unserved=30)):
         cluster.server.swallows = True
         cluster.server.remove("rollouts")
-        await eventually(lambda: cluster.server.asked["watch"] > 1)
+        asked = cluster.server.asked["discovery"]
+        await eventually(lambda: cluster.server.asked["discovery"] > asked + 1)
         cluster.server.swallows = False
         cluster.server["rollouts"].installed = True
         cluster.server.compact()
@@ -399,6 +242,10 @@ async def test_two_namespaces(cluster: Cluster) -> None:
         for name in (*sinks, "elsewhere"):
             cluster.server.apply("rollouts", f"of-{name}", name)
         await eventually(lambda: all(f"of-{name}" in sink.names() for name, sink in sinks.items()))
+        await eventually(lambda: cluster.server.watches("rollouts") == 2)
+        for name in ("elsewhere", *sinks):
+            cluster.server.apply("rollouts", f"of-{name}", name)
+        await eventually(lambda: all(f"reported of-{name}" in sink.told for name, sink in sinks.items()))
         assert [sink.names() for sink in sinks.values()] == [["a", "of-shop"], ["a", "of-bank"]]
         assert shop.health.what == "Rollouts in shop"
 
@@ -422,7 +269,7 @@ async def test_a_missing_permission_at_the_start(cluster: Cluster, refused: str)
 
 
 async def test_a_login_that_cannot_be_read(cluster: Cluster) -> None:
-    """kopf is started again until it can."""
+    """A new kopf is started until it can."""
     sink = FakeSink()
     cluster.kubeconfig.write_text("{")
     async with cluster.watching(cluster.build(sink), ready=False) as watch:
@@ -436,7 +283,7 @@ async def test_a_login_that_cannot_be_read(cluster: Cluster) -> None:
 
 
 async def test_the_end_of_a_watch(cluster: Cluster) -> None:
-    """kopf's thread is over, and nothing reaches the sink any more."""
+    """The thread of kopf is over, and nothing reaches the sink any more."""
     sink = FakeSink()
     watch = cluster.build(sink)
     async with cluster.watching(watch):

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from dora_operator.domain.fields import ObjectKey
 from dora_operator import workers as workers_module
+from dora_operator.domain.fields import ObjectKey
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 
 WORKERS = 8

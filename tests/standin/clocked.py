@@ -50,7 +50,11 @@ class Datadog:
         status, document, _ = self.ask(after, "GET", f"deployments/{OWN_ID}")
         return document["data"]["attributes"] if status == 200 else None
 
-    def listed(self, after: float) -> list[str]:
-        """Return the ids of all deployments."""
-        asked = {"data": {"type": "dora_deployments_list_request", "attributes": {}}}
-        return [one["id"] for one in self.ask(after, "POST", "deployments", asked)[1]["data"]]
+    def ask_list(self, after: float, **attributes: Any) -> tuple[int, Any]:
+        """Ask for a list; returns status and document."""
+        asked = {"data": {"type": "dora_deployments_list_request", "attributes": attributes}}
+        return self.ask(after, "POST", "deployments", asked)[:2]
+
+    def listed(self, after: float, **attributes: Any) -> list[str]:
+        """Return the ids of all deployments, or of those that are asked for."""
+        return [one["id"] for one in self.ask_list(after, **attributes)[1]["data"]]

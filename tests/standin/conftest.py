@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sandbox.datadog import StandIn
+from sandbox.datadog import Settings, StandIn
 
 KEYS = {"DD-API-KEY": "an-api-key", "DD-APPLICATION-KEY": "an-application-key"}
 
@@ -21,6 +21,7 @@ def _running() -> Iterator[StandIn]:
 def datadog(_running: StandIn) -> StandIn:
     """Return a stand-in with the default settings that remembers nothing."""
     _running.clear()
+    _running.configure(**Settings().shown())
     return _running
 
 

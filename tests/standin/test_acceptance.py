@@ -1,4 +1,4 @@
-"""What is let through: routes, permission, and bodies at the edge; and that no body makes the stand-in stumble."""
+"""What is let through: routes, permission, and bodies at the edge; and that no body causes an error of the stand-in."""
 
 import json
 from typing import Any
@@ -102,7 +102,7 @@ ENDPOINTS = st.sampled_from(
 
 @settings(deadline=None)
 @given(endpoint=ENDPOINTS, body=ANY | NEARLY)
-def test_no_json_makes_it_stumble(endpoint: tuple[str, str], body: Any) -> None:
+def test_no_json_causes_an_error(endpoint: tuple[str, str], body: Any) -> None:
     """Whatever JSON comes, the answer is one that Datadog could give, and what was taken in can be shown."""
     api = Api(Settings())
     method, path = endpoint
@@ -115,6 +115,6 @@ def test_no_json_makes_it_stumble(endpoint: tuple[str, str], body: Any) -> None:
 
 @settings(deadline=None)
 @given(body=st.binary())
-def test_no_bytes_make_it_stumble(body: bytes) -> None:
+def test_no_bytes_cause_an_error(body: bytes) -> None:
     """Bytes that are no JSON are refused, never an error of the stand-in."""
     assert send("PATCH", "deployments/abc", body).status == 400

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from sandbox.datadog import Seed, Settings, StandIn
+from sandbox.datadog import ReadSchema, Seed, Settings, StandIn
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
@@ -112,7 +112,7 @@ def real() -> list[Any]:
 
 def replay(story: Story, connect: Callable[..., httpx.Client]) -> None:
     """Send each request and compare the answer."""
-    with StandIn(Settings(observed_attributes=False)) as datadog:
+    with StandIn(Settings(read_schema=ReadSchema.PUBLISHED)) as datadog:
         datadog.seed(*story.given)
         client = connect(datadog)
         for one in story.exchanges:

@@ -122,7 +122,7 @@ def test_a_body_that_is_no_text_is_sent_as_json(datadog: StandIn, client: httpx.
 
 
 def test_rules_count(datadog: StandIn, client: httpx.Client) -> None:
-    """The first rule that fits and is not used up befalls a request; skipped ones go through."""
+    """The first rule that fits and is not used up applies to a request; skipped ones go through."""
     datadog.fault(Respond(status=500), skip=1, times=2)
     datadog.fault(Respond(status=503), times=1)
     statuses = [client.get(PATH).status_code for _ in range(5)]

@@ -13,7 +13,7 @@ from datadog_api_client.v2.model.dora_deployment_patch_request import DORADeploy
 from datadog_api_client.v2.model.dora_deployment_request import DORADeploymentRequest
 from datadog_api_client.v2.model.dora_list_deployments_request import DORAListDeploymentsRequest
 
-from sandbox.datadog import Match, RateLimit, Respond, Seed, Settings, StandIn, UnknownDeployment
+from sandbox.datadog import Match, Permission, RateLimit, Respond, Seed, Settings, StandIn, UnknownDeployment
 
 PATCH_TYPE = "dora_deployment_patch_request"
 BLANK = " "
@@ -57,6 +57,11 @@ def event(**more: Any) -> DORADeploymentRequest:
     return DORADeploymentRequest(data={"attributes": attributes})
 
 
+def listing(**attributes: Any) -> DORAListDeploymentsRequest:
+    """Return the request that lists deployments."""
+    return DORAListDeploymentsRequest(data={"type": "dora_deployments_list_request", "attributes": attributes})
+
+
 def test_a_sent_deployment_is_read_back(dora: Any) -> None:
     """A deployment that the client sends is what it gets and lists."""
     git = {"commit_sha": "0" * 40, "repository_url": "https://example.com/shop/Checkout.git"}
@@ -76,13 +81,23 @@ def test_a_sent_deployment_is_read_back(dora: Any) -> None:
         pytest.param(datetime(2023, 11, 14), id="without one, sent with milliseconds"),  # noqa: DTZ001 - what users pass
     ],
 )
-def test_the_list_takes_the_clients_date_times(dora: Any, moment: datetime) -> None:
-    """Both ways in which the client writes a date-time are understood, and so is a query."""
-    dora.create_dora_deployment(event(version="1.5.0"))
-    dora.create_dora_deployment(event(version="1.5.1"))
-    attributes = {"_from": moment, "to": moment.replace(day=15), "limit": 5, "query": "service:checkout version:1.5.1"}
-    asked = DORAListDeploymentsRequest(data={"type": "dora_deployments_list_request", "attributes": attributes})
-    assert [one.attributes.version for one in dora.list_dora_deployments(asked).data] == ["1.5.1"]
+def test_the_list_takes_the_clients_date_times(moment: datetime) -> None:
+    """Where every RFC 3339 date-time is allowed, both ways in which the client writes them are understood."""
+    with StandIn(Settings(exact_times=False)) as datadog:
+        dora = api(datadog)
+        with dora.api_client:
+            dora.create_dora_deployment(event(version="1.5.0"))
+            dora.create_dora_deployment(event(version="1.5.1"))
+            asked = listing(_from=moment, to=moment.replace(day=15), limit=5, query="service:checkout version:1.5.1")
+            assert [one.attributes.version for one in dora.list_dora_deployments(asked).data] == ["1.5.1"]
+
+
+def test_a_query_of_the_client(dora: Any) -> None:
+    """The query that the operator sends selects one service and env."""
+    for env in ("prod", "staging"):
+        dora.create_dora_deployment(event(env=env, version="1.5.0"))
+    found = dora.list_dora_deployments(listing(query='service:"checkout" env:"prod"')).data
+    assert [one.attributes.env for one in found] == ["prod"]
 
 
 def test_a_mark_by_id_is_applied(dora: Any, datadog: StandIn) -> None:
@@ -115,8 +130,32 @@ def test_a_deployment_is_deleted(dora: Any, datadog: StandIn) -> None:
     """The client's DELETE, on the singular path, removes a deployment."""
     datadog.seed(APM)
     dora.delete_dora_deployment(APM.id)
+    assert (datadog.requests()[-1].path, datadog.requests()[-1].status) == (f"/api/v2/dora/deployment/{APM.id}", 202)
     with pytest.raises(exceptions.NotFoundException):
         dora.get_dora_deployment(APM.id)
+
+
+def test_a_detected_rollback_is_read_back(dora: Any, datadog: StandIn) -> None:
+    """The client, whose schema has no marks, still hands over those of GET and of the list."""
+    for number, version in enumerate(("1.4.0", "1.5.0", "1.4.0")):
+        times = {"started_at": APM.started_at + number * 100, "finished_at": APM.finished_at + number * 100}
+        datadog.seed(APM.model_copy(update={"id": f"deployment-{number}", "version": version, **times}))
+    read = dora.get_dora_deployment("deployment-1").data
+    (listed,) = dora.list_dora_deployments(listing(query="id:deployment-1")).data
+    for one in (read, listed):
+        assert (one.attributes.change_failure, one.attributes.recovery_time_sec) == (True, 100)
+        assert one.attributes.remediation == {"id": "deployment-2", "type": "rollback"}
+
+
+def test_a_key_that_may_write_alone(dora: Any, datadog: StandIn) -> None:
+    """Reads are forbidden to a key without the permission, marks are not."""
+    datadog.seed(APM)
+    datadog.configure(permissions=[Permission.WRITE])
+    dora.patch_dora_deployment(APM.id, by_id(APM.id, change_failure=True))
+    for read in (lambda: dora.get_dora_deployment(APM.id), lambda: dora.list_dora_deployments(listing())):
+        with pytest.raises(exceptions.ForbiddenException, match="Missing required permission: 'dora_metrics_read'"):
+            read()
+    assert datadog.deployment(APM.id)["change_failure"] is True
 
 
 def test_a_wrong_remediation_type_is_a_400(dora: Any) -> None:

@@ -12,8 +12,22 @@ from typing import Any
 import httpx
 import pytest
 
-from sandbox.datadog import RateLimit, Seed, Settings, StandIn, UnknownDeployment, fingerprint
-from sandbox.datadog.__main__ import settings_from
+from sandbox.datadog import (
+    ApmRows,
+    EarlyMark,
+    Endpoint,
+    Permission,
+    Precedence,
+    RateLimit,
+    ReadSchema,
+    RemediationVersion,
+    Seed,
+    Settings,
+    StandIn,
+    UnknownDeployment,
+    fingerprint,
+)
+from sandbox.datadog.__main__ import parser, settings_from
 from sandbox.datadog.recording import Log
 
 PATH = "/api/v2/dora/deployments/a%2Fb"
@@ -151,18 +165,46 @@ def test_it_runs_as_a_process() -> None:
 
 def test_options_become_settings() -> None:
     """Each option of the command line means its setting; latency is in milliseconds."""
-    words = "--port 8126 --api-key a --api-key b --app-key c --rate-limit 5 --rate-period 60 --latency 250"
-    words += " --ingest-delay 1.5 --patch-delay 2 --evaluation-delay 3 --unknown-deployment not_found --body-by-version"
+    words = "--host ::1 --port 8126 --api-key a --api-key b --app-key c --permission dora_metrics_write"
+    words += " --rate-limit 5 --rate-period 60 --latency 250 --latency list=600"
+    words += " --ingest-delay 1.5 --apm-delay 9 --patch-delay 2 --evaluation-delay 3 --detection-delay 4"
+    words += " --unknown-deployment not_found --early-mark applied_later --no-detection --precedence patch"
+    words += " --apm-rows each --remediation-version latest --no-negative-recovery --marks-after-evaluation"
+    words += " --read-schema published --any-times --body-by-version"
     assert settings_from(words.split()) == Settings(
+        host="::1",
         port=8126,
         api_keys=frozenset({"a", "b"}),
         application_keys=frozenset({"c"}),
+        permissions=frozenset({Permission.WRITE}),
         rate_limit=RateLimit(limit=5, period=60),
         latency=0.25,
+        endpoint_latency={Endpoint.LIST: 0.6},
         ingest_delay=1.5,
+        apm_delay=9,
         patch_delay=2,
         evaluation_delay=3,
+        detection_delay=4,
         unknown_deployment=UnknownDeployment.NOT_FOUND,
+        early_mark=EarlyMark.APPLIED_LATER,
+        detection=False,
+        precedence=Precedence.PATCH,
+        apm_rows=ApmRows.EACH,
+        remediation_version=RemediationVersion.LATEST,
+        negative_recovery=False,
+        marks_before_evaluation=False,
+        read_schema=ReadSchema.PUBLISHED,
+        exact_times=False,
         empty_body_by_version=False,
     )
     assert settings_from([]) == Settings()
+    options = {name for action in parser()._actions for name in [action.dest]}
+    unnamed = {"rate_limit", "endpoint_latency", "key_permissions", "kept_requests", "kept_deployments"}
+    assert Settings.model_fields.keys() - options - unnamed == set()
+
+
+def test_a_wrong_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """An endpoint that does not exist is an error of the command line."""
+    with pytest.raises(SystemExit):
+        settings_from(["--latency", "lists=600"])
+    assert "--latency" in capsys.readouterr().err

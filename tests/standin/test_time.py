@@ -65,7 +65,7 @@ def test_marks_are_applied_late_and_in_order() -> None:
 
 
 def test_change_failure_has_three_states() -> None:
-    """It is null until Datadog looked, false then, true when marked; and an evaluation undoes no mark."""
+    """It is null until the evaluation, false then, true when marked; and an evaluation undoes no mark."""
     datadog = Datadog(ingest_delay=1, evaluation_delay=10)
     datadog.post(0)
     assert [datadog.attributes(after)["change_failure"] for after in (1, 10.9, 11)] == [None, None, False]
@@ -80,9 +80,7 @@ def test_change_failure_has_three_states() -> None:
     [
         pytest.param({"id": "checkout-restored", "type": "rollback"}, 90, 90, id="by id"),
         pytest.param({"version": "1.4.0", "type": "rollback"}, 90, 90, id="by version"),
-        pytest.param(
-            {"version": "1.4.0", "type": "rollback"}, -90, None, id="finished before the failure: no recovery"
-        ),
+        pytest.param({"version": "1.4.0", "type": "rollback"}, -90, -90, id="finished before the failure: negative"),
         pytest.param({"id": "never-sent-at-all", "type": "rollback"}, 90, None, id="never sent: no recovery"),
     ],
 )

@@ -45,11 +45,14 @@ class Stream:
     """An open watch."""
 
     namespace: str | None
+    version: int
+    """Of the last event that it was told."""
     lines: asyncio.Queue[Body | None] = field(default_factory=asyncio.Queue)
     """None ends the stream."""
 
     def send(self, kind: str, body: Body) -> None:
         """Send an event about an object in the namespace of this watch."""
+        self.version = int(body["metadata"]["resourceVersion"])
         if self.namespace in (None, body["metadata"]["namespace"]):
             self.lines.put_nowait({"type": kind, "object": body})
 
@@ -84,6 +87,8 @@ class ApiServer:
         """Lists come with all objects, whatever field selector is asked for."""
         self.asked: Counter[str] = Counter()
         """How often what was asked for: kopf list, list, continue, watch, discovery."""
+        self.selectors: Counter[tuple[str, str]] = Counter()
+        """What was asked for with which label selector."""
         self.before_page: asyncio.Event | None = None
         """Further pages of a list wait for this."""
         self._refusals: list[Refusal] = []
@@ -149,6 +154,15 @@ class ApiServer:
             for stream in resource.streams:
                 stream.send(kind, body)
 
+    def catch_up(self) -> None:
+        """Tell open watches what was swallowed."""
+        self.swallows = False
+        for resource in self.resources.values():
+            for stream in resource.streams:
+                for version, kind, body in resource.history:
+                    if version > stream.version:
+                        stream.send(kind, body)
+
     # Faults
 
     @contextmanager
@@ -188,27 +202,35 @@ class ApiServer:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if self.tokens and request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.tokens:
             return _error(401)
-        if request.path in CORE:
-            found = CORE[request.path]
-            return web.json_response(_resources(found) if isinstance(found, tuple) else found)
-        if request.path == "/apis":
-            return web.json_response({"groups": self._groups()})
-        parts = request.path.split("/")[2:]
-        resource = self.resources.get(parts[-1])
-        asked = _asked(request) if resource is not None else "discovery"
+        resource = self.resources.get(request.path.rpartition("/")[2])
+        if resource is None:
+            return self._discover(request.path)
+        asked = _asked(request)
+        self.selectors[asked, request.query.get("labelSelector", "")] += 1
+        refused = self._refused(asked) or (None if resource.installed else _error(404))
+        if refused is not None:
+            return refused
+        namespace = request.path.split("/")[5] if "/namespaces/" in request.path else None
+        answer = self._watch if asked == "watch" else self._list
+        return await answer(request, resource, namespace)
+
+    def _refused(self, asked: str) -> web.Response | None:
+        """Count what is asked for; return an answer if it is refused."""
         self.asked[asked] += 1
         refusal = next((each for each in self._refusals if asked in each.to and each.times > 0), None)
-        if refusal is not None:
-            refusal.times -= 1
-            return _error(refusal.status, refusal.headers)
-        if resource is None:
-            return self._discovery(request.path)
-        if not resource.installed:
-            return _error(404)
-        namespace = parts[3] if parts[2] == "namespaces" else None
-        if asked == "watch":
-            return await self._watch(request, resource, namespace)
-        return await self._list(request, resource, namespace)
+        if refusal is None:
+            return None
+        refusal.times -= 1
+        return _error(refusal.status, refusal.headers)
+
+    def _discover(self, path: str) -> web.Response:
+        if path in CORE:
+            found = CORE[path]
+            return web.json_response(_resources(found) if isinstance(found, tuple) else found)
+        if path == "/apis":
+            return web.json_response({"groups": self._groups()})
+        served = [each.plural for each in self.resources.values() if each.installed and each.root == path]
+        return self._refused("discovery") or (web.json_response(_resources(served)) if served else _error(404))
 
     def _groups(self) -> list[Body]:
         versions = {each.group: each.version for each in self.resources.values() if each.installed}
@@ -217,10 +239,6 @@ class ApiServer:
             {"name": group, "versions": [{"version": version}], "preferredVersion": {"version": version}}
             for group, version in versions.items()
         ]
-
-    def _discovery(self, path: str) -> web.Response:
-        served = [each for each in self.resources.values() if each.installed and each.root == path]
-        return web.json_response(_resources([each.plural for each in served])) if served else _error(404)
 
     async def _list(self, request: web.Request, resource: Resource, namespace: str | None) -> web.Response:
         if "continue" in request.query and self.before_page is not None:
@@ -242,15 +260,16 @@ class ApiServer:
         if self.silent:
             await asyncio.sleep(float(request.query.get("timeoutSeconds", "3600")) * 10)
             return response
-        stream, since = Stream(namespace), int(request.query["resourceVersion"])
+        since = int(request.query["resourceVersion"])
         if since < self.oldest:
             status = {"kind": "Status", "code": 410, "message": "too old resource version"}
             await response.write(json.dumps({"type": "ERROR", "object": status}).encode() + b"\n")
             return response
+        stream = Stream(namespace, since)
+        resource.streams.append(stream)
         for version, kind, body in resource.history:
             if version > since:
                 stream.send(kind, body)
-        resource.streams.append(stream)
         try:
             async with asyncio.timeout(float(request.query.get("timeoutSeconds", "3600"))):
                 while (line := await stream.lines.get()) is not None:

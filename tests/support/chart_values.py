@@ -1,12 +1,12 @@
-"""Values of the chart, good and bad, with what each is about."""
+"""Values of the chart that are accepted, that the linters check, and that are refused, each with what it is about."""
 
 import pytest
 
 TAKEN = [
     pytest.param({}, id="nothing"),
-    pytest.param({"replicas": 2}, id="two replicas"),
+    pytest.param({"replicaCount": 2}, id="two replicas"),
     pytest.param({"settings": {"namespaces": ["default", "kube-system"]}}, id="two namespaces"),
-    pytest.param({"settings": {"namespaces": ["default"]}, "replicas": 2}, id="a namespace and two replicas"),
+    pytest.param({"settings": {"namespaces": ["default"]}, "replicaCount": 2}, id="a namespace and two replicas"),
     pytest.param({"settings": {"rollouts": False}}, id="without Rollouts"),
     pytest.param({"settings": {"dryRun": True, "workers": 2, "metricsPort": ""}}, id="dry run without metrics"),
     pytest.param({"settings": {"metricsPort": 8081}}, id="metrics on the port of the probes"),
@@ -14,21 +14,42 @@ TAKEN = [
         {"settings": {"leaseName": "mine", "leaseNamespace": "default", "leaderElection": True}}, id="a Lease"
     ),
     pytest.param({"datadog": {"existingSecret": "datadog-keys", "site": "datadoghq.eu"}}, id="a Secret that exists"),
+    pytest.param(
+        {"datadog": {"existingSecret": "datadog-keys", "secretKeys": {"apiKey": "API_KEY", "appKey": "app.key"}}},
+        id="other names in the Secret",
+    ),
     pytest.param({"datadog": {"apiKey": "a-key", "appKey": "another"}}, id="keys as values"),
+    pytest.param({"replicaCount": 0}, id="no replica for the moment"),
+    pytest.param({"settings": {"deploymentSelector": "team=red, tier == a"}}, id="a selector of equalities"),
+    pytest.param(
+        {"settings": {"rollouts": False, "deploymentSelector": "env in (a, b),!c", "rolloutSelector": "a!=b,c"}},
+        id="any selector without Rollouts",
+    ),
     pytest.param({"crds": {"install": False}}, id="without the CRD"),
     pytest.param({"crds": {"keep": False}}, id="a CRD that is not kept"),
     pytest.param({"serviceAccount": {"create": False, "name": "default"}}, id="an account that exists"),
     pytest.param({"serviceAccount": {"name": "mine", "annotations": {"a/b": "c"}}}, id="a named account"),
     pytest.param({"rbac": {"create": False, "aggregateRoles": False}}, id="without roles"),
-    pytest.param({"rbac": {"secrets": {"namespaces": ["default"]}}}, id="Secrets of one namespace"),
-    pytest.param({"rbac": {"secrets": {"enabled": False}}}, id="no Secrets"),
+    pytest.param({"credentials": {"fromNamespaces": ["default", "kube-system"]}}, id="Secrets of two namespaces"),
+    pytest.param(
+        {"credentials": {"fromNamespaces": "all"}, "rbac": {"aggregateRoles": True}}, id="all Secrets, all users"
+    ),
     pytest.param({"serviceMonitor": {"enabled": True, "labels": {"a": "b"}, "interval": "1m"}}, id="a ServiceMonitor"),
     pytest.param(
         {"podMonitor": {"enabled": True, "relabelings": [{"action": "labeldrop", "regex": "x"}]}}, id="a PodMonitor"
     ),
-    pytest.param({"prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}}}, id="the rules"),
+    pytest.param(
+        {
+            "prometheusRule": {
+                "enabled": True,
+                "labels": {"release": "prometheus"},
+                "runbookUrl": "https://example.org/a",
+            }
+        },
+        id="the rules",
+    ),
     pytest.param({"grafanaDashboards": {"enabled": True, "annotations": {"folder": "DORA"}}}, id="the dashboards"),
-    pytest.param({"networkPolicy": {"enabled": True}}, id="a NetworkPolicy"),
+    pytest.param({"networkPolicy": {"enabled": False}}, id="without a NetworkPolicy"),
     pytest.param(
         {
             "networkPolicy": {
@@ -40,11 +61,15 @@ TAKEN = [
         },
         id="a NetworkPolicy with peers",
     ),
-    pytest.param({"podDisruptionBudget": {"enabled": True}, "replicas": 2}, id="a PodDisruptionBudget"),
-    pytest.param({"podDisruptionBudget": {"enabled": True, "maxUnavailable": "50%"}}, id="half of the pods"),
+    pytest.param(
+        {"podDisruptionBudget": {"enabled": False}, "replicaCount": 3}, id="three without a PodDisruptionBudget"
+    ),
+    pytest.param({"podDisruptionBudget": {"maxUnavailable": "50%"}, "replicaCount": 2}, id="half of the pods"),
     pytest.param({"service": {"enabled": False}}, id="without a Service"),
     pytest.param({"image": {"digest": "sha256:" + "0" * 64}, "imagePullSecrets": [{"name": "pull"}]}, id="a digest"),
-    pytest.param({"image": {"repository": "registry.example.org:5000/a/b", "tag": "v1"}}, id="a registry"),
+    pytest.param(
+        {"image": {"registry": "registry.example.org:5000", "repository": "a/b", "tag": "v1"}}, id="a registry"
+    ),
     pytest.param({"nameOverride": "dora", "fullnameOverride": "x" * 53, "commonLabels": {"team": "x"}}, id="names"),
     pytest.param(
         {
@@ -67,6 +92,9 @@ TAKEN = [
             "podAnnotations": {"a": "b"},
             "podLabels": {"c": "d"},
             "resources": {"limits": {"cpu": "1", "memory": "1Gi"}},
+            "livenessProbe": {"failureThreshold": 9, "terminationGracePeriodSeconds": 5},
+            "readinessProbe": {"successThreshold": 2},
+            "startupProbe": {"initialDelaySeconds": 1},
         },
         id="more of everything in the pod",
     ),
@@ -93,12 +121,12 @@ TAKEN = [
     ),
     pytest.param(
         {
-            "replicas": 2,
+            "replicaCount": 2,
+            "namespaceOverride": "kube-system",
             "settings": {"namespaces": ["default"], "traces": True},
-            "rbac": {"secrets": {"namespaces": ["kube-system"]}},
+            "credentials": {"fromNamespaces": ["kube-system"]},
             "serviceMonitor": {"enabled": True},
-            **{name: {"enabled": True} for name in ("prometheusRule", "grafanaDashboards", "networkPolicy")},
-            "podDisruptionBudget": {"enabled": True},
+            **{name: {"enabled": True} for name in ("prometheusRule", "grafanaDashboards")},
             "crds": {"install": False},
         },
         id="everything at once",
@@ -115,9 +143,26 @@ TAKEN = [
 ]
 
 
+_LINTED_IDS = (
+    "nothing",
+    "two replicas",
+    "two namespaces",
+    "without Rollouts",
+    "a Secret that exists",
+    "Secrets of two namespaces",
+    "all Secrets, all users",
+    "a ServiceMonitor",
+    "the rules",
+    "a digest",
+    "everything at once",
+)
+LINTED = [one for one in TAKEN if one.id in _LINTED_IDS]
+"""The default and ten sets of values that an administrator would choose, for kube-score and kubeconform."""
+
+
 REFUSED = [
-    pytest.param({"replicas": 3}, "at '/replicas': value must be one of 1, 2", id="three replicas"),
-    pytest.param({"replica": 1}, "'replica' not allowed", id="a name that does not exist"),
+    pytest.param({"replicaCount": 11}, "at '/replicaCount': maximum", id="eleven replicas"),
+    pytest.param({"replicas": 1}, "'replicas' not allowed", id="a name that does not exist"),
     pytest.param({"settings": {"worker": 1}}, "'worker' not allowed", id="a setting that does not exist"),
     pytest.param({"settings": {"workers": "many"}}, "at '/settings/workers': got string", id="a word for a number"),
     pytest.param({"settings": {"workers": 257}}, "at '/settings/workers': maximum", id="too many workers"),
@@ -190,6 +235,22 @@ REFUSED = [
     pytest.param({"networkPolicy": {"ingressFrom": [{"namespace": {}}]}}, "'namespace' not allowed", id="no peer"),
     pytest.param({"networkPolicy": {"extraEgress": [{"from": []}]}}, "'from' not allowed", id="no egress rule"),
     pytest.param({"resources": {"limits": {"memory": "512mb"}}}, "/resources/limits/memory", id="no quantity"),
+    pytest.param(
+        {"settings": {"deploymentSelector": "env in (a)"}},
+        "at '/settings/deploymentSelector': 'env in (a)' does not match pattern",
+        id="a set selector while Rollouts are watched",
+    ),
+    pytest.param({"settings": {"rolloutSelector": "a=b=c"}}, "at '/settings/rolloutSelector'", id="no selector"),
+    pytest.param({"settings": {"datadogUrl": "proxy:8080"}}, "at '/settings/datadogUrl'", id="a URL without a scheme"),
+    pytest.param({"settings": {"leaseName": "My Lease"}}, "at '/settings/leaseName'", id="no Lease's name"),
+    pytest.param({"credentials": {"fromNamespaces": "some"}}, "at '/credentials/fromNamespaces'", id="some Secrets"),
+    pytest.param({"credentials": {"fromNamespaces": ["*"]}}, "/credentials/fromNamespaces", id="a wildcard"),
+    pytest.param({"rbac": {"secrets": {"enabled": True}}}, "'secrets' not allowed", id="a value of former versions"),
+    pytest.param({"image": {"registry": "https://a.b"}}, "at '/image/registry'", id="a URL for a registry"),
+    pytest.param({"datadog": {"secretKeys": {"apiKey": "a b"}}}, "at '/datadog/secretKeys/apiKey'", id="no key's name"),
+    pytest.param({"livenessProbe": {"httpGet": {}}}, "'httpGet' not allowed", id="another endpoint for a probe"),
+    pytest.param({"livenessProbe": {"successThreshold": 2}}, "/livenessProbe/successThreshold", id="two successes"),
+    pytest.param({"prometheusRule": {"runbookUrl": "docs/a.md"}}, "/prometheusRule/runbookUrl", id="a relative URL"),
     pytest.param({"settings": {"allowedServices": [""]}}, "/settings/allowedServices/0", id="nothing that is allowed"),
     pytest.param({"settings": {"allowedEnvs": ["prod,stage"]}}, "/settings/allowedEnvs/0", id="two names in one"),
     pytest.param({"fullnameOverride": "1st"}, "does not match pattern", id="a name that no Service may have"),

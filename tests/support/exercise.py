@@ -1,19 +1,14 @@
-"""A meter that has been told everything once, so that every metric and every label shows itself."""
+"""All metrics with each label used once, so that every metric and every label shows itself."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 
-from dora_operator.adapters.metrics import PrometheusMeter
-from dora_operator.domain.resource import MarkState
-from dora_operator.domain.outcome import Answer
-from dora_operator.domain.rollout.verdict import About, Kind
-from dora_operator.metrics import Account, Call, Credentials, Gauge, Origin, Reading, Visited
-from tests.support.builders import NOW
+from prometheus_client.metrics import MetricWrapperBase
+
+from dora_operator.metrics import Metrics
 
 ADDED_BY_SCRAPES = frozenset({"instance", "pod", "job", "namespace"})
 """Labels that Prometheus adds to a target in Kubernetes."""
-ONE = {"x-ratelimit-remaining": "1", "x-ratelimit-reset": "60"}
 
 
 @dataclass(frozen=True)
@@ -27,19 +22,13 @@ class Described:
     """Names of its series, such as `_bucket`."""
 
 
-def exercised() -> PrometheusMeter:
-    """Return a meter that was told everything."""
-    meter = PrometheusMeter(lambda: NOW)
-    meter.visited("Rollout", Visited.DONE, 1)
-    meter.answered(Call.BY_ID, Answer(202, ONE), Account("datadoghq.com", Credentials.OWN, 1), 1)
-    meter.accepted(Origin.RESOURCE, MarkState(change_failure=True), NOW - timedelta(seconds=1))
-    meter.verdict(Kind.ABORTED)
-    meter.notice(About.NOT_IDENTIFIED)
-    meter.kubernetes("GET", "secrets", 200)
-    meter.watch_restarted("Rollouts")
-    own = {Gauge.BUILD, Gauge.RATE_LIMIT, Gauge.RATE_LIMIT_RESET}
-    meter.show(lambda: [Reading(gauge, 1, ("x",) * len(gauge.value.labels)) for gauge in Gauge if gauge not in own])
-    return meter
+def exercised() -> Metrics:
+    """Return metrics that have a series each."""
+    metrics = Metrics()
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase) and metric._labelnames:
+            metric.labels(*("x" for _ in metric._labelnames))
+    return metrics
 
 
 def catalogue() -> dict[str, Described]:

@@ -1,4 +1,4 @@
-"""Small stand-ins for the clients: a cluster in memory, and the whole operator around it, built by the composition root.
+"""Small stand-ins for the clients: a cluster in memory, and the whole operator, built by the composition root.
 
 The cluster keeps the rules of the API server that matter here: generations, resource versions, uids, merge patches.
 """
@@ -24,7 +24,6 @@ from dora_operator.clients.kubernetes import (
     Secret,
     Subject,
 )
-from dora_operator.clients.leader import AlwaysLeader
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.metrics import Metrics
@@ -266,6 +265,7 @@ class Operator:
             served = [await self._serve(each) for each in (self.app.rollout_workers, self.app.deployment_workers)]
             quiet = 0 if any(served) else quiet + 1
             if quiet:
+                quiet = 0 if await self._read_back() else quiet
                 await self.app.events.finish(1)
                 await asyncio.sleep(0)  # the watch brings what was written last
             if quiet > 1:
@@ -279,6 +279,16 @@ class Operator:
         queue._working[key] = self.now.timestamp() + priority.value
         queue._queued.pop(key, None)
         await self.app.deployment_workers.serve(key)
+
+    async def _read_back(self) -> bool:
+        """Make the reads that are due."""
+        reader = self.app.deployment_reconciler.reader
+        group = reader.queue.try_take()
+        if group is None:
+            return False
+        await reader.serve(group)
+        reader.queue.done(group)
+        return True
 
     async def _serve(self, workers: Workers) -> bool:
         key = workers.queue.try_take()
@@ -316,7 +326,7 @@ def _pass_on(sink: Any, event_type: str, body: Mapping[str, Any]) -> None:
 
 def settings_for_tests(**changes: Any) -> Settings:
     """Return settings with keys, without the environment's."""
-    return Settings(**({"api_key": "own-api", "app_key": "own-app"} | changes))
+    return Settings(**({"api_key": "own-api", "app_key": "own-app", "read_back": False} | changes))
 
 
 @asynccontextmanager
@@ -337,9 +347,7 @@ async def running_operator(
 
     made = settings_for_tests(**settings)
     async with httpx.AsyncClient(transport=httpx.MockTransport(datadog)) as http:
-        client = DatadogClient(
-            http, base_url=None, timeout_seconds=5, metrics=operator.metrics, leader=AlwaysLeader()
-        )
+        client = DatadogClient(http, base_url=None, timeout_seconds=5, metrics=operator.metrics)
         operator.app = build(
             made,
             cast("KubernetesClient", cluster),

@@ -1,12 +1,13 @@
 """Every state in which a DoraDeployment can be, with what Argo CD, Flux and plain kstatus have to make of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dora_operator.domain.conditions import Override, Phase, Standing, conditions_for
-from dora_operator.domain.resource import DoraDeploymentStatus
+from dora_operator.domain.fields import to_api
 from dora_operator.domain.reasons import Reason
-from tests.support.builders import BY_VERSION, NOW
+from dora_operator.domain.resource import DoraDeploymentStatus
+from dora_operator.domain.status import ConditionSummary, Override, Phase, postponed
+from tests.support.builders import BY_VERSION, send, status_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ ACCEPTED = ("Healthy", "Current", "Current")
 AT_REST = ("Healthy", "Current", "InProgress")
 HELD = ("Suspended", "Current", "InProgress")
 UNDER_WAY = ("Progressing", "InProgress", "InProgress")
-KEYS = ("Degraded", "Failed", "InProgress")
+NEEDS_USER = ("Degraded", "Failed", "InProgress")
 STALLED = ("Degraded", "Failed", "Failed")
 
 WRITTEN: dict[tuple[Reason, Phase], tuple[str, str, str]] = {
@@ -38,10 +39,10 @@ WRITTEN: dict[tuple[Reason, Phase], tuple[str, str, str]] = {
     (Reason.NOT_ALLOWED, Phase.STALLED): STALLED,
     (Reason.INVALID_SPEC, Phase.STALLED): STALLED,
     (Reason.CREDENTIALS_NOT_FOUND, Phase.WORKING): UNDER_WAY,
-    (Reason.CREDENTIALS_INVALID, Phase.WORKING): KEYS,
-    (Reason.CREDENTIALS_NOT_READABLE, Phase.WORKING): KEYS,
-    (Reason.UNAUTHORIZED, Phase.WORKING): KEYS,
-    (Reason.FORBIDDEN, Phase.WORKING): KEYS,
+    (Reason.CREDENTIALS_INVALID, Phase.WORKING): NEEDS_USER,
+    (Reason.CREDENTIALS_NOT_READABLE, Phase.WORKING): NEEDS_USER,
+    (Reason.UNAUTHORIZED, Phase.WORKING): NEEDS_USER,
+    (Reason.FORBIDDEN, Phase.WORKING): NEEDS_USER,
     (Reason.RATE_LIMITED, Phase.WORKING): UNDER_WAY,
     (Reason.DATADOG_UNAVAILABLE, Phase.WORKING): UNDER_WAY,
     (Reason.DATADOG_UNREACHABLE, Phase.WORKING): UNDER_WAY,
@@ -50,12 +51,14 @@ WRITTEN: dict[tuple[Reason, Phase], tuple[str, str, str]] = {
     (Reason.REQUEST_REJECTED, Phase.STALLED): STALLED,
     (Reason.DEPLOYMENT_NOT_FOUND, Phase.WORKING): UNDER_WAY,
     (Reason.DEPLOYMENT_NOT_FOUND, Phase.STALLED): STALLED,
+    (Reason.DEPLOYMENT_MISSING, Phase.WORKING): NEEDS_USER,
+    (Reason.NOT_APPLIED, Phase.WORKING): NEEDS_USER,
 }
 """What Argo CD, Flux with its expressions, and kstatus alone say, for each reason of Ready."""
 
 
 def states() -> list[State]:
-    """Return all of them: what the operator writes, and what is there before it has looked."""
+    """Return all of them: what the operator writes, and what is there before it has reconciled."""
     written = [
         State(f"{reason.value}, {phase.name.lower()}", _body(_status(reason, phase)), *health)
         for (reason, phase), health in WRITTEN.items()
@@ -65,16 +68,16 @@ def states() -> list[State]:
     return [
         *written,
         State("spec wins over the Rollout", _body(_status(Reason.ACCEPTED, Phase.READY, override)), *ACCEPTED),
-        State("nobody has looked yet", _body({"observedGeneration": -1}), *UNDER_WAY),
-        State("an edit that nobody has looked at", _body(accepted, generation=2), *UNDER_WAY),
+        State("not reconciled yet", _body({"observedGeneration": -1}), *UNDER_WAY),
+        State("an edit that is not reconciled yet", _body(accepted, generation=2), *UNDER_WAY),
         State("an edit after a refusal", _body(_status(Reason.CONFLICT, Phase.STALLED), generation=2), *UNDER_WAY),
     ]
 
 
 def _status(reason: Reason, phase: Phase, override: Override | None = None) -> dict[str, Any]:
-    before = DoraDeploymentStatus()
-    conditions = conditions_for(Standing(phase, reason, f"in words: {reason.value}"), before, 1, NOW, override)
-    return DoraDeploymentStatus(observed_generation=1, conditions=conditions).to_api()
+    summary = ConditionSummary(phase, reason, f"in words: {reason.value}")
+    context = replace(status_context(), override=override)
+    return to_api(postponed(DoraDeploymentStatus(), send(deployment=BY_VERSION), summary, None, context))
 
 
 def _body(status: dict[str, Any], generation: int = 1) -> dict[str, Any]:

@@ -24,7 +24,8 @@ from dora_operator.watch.resync import Timing
 from dora_operator.watch.supervisor import KopfParts, Receive, Watch
 from tests.support.api_server import ApiServer, Resource
 
-QUICK = Timing(resync=3600, poll=0.1, first_list=5, report=0.2, retry=0.05, restart=0.05, longest=0.2, unserved=0.3)
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+QUICK = Timing(resync=3600, poll=0.1, first_list=5, report=0.2, retry=0.05, restart=0.05, longest=0.2, unserved=2)
 KINDS = {kind.plural: kind for kind in (DEPLOYMENTS, ROLLOUTS)}
 
 
@@ -36,7 +37,7 @@ def resources() -> list[Resource]:
 async def eventually(condition: Callable[[], object], seconds: float = 10) -> None:
     """Wait until a condition holds."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - of any state, also of other threads
             await asyncio.sleep(0.005)
 
 
@@ -51,7 +52,11 @@ class FakeSink:
     def observed(self, body: Mapping[str, Any], *, listed: bool) -> bool:
         """Store a newer version."""
         metadata = body["metadata"]
-        key, uid, version = ObjectKey(metadata["namespace"], metadata["name"]), metadata["uid"], metadata["resourceVersion"]
+        key, uid, version = (
+            ObjectKey(metadata["namespace"], metadata["name"]),
+            metadata["uid"],
+            metadata["resourceVersion"],
+        )
         before = self.objects.get(key)
         if before is not None and before[0] == uid and not is_newer(version, before[1]):
             return False
@@ -111,6 +116,7 @@ class Cluster:
         plural: str = "rollouts",
         namespace: str | None = None,
         *,
+        selector: str = "",
         empty_lists: bool = True,
         inactivity_timeout: float = 35,
         server_timeout: int = 30,
@@ -130,6 +136,7 @@ class Cluster:
             sink=sink,
             parts=parts,
             metrics=self.metrics,
+            selector=selector,
             may_be_absent=kind is ROLLOUTS,
             timing=replace(QUICK, **timing),
         )
@@ -141,9 +148,7 @@ class Cluster:
         try:
             if ready:
                 opened = self.server.watches(watch.kind.plural)
-                await eventually(
-                    lambda: watch.health.listed and self.server.watches(watch.kind.plural) > opened
-                )
+                await eventually(lambda: watch.health.listed and self.server.watches(watch.kind.plural) > opened)
             yield watch
         finally:
             await watch.stop()
@@ -172,6 +177,14 @@ async def opened_cluster(kubeconfig: Path) -> AsyncIterator[Cluster]:
     metrics = Metrics()
     async with ApiServer(*resources()).open() as server:
         write_kubeconfig(kubeconfig, server.url, "a-token")
-        async with open_kubernetes(metrics, lambda: datetime.now(UTC)) as client:
+        async with open_kubernetes(metrics, lambda: NOW) as client:
             discoveries = {plural: Discovery(client, kind, time.monotonic) for plural, kind in KINDS.items()}
             yield Cluster(server, client, kubeconfig, metrics, discoveries)
+
+
+async def change_is_seen(cluster: Cluster, sink: FakeSink, plural: str = "rollouts", *, seconds: float = 10) -> None:
+    """Change something: the list or the watch shows it at once. What changes after that, the watch reports."""
+    cluster.server.apply(plural, "news")
+    await eventually(lambda: "news" in sink.names() and cluster.server.watches(plural), seconds)
+    cluster.server.apply(plural, "more")
+    await eventually(lambda: "reported more" in sink.told)

@@ -1,5 +1,9 @@
-"""What the benchmarks rest on: objects that every candidate finds settled, turns, medians. Measures nothing."""
+"""What the benchmarks and the traced walk rest on: settled objects, turns, medians, figures. Measures nothing."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import kopf
@@ -10,6 +14,8 @@ from bench.candidates import GO_PEER
 from bench.measure import in_turn
 from bench.throughput import Speed, median
 from sandbox.programs.catalogue import CORE, HELM, MODULE_FOLDER, ROLLOUTS
+from tools.walk import scenarios, tracer
+from tools.walk.report import Call, Walk
 
 
 def made(number: int, generation: int, **spec: Any) -> dict[str, Any]:
@@ -22,7 +28,7 @@ def made(number: int, generation: int, **spec: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("generation", [1, 7])
 def test_settled_objects_are_settled_for_the_peer_in_go(generation: int) -> None:
-    """It looks at nothing but observedGeneration, wherever the object's generation has got to."""
+    """It compares observedGeneration alone, whatever the object's generation is."""
     assert made(1, generation)["status"]["observedGeneration"] == generation
 
 
@@ -30,20 +36,20 @@ def test_settled_objects_are_settled_for_the_peer_in_go(generation: int) -> None
     ("now", "same"),
     [
         pytest.param(made(1, 1), True, id="nothing has changed"),
-        pytest.param(made(1, 1) | {"status": {"httpStatus": 500}}, True, id="a status is not kopf's business"),
+        pytest.param(made(1, 1) | {"status": {"httpStatus": 500}}, True, id="kopf ignores the status"),
         pytest.param(made(1, 2, changeFailure=False), False, id="a changed spec is due"),
     ],
 )
 def test_settled_objects_are_settled_for_kopf(now: dict[str, Any], *, same: bool) -> None:
-    """The annotation is what kopf itself compares an object with."""
+    """The annotation is what kopf compares an object with."""
     memory = kopf_settled.memory_of(made(1, 1))["metadata"]
     body: Any = now | {"metadata": now["metadata"] | memory}
     storage = kopf.AnnotationsDiffBaseStorage()
     assert (storage.fetch(body=kopf.Body(body)) == storage.build(body=kopf.Body(body))) is same
 
 
-def test_nobody_is_always_the_first() -> None:
-    """Every second turn goes the other way."""
+def test_turns_alternate() -> None:
+    """Every second turn goes the other way, so that nobody is always the first."""
     assert [in_turn(["a", "b", "c"], turn) for turn in range(3)] == [
         ["a", "b", "c"],
         ["c", "b", "a"],
@@ -52,13 +58,77 @@ def test_nobody_is_always_the_first() -> None:
 
 
 def test_the_median_of_each_figure_counts() -> None:
-    """Whoever writes nothing to Kubernetes has no figure for it."""
+    """A candidate that writes nothing to Kubernetes has no figure for it."""
     rounds = [Speed("a", 3, 10, 1.0), Speed("a", 1, 30, 1.0), Speed("a", 2, 20, 2.0)]
     assert median(rounds) == Speed("a", 2, 20, 1.0)
     assert median([Speed("b", 1, 1)]) == Speed("b", 1, 1, None)
 
 
 def test_the_peer_in_go_is_no_program_of_the_cluster() -> None:
-    """It is built where a benchmark asks for it; tests and the demo, which build these, do without."""
+    """It is built for a benchmark only; tests and the demo do not need it."""
     assert GO_PEER not in (*CORE, *ROLLOUTS, HELM)
     assert {"go.mod", "go.sum", "main.go"} <= {file.name for file in (MODULE_FOLDER / GO_PEER.module).iterdir()}
+
+
+def walk(*calls: str) -> Walk:
+    """Return a walk through functions, each as file:name."""
+    return Walk("any", [Call(*call.split(":"), 1, "main") for call in calls])  # type: ignore[arg-type]
+
+
+def test_the_figures_of_a_walk() -> None:
+    """A move is a call that follows one in another file."""
+    made = walk("a:f", "a:g", "b:f", "a:f", "b:f")
+    assert (made.files, len(made.calls), made.moves) == (["a", "b"], 5, 3)
+    assert made.moves_between() == {("a", "b"): 2, ("b", "a"): 1}
+
+
+def test_a_walk_as_a_list() -> None:
+    """Functions of one file share a line; what is repeated is shown once."""
+    lines = [" ".join(line.split()) for line in walk("a:f", *(["b:g", "b:g", "c:h"] * 3), "a:k").lines()]
+    assert lines == ["1. a f", "2. b g (these 2 lines 3 times)", "c h", "3. a k"]
+
+
+OPERATOR = """
+import asyncio
+
+async def event():
+    await handled()
+
+async def handled():
+    await asyncio.sleep(0)
+    after()
+
+def after():
+    pass
+
+def run():
+    import os, signal
+    asyncio.run(event())
+    os.kill(os.getpid(), signal.SIGUSR1)
+    asyncio.run(event())
+    os.kill(os.getpid(), signal.SIGUSR2)
+"""
+
+
+def test_the_tracer(tmp_path: Path) -> None:
+    """It records nothing before it is armed, and a coroutine once, however often it goes on."""
+    package, info = tmp_path / "dora_operator", tmp_path / "dora_operator-1.dist-info"
+    package.mkdir()
+    info.mkdir()
+    (package / "__init__.py").touch()
+    (package / "it.py").write_text(OPERATOR)
+    (info / "METADATA").write_text("Name: dora-operator\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[console_scripts]\ndora-operator = dora_operator.it:run\n")
+    output, marks = tmp_path / "calls.json", {"start": ["it.py:event"], "end": ["it.py:handled"]}
+    command = [sys.executable, "-S", str(Path(tracer.__file__)), str(output), json.dumps(marks)]
+    subprocess.run(command, env={"PYTHONPATH": str(tmp_path)}, check=True)
+    found = json.loads(output.read_text())
+    assert [name for _, name, _, _ in found["calls"]] == ["event", "handled", "after"]
+    assert (found["waited"], found["ended"]) == ({"end": 2}, {"end": 3})
+
+
+def test_the_recorded_abort() -> None:
+    """The traced abort differs from what was before it only in being one."""
+    before, after, replica_sets = scenarios.recorded_abort()
+    assert after["status"] == before["status"] | {"abort": True}
+    assert len(replica_sets) == 2

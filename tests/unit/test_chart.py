@@ -11,9 +11,10 @@ import yaml
 from pydantic import AliasChoices
 
 from dora_operator import crd
+from dora_operator.domain.selectors import labels_that_match
 from dora_operator.settings import Settings
 from tools.chart import __main__ as chart_files
-from tools.chart.settings import CHART_DEFAULTS, camel
+from tools.chart.settings import CHART_DEFAULTS, EQUALITIES, SELECTOR, camel, settings
 from tools.chart.table import UndescribedError, table
 
 CHART = chart_files.CHART
@@ -76,7 +77,7 @@ def test_the_crd_is_the_one_that_is_committed() -> None:
         pytest.param("values.yaml", '  logLevel: "INFO"', '  logLevel: "DEBUG"', id="another default of a setting"),
         pytest.param("values.yaml", "  dryRun: false\n", "", id="a setting that is missing"),
         pytest.param("values.schema.json", '"maximum": 256', '"maximum": 257', id="another limit"),
-        pytest.param("README.md", "| `replicas` |", "| `replica` |", id="another table of values"),
+        pytest.param("README.md", "| `replicaCount` |", "| `replica` |", id="another table of values"),
     ],
 )
 def test_a_stale_file_is_noticed(
@@ -123,3 +124,68 @@ def test_versions_agree() -> None:
     found = re.search(r'(?m)^version = "(.+)"$', project)
     assert found is not None
     assert str(chart["appVersion"]) == found[1]
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        "",
+        " ",
+        "a=b",
+        "a==b",
+        " a = b , c=d ",
+        "a=",
+        "x.y/z=1",
+        "a=b,",
+        ",",
+        "a",
+        "!a",
+        "a!=b",
+        "a in (b)",
+        "=b",
+        "a=b c",
+    ],
+)
+def test_the_schema_accepts_the_selectors_that_the_operator_accepts(selector: str) -> None:
+    """While Rollouts are watched the operator stops at other selectors, so the chart must refuse them."""
+    accepted = labels_that_match(selector) is not None
+    assert (re.search(EQUALITIES, selector) is not None) is accepted
+    assert (re.search(SELECTOR["pattern"], selector) is not None) >= accepted
+
+
+LEAST_AND_MOST = [
+    (name, value)
+    for name, (_, schema, _) in settings().items()
+    for choice in schema.get("anyOf", [schema])
+    for value in (*choice.get("enum", ()), choice.get("minimum"), choice.get("maximum"), choice.get("const"))
+    if value is not None
+]
+
+
+@pytest.mark.parametrize(("name", "value"), LEAST_AND_MOST, ids=[f"{name}={value}" for name, value in LEAST_AND_MOST])
+def test_the_operator_accepts_the_limits_of_the_schema(name: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each choice, and the least and the greatest number that the schema allows."""
+    snake = re.sub("([A-Z])", lambda found: f"_{found[1].lower()}", name)
+    monkeypatch.setenv(f"DORA_OPERATOR_{snake.upper()}", str(value))
+    Settings()
+
+
+def test_the_chart_says_where_it_comes_from() -> None:
+    """What Helm and Artifact Hub show, in the form that Artifact Hub reads; every URL is below the project's home."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    home = chart["home"]
+    assert chart["sources"] == [home]
+    assert chart["icon"] == f"{home}/raw/main/docs/images/icon.svg"
+    assert (CHART.parents[1] / "docs" / "images" / "icon.svg").exists()
+    assert {one["url"] for one in chart["maintainers"]} == {home}
+    notes = chart["annotations"]
+    assert all(isinstance(text, str) and name.startswith("artifacthub.io/") for name, text in notes.items())
+    for link in yaml.safe_load(notes["artifacthub.io/links"]):
+        path = re.sub("^(tree|blob)/main/", "", link["url"].removeprefix(f"{home}/"))
+        assert (CHART.parents[1] / path).exists(), path
+    (kind,) = yaml.safe_load(notes["artifacthub.io/crds"])
+    definition = crd.custom_resource_definition()
+    assert kind["name"] == definition["metadata"]["name"]
+    assert kind["version"] in {version["name"] for version in definition["spec"]["versions"]}
+    for example in yaml.safe_load(notes["artifacthub.io/crdsExamples"]):
+        assert example["spec"]["dryRun"] is True

@@ -13,9 +13,9 @@ import pytest
 import yaml
 from pydantic import AliasChoices
 
-from dora_operator.domain.notices import CLEARED, LINKED, MARKED, NOT_WRITTEN
+from dora_operator.domain.events import CLEARED, DUPLICATE, LINKED, MARKED, NOT_WRITTEN
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.rollout.verdict import About
+from dora_operator.domain.rollout.verdict import SkipReason
 from dora_operator.settings import Settings
 from tests.support.pages import PAGES, ROOT, commands, text
 from tools.reference import __main__ as reference
@@ -36,14 +36,14 @@ BESIDE = {"DORA_OPERATOR_CACHE"}
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_troubleshooting_knows_every_reason(reason: Reason) -> None:
-    """Who sees a reason finds what to do."""
+    """Each reason has advice."""
     assert f"`{reason.value}`" in (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("about", list(About))
-def test_troubleshooting_knows_every_warning_about_a_rollout(about: About) -> None:
+@pytest.mark.parametrize("reason", list(SkipReason))
+def test_troubleshooting_knows_every_warning_about_a_rollout(reason: SkipReason) -> None:
     """The Warning Events on Rollouts too."""
-    assert f"`{about.value}`" in (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    assert f"`{reason.value}`" in (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
 
 
 def test_the_tests_of_faults_exist() -> None:
@@ -57,7 +57,7 @@ def test_the_reference_of_events_is_complete() -> None:
     """Each reason of an Event has a row, and each row is one."""
     page = (DOCS / "reference" / "events.md").read_text(encoding="utf-8")
     said = set(re.findall(r"(?m)^\| `(\w+)` \|", page))
-    assert said == {MARKED, CLEARED, LINKED, NOT_WRITTEN} | {about.value for about in About}
+    assert said == {MARKED, CLEARED, LINKED, NOT_WRITTEN, DUPLICATE} | {reason.value for reason in SkipReason}
 
 
 def test_the_generated_reference_is_up_to_date() -> None:
@@ -89,13 +89,13 @@ def test_a_broken_link_fails_make_docs(tmp_path: Path, line: str, passes: object
     ("name", "old", "new"),
     [
         pytest.param("resource.md", "up to 10", "up to 11", id="another limit of the resource"),
-        pytest.param("chart.md", "`replicas`", "`replica`", id="another value of the chart"),
+        pytest.param("chart.md", "`replicaCount`", "`replica`", id="another value of the chart"),
     ],
 )
 def test_a_stale_reference_is_noticed(
     name: str, old: str, new: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--check fails and names the mend; writing puts it right."""
+    """--check fails and names the fix; writing corrects it."""
     path = tmp_path / name
     assert reference.main([], tmp_path) == 0
     path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")

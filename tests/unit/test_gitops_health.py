@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dora_operator.domain.conditions import Phase
 from dora_operator.domain.reasons import Reason
+from dora_operator.domain.status import NOT_READY, Phase
+from dora_operator.metrics import READ_REASONS
 from tests.support.gitops import GITOPS, HEALTH_KEY, argo_health, flux_checks, flux_health, kstatus
 from tests.support.health import WRITTEN, State, states
 
@@ -47,14 +48,17 @@ def test_an_object_without_status_is_progressing() -> None:
     assert argo_health(body)[0] == "Progressing"
 
 
-def test_every_reason_of_ready_is_looked_at() -> None:
-    """A new reason needs a decision: what shall Argo CD and Flux make of it?"""
-    elsewhere = {Reason.SPEC_WINS, Reason.FOLLOWS_ROLLOUT, Reason.NOT_READ_BACK}
-    assert {reason for reason, _ in WRITTEN} == set(Reason) - elsewhere
+OF_OTHER_CONDITIONS = {Reason.SPEC_WINS, Reason.FOLLOWS_ROLLOUT, *(set(READ_REASONS) - NOT_READY)}
+OF_OTHER_CONDITIONS |= {Reason.PENDING, Reason.DISABLED}
+
+
+def test_every_reason_of_ready_has_a_health() -> None:
+    """A new reason needs a decision: what do Argo CD and Flux show?"""
+    assert {reason for reason, _ in WRITTEN} == set(Reason) - OF_OTHER_CONDITIONS
 
 
 @pytest.mark.parametrize("reason", sorted({reason.value for reason, _ in WRITTEN}))
-def test_reasons_are_looked_at_in_the_phases_of_the_reference(reason: str) -> None:
+def test_reasons_have_the_phases_of_the_reference(reason: str) -> None:
     """The table of states and docs/reference/reasons.md agree on which condition is true."""
     text = (DOCS / "reference" / "reasons.md").read_text(encoding="utf-8")
     found = re.search(rf"(?m)^\| `{reason}` \|([^|]*)\|", text)

@@ -5,12 +5,14 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from dora_operator.domain.object_key import ObjectKey
-from dora_operator.handlers.logs import SILENT_BELOW_WARNING, about, configure
-from dora_operator.handlers.workers import Workers
+from dora_operator.domain.fields import ObjectKey
+from dora_operator.logs import SILENT_BELOW_WARNING, configure, subject
+from dora_operator.metrics import Metrics
+from dora_operator.workers import Workers
 from dora_operator.workqueue import WorkQueue
 from tests.support.builders import NOW
 
@@ -25,6 +27,14 @@ def _restored() -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 
+@contextmanager
+def reconciling(kind: str, key: ObjectKey) -> Iterator[None]:
+    """Log as a reconcile of this object does."""
+    token = subject.set((kind, *key))
+    yield
+    subject.reset(token)
+
+
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
     """Return what was logged as JSON."""
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
@@ -33,7 +43,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
 def test_a_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
     """Time in UTC, level, logger, message; the object where there is one."""
     configure("INFO", "json")
-    with about("DoraDeployment", ObjectKey("shop", "checkout")):
+    with reconciling("DoraDeployment", ObjectKey("shop", "checkout")):
         logging.getLogger("dora_operator.x").warning("sent %d\nlines", 2)
     logging.getLogger("dora_operator.x").info("nothing special")
     inside, outside = lines(capsys)
@@ -63,15 +73,6 @@ def test_an_exception_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert line["exception"].splitlines()[-1].startswith("ValueError: ")
 
 
-def test_kopfs_own_word_for_an_object_is_understood(capsys: pytest.CaptureFixture[str]) -> None:
-    """Kopf hangs a reference on its records."""
-    configure("INFO", "json")
-    reference = {"apiVersion": "v1", "kind": "Thing", "name": "one", "uid": "7", "namespace": None}
-    logging.getLogger("x").info("seen", extra={"k8s_ref": reference})
-    (line,) = lines(capsys)
-    assert (line["kind"], line["name"], "namespace" in line) == ("Thing", "one", False)
-
-
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_what_hangs_on_a_record_stays_there(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Only named fields are printed: a library may hang anything on a record."""
@@ -83,7 +84,7 @@ def test_what_hangs_on_a_record_stays_there(form: str, capsys: pytest.CaptureFix
 def test_text_names_the_object_once(capsys: pytest.CaptureFixture[str]) -> None:
     """Behind the line, where the message does not name it."""
     configure("INFO", "text")
-    with about("Rollout", ObjectKey("shop", "checkout")):
+    with reconciling("Rollout", ObjectKey("shop", "checkout")):
         logging.getLogger("x").info("not posted")
         logging.getLogger("x").info("Rollout shop/checkout: not posted")
     first, second = capsys.readouterr().err.splitlines()
@@ -111,16 +112,16 @@ def test_libraries_that_could_show_keys_are_silent(name: str, capsys: pytest.Cap
     assert capsys.readouterr().err == ""
 
 
-async def test_every_line_of_a_visit_names_its_object(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever logs during a visit need not know the object; lines of two visits at once are not mixed up."""
+async def test_every_line_of_a_reconcile_names_its_object(capsys: pytest.CaptureFixture[str]) -> None:
+    """Code that logs during a reconcile need not know the object; lines of two reconciles at once are not mixed up."""
     configure("INFO", "json")
 
-    async def visit(key: ObjectKey) -> None:
+    async def reconcile(key: ObjectKey) -> None:
         await asyncio.sleep(0)
         logging.getLogger("x").info("deep inside %s", key.name)
 
-    queue: WorkQueue[ObjectKey, str] = WorkQueue(lambda: 0.0)
-    workers = Workers("Rollout", queue, visit, lambda: NOW)
+    queue: WorkQueue[ObjectKey] = WorkQueue(lambda: 0.0)
+    workers = Workers("Rollout", queue, reconcile, 2, lambda: NOW, Metrics())
     await asyncio.gather(*(workers.serve(ObjectKey("shop", name)) for name in ("one", "two")))
     assert [(line["kind"], line["name"], line["message"]) for line in lines(capsys)] == [
         ("Rollout", "one", "deep inside one"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import AliasChoices
 
-from dora_operator.domain.notices import WARNINGS
+from dora_operator.domain.events import VERIFIED_WARNINGS, WARNINGS
 from dora_operator.domain.reasons import Reason
 from dora_operator.settings import Settings
 
@@ -31,7 +31,7 @@ def test_every_reason_is_explained() -> None:
 def test_the_reference_knows_which_reasons_warn() -> None:
     """The column of Warning Events agrees with the code."""
     said = {reason for reason, cells in rows("reasons.md").items() if cells[2] == "yes"}
-    assert said == {reason.value for reason in WARNINGS}
+    assert said == {reason.value for reason in WARNINGS | VERIFIED_WARNINGS}
 
 
 def test_every_setting_is_explained() -> None:
@@ -49,4 +49,6 @@ def shown(default: object) -> str:
     if default in (None, "", ()):
         return ""
     value = default.value if isinstance(default, Enum) else default
+    if isinstance(value, tuple):
+        value = ",".join(f"{each:g}" for each in value)
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"

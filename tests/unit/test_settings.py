@@ -6,11 +6,11 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
-from dora_operator.adapters.credentials import keys_of
 from dora_operator.cli import app
+from dora_operator.clients.datadog import Keys
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.sites import Site, api_url
-from dora_operator.ports import Keys, NoKeys
+from dora_operator.reconcile.credentials import NoKeys, keys_of, own_keys
 from dora_operator.settings import Settings
 
 NAMES = ("DD_SITE", "DD_API_KEY", "DD_APP_KEY")
@@ -110,3 +110,22 @@ def test_unusable_secrets(data: dict[str, str], words: str) -> None:
     assert isinstance(found, NoKeys)
     assert found.reason is Reason.CREDENTIALS_INVALID
     assert words in found.message
+
+
+@pytest.mark.parametrize(
+    ("api_key", "app_key", "reason"),
+    [
+        pytest.param(None, None, Reason.CREDENTIALS_NOT_FOUND, id="no keys"),
+        pytest.param("one", None, Reason.CREDENTIALS_NOT_FOUND, id="one key"),
+        pytest.param("one", "", Reason.CREDENTIALS_INVALID, id="an empty key"),
+        pytest.param("o ne", "two", Reason.CREDENTIALS_INVALID, id="a key with a blank"),
+    ],
+)
+def test_the_operators_own_keys_are_judged_like_those_of_a_secret(
+    api_key: str | None, app_key: str | None, reason: Reason
+) -> None:
+    """What cannot be an HTTP header never reaches httpx."""
+    found = own_keys(api_key, app_key)
+    assert isinstance(found, NoKeys)
+    assert found.reason is reason
+    assert own_keys(" one ", "two\n") == Keys("one", "two")

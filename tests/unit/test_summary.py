@@ -81,17 +81,19 @@ def test_summaries(found: Summary, expected: Summary) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "is_due"),
+    ("status", "is_due"),
     [
-        pytest.param(Summary("Unknown", "Pending", False, judged=False), True, id="not seen yet"),
-        pytest.param(Summary("False", "RateLimited", False), True, id="not accepted"),
-        pytest.param(Summary("True", "Accepted", False), False, id="accepted"),
-        pytest.param(Summary("False", "WaitingForRollout", False), False, id="something else comes first"),
+        pytest.param({}, True, id="not reconciled yet"),
+        pytest.param(ready("False", "RateLimited"), True, id="not accepted"),
+        pytest.param(ready("True", "Accepted"), False, id="accepted"),
+        pytest.param(ready("False", "WaitingForRollout"), False, id="something else comes first"),
+        pytest.param(ready("True", "Accepted") | {"observedGeneration": 1}, True, id="edited since"),
     ],
 )
-def test_what_is_due(found: Summary, *, is_due: bool) -> None:
+def test_what_is_due(status: dict[str, Any], *, is_due: bool) -> None:
     """Due is what Datadog may have to accept."""
-    assert found.is_due is is_due
+    judged = {"observedGeneration": 2, "desired": FAILURE} if status else {}
+    assert deployment(FAILURE, judged | status, generation=2).is_due is is_due
 
 
 json = st.recursive(

@@ -1,4 +1,4 @@
-"""The generated parts of the Helm chart: CRD, settings, their schema, and the table of the README.
+"""The generated parts of the Helm chart: CRD, settings with their schema, and the table of the README.
 
-`python -m tools.chart` writes them, `python -m tools.chart --check` says which are out of date. Needs no Helm.
+`python -m tools.chart` writes them, `python -m tools.chart --check` prints which are out of date. It needs no Helm.
 """

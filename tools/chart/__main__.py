@@ -1,4 +1,4 @@
-"""`python -m tools.chart [--check]`: write the generated parts of the chart, or say which are out of date."""
+"""`python -m tools.chart [--check]`: write the generated parts of the chart, or print which are out of date."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any
 
 from dora_operator.crd import render
 from dora_operator.domain.sites import Site
-from tools.chart.settings import Setting, settings
+from tools.chart.settings import RULES, Setting, settings
 from tools.chart.table import UndescribedError, table
 
 CHART = Path(__file__).parents[2] / "charts" / "dora-operator"
@@ -17,11 +17,11 @@ BLOCK = re.compile(r"(?m)^settings:\n(?:[ #].*\n|\n(?=  ))*")
 TABLE = re.compile(r"(?s)(<!-- values: [^\n]* -->\n).*(<!-- end of values -->)")
 WIDTH = 120
 NEEDED = ["healthPort", "namespaces", "rollouts"]
-"""Settings that templates read too: without them rights and operator would disagree, so null cannot take them away."""
+"""Settings that templates read too: null cannot remove them, or permissions and operator would disagree."""
 
 
 def files(chart: Path) -> dict[Path, str]:
-    """Return the text that each file with generated parts has to have; what people wrote in it stays."""
+    """Return the text of each file with generated parts; parts that are written by hand are kept."""
     found = settings()
     values = BLOCK.sub(lambda _: values_block(found), (chart / "values.yaml").read_text(encoding="utf-8"), count=1)
     schema = json.loads((chart / "values.schema.json").read_text(encoding="utf-8"))
@@ -46,19 +46,20 @@ def values_block(found: dict[str, Setting]) -> str:
 
 
 def with_settings(schema: dict[str, Any], found: dict[str, Setting]) -> dict[str, Any]:
-    """Return the schema of all values, with that of the settings and the sites put in."""
+    """Return the schema of all values, including that of the settings and the sites."""
     schema["properties"]["datadog"]["properties"]["site"]["enum"] = [site.value for site in Site]
     schema["properties"]["settings"] = {
         "type": "object",
         "additionalProperties": False,
         "required": NEEDED,
         "properties": {name: {"description": words, **one} for name, (_, one, words) in found.items()},
+        "allOf": RULES,
     }
     return schema
 
 
 def main(arguments: list[str], chart: Path = CHART) -> int:
-    """Write, or with --check compare."""
+    """Write the files, or compare them with --check."""
     try:
         wanted = files(chart)
     except UndescribedError as error:

@@ -1,6 +1,6 @@
-"""`python -m tools.chart.kustomize`: write config/, the chart's defaults for those who do not use Helm.
+"""`python -m tools.chart.kustomize`: write config/, the chart's defaults for users without Helm.
 
-Needs Helm, so `make check` leaves it alone; a test on the cluster says when it is out of date.
+It needs Helm, so `make check` does not run it; a test on the cluster fails when config/ is out of date.
 """
 
 import subprocess
@@ -16,17 +16,17 @@ from tools.chart.__main__ import CHART
 
 CONFIG = CHART.parents[1] / "config"
 NAME = "dora-operator"
-HEADER = "# Made from charts/dora-operator by `make config`. Do not edit: patch it in a kustomization of your own.\n"
+HEADER = "# Generated from charts/dora-operator by `make config`. Do not edit: patch it in your own kustomization.\n"
 OF_HELM = ("helm.sh/chart", "app.kubernetes.io/managed-by", "helm.sh/resource-policy")
 FILES = {
     "crd.yaml": {"CustomResourceDefinition"},
     "rbac.yaml": {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"},
-    "deployment.yaml": {"Deployment", "Service"},
+    "deployment.yaml": {"Deployment", "Service", "NetworkPolicy"},
 }
 
 
 def rendered() -> list[dict[str, Any]]:
-    """Return the objects of a plain installation whose keys are in Secret datadog-keys, without Helm's own marks."""
+    """Return the objects of an installation with the keys in Secret datadog-keys, without the labels of Helm."""
     arguments = (
         "template",
         NAME,
@@ -44,7 +44,7 @@ def rendered() -> list[dict[str, Any]]:
 def files() -> dict[Path, str]:
     """Return the text of each generated file."""
     objects = rendered()
-    assert {one["kind"] for one in objects} <= set().union(*FILES.values()), "a kind that no file of config/ takes"
+    assert {one["kind"] for one in objects} <= set().union(*FILES.values()), "a kind that belongs to no file of config/"
     return {
         CONFIG / name: HEADER
         + yaml.safe_dump_all([one for one in objects if one["kind"] in kinds], sort_keys=False, width=120)

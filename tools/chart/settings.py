@@ -1,6 +1,6 @@
-"""The operator's settings as values of the chart: name, default, and schema, all taken from the settings model.
+"""The operator's settings as values of the chart: name, default and schema, all derived from the settings model.
 
-Decides what the chart sets differently from the operator, and nothing else.
+This module decides only where the chart differs from the operator.
 """
 
 from typing import Any
@@ -10,24 +10,51 @@ from pydantic import AliasChoices
 from dora_operator.settings import Settings
 
 CHART_DEFAULTS: dict[str, Any] = {"healthPort": 8081, "metricsPort": 8080, "logFormat": "json", "leaseName": ""}
-"""Where a pod wants something else than a process on a desk."""
+"""Defaults for a pod that differ from those of a process."""
 PORT = {"type": "integer", "minimum": 1, "maximum": 65_535}
 NAMESPACE = {"type": "string", "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"}
 NAMES = {"type": "array", "items": {"type": "string", "pattern": "^[^,\\s]+$"}}
-"""They are joined by commas; an empty one alone would be no list at all, which allows everything."""
+"""They are joined by commas. An empty name alone would be an empty list, which allows everything."""
+LABEL_KEY = r"([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
+EQUALITY = rf"\s*{LABEL_KEY}\s*==?\s*{LABEL_VALUE}\s*"
+REQUIREMENT = (
+    rf"\s*(!\s*{LABEL_KEY}|{LABEL_KEY}(\s*(==?|!=)\s*{LABEL_VALUE}"
+    rf"|\s+(in|notin)\s*\(\s*{LABEL_VALUE}\s*(,\s*{LABEL_VALUE}\s*)*\))?)\s*"
+)
+SELECTOR = {"type": "string", "maxLength": 1000, "pattern": rf"^(\s*|{REQUIREMENT}(,{REQUIREMENT})*)$"}
+"""A label selector that the API server accepts."""
+EQUALITIES = rf"^(\s*|{EQUALITY}(,{EQUALITY})*)$"
+"""What the operator accepts as deploymentSelector while it watches Rollouts: its own resources must match it."""
 NARROWER: dict[str, dict[str, Any]] = {
     "healthPort": PORT,  # the kubelet needs it, so it cannot be off
     "metricsPort": {"anyOf": [PORT, {"const": ""}]},
     "namespaces": {"type": "array", "uniqueItems": True, "items": NAMESPACE},
     "allowedServices": NAMES,
     "allowedEnvs": NAMES,
+    "datadogUrl": {
+        "type": "string",
+        "maxLength": 2083,
+        "pattern": r"^(https?://[^\s/?#:]+(:[0-9]{1,5})?([/?#]\S*)?)?$",
+    },
+    "deploymentSelector": SELECTOR,
+    "rolloutSelector": SELECTOR,
+    "leaseName": {"type": "string", "maxLength": 253, "pattern": "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"},
+    "leaseNamespace": {"type": "string", "maxLength": 63, "pattern": "^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"},
 }
 """Schemas that are stricter than the operator's own."""
+RULES: list[dict[str, Any]] = [
+    {
+        "if": {"properties": {"rollouts": {"const": True}}},
+        "then": {"properties": {"deploymentSelector": {"pattern": EQUALITIES}}},
+    }
+]
+"""Rules of the operator about several settings."""
 WORDS = {
-    "healthPort": "Port of /livez, /readyz and /healthz; the kubelet asks there.",
-    "leaseName": "Name of the Lease; empty: the release's.",
+    "healthPort": "Port of /livez, /readyz and /healthz, for the kubelet.",
+    "leaseName": "Name of the Lease; empty: the release's name.",
 }
-"""Descriptions that are not those of the operator."""
+"""Descriptions that differ from those of the operator."""
 KEPT = ("enum", "pattern", "minimum", "maximum", "exclusiveMinimum", "minLength", "maxLength", "maxItems", "items")
 
 Setting = tuple[Any, dict[str, Any], str]
@@ -35,7 +62,7 @@ Setting = tuple[Any, dict[str, Any], str]
 
 
 def camel(name: str) -> str:
-    """Return a field's name as values are written: `dry_run` is `dryRun`."""
+    """Return a field's name in the case of values: `dry_run` is `dryRun`."""
     first, *others = name.split("_")
     return first + "".join(word.capitalize() for word in others)
 
@@ -45,7 +72,7 @@ def settings() -> dict[str, Setting]:
     document = Settings.model_json_schema(by_alias=False)
     found = {}
     for field, about in Settings.model_fields.items():
-        if not isinstance(about.validation_alias, AliasChoices):  # site and keys stand below `datadog`
+        if not isinstance(about.validation_alias, AliasChoices):  # site and keys are values of `datadog`
             name = camel(field)
             schema = document["properties"][field]
             default = CHART_DEFAULTS.get(name, _plain(schema.get("default")))
@@ -57,7 +84,7 @@ def settings() -> dict[str, Setting]:
 
 
 def _plain(default: Any) -> Any:
-    """Helm drops null, so what is absent is an empty text."""
+    """Return a default that Helm keeps: it drops null, so an absent value is an empty text."""
     if default is None:
         return ""
     if isinstance(default, float) and default.is_integer():

@@ -1,4 +1,4 @@
-"""The README's table of values, from values.yaml: what begins with `# --` above a key describes it and all below it."""
+"""The README's table of values. A comment with `# --` above a key of values.yaml describes the key and its children."""
 
 import json
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 {{/* Names, labels, and the operator's environment. */}}
 
-{{/* Where the operator answers its probes, and where it shows its metrics: said here and nowhere else. */}}
+{{/* The paths of the probes and of the metrics: this is the only place that names them. */}}
 {{- define "dora-operator.path.live" -}}/livez{{- end }}
 {{- define "dora-operator.path.ready" -}}/readyz{{- end }}
 {{- define "dora-operator.path.metrics" -}}/metrics{{- end }}
@@ -18,6 +18,10 @@
 {{- end }}
 {{- end }}
 
+{{- define "dora-operator.namespace" -}}
+{{- .Values.namespaceOverride | default .Release.Namespace }}
+{{- end }}
+
 {{- define "dora-operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "dora-operator.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
@@ -33,7 +37,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
-{{/* The same with more, which win over commonLabels; takes a list of the root and these. */}}
+{{/* These labels and more labels, which take precedence over commonLabels; takes a list of the root and the labels. */}}
 {{- define "dora-operator.labelsWith" -}}
 {{- merge (deepCopy (index . 1 | default dict)) (include "dora-operator.labels" (index . 0) | fromYaml) | toYaml }}
 {{- end }}
@@ -47,14 +51,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 
 {{- define "dora-operator.image" -}}
-{{- if .Values.image.digest -}}
-{{ .Values.image.repository }}@{{ .Values.image.digest }}
-{{- else -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- with .Values.image }}
+{{- with .registry }}{{ . }}/{{ end }}{{ .repository }}
+{{- if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
 {{- end }}
 {{- end }}
 
-{{/* The Secret with the operator's own keys; empty where there is none. */}}
+{{/* The Secret with the operator's own keys; empty if there is none. */}}
 {{- define "dora-operator.secretName" -}}
 {{- if .Values.datadog.existingSecret }}
 {{- .Values.datadog.existingSecret }}
@@ -63,9 +66,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
-{{/* "true" where a Lease decides which replica works. */}}
+{{/* "true" if the replicas elect a leader. */}}
 {{- define "dora-operator.leaderElection" -}}
-{{- if or (gt (int .Values.replicas) 1) .Values.settings.leaderElection }}true{{ end }}
+{{- if or (gt (int .Values.replicaCount) 1) .Values.settings.leaderElection }}true{{ end }}
 {{- end }}
 
 {{- define "dora-operator.leaseName" -}}
@@ -73,12 +76,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 
 {{- define "dora-operator.leaseNamespace" -}}
-{{- .Values.settings.leaseNamespace | default .Release.Namespace }}
+{{- .Values.settings.leaseNamespace | default (include "dora-operator.namespace" .) }}
 {{- end }}
 
 {{/*
-The settings as environment variables: each value of `settings` becomes DORA_OPERATOR_ and its name in capitals.
-Lists are joined by commas; what is empty is left out, and the operator's default counts.
+The settings as environment variables: each value of `settings` becomes DORA_OPERATOR_ and its name in upper snake case.
+Lists are joined by commas. An empty value is omitted, so that the operator's default applies.
 */}}
 {{- define "dora-operator.settingsEnv" -}}
 {{- $settings := deepCopy .Values.settings }}
@@ -96,19 +99,41 @@ Lists are joined by commas; what is empty is left out, and the operator's defaul
 {{- end }}
 {{- end }}
 
-{{/* Labels of the pod of `helm test`, which a NetworkPolicy lets in. */}}
+{{/*
+Ports that the operator connects to, as a YAML list: those of networkPolicy.egressPorts, and the port of each URL that the
+values name for Datadog, a proxy or a collector of traces.
+*/}}
+{{- define "dora-operator.egressPorts" -}}
+{{- $ports := .Values.networkPolicy.egressPorts }}
+{{- $urls := list .Values.settings.datadogUrl }}
+{{- range .Values.extraEnv }}
+{{- if regexMatch "^([Hh][Tt][Tt][Pp][Ss]?_[Pp][Rr][Oo][Xx][Yy]|OTEL_EXPORTER_OTLP(_TRACES)?_ENDPOINT)$" .name }}
+{{- $urls = append $urls .value }}
+{{- end }}
+{{- end }}
+{{- range $urls }}
+{{- $authority := regexFind "^https?://[^/?#]+" (toString .) }}
+{{- $port := regexFind ":[0-9]+$" $authority | trimPrefix ":" }}
+{{- if $authority }}
+{{- $ports = append $ports (int ($port | default (hasPrefix "https" $authority | ternary "443" "80"))) }}
+{{- end }}
+{{- end }}
+{{- $ports | uniq | toYaml }}
+{{- end }}
+
+{{/* Labels of the pod of `helm test`, which the NetworkPolicy allows. */}}
 {{- define "dora-operator.testLabels" -}}
 dora-operator.io/test-of: {{ include "dora-operator.fullname" . | quote }}
 {{- end }}
 
-{{/* What no schema can say about values. */}}
+{{/* Checks that the schema cannot express. */}}
 {{- define "dora-operator.check" -}}
 {{- with .Values.datadog }}
 {{- if and .existingSecret (or .apiKey .appKey) }}
 {{- fail "datadog.existingSecret and datadog.apiKey are both set: keep existingSecret, and remove apiKey and appKey" }}
 {{- end }}
 {{- if ne (empty .apiKey) (empty .appKey) }}
-{{- fail "datadog.apiKey and datadog.appKey go together: set both, or better create a Secret and name it in datadog.existingSecret" }}
+{{- fail "datadog.apiKey and datadog.appKey go together: set both, or create a Secret and name it in datadog.existingSecret, which is safer" }}
 {{- end }}
 {{- end }}
 {{- if and (or .Values.serviceMonitor.enabled .Values.podMonitor.enabled) (not .Values.settings.metricsPort) }}
@@ -118,16 +143,16 @@ dora-operator.io/test-of: {{ include "dora-operator.fullname" . | quote }}
 {{- fail "a serviceMonitor needs a Service: set service.enabled to true, or use podMonitor.enabled" }}
 {{- end }}
 {{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled }}
-{{- fail "serviceMonitor and podMonitor would scrape everything twice: enable one of them" }}
+{{- fail "serviceMonitor and podMonitor would scrape the same metrics twice: enable one of them" }}
 {{- end }}
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) .Values.rbac.create }}
-{{- fail "serviceAccount.create is false and serviceAccount.name is empty: the rights would go to the ServiceAccount default; set serviceAccount.name" }}
+{{- fail "serviceAccount.create is false and serviceAccount.name is empty: the permissions would go to the ServiceAccount default; set serviceAccount.name" }}
 {{- end }}
 {{- include "dora-operator.checkLabels" . }}
 {{- include "dora-operator.checkPod" . }}
 {{- end }}
 
-{{/* Labels by which objects find each other, and Helm finds them, are the chart's. */}}
+{{/* Labels that selectors and Helm depend on cannot be set by the user. */}}
 {{- define "dora-operator.checkLabels" -}}
 {{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" }}
 {{- range $value, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels "serviceMonitor.labels" .Values.serviceMonitor.labels "podMonitor.labels" .Values.podMonitor.labels "prometheusRule.labels" .Values.prometheusRule.labels "grafanaDashboards.labels" .Values.grafanaDashboards.labels }}
@@ -139,7 +164,7 @@ dora-operator.io/test-of: {{ include "dora-operator.fullname" . | quote }}
 {{- end }}
 {{- end }}
 
-{{/* What would stand twice in the pod, and which value is meant instead. */}}
+{{/* Fields that the pod would have twice; the message names the value to use instead. */}}
 {{- define "dora-operator.checkPod" -}}
 {{- $names := list }}
 {{- range .Values.extraEnv }}
@@ -162,12 +187,34 @@ dora-operator.io/test-of: {{ include "dora-operator.fullname" . | quote }}
 {{- end }}
 {{- range .Values.extraVolumes }}
 {{- if eq .name "tmp" }}
-{{- fail "extraVolumes has tmp, which is the name of the chart's own volume: choose another" }}
+{{- fail "extraVolumes has tmp, which is the name of the chart's own volume: choose another name" }}
 {{- end }}
 {{- end }}
 {{- range .Values.extraVolumeMounts }}
 {{- if eq (.mountPath | trimSuffix "/") "/tmp" }}
-{{- fail "extraVolumeMounts mounts /tmp, where the chart mounts a volume of its own: choose another path" }}
+{{- fail "extraVolumeMounts mounts /tmp, where the chart mounts its own volume: choose another path" }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/*
+The alert rules of rules/dora-operator.yaml as YAML. Each metric gets a matcher for the job and the namespace of this release,
+so that another release cannot hide an alert, and each runbook_url begins with prometheusRule.runbookUrl.
+*/}}
+{{- define "dora-operator.alertRules" -}}
+{{- $file := .Files.Get "rules/dora-operator.yaml" | required "rules/dora-operator.yaml is missing from this chart: set prometheusRule.enabled to false" | fromYaml }}
+{{- $namespace := include "dora-operator.namespace" . }}
+{{- $name := include "dora-operator.fullname" . }}
+{{- $job := .Values.prometheusRule.job | default (.Values.podMonitor.enabled | ternary (printf "%s/%s" $namespace $name) $name) }}
+{{- $scope := printf "job=%q,namespace=%q" $job $namespace }}
+{{- range $group := $file.groups }}
+{{- range $rule := $group.rules }}
+{{- $expr := regexReplaceAll "(dora_operator_[a-z_]+)[{]" $rule.expr (printf "${1}{%s," $scope) }}
+{{- $_ := set $rule "expr" (regexReplaceAll "(dora_operator_[a-z_]+)([^a-z_{]|$)" $expr (printf "${1}{%s}${2}" $scope)) }}
+{{- with $.Values.prometheusRule.runbookUrl }}
+{{- $_ := set $rule.annotations "runbook_url" (regexReplaceAll "^[^#]*" $rule.annotations.runbook_url .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- toYaml $file }}
 {{- end }}

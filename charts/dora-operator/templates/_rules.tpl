@@ -1,11 +1,11 @@
-{{/* The operator's rights. Each verb stands here because a request of the operator needs it; tests compare the two. */}}
+{{/* The operator's permissions. Each verb is here because a request of the operator needs it; tests compare the two. */}}
 
-{{/* Roles outside the release's namespace must not meet those of another release. Names of roles may be long. */}}
+{{/* The names of roles outside the release's namespace must differ from those of other releases. */}}
 {{- define "dora-operator.roleName" -}}
-{{ .Release.Namespace }}-{{ include "dora-operator.fullname" . }}
+{{ include "dora-operator.namespace" . }}-{{ include "dora-operator.fullname" . }}
 {{- end }}
 
-{{/* Where resources and Rollouts live. */}}
+{{/* In every namespace that the operator watches. */}}
 {{- define "dora-operator.rules.watched" -}}
 - apiGroups: [dora-operator.io]
   resources: [doradeployments]
@@ -35,14 +35,14 @@
 {{- end }}
 {{- end }}
 
-{{/* Where resources may name Secrets: get alone, so that nobody can list them. */}}
+{{/* In the namespaces of credentials.fromNamespaces. No list and no watch: a Secret is read only by its name. */}}
 {{- define "dora-operator.rules.secrets" -}}
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get]
 {{- end }}
 
-{{/* The Lease by which replicas agree who works. create knows no names. */}}
+{{/* The Lease of leader election. RBAC cannot restrict create to a name. */}}
 {{- define "dora-operator.rules.lease" -}}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
@@ -54,8 +54,8 @@
 {{- end }}
 
 {{/*
-A role and its binding to the operator's ServiceAccount: in a namespace, or in the whole cluster where it is empty.
-Takes a dict of root, name, namespace and rules.
+A role and its binding to the operator's ServiceAccount: in one namespace, or in the whole cluster if namespace is empty.
+Takes a dict with root, name, namespace and rules.
 */}}
 {{- define "dora-operator.grant" -}}
 {{- $kind := .namespace | empty | ternary "ClusterRole" "Role" }}
@@ -88,5 +88,5 @@ roleRef:
 subjects:
   - kind: ServiceAccount
     name: {{ include "dora-operator.serviceAccountName" .root | quote }}
-    namespace: {{ .root.Release.Namespace | quote }}
+    namespace: {{ include "dora-operator.namespace" .root | quote }}
 {{- end }}

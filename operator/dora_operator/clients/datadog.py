@@ -9,25 +9,34 @@ import html
 import re
 import time
 import zlib
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, cast
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 from yarl import URL
 
-from dora_operator.clients.kubernetes import WriteGuard
+from dora_operator.clients.kubernetes import Result, WriteGuard
 from dora_operator.clients.proxies import proxy_for
 from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer, shorten
-from dora_operator.domain.request import DEPLOYMENT_PATH, PatchById, PatchRequest, encode, encode_event
-from dora_operator.domain.rollout.restoration import Restoration
+from dora_operator.domain.request import (
+    COLLECTION,
+    DEPLOYMENT_PATH,
+    PatchById,
+    PatchRequest,
+    encode,
+    encode_event,
+    encode_list,
+)
+from dora_operator.domain.rollout.restoration import DeploymentEvent
 from dora_operator.domain.sites import Site, api_url
-from dora_operator.metrics import Call, Metrics, code_label
+from dora_operator.metrics import CODE_LABELS, Call, Metrics
 from dora_operator.tracing import trace_configs
 
 CONNECT_SECONDS = 5.0
@@ -35,11 +44,14 @@ IDLE_SECONDS = 60.0
 """How long a connection is kept for the next request."""
 BODY_LIMIT = 64 * 1024
 """Bytes read of an answer; the rest is not waited for. Decompressed it is not longer either."""
+LIST_LIMIT = 8 * 1024 * 1024
+"""As BODY_LIMIT, for a list of up to a thousand deployments."""
 COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
 REDACTED = b"[redacted]"
 NOTHING_LEFT = b'{"detail":"[redacted]"}'
 """Replaces a body that repeats a key in an escaped form."""
 KEPT_HEADERS = tuple(f"x-ratelimit-{name}" for name in ("limit", "period", "remaining", "reset", "name"))
+_API_URLS = {site: api_url(site) for site in Site}
 _JSON_ESCAPE = re.compile(rb"\\(?:u00([0-9a-fA-F]{2})|(.))", re.DOTALL)
 
 
@@ -61,7 +73,7 @@ class DatadogClient:
         base_url: str | None,
         timeout_seconds: float,
         metrics: Metrics,
-        leader: WriteGuard,
+        leader: WriteGuard | None = None,
     ) -> None:
         self._http = http
         self._base_url = base_url.rstrip("/") if base_url else None
@@ -76,33 +88,50 @@ class DatadogClient:
             NotLeaderError: this process may not write.
         """
         call = Call.BY_ID if isinstance(request, PatchById) else Call.BY_VERSION
-        return await self._leader.guard(self._send(call, "PATCH", request.path, encode(request), site, keys))
+        return await self._guarded(self._send(call, "PATCH", request.path, encode(request), site, keys))
 
-    async def post_deployment(self, event: Restoration, site: Site, keys: Keys) -> Answer | NoAnswer:
+    async def post_deployment(self, event: DeploymentEvent, site: Site, keys: Keys) -> Answer | NoAnswer:
         """Send a deployment event.
 
         Raises:
             NotLeaderError: this process may not write.
         """
         body = encode_event(event)
-        return await self._leader.guard(self._send(Call.RESTORED, "POST", DEPLOYMENT_PATH, body, site, keys))
+        return await self._guarded(self._send(Call.EVENT, "POST", DEPLOYMENT_PATH, body, site, keys))
 
-    async def _send(self, call: Call, method: str, path: str, body: bytes, site: Site, keys: Keys) -> Answer | NoAnswer:
+    async def get_deployment(self, deployment_id: str, site: Site, keys: Keys) -> Answer | NoAnswer:
+        """Read one deployment."""
+        path = f"{COLLECTION}/{quote(deployment_id, safe='')}"
+        return await self._send(Call.READ, "GET", path, b"", site, keys, LIST_LIMIT)
+
+    async def list_deployments(  # noqa: PLR0913, PLR0917 - what a list takes
+        self, service: str, env: str, since: datetime, until: datetime, limit: int, site: Site, keys: Keys
+    ) -> Answer | NoAnswer:
+        """Read the deployments of a service and env that began between two times, the newest first."""
+        body = encode_list(service, env, since, until, limit)
+        return await self._send(Call.LIST, "POST", COLLECTION, body, site, keys, LIST_LIMIT)
+
+    async def _guarded(self, request: Coroutine[Any, Any, Result]) -> Result:
+        return await (request if self._leader is None else self._leader.guard(request))
+
+    async def _send(  # noqa: PLR0913, PLR0917 - one request
+        self, call: Call, method: str, path: str, body: bytes, site: Site, keys: Keys, most_bytes: int = BODY_LIMIT
+    ) -> Answer | NoAnswer:
         begun = time.monotonic()
-        answer = await self._answer(method, (self._base_url or api_url(site)) + path, body, keys)
+        answer = await self._answer(method, (self._base_url or _API_URLS[site]) + path, body, keys, most_bytes)
         code = answer.status if isinstance(answer, Answer) else None
-        self._metrics.datadog_requests.labels(call.value, code_label(code)).inc()
+        self._metrics.datadog_requests.labels(call.value, CODE_LABELS[code]).inc()
         self._metrics.datadog_request_seconds.labels(call.value).observe(time.monotonic() - begun)
         return answer
 
-    async def _answer(self, method: str, url: str, body: bytes, keys: Keys) -> Answer | NoAnswer:
+    async def _answer(self, method: str, url: str, body: bytes, keys: Keys, most_bytes: int) -> Answer | NoAnswer:
         try:
             async with (
                 asyncio.timeout(self._timeout_seconds),
                 self._http.stream(method, url, content=body, headers=_headers(keys)) as response,
             ):
                 chunks = cast("AsyncIterable[bytes]", response.stream)  # httpx's own decompression has no bound
-                found = await first_bytes(chunks, response.headers.get("content-encoding", ""))
+                found = await first_bytes(chunks, response.headers.get("content-encoding", ""), most_bytes)
                 kept = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
                 return Answer(response.status_code, kept, redacted(found, keys))
         except TimeoutError:
@@ -124,21 +153,21 @@ def _headers(keys: Keys) -> Mapping[str, str]:
     }
 
 
-async def first_bytes(chunks: AsyncIterable[bytes], encoding: str) -> bytes:
+async def first_bytes(chunks: AsyncIterable[bytes], encoding: str, most: int = BODY_LIMIT) -> bytes:
     """Return the beginning of a body. A body that is compressed without being asked for must not fill memory."""
     body = bytearray()
     async for chunk in chunks:
         body += chunk
-        if len(body) >= BODY_LIMIT:
+        if len(body) >= most:
             break
-    raw = bytes(body[:BODY_LIMIT])
-    return _decompressed(raw) if encoding.strip().lower() in COMPRESSED else raw
+    raw = bytes(body[:most])
+    return _decompressed(raw, most) if encoding.strip().lower() in COMPRESSED else raw
 
 
-def _decompressed(raw: bytes) -> bytes:
+def _decompressed(raw: bytes, most: int) -> bytes:
     for window in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):  # gzip or zlib, by its header; else deflate without one
         try:
-            return zlib.decompressobj(window).decompress(raw, BODY_LIMIT)
+            return zlib.decompressobj(window).decompress(raw, most)
         except zlib.error:
             continue
     return raw
@@ -167,16 +196,24 @@ def _described(error: BaseException, keys: Keys) -> str:
 
 
 class _Session:
-    """What the transport calls: an aiohttp session that sends a path as it is encoded.
-
-    The transport gives it a text, of which aiohttp would decode what it need not encode: %3A in an id became a colon.
-    """
+    """An aiohttp session that sends a path as it is encoded. In a text, aiohttp decodes %3A in an id to a colon."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
 
     def request(self, *, url: str, **options: Any) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:  # noqa: ANN401 - handed through
         return self._session.request(url=URL(url, encoded=True), **options)
+
+
+class _Transport(AiohttpTransport):
+    """The package's transport over a session of ours, which stays open when the transport is closed."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        super().__init__(trust_env=False)
+        self._session = cast("aiohttp.ClientSession", _Session(session))
+
+    def get_client(self) -> aiohttp.ClientSession:
+        return self._session
 
 
 @asynccontextmanager
@@ -195,10 +232,10 @@ async def open_http(
         proxy=proxy_for(base_url or api_url(Site.US1)) if trust_env else None,  # one for all sites
         trace_configs=trace_configs(),
     ) as session:
-        as_encoded = _Session(session)
-        transport = AiohttpTransport(client=cast("Callable[[], aiohttp.ClientSession]", lambda: as_encoded))
         timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)  # the caller bounds a whole request
         # httpx keeps cookies too: its client would send those of one account's answer with the next one's request.
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-        async with httpx.AsyncClient(transport=transport, timeout=timeout, cookies=cookies, trust_env=False) as http:
+        async with httpx.AsyncClient(
+            transport=_Transport(session), timeout=timeout, cookies=cookies, trust_env=False
+        ) as http:
             yield http

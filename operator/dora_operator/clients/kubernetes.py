@@ -27,7 +27,7 @@ from pydantic_core import from_json
 from dora_operator.clients.login import LoginError, log_in
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import GROUP, KIND, PLURAL, VERSION, ObjectKey
-from dora_operator.metrics import Metrics, code_label
+from dora_operator.metrics import CODE_LABELS, Metrics
 from dora_operator.tracing import trace_configs
 
 logger = logging.getLogger(__name__)
@@ -237,7 +237,7 @@ class KubernetesClient:
         self._clock = clock
         self._leader = leader
 
-    def guarded_by(self, leader: WriteGuard) -> "KubernetesClient":
+    def guarded_by(self, leader: WriteGuard | None) -> "KubernetesClient":
         """Return a client over the same connections that writes only while this process is the leader."""
         return KubernetesClient(self._api, self._login, self._metrics, self._clock, leader)
 
@@ -376,7 +376,7 @@ class KubernetesClient:
         except (TimeoutError, aiohttp.ClientError, ApiException, OSError) as error:
             raise KubernetesError(f"{what}: {type(error).__name__}") from error
         finally:
-            self._metrics.kubernetes_requests.labels(method, resource_of(path), code_label(code)).inc()
+            self._metrics.kubernetes_requests.labels(method, resource_of(path), CODE_LABELS[code]).inc()
         if code >= HTTPStatus.BAD_REQUEST:
             raise _ERRORS.get(code, KubernetesError)(f"{what}: the API server answered {code}", code)
         try:
@@ -391,19 +391,23 @@ class KubernetesClient:
         self, method: str, url: str, body: Mapping[str, Any] | None, content_type: str
     ) -> tuple[int, bytes]:
         header = await self._login.authorization()
-        while True:
-            headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": COMPONENT}
-            if header:
-                headers["Authorization"] = header
-            response = await self._api.call_api(
-                method, self._api.configuration.host + url, headers, body, _request_timeout=REQUEST_TIMEOUT
-            )
-            data: bytes = await response.read()
-            if response.status != HTTPStatus.UNAUTHORIZED:
-                return response.status, data
-            refused, header = header, await self._login.authorization(refused=header)
-            if header == refused:
-                return response.status, data
+        code, data = await self._send_once(method, url, body, content_type, header)
+        if code == HTTPStatus.UNAUTHORIZED:
+            fresh = await self._login.authorization(refused=header)
+            if fresh != header:
+                code, data = await self._send_once(method, url, body, content_type, fresh)
+        return code, data
+
+    async def _send_once(
+        self, method: str, url: str, body: Mapping[str, Any] | None, content_type: str, authorization: str
+    ) -> tuple[int, bytes]:
+        headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": COMPONENT}
+        if authorization:
+            headers["Authorization"] = authorization
+        url = self._api.configuration.host + url
+        response = await self._api.call_api(method, url, headers, body, _request_timeout=REQUEST_TIMEOUT)
+        data: bytes = await response.read()
+        return response.status, data
 
 
 @asynccontextmanager

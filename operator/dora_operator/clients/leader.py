@@ -66,10 +66,6 @@ class AlwaysLeader:
     async def release(self) -> None:
         """Do nothing: there is no Lease."""
 
-    async def guard(self, request: Coroutine[Any, Any, Result]) -> Result:
-        """Run the request."""
-        return await request
-
 
 class Leader:
     """Whether this process may write, and until when."""

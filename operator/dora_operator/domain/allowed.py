@@ -7,7 +7,7 @@ should not. Keys of a namespace's own have permissions of their own, and are not
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dora_operator.domain.rollout.restoration import is_restoration_id
+from dora_operator.domain.rollout.restoration import is_own_id
 
 SERVICES_ANNOTATION = "dora-operator.io/allowed-services"
 ENVS_ANNOTATION = "dora-operator.io/allowed-envs"
@@ -61,7 +61,7 @@ def why_not(
                 f"namespace {namespace} may not mark {what} {name}: ask an administrator to add it to the Namespace's"
                 f" annotation {annotation}, or use keys of your own in credentialsSecretRef"
             )
-    if linked_id is None or is_restoration_id(linked_id):
+    if linked_id is None or is_own_id(linked_id):
         return None
     return (
         f"namespace {namespace} may mark only some services or environments, and the id of a remediation does not show"

@@ -112,6 +112,13 @@ class SourceKind(StrEnum):
     ROLLOUT = "Rollout"
 
 
+class OnMissing(StrEnum):
+    """What the operator does about a deployment that Datadog does not have."""
+
+    WAIT = "Wait"
+    CREATE = "Create"
+
+
 class RemediationType(StrEnum):
     """How a failed deployment was corrected, in Datadog's words."""
 

@@ -5,15 +5,16 @@ A chain of named checks; the first that finds something decides. Whether the req
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dora_operator.domain.allowed import Allowed, why_not
-from dora_operator.domain.fields import ObjectKey, RemediationLink
+from dora_operator.domain.fields import RemediationLink, RemediationType
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.request import PatchById, PatchByVersion, PatchRequest
 from dora_operator.domain.resource import (
     DeploymentSelector,
+    DoraDeployment,
     DoraDeploymentSpec,
     MarkState,
     Remediation,
@@ -21,6 +22,7 @@ from dora_operator.domain.resource import (
     TargetKind,
 )
 from dora_operator.domain.rollout.identity import ById
+from dora_operator.domain.rollout.restoration import DeploymentEvent
 from dora_operator.domain.rollout.verdict import Verdict
 from dora_operator.domain.sites import Site
 
@@ -67,6 +69,10 @@ class Context:
     rollout_state: RolloutState | None = None
     allowed: Allowed = field(default_factory=Allowed)
     """What this namespace may mark with the operator's own keys."""
+    known: Target | None = None
+    """status.target: an id or tags that were read back."""
+    known_link: RemediationLink | None = None
+    """A remediation by version whose id was read back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,8 @@ class Send:
 
     request: PatchRequest
     target: Target
+    event: DeploymentEvent | None = None
+    """A deployment event to post first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +116,9 @@ class Refuse:
 
 
 _SOURCE = "rollout"
+CLAIMS = ("id\0", "version\0")
+"""Beginnings of the names of Datadog deployments."""
+SOURCE_LINK = f"{_SOURCE}\0"
 
 Plan = Send | Hold | Wait | Refuse
 
@@ -123,7 +134,9 @@ class _Input:
 def make_plan(spec: DoraDeploymentSpec, context: Context) -> Plan:
     """Decide what this resource wants. The first check that finds something decides."""
     state = desired_state(spec, context.referenced, context.rollout_state)
-    given = _Input(spec, context, state, target_of(spec, context.default_site, context.rollout_state))
+    state = _with_known_link(state, context.known_link)
+    target = target_of(spec, context.default_site, context.rollout_state).with_known(context.known)
+    given = _Input(spec, context, state, target)
     for check in CHECKS:
         found = check(given)
         if found is not None:
@@ -184,9 +197,12 @@ def contradicts(one: MarkState, other: MarkState) -> bool:
     return failure or link
 
 
-def state_of(verdict: Verdict) -> RolloutState:
-    """Return what the verdict asks of Datadog."""
-    state = MarkState(change_failure=verdict.change_failure, remediation=verdict.remediation)
+def state_of(verdict: Verdict, restoration: DeploymentEvent | None = None) -> RolloutState:
+    """Return what the verdict asks of Datadog. `restoration`: the event to link after an abort, if one is due."""
+    link = verdict.remediation
+    if link is None and restoration is not None:
+        link = RemediationLink(type=RemediationType.ROLLBACK, id=restoration.deployment_id)
+    state = MarkState(change_failure=verdict.change_failure, remediation=link)
     return RolloutState(state, verdict.uid, verdict.revision, verdict.verdict.value)
 
 
@@ -306,15 +322,32 @@ CHECKS: tuple[Callable[[_Input], Plan | None], ...] = (
 
 
 def _request(given: _Input) -> PatchRequest:
-    chosen = given.spec.deployment
-    if chosen.id is not None:
-        return PatchById(chosen.id, given.state)
-    return PatchByVersion(chosen.service or "", chosen.env or "", chosen.version or "", given.state)
+    return request_for(given.target, given.state)
 
 
-def links_of(namespace: str, spec: DoraDeploymentSpec, default_site: Site) -> frozenset[str]:
+def request_for(target: Target, state: MarkState) -> PatchRequest:
+    """Return the request that brings a state to a target: by id as soon as that is known."""
+    if target.id is not None:
+        return PatchById(target.id, state)
+    return PatchByVersion(target.service or "", target.env or "", target.version or "", state)
+
+
+def _with_known_link(state: MarkState, known: RemediationLink | None) -> MarkState:
+    link = state.remediation
+    if link is None or known is None or link.id is not None or (link.type, link.version) != (known.type, known.version):
+        return state
+    return replace(state, remediation=known)
+
+
+def links_of(default_site: Site, deployment: DoraDeployment) -> frozenset[str]:
     """Return the names of everything that a decision about this resource reads besides the resource."""
-    links = {claim(namespace, target_of(spec, default_site))}
+    namespace, spec, known = deployment.key.namespace, deployment.spec, deployment.status.target
+    if spec is None:
+        return frozenset()
+    target = target_of(spec, default_site)
+    links = {claim(namespace, target)}
+    if known is not None:  # an id that was read back
+        links.add(claim(namespace, target.with_known(known)))
     if spec.remediation is not None and spec.remediation.dora_deployment_ref is not None:
         links.add(reference(namespace, spec.remediation.dora_deployment_ref.name))
     if spec.source_ref is not None:
@@ -349,12 +382,6 @@ def reference(namespace: str, name: str) -> str:
 def source_link(namespace: str, name: str) -> str:
     """Name a Rollout that DoraDeployments follow or were created for."""
     return _name(_SOURCE, namespace, name)
-
-
-def rollout_of_link(link: str) -> ObjectKey | None:
-    """Return the Rollout that a link names, or None for other links."""
-    word, *parts = link.split("\0")
-    return ObjectKey(*parts) if word == _SOURCE else None
 
 
 def _name(*parts: str | None) -> str:

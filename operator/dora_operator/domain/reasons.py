@@ -56,8 +56,30 @@ class Reason(StrEnum):
     """On Overridden: the spec says something else than the Rollout, and wins."""
     FOLLOWS_ROLLOUT = "FollowsRollout"
     """On Overridden: what the spec says does not contradict the Rollout."""
-    NOT_READ_BACK = "NotReadBack"
-    """What Datadog stored was not read back; 202 alone proves only that the request was accepted."""
+    READ_BACK = "ReadBack"
+    """On Verified: Datadog returned exactly the accepted state."""
+    PENDING = "Pending"
+    """On Verified: not read back yet."""
+    DEPLOYMENT_MISSING = "DeploymentMissing"
+    """Datadog accepted the request, and its list has no such deployment. See `onMissing`."""
+    NOT_APPLIED = "NotApplied"
+    """Datadog has the deployment, and stored something else; the state is sent again."""
+    CHANGED_IN_DATADOG = "ChangedInDatadog"
+    """On Verified: the state was stored and has been changed in Datadog since; nothing is sent."""
+    RECOVERY_NEGATIVE = "RecoveryNegative"
+    """On Verified: the linked deployment finished before the failed one, so the link is not sent, or is wrong."""
+    NOT_EVALUATED = "NotEvaluated"
+    """On Verified: Datadog has not evaluated the deployment yet."""
+    AMBIGUOUS = "Ambiguous"
+    """On Verified: several deployments have this service, env and version, and none can be singled out."""
+    READ_FORBIDDEN = "ReadForbidden"
+    """On Verified: the application key lacks the permission `dora_metrics_read`. Marks are not affected."""
+    FIELDS_NOT_RETURNED = "FieldsNotReturned"
+    """On Verified: Datadog's answer has no mark; nothing is concluded from that."""
+    READ_UNAVAILABLE = "ReadUnavailable"
+    """On Verified: Datadog could not be read; tried again on the schedule."""
+    DISABLED = "Disabled"
+    """On Verified: reading back is switched off."""
 
 
 CREDENTIAL_REASONS = frozenset(
@@ -70,3 +92,8 @@ CREDENTIAL_REASONS = frozenset(
     }
 )
 """Reasons that a changed Secret can fix."""
+
+
+ON_PURPOSE = frozenset({Reason.SUSPENDED, Reason.DRY_RUN})
+WAITING = ON_PURPOSE | {Reason.WAITING_FOR_ROLLOUT, Reason.WAITING_FOR_REMEDIATION}
+"""Reasons why nothing is due: something else has to happen first."""

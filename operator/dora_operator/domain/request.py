@@ -4,16 +4,17 @@ Source: Datadog API reference, "Mark a deployment as failed by ID" and "… by v
 """
 
 import json
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 from dora_operator.domain.fields import to_api
 from dora_operator.domain.resource import MarkState
-from dora_operator.domain.rollout.restoration import Restoration
+from dora_operator.domain.rollout.restoration import DeploymentEvent
 
 REQUEST_TYPE = "dora_deployment_patch_request"
+LIST_TYPE = "dora_deployments_list_request"
 COLLECTION = "/api/v2/dora/deployments"
 DEPLOYMENT_PATH = "/api/v2/dora/deployment"
 """Singular: where deployment events are sent."""
@@ -64,7 +65,7 @@ def encode(request: PatchRequest) -> bytes:
     return json.dumps(request.document(), sort_keys=True, separators=(",", ":")).encode()
 
 
-def encode_event(event: Restoration) -> bytes:
+def encode_event(event: DeploymentEvent) -> bytes:
     """Return the body of a deployment event; times in nanoseconds, absent fields absent."""
     attributes: dict[str, Any] = {
         "id": event.deployment_id,
@@ -76,6 +77,27 @@ def encode_event(event: Restoration) -> bytes:
     return json.dumps({"data": {"attributes": attributes}}, sort_keys=True, separators=(",", ":")).encode()
 
 
+def encode_list(service: str, env: str, since: datetime, until: datetime, limit: int) -> bytes:
+    """Return the body of a list of the deployments of a service and env, the newest first.
+
+    Times have a Z and no fractions: Datadog refuses others. The version is compared by the caller, because the query
+    language would have to escape it.
+    """
+    query = f"service:{_quoted(service)} env:{_quoted(env)}"
+    times = {"from": _rfc3339(since), "to": _rfc3339(until + timedelta(seconds=1))}
+    attributes = times | {"limit": limit, "query": query, "sort": "-started_at"}
+    document = {"data": {"type": LIST_TYPE, "attributes": attributes}}
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _nanoseconds(moment: datetime) -> int:
     return round(moment.timestamp() * 1_000_000) * 1000
 
@@ -85,5 +107,7 @@ def _attributes(state: MarkState) -> dict[str, Any]:
     if state.change_failure is not None:
         attributes["change_failure"] = state.change_failure
     if state.remediation is not None:
-        attributes["remediation"] = to_api(state.remediation)
+        # An id that was read back says more than the version.
+        link = replace(state.remediation, version=None) if state.remediation.id else state.remediation
+        attributes["remediation"] = to_api(link)
     return attributes

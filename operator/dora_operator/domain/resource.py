@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from dora_operator.domain.fields import (
@@ -26,6 +26,7 @@ from dora_operator.domain.fields import (
     LongText,
     ObjectKey,
     ObjectName,
+    OnMissing,
     RemediationLink,
     RemediationType,
     Rule,
@@ -35,7 +36,7 @@ from dora_operator.domain.fields import (
     WithRules,
     adapter,
 )
-from dora_operator.domain.rollout import raw
+from dora_operator.domain.reasons import WAITING
 from dora_operator.domain.rollout.identity import ById
 from dora_operator.domain.rollout.verdict import VERDICT_ANNOTATION, Verdict, read_record
 from dora_operator.domain.sites import Site
@@ -170,6 +171,15 @@ class DoraDeploymentSpec(WithRules):
         default=None,
         description="Secret in this namespace with the keys api-key and app-key. Default: the operator's own keys.",
     )
+    on_missing: OnMissing | None = Field(
+        default=None,
+        description="What happens if Datadog does not have the deployment: Wait, or Create, which posts its event with "
+        "the times of the failed revision of sourceRef. Default: the annotation dora-operator.io/on-missing of the "
+        "Rollout or the Namespace, else the operator's setting.",
+    )
+    read_back: bool | None = Field(
+        default=None, description="false does not read back what Datadog stored. Default: the operator's setting."
+    )
     suspend: bool | None = Field(default=None, description="true sends nothing until it is false or absent.")
     dry_run: bool | None = Field(
         default=None, description="true shows in status.dryRun what would be sent, and sends nothing."
@@ -266,11 +276,50 @@ class Target:
     )
 
     def is_same_as(self, other: "Target | None") -> bool:
-        """Tell whether both mean the same deployment, also where only one of them knows the revision."""
-        if other is None or self == other:
-            return self == other
-        unknown = None in (self.revision, other.revision)
-        return unknown and replace(self, revision=other.revision, source_uid=other.source_uid) == other
+        """Tell whether both mean the same deployment, also where only one of them knows the revision, id or tags."""
+        if other is None or (self.site, self.credentials_secret) != (other.site, other.credentials_secret):
+            return False
+        known = None not in (self.revision, other.revision)
+        if known and (self.revision, self.source_uid) != (other.revision, other.source_uid):
+            return False
+        if None not in (self.id, other.id):
+            return self.id == other.id
+        return self.service is not None and self.tags == other.tags
+
+    @property
+    def tags(self) -> tuple[str | None, str | None, str | None]:
+        """Service, env and version."""
+        return self.service, self.env, self.version
+
+    def with_known(self, known: "Target | None") -> "Target":
+        """Return the target with the id and the tags that an earlier read has shown."""
+        if known is None or not self.is_same_as(known):
+            return self
+        return replace(
+            self,
+            by=TargetKind.ID if self.id or known.id else self.by,
+            id=self.id or known.id,
+            service=self.service or known.service,
+            env=self.env or known.env,
+            version=self.version or known.version,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=ATOMIC)
+class ReadBack:
+    """The deployment as Datadog returned it last."""
+
+    time: datetime = Field(description="When it was read. A read without news is not written.")
+    id: Text = Field(description="Id of the deployment in Datadog.")
+    source: Text | None = Field(
+        default=None, description="Source of the deployment in Datadog, such as apm_deployments."
+    )
+    change_failure: bool | None = Field(
+        default=None, description="Whether Datadog counts it as a change failure; absent while it is not evaluated."
+    )
+    remediation: RemediationLink | None = Field(default=None, description="The remediation that Datadog shows.")
+    recovery_time_seconds: int | None = Field(default=None, description="The recovery time that Datadog computed.")
+    finished_time: datetime | None = Field(default=None, description="When the deployment finished.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=ATOMIC)
@@ -310,6 +359,7 @@ class DoraDeploymentStatus:
     http_status: int | None = Field(default=None, description="HTTP status of Datadog's last answer.")
     target: Target | None = Field(default=None, description="The Datadog deployment and account that are meant.")
     source: Verdict | None = Field(default=None, description="What the workload of sourceRef did to this version.")
+    read_back: ReadBack | None = Field(default=None, description="What Datadog really stored, as last read with news.")
     attempts: int | None = Field(
         default=None, description="Number of requests for the desired state that have failed since the last success."
     )
@@ -351,12 +401,21 @@ class DoraDeployment:
     record: Verdict | None = None
     """The verdict that it carries, if that can be read and is about the deployment in spec."""
 
+    @property
+    def is_due(self) -> bool:
+        """Whether something may be wanted of Datadog that it has not accepted."""
+        status = self.status
+        if status.observed_generation != self.generation or status.desired is None:
+            return True
+        ready = status.condition(ConditionType.READY)
+        return ready is None or (ready.status is not ConditionStatus.TRUE and ready.reason not in WAITING)
+
 
 def parse(body: Mapping[str, Any]) -> DoraDeployment:
     """Read a raw object. Metadata is as the API server writes it; spec and status may be anything."""
     metadata = body["metadata"]
-    annotation = raw.texts(metadata, "annotations").get(VERDICT_ANNOTATION)
-    spec = _read(DoraDeploymentSpec, body.get("spec"))
+    annotation = (metadata.get("annotations") or {}).get(VERDICT_ANNOTATION)
+    spec = _read(_SPEC, body.get("spec"))
     return DoraDeployment(
         key=ObjectKey(metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
@@ -364,18 +423,21 @@ def parse(body: Mapping[str, Any]) -> DoraDeployment:
         resource_version=metadata["resourceVersion"],
         created_time=datetime.fromisoformat(metadata["creationTimestamp"]),
         spec=spec,
-        status=_read(DoraDeploymentStatus, body.get("status") or {}) or EMPTY_STATUS,
+        status=_read(_STATUS, body.get("status") or {}) or EMPTY_STATUS,
         is_record=annotation is not None,
         record=_record(annotation, spec) if annotation is not None else None,
     )
 
 
-def _read(model: type[_Model], document: object) -> _Model | None:
+_SPEC: TypeAdapter[DoraDeploymentSpec] = adapter(DoraDeploymentSpec)
+_STATUS: TypeAdapter[DoraDeploymentStatus] = adapter(DoraDeploymentStatus)
+
+
+def _read(model: TypeAdapter[_Model], document: object) -> _Model | None:
     try:
-        read: _Model = adapter(model).validate_python(document)
+        return model.validate_python(document)
     except ValidationError:
         return None
-    return read
 
 
 def _record(annotation: str, spec: DoraDeploymentSpec | None) -> Verdict | None:

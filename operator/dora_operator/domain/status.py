@@ -10,10 +10,13 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
-from dora_operator.domain.fields import adapter, to_api
+from pydantic import TypeAdapter
+
+from dora_operator.domain.fields import adapter
 from dora_operator.domain.outcome import Accepted, Outcome, TryAgain, shorten
 from dora_operator.domain.plan import Hold, Plan, Refuse, Send, Wait
-from dora_operator.domain.reasons import Reason
+from dora_operator.domain.read_back import DISABLED, PENDING, Finding, Verification
+from dora_operator.domain.reasons import ON_PURPOSE, Reason
 from dora_operator.domain.request import encode
 from dora_operator.domain.resource import (
     HISTORY_LIMIT,
@@ -68,6 +71,9 @@ class StatusContext:
     source: Verdict | None = None
     """What the Rollout has decided so far."""
     override: Override | None = None
+    finding: Finding | None = None
+    """What the newest read of the accepted state means; None: there was none since the last status."""
+    reads_back: bool = True
 
 
 def settled(previous: DoraDeploymentStatus, plan: Send, context: StatusContext) -> DoraDeploymentStatus:
@@ -95,10 +101,11 @@ def with_outcome(
     """Return the status after Datadog answered, or did not."""
     current = _for_plan(previous, plan, context)
     if isinstance(outcome, Accepted):
+        resent = current.accepted is None and current.accepted_time is not None and previous.desired == current.desired
         current = replace(
             _cleared(current),
             accepted=current.desired,
-            accepted_time=_whole_seconds(context.now),
+            accepted_time=current.accepted_time if resent else _whole_seconds(context.now),
             http_status=outcome.http_status,
         )
         return _with_conditions(current, previous, _accepted_summary(current), context)
@@ -149,7 +156,7 @@ def _for_plan(previous: DoraDeploymentStatus, plan: Plan, context: StatusContext
     changes: dict[str, Any] = {}
     same_target = plan.target.is_same_as(previous.target)
     if previous.target is not None and not same_target:
-        changes |= {"accepted": None, "accepted_time": None, "http_status": None}
+        changes |= {"accepted": None, "accepted_time": None, "http_status": None, "read_back": None}
     if not same_target or previous.desired != desired:
         changes |= {"attempts": None, "last_error": None, "next_attempt_time": None, "pending_since_time": None}
     accepted = changes.get("accepted", previous.accepted)
@@ -196,16 +203,23 @@ def _dry_run_request(plan: Hold) -> DryRunRequest:
 def _with_conditions(
     current: DoraDeploymentStatus, previous: DoraDeploymentStatus, summary: ConditionSummary, context: StatusContext
 ) -> DoraDeploymentStatus:
+    verified = _verification(current, previous, context)
+    if context.finding is not None and current.accepted is not None:
+        current = replace(current, read_back=context.finding.read_back)
+    accepted = summary
+    if summary.phase is Phase.READY and verified.reason in NOT_READY:
+        summary = ConditionSummary(Phase.WORKING, verified.reason, verified.message)
+    before = {condition.type: condition for condition in previous.conditions or ()}
     conditions = tuple(
         Condition(
             type=kind.value,
             status=status,
             observed_generation=context.generation,
-            last_transition_time=_transition(previous.condition(kind), status, context.now),
+            last_transition_time=_transition(before.get(kind.value), status, context.now),
             reason=reason.value,
             message=message,
         )
-        for kind, status, reason, message in _condition_rows(summary, context.override)
+        for kind, status, reason, message in _condition_rows(summary, accepted, verified, context.override)
     )
     return replace(current, conditions=conditions, history=_history(summary, current, context.now))
 
@@ -213,14 +227,49 @@ def _with_conditions(
 _Row = tuple[ConditionType, ConditionStatus, Reason, str]
 
 
-def _condition_rows(summary: ConditionSummary, override: Override | None) -> list[_Row]:
-    ready = _truth(value=summary.phase is Phase.READY)
-    not_read = "202 proves only that Datadog accepted the request; what it stored was not read back"
-    message = shorten(summary.message, 1024)
+NOT_READY = frozenset({Reason.DEPLOYMENT_MISSING, Reason.NOT_APPLIED})
+"""Reasons of Verified with which an accepted state is not Ready."""
+
+
+def _verification(
+    current: DoraDeploymentStatus, previous: DoraDeploymentStatus, context: StatusContext
+) -> Verification:
+    """Return what is known of the accepted state. It stays until a read shows something else."""
+    if context.finding is not None and current.accepted is not None:
+        return context.finding.verification
+    if not context.reads_back:
+        return DISABLED
+    before = previous.condition(ConditionType.VERIFIED)
+    is_same_state = current.accepted is not None and current.accepted_time == previous.accepted_time
+    is_resent = is_same_state and previous.accepted is None
+    if (
+        before is None
+        or not is_same_state
+        or is_resent
+        or before.reason == Reason.DISABLED
+        or before.reason not in _REASONS
+    ):
+        return PENDING
+    return Verification(before.status, Reason(before.reason), before.message)
+
+
+def _condition_rows(
+    summary: ConditionSummary, accepted: ConditionSummary, verified: Verification, override: Override | None
+) -> list[_Row]:
     rows: list[_Row] = [
-        (ConditionType.READY, ready, summary.reason, message),
-        (ConditionType.ACCEPTED, ready, summary.reason, message),
-        (ConditionType.VERIFIED, ConditionStatus.UNKNOWN, Reason.NOT_READ_BACK, not_read),
+        (
+            ConditionType.READY,
+            _truth(value=summary.phase is Phase.READY),
+            summary.reason,
+            shorten(summary.message, 1024),
+        ),
+        (
+            ConditionType.ACCEPTED,
+            _truth(value=accepted.phase is Phase.READY),
+            accepted.reason,
+            shorten(accepted.message, 1024),
+        ),
+        (ConditionType.VERIFIED, verified.status, verified.reason, verified.message),
         (ConditionType.RECONCILING, _truth(value=summary.phase is Phase.WORKING), summary.reason, ""),
         (ConditionType.STALLED, _truth(value=summary.phase is Phase.STALLED), summary.reason, ""),
     ]
@@ -275,23 +324,17 @@ def _whole_seconds(moment: datetime) -> datetime:
 
 def merge_patch(status: DoraDeploymentStatus) -> dict[str, Any]:
     """Return a JSON merge patch that makes Kubernetes' copy equal to `status`: absent fields are removed by null."""
-    full = adapter(DoraDeploymentStatus).dump_python(status, mode="json", by_alias=True)
-    return _with_nulls(full, to_api(status))
+    patch: dict[str, Any] = _STATUS.dump_python(status, mode="json", by_alias=True)
+    present = _STATUS.dump_python(status, mode="json", by_alias=True, exclude_none=True)
+    # A merge patch replaces lists as a whole, so nothing in them needs a null.
+    return patch | {name: value for name, value in present.items() if isinstance(value, list)}
 
 
-def _with_nulls(full: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:
-    """A merge patch replaces lists as a whole, so nothing in them needs a null."""
-    return {
-        name: _with_nulls(value, present[name]) if isinstance(value, dict) else present.get(name)
-        for name, value in full.items()
-    }
+_STATUS: TypeAdapter[DoraDeploymentStatus] = adapter(DoraDeploymentStatus)
 
 
 NO_CONDITION = "Pending"
 """Shown as reason where no condition has been written yet."""
-ON_PURPOSE = frozenset({Reason.SUSPENDED, Reason.DRY_RUN})
-WAITING = ON_PURPOSE | {Reason.WAITING_FOR_ROLLOUT, Reason.WAITING_FOR_REMEDIATION}
-"""Reasons why nothing is due: something else has to happen first."""
 _REASONS = frozenset(reason.value for reason in Reason)
 
 
@@ -309,11 +352,8 @@ class Summary:
     """Since when; None where that is not known yet."""
     judged: bool = True
     """Whether the status is about the newest spec."""
-
-    @property
-    def is_due(self) -> bool:
-        """Tell whether something may be wanted of Datadog that it has not accepted."""
-        return not self.judged or (self.ready != "True" and self.reason not in WAITING)
+    unverified_since: datetime | None = None
+    """Since when an accepted change failure is not verified, where it is not."""
 
 
 def summary_of(deployment: DoraDeployment) -> Summary:
@@ -327,11 +367,17 @@ def summary_of(deployment: DoraDeployment) -> Summary:
         wanted = spec is not None and bool(spec.change_failure)
         held = spec is not None and bool(spec.suspend or spec.dry_run)
     if not wanted or held or _is_failure(status.accepted):
-        return Summary(ready, reason, unreported=False, judged=judged)
+        return Summary(ready, reason, unreported=False, judged=judged, unverified_since=_unverified_since(status))
     since = status.pending_since_time if judged else None
     if since is None and deployment.generation == 1:
         since = deployment.created_time
     return Summary(ready, reason, unreported=True, unreported_since=since, judged=judged)
+
+
+def _unverified_since(status: DoraDeploymentStatus) -> datetime | None:
+    verified = status.condition(ConditionType.VERIFIED)
+    is_open = verified is None or (verified.status is not ConditionStatus.TRUE and verified.reason != Reason.DISABLED)
+    return status.accepted_time if _is_failure(status.accepted) and is_open else None
 
 
 def _ready_of(status: DoraDeploymentStatus) -> tuple[str, str]:

@@ -14,7 +14,7 @@ Receive = Callable[[str | None, Mapping[str, Any]], None]
 
 
 def register(registry: kopf.OperatorRegistry, receive: Receive) -> None:
-    """Register the handler. `receive` takes kopf's event type (ADDED, MODIFIED, DELETED; None: listed) and the object."""
+    """Register the handler. It passes on kopf's event type (ADDED, MODIFIED, DELETED, None: listed) and the object."""
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def deployment_event(event: kopf.RawEvent, **_: Any) -> None:

@@ -1,7 +1,7 @@
 """kopf's login: an HTTP session with the operator's own login, whose middleware sees each request of kopf.
 
-The middleware is a seam for three things that kopf does not offer: a token that is renewed without a new session, a
-notice when kopf lists or watches, and a first list without items.
+The middleware adds what kopf does not offer: a token that is renewed without a new session, a notice when kopf lists
+or watches, and a first list without items.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,7 +15,7 @@ from yarl import URL
 
 from dora_operator.clients.kubernetes import Kind, SessionParts, resource_of, session_parts
 from dora_operator.clients.login import log_in
-from dora_operator.metrics import Metrics, code_label
+from dora_operator.metrics import CODE_LABELS, Metrics
 
 USER_AGENT = "dora-operator"
 NO_OBJECTS = {"fieldSelector": "metadata.name=-"}
@@ -116,7 +116,7 @@ class Middleware:
             raise
         finally:
             method, path = "WATCH" if watches else request.method, request.url.path
-            self._requests.labels(method, resource_of(path), code_label(code)).inc()
+            self._requests.labels(method, resource_of(path), CODE_LABELS[code]).inc()
             self._observer.on_answer(problem and f"{method} {path}: {problem}")
         if lists and not problem:
             self._observer.on_list()

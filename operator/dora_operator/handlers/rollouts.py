@@ -11,7 +11,7 @@ from dora_operator.handlers.deployments import Receive
 
 
 def register(registry: kopf.OperatorRegistry, receive: Receive) -> None:
-    """Register the handler. `receive` takes kopf's event type (ADDED, MODIFIED, DELETED; None: listed) and the object."""
+    """Register the handler. It passes on kopf's event type (ADDED, MODIFIED, DELETED, None: listed) and the object."""
 
     @kopf.on.event("argoproj.io", "v1alpha1", "rollouts", registry=registry)
     async def rollout_event(event: kopf.RawEvent, **_: Any) -> None:

@@ -19,7 +19,7 @@ def build_settings(
     server_timeout: int = SERVER_TIMEOUT_SECONDS,
     inactivity_timeout: float = INACTIVITY_SECONDS,
 ) -> kopf.OperatorSettings:
-    """Return settings with which kopf only watches objects with these labels: it writes nothing, and retries quickly."""
+    """Return settings with which kopf only watches objects with these labels, writes nothing and retries quickly."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True

@@ -13,7 +13,6 @@ from typing import Any
 from dora_operator.domain.plan import follows
 from dora_operator.domain.resource import DoraDeployment
 from dora_operator.domain.rollout.decide import context_of
-from dora_operator.domain.rollout.identity import Identity, Unidentified
 from dora_operator.domain.rollout.observation import Observation, RevisionEnd
 from dora_operator.domain.rollout.rules import RuleContext
 from dora_operator.domain.rollout.timeline import Promotion
@@ -24,7 +23,7 @@ from dora_operator.domain.rollout.verdict import (
     VerdictKind,
     record_manifest,
 )
-from dora_operator.kubectl.facts import RolloutFacts, WhyNot, blockers, decided, recorded, source_name
+from dora_operator.kubectl.facts import RolloutFacts, WhyNot, blockers, decided, identity_text, recorded, source_name
 
 
 class State(StrEnum):
@@ -135,7 +134,7 @@ def _under_one_name(facts: RolloutFacts, verdict: Verdict) -> Verdict:
     """A deployment has one record, also when its Rollout was created again, as in the operator."""
     for deployment in facts.deployments:
         record = deployment.record
-        if source_name(deployment) == verdict.name and record and record.identity.key == verdict.identity.key:
+        if source_name(deployment) == verdict.name and record and record.identity == verdict.identity:
             return replace(verdict, pod_template_hash=record.pod_template_hash)
     return verdict
 
@@ -144,15 +143,6 @@ def _mark(verdict: Verdict) -> str:
     words = f"{verdict.verdict.value}: {'failure' if verdict.change_failure else 'no failure'}"
     link = verdict.remediation
     return words if link is None else f"{words}, {link.type.value} to {link.id or link.version}"
-
-
-def identity_text(identity: Identity) -> str:
-    """Return the name of a deployment for people."""
-    if isinstance(identity, Unidentified):
-        return "not identifiable"
-    if (deployment_id := getattr(identity, "deployment_id", None)) is not None:
-        return f"id {deployment_id}"
-    return f"{identity.service} {identity.env} {identity.version}"
 
 
 def _evidence(observation: Observation, verdict: Verdict) -> str:

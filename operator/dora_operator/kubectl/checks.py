@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from dora_operator.domain.resource import ConditionStatus, ConditionType, DoraDeployment
-from dora_operator.domain.rollout.identity import LABEL_PREFIX, Unidentified
+from dora_operator.domain.rollout.identity import LABEL_PREFIX, Identified, Unidentified
 from dora_operator.kubectl.account_checks import (
     check_clock,
     check_keys,
@@ -15,6 +15,7 @@ from dora_operator.kubectl.account_checks import (
     check_sources,
     check_write_permission,
 )
+from dora_operator.kubectl.facts import identity_text
 from dora_operator.kubectl.findings import Check, Facts, Status
 from dora_operator.kubectl.output import duration, moment
 
@@ -113,14 +114,14 @@ def check_identity(facts: Facts) -> Check:
 def check_duplicates(facts: Facts) -> Check:
     """No two Rollouts are the same deployment to Datadog."""
     name = "duplicates"
-    by_key: defaultdict[str, list[str]] = defaultdict(list)
+    by_deployment: defaultdict[Identified, list[str]] = defaultdict(list)
     for each in facts.rollouts:
         if not isinstance(each.identity, Unidentified):
-            by_key[each.identity.key].append(each.name)
-    shared = {key: names for key, names in by_key.items() if len(names) > 1}
+            by_deployment[each.identity].append(each.name)
+    shared = {identity_text(each): names for each, names in by_deployment.items() if len(names) > 1}
     if not shared:
         return Check(name, Status.OK, "no two Rollouts are the same deployment")
-    details = tuple(f"{' '.join(key.split(chr(10))[1:])}: {', '.join(names)}" for key, names in sorted(shared.items()))
+    details = tuple(f"{each}: {', '.join(names)}" for each, names in sorted(shared.items()))
     evidence = f"{len(shared)} deployments belong to several Rollouts: an abort of one marks them all"
     fix = "give each Rollout its own service or env in the labels of its pod template"
     return Check(name, Status.WARNING, evidence, fix, details)

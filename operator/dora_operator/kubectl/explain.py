@@ -18,7 +18,6 @@ from dora_operator.domain.rollout.identity import (
     OVERRIDE_PREFIX,
     TAGS,
     ById,
-    Identity,
     Unidentified,
 )
 from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH, Observation
@@ -26,7 +25,7 @@ from dora_operator.domain.rollout.rules import RULES, RuleContext
 from dora_operator.domain.rollout.timeline import Entry, Promotion
 from dora_operator.domain.rollout.verdict import Decision, Verdict, VerdictKind
 from dora_operator.kubectl.explain_resource import ResourceExplained, explain_resource
-from dora_operator.kubectl.facts import FOR_EVER, Reasoned, RolloutFacts, blockers, decided, recorded
+from dora_operator.kubectl.facts import FOR_EVER, Reasoned, RolloutFacts, blockers, decided, identity_text, recorded
 from dora_operator.kubectl.why_not import Unmarked, why_not
 
 RULE_TEXTS: Mapping[VerdictKind, str] = {
@@ -139,7 +138,7 @@ def _explain_revision(given: _Decided, entry: Entry) -> RevisionExplained:
         is_current=entry == given.context.timeline.current,
         is_stable=entry == given.stable,
         promotion=entry.promotion.value,
-        deployment=_deployment_text(identity),
+        deployment=None if unidentified else identity_text(identity),
         identified_by=() if unidentified else identified_by(_template(facts, entry.replica_set.pod_template_hash)),
         problem=f"{unidentified.problem}; {unidentified.fix}" if unidentified else None,
         verdict=verdict,
@@ -162,16 +161,8 @@ def _why_not(given: _Decided, entry: Entry) -> Reasoned:
 
 def _carries(deployment: DoraDeployment, verdict: Verdict) -> bool:
     if deployment.record is not None:
-        return deployment.record.uid == verdict.uid and deployment.record.identity.key == verdict.identity.key
+        return deployment.record.uid == verdict.uid and deployment.record.identity == verdict.identity
     return deployment.spec is not None and not deployment.is_record and follows(deployment.spec, verdict)
-
-
-def _deployment_text(identity: Identity) -> str | None:
-    if isinstance(identity, Unidentified):
-        return None
-    if isinstance(identity, ById):
-        return f"id {identity.deployment_id}"
-    return f"service {identity.service} env {identity.env} version {identity.version}"
 
 
 def _template(facts: RolloutFacts, pod_template_hash: str) -> Mapping[str, Any]:

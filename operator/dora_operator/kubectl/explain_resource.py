@@ -7,9 +7,20 @@ from typing import Any
 
 from dora_operator.domain.allowed import allowed_in
 from dora_operator.domain.fields import to_api
-from dora_operator.domain.plan import Context, Plan, Rival, Send, desired_state, make_plan, state_of, target_of
+from dora_operator.domain.plan import (
+    Context,
+    Hold,
+    Plan,
+    Rival,
+    Send,
+    desired_state,
+    make_plan,
+    request_for,
+    state_of,
+    target_of,
+)
 from dora_operator.domain.plan import claim as claim_of
-from dora_operator.domain.request import encode
+from dora_operator.domain.request import PatchRequest, encode
 from dora_operator.domain.resource import (
     DeploymentSelector,
     DoraDeployment,
@@ -83,7 +94,7 @@ def explain_resource(
     """Explain a DoraDeployment among the others of its namespace."""
     status, source = deployment.status, deployment.record or deployment.status.source
     plan = _plan(deployment, deployment.spec, others, settings, namespace_annotations) if deployment.spec else None
-    request = getattr(plan, "request", None)
+    request = _request(deployment, plan)
     return ResourceExplained(
         namespace=deployment.key.namespace,
         name=deployment.key.name,
@@ -92,7 +103,7 @@ def explain_resource(
         source=source,
         request=Request("PATCH", request.path, encode(request).decode()) if request is not None else None,
         held_back=_held_back(plan),
-        is_judged=status.observed_generation == deployment.generation,
+        is_judged=is_judged(deployment),
         answer=Answer(
             http_status=status.http_status,
             accepted_time=status.accepted_time,
@@ -103,8 +114,23 @@ def explain_resource(
         conditions=tuple(
             Judgement(each.type, each.status.value, each.reason, each.message) for each in status.conditions or ()
         ),
-        read_back=_read_back(status),
+        read_back=to_api(status.read_back) if status.read_back is not None else None,
     )
+
+
+def is_judged(deployment: DoraDeployment) -> bool:
+    """Tell whether the operator has acted on the newest spec."""
+    return deployment.status.observed_generation == deployment.generation
+
+
+def _request(deployment: DoraDeployment, plan: Plan | None) -> PatchRequest | None:
+    """Return what is sent: as the operator noted it in the status, else as it will plan it."""
+    status = deployment.status
+    if not isinstance(plan, Send | Hold):
+        return None
+    if is_judged(deployment) and status.target is not None and status.desired is not None:
+        return request_for(status.target, status.desired)
+    return plan.request
 
 
 def named(selector: DeploymentSelector) -> str:
@@ -133,6 +159,7 @@ def _plan(
         rivals=tuple(_rivals(deployment, spec, others, settings)),
         rollout_state=state_of(source) if source is not None else None,
         allowed=allowed_in(annotations, settings.allowed),
+        known=deployment.status.target,
     )
     return make_plan(spec, context)
 
@@ -165,8 +192,3 @@ def _held_back(plan: Plan | None) -> str | None:
     if plan is None:
         return "InvalidSpec: the spec cannot be understood: apply the CRD of this version of the operator"
     return None if isinstance(plan, Send) else f"{plan.reason.value}: {plan.message}"
-
-
-def _read_back(status: object) -> Mapping[str, Any] | None:
-    found = getattr(status, "read_back", None)  # operators before the read-back do not have it
-    return to_api(found) if found is not None else None

@@ -153,12 +153,19 @@ def resource_lines(resource: ResourceExplained, label: str) -> Iterator[Text]:
     yield _line("Answer", _answer(resource))
     if resource.answer.last_error:
         yield _line("", resource.answer.last_error, "yellow")
+    yield from _condition_lines(resource)
+    if not resource.is_judged:
+        yield _line("Note", "the operator has not acted on this version of the resource yet", "yellow")
+
+
+def _condition_lines(resource: ResourceExplained) -> Iterator[Text]:
     for kind, heading in (("Ready", "Ready"), ("Verified", "Read back"), ("Overridden", "Overridden")):
         found = resource.condition(kind)
         if found is not None and not (kind == "Overridden" and found.status == "False"):
             yield _line(heading, f"{found.status} ({found.reason}) {found.message}".rstrip())
-    if not resource.is_judged:
-        yield _line("Note", "the operator has not acted on this version of the resource yet", "yellow")
+    if resource.read_back is not None:
+        shown = ", ".join(f"{name} {value}" for name, value in resource.read_back.items() if name != "remediation")
+        yield _line("", f"Datadog returned: {shown}")
 
 
 def _maker(resource: ResourceExplained) -> str:

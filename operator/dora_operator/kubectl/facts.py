@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from dora_operator.domain.resource import DoraDeployment
 from dora_operator.domain.rollout.decide import decide_in_order
+from dora_operator.domain.rollout.identity import ById, Identity, Unidentified
 from dora_operator.domain.rollout.observation import (
     Observation,
     observe,
@@ -157,3 +158,12 @@ def source_name(deployment: DoraDeployment) -> str | None:
     """Return the name of the workload that a DoraDeployment follows or was created for."""
     spec = deployment.spec
     return spec.source_ref.name if spec is not None and spec.source_ref is not None else None
+
+
+def identity_text(identity: Identity) -> str:
+    """Return the name of a deployment for people."""
+    if isinstance(identity, Unidentified):
+        return "not identifiable"
+    if isinstance(identity, ById):
+        return f"id {identity.deployment_id}"
+    return f"service {identity.service} env {identity.env} version {identity.version}"

@@ -62,7 +62,7 @@ def _older_than_the_look_back(given: Unmarked) -> Reasoned | None:
 
 
 def _same_deployment(given: Unmarked) -> Reasoned | None:
-    found = next((each for each in given.decision.verdicts if each.identity.key == given.entry.key), None)
+    found = next((each for each in given.decision.verdicts if each.identity == given.entry.key), None)
     if found is None:
         return None
     message = f"the same deployment to Datadog as revision {found.revision}, which is {found.verdict.value}"

@@ -5,14 +5,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.domain.plan import reference, rollout_of_link
-from dora_operator.domain.status import summary_of
+from dora_operator.domain.plan import SOURCE_LINK, reference
 from dora_operator.store import DeploymentStore, RolloutStore
 from dora_operator.workqueue import Priority, WorkQueue
 
@@ -85,7 +84,7 @@ class DeploymentChanges:
         before = self.store.links(key)
         is_news = self.store.observe(body)
         if is_news or since is not None:  # the watch may have reported it before the answer to our own write came
-            self.note_due(key, since or self.clock())
+            self.store.note_due(key, since or self.clock())
         if is_news:
             self.queue.add(key, priority)
             self._queue_dependants(key, {*before, *self.store.links(key)})
@@ -113,9 +112,8 @@ class DeploymentChanges:
         self.all_listed.set()
         logger.info("ready: %d DoraDeployments listed", len(self.store))
         for deployment in self.store:
-            self.note_due(deployment.key, self.clock())
-            is_due = summary_of(deployment).is_due
-            self.queue.add(deployment.key, Priority.RETRY if is_due else Priority.LISTED)
+            self.store.note_due(deployment.key, self.clock())
+            self.queue.add(deployment.key, Priority.RETRY if deployment.is_due else Priority.LISTED)
 
     def recovered(self) -> None:
         """Retry failed keys: the API server answers again."""
@@ -124,23 +122,16 @@ class DeploymentChanges:
     def requeue(self, keys: Iterable[ObjectKey], priority: Priority, since: datetime | None = None) -> None:
         """Queue objects that have not changed themselves."""
         for key in keys:
-            self.note_due(key, since or self.clock())
+            self.store.note_due(key, since or self.clock())
             self.queue.add(key, priority)
 
-    def note_due(self, key: ObjectKey, at: datetime) -> None:
-        """Note since when an object's state is desired. What it waits for already counts from earlier."""
-        deployment = self.store.get(key)
-        if deployment is not None:
-            self.store.note_due(key, at, again=not summary_of(deployment).is_due)
-
-    def _queue_dependants(self, key: ObjectKey, links: Iterable[str]) -> None:
+    def _queue_dependants(self, key: ObjectKey, links: Collection[str]) -> None:
         """Queue what marks the same deployment, what refers to this resource, and the Rollout that it follows."""
-        for link in (*links, reference(*key)):
-            rollout = rollout_of_link(link)
-            if rollout is not None:
-                self.rollouts.requeue(rollout)
-            else:
-                self.requeue({other.key for other in self.store.linked(link)} - {key}, Priority.CHANGE)
+        for link in links:
+            if link.startswith(SOURCE_LINK):
+                self.rollouts.requeue(ObjectKey(*link.removeprefix(SOURCE_LINK).split("\0")))
+        same = (link for link in links if not link.startswith(SOURCE_LINK))
+        self.requeue(self.store.dependants(key, (*same, reference(*key))), Priority.CHANGE)
 
 
 def _key_of(body: Mapping[str, Any]) -> ObjectKey:

@@ -1,18 +1,19 @@
-"""Gather what a decision about one DoraDeployment needs besides its spec, and make its plan. Writes and sends nothing."""
+"""Gather what a decision about one DoraDeployment needs besides its spec, and make its plan. Writes nothing."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from dora_operator.clients.kubernetes import KubernetesClient, KubernetesError
 from dora_operator.domain.allowed import Allowed, allowed_in
-from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.fields import ObjectKey, OnMissing
 from dora_operator.domain.plan import (
     Context,
     Hold,
     Plan,
     Rival,
+    RolloutState,
     Send,
     claim,
     desired_state,
@@ -23,6 +24,7 @@ from dora_operator.domain.plan import (
     state_of,
     target_of,
 )
+from dora_operator.domain.read_back import is_earlier, is_present
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import DeploymentSelector, DoraDeployment, DoraDeploymentSpec, DoraDeploymentStatus
 from dora_operator.domain.retry import (
@@ -32,7 +34,8 @@ from dora_operator.domain.retry import (
     reason_of,
     without_overwritten,
 )
-from dora_operator.domain.rollout.verdict import Verdict
+from dora_operator.domain.rollout.restoration import DeploymentEvent, restoration_event
+from dora_operator.domain.rollout.verdict import ON_MISSING_ANNOTATION, Verdict
 from dora_operator.domain.status import Override
 from dora_operator.settings import Settings
 from dora_operator.store import DeploymentStore
@@ -85,6 +88,10 @@ class Planned:
     plan: Plan
     source: Verdict | None
     override: Override | None
+    on_missing: OnMissing
+    reads_back: bool
+    is_link_pending: bool = False
+    """The plan leaves out a link that is checked after the mark was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,8 @@ class Planner:
     store: DeploymentStore
     namespaces: NamespaceAnnotations
     settings: Settings
+    allowed: Allowed
+    """What a namespace may mark unless it names its own."""
 
     async def plan(self, deployment: DoraDeployment, spec: DoraDeploymentSpec) -> Planned | None:
         """Return the plan, or None where the resource has changed in the meantime.
@@ -101,19 +110,19 @@ class Planner:
         Raises:
             KubernetesError: the Namespace could not be read.
         """
+        annotations = await self.namespaces.read(deployment.key.namespace)
+        if self.store.get(deployment.key) is not deployment:
+            return None
         allowed = Allowed()  # keys of one's own may mark whatever these keys may mark
         if spec.credentials_secret_ref is None:
-            annotations = await self.namespaces.read(deployment.key.namespace)
-            allowed = allowed_in(annotations, self.settings.allowed)
-            if self.store.get(deployment.key) is not deployment:
-                return None
+            allowed = allowed_in(annotations, self.allowed)
         source, record = self._source(deployment, spec)
         status = deployment.status
         if record is not None:
             status = adopt_acceptance(status, target_of(spec, self.settings.site), record.status)
         others = self._same_deployment(deployment, spec)
         status = without_overwritten(status, [other.status for other in others])
-        state = state_of(source) if source is not None else None
+        state = self._state(source, status)
         context = Context(
             namespace=deployment.key.namespace,
             name=deployment.key.name,
@@ -124,15 +133,63 @@ class Planner:
             rivals=tuple(self._rivals(others)),
             rollout_state=state,
             allowed=allowed,
+            known=status.target,
+            known_link=status.desired.remediation if status.desired is not None else None,
         )
         plan = make_plan(spec, context)
         if others and _leaves_it_to_others(plan, status, others):
             status = forget_acceptance(status)
         override = Override(overrides(spec, state), state.verdict) if state is not None else None
-        return Planned(deployment, status, plan, source, override)
+        event = restoration_event(source) if source is not None else None
+        link = plan.request.state.remediation if isinstance(plan, Send) else None
+        if isinstance(plan, Send) and event is not None and link is not None and link.id == event.deployment_id:
+            plan = replace(plan, event=event)
+        reads_back = self.settings.read_back and spec.read_back is not False
+        return Planned(
+            deployment, status, plan, source, override, self._on_missing(spec, source, annotations), reads_back
+        )
 
-    def _source(self, deployment: DoraDeployment, spec: DoraDeploymentSpec) -> tuple[Verdict | None, DoraDeployment | None]:
-        """Return the newest verdict about this deployment, and the record from which a user's resource takes it over."""
+    def _state(self, source: Verdict | None, status: DoraDeploymentStatus) -> RolloutState | None:
+        """Return what the Rollout's verdict asks for.
+
+        A restoration is linked once the failed deployment is known to exist, and if the link gives a recovery time that
+        is not negative.
+        """
+        if source is None:
+            return None
+        event = restoration_event(source)
+        is_due = event is not None and self._is_linkable(event, status)
+        return state_of(source, event if is_due else None)
+
+    def _is_linkable(self, event: DeploymentEvent, status: DoraDeploymentStatus) -> bool:
+        """Return whether the failure is accepted, and its deployment known to have finished before the restoration."""
+        if status.accepted is None or status.accepted.change_failure is not True:
+            return False
+        stored, linked = status.read_back, status.accepted.remediation
+        if linked is not None and linked.id == event.deployment_id:
+            return True
+        if not self.settings.read_back:
+            return True
+        return stored is not None and is_present(status) and is_earlier(stored.finished_time, event.finished_at)
+
+    def links_restoration(self, planned: Planned, status: DoraDeploymentStatus) -> bool:
+        """Return whether the next plan links a restoration that this one did not."""
+        spec, event = planned.deployment.spec, restoration_event(planned.source) if planned.source is not None else None
+        return event is not None and spec is not None and spec.remediation is None and self._is_linkable(event, status)
+
+    def _on_missing(
+        self, spec: DoraDeploymentSpec, source: Verdict | None, annotations: Mapping[str, str]
+    ) -> OnMissing:
+        """The resource wins over the Rollout, the Rollout over the Namespace, and that over the operator's setting."""
+        of_rollout = source.on_missing if source is not None else None
+        named = annotations.get(ON_MISSING_ANNOTATION)
+        of_namespace = OnMissing(named) if named in set(OnMissing) else None
+        return spec.on_missing or of_rollout or of_namespace or self.settings.on_missing
+
+    def _source(
+        self, deployment: DoraDeployment, spec: DoraDeploymentSpec
+    ) -> tuple[Verdict | None, DoraDeployment | None]:
+        """Return the newest verdict about this deployment, and the record that a user's resource takes it over from."""
         if spec.source_ref is None:
             return None, None
         if deployment.record is not None:
@@ -145,8 +202,11 @@ class Planner:
 
     def _same_deployment(self, deployment: DoraDeployment, spec: DoraDeploymentSpec) -> list[DoraDeployment]:
         """Return the other resources for the same Datadog deployment, without a record that will be deleted."""
-        name = claim(deployment.key.namespace, target_of(spec, self.settings.site))
-        others = [other for other in self.store.linked(name) if other.key != deployment.key]
+        target = target_of(spec, self.settings.site)
+        names = {
+            claim(deployment.key.namespace, each) for each in (target, target.with_known(deployment.status.target))
+        }
+        others = [other for name in names for other in self.store.linked(name) if other.key != deployment.key]
         return [other for other in others if not supersedes(deployment, other)]
 
     def _referenced(self, namespace: str, spec: DoraDeploymentSpec) -> DeploymentSelector | None:
@@ -188,7 +248,7 @@ def is_superseded(record: DoraDeployment, store: DeploymentStore) -> bool:
         return False
     for other in _same_source(record, store):
         source = store.stored_status(other).source
-        if source is not None and source.identity.key == record.record.identity.key and supersedes(other, record):
+        if source is not None and source.identity == record.record.identity and supersedes(other, record):
             return True
     return False
 

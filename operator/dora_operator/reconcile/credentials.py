@@ -1,7 +1,7 @@
 """The keys of Datadog accounts: the operator's own, and those in Secrets that resources name.
 
 A Secret is read for each request, so a changed one counts at once. While a resource waits for better keys its Secret is
-polled with plain `get`: the operator needs no permission to list or watch Secrets, and reads none that nobody waits for.
+polled with plain `get`: the operator needs no permission to list or watch Secrets, and reads no other Secret.
 """
 
 import base64
@@ -48,7 +48,9 @@ def own_keys(api_key: str | None, app_key: str | None) -> Keys | NoKeys:
     keys = Keys(api_key.strip(), app_key.strip())
     if _is_usable(keys.api_key) and _is_usable(keys.app_key):
         return keys
-    message = f"the operator's DD_API_KEY or DD_APP_KEY is unusable: each needs 1 to {LONGEST_KEY} printable ASCII characters"
+    message = (
+        f"the operator's DD_API_KEY or DD_APP_KEY is unusable: each needs 1 to {LONGEST_KEY} printable ASCII characters"
+    )
     return NoKeys(Reason.CREDENTIALS_INVALID, message)
 
 

@@ -1,7 +1,7 @@
 """Reconcile one DoraDeployment: from its spec to Datadog, and back to its status."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -14,10 +14,20 @@ from dora_operator.clients.kubernetes import (
     Subject,
 )
 from dora_operator.domain import status as statuses
-from dora_operator.domain.events import event_for
-from dora_operator.domain.fields import ObjectKey
-from dora_operator.domain.outcome import Answer, Outcome, Pace, TryAgain, classify
-from dora_operator.domain.plan import Send, lock_name
+from dora_operator.domain.events import duplicate_event, event_for
+from dora_operator.domain.fields import ObjectKey, OnMissing
+from dora_operator.domain.outcome import (
+    Accepted,
+    Answer,
+    NoAnswer,
+    Outcome,
+    Pace,
+    TryAgain,
+    classify,
+    classify_event,
+)
+from dora_operator.domain.plan import Send, lock_name, request_for
+from dora_operator.domain.read_back import Finding, Read, evaluate, next_read, searched_from
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
 from dora_operator.domain.resource import (
     API_VERSION,
@@ -25,15 +35,19 @@ from dora_operator.domain.resource import (
     ConditionType,
     DoraDeployment,
     DoraDeploymentStatus,
+    TargetKind,
 )
-from dora_operator.domain.retry import Settled, WaitUntil, believed_next_attempt, next_action, reason_of
+from dora_operator.domain.retry import RetryPolicy, Settled, WaitUntil, believed_next_attempt, next_action, reason_of
+from dora_operator.domain.rollout.restoration import failed_event, is_own_id
 from dora_operator.domain.sites import Site
 from dora_operator.domain.status import ConditionSummary, Phase, StatusContext
 from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import Planned, Planner, is_superseded
 from dora_operator.reconcile.credentials import CredentialStore, NoKeys
 from dora_operator.reconcile.events import EventPoster
+from dora_operator.reconcile.links import LinkChecks
 from dora_operator.reconcile.rate_limits import RateLimitKey, RateLimits, account_of
+from dora_operator.reconcile.read_back import Reader, ReadGroup, ReadResult
 from dora_operator.settings import Settings
 from dora_operator.store import DeploymentStore
 from dora_operator.workqueue import Priority, WorkQueue
@@ -63,6 +77,9 @@ class DeploymentReconciler:
     settings: Settings
     clock: Callable[[], datetime]
     random: Callable[[], float]
+    reader: Reader
+    links: LinkChecks
+    retry_policy: RetryPolicy
     _locked: set[str] = field(default_factory=set)
     """Datadog deployments about which a request is in flight, or its outcome is being written."""
 
@@ -72,7 +89,7 @@ class DeploymentReconciler:
         for deployment in self.store:
             status = deployment.status
             if status.target is not None and reason_of(status) == Reason.RATE_LIMITED:
-                until = believed_next_attempt(status, now, self.settings.retry_policy)
+                until = believed_next_attempt(status, now, self.retry_policy)
                 if until is not None:
                     self.limits.block(account_of(deployment.key.namespace, status.target), until, now)
 
@@ -85,6 +102,8 @@ class DeploymentReconciler:
         deployment = self.store.get(key)
         if deployment is None or (deployment.is_record and await self._is_superseded(deployment)):
             self.credentials.forget(key)
+            self.reader.forget(key)
+            self.links.forget(key)
             self.store.pending_verdicts.pop(key, None)
             return None
         if deployment.spec is None:
@@ -115,68 +134,185 @@ class DeploymentReconciler:
         return True
 
     async def _send(self, planned: Planned, plan: Send) -> datetime | None:
-        deployment, now = planned.deployment, self.clock()
-        action = next_action(plan, planned.status, deployment.generation, now, self.settings.retry_policy)
+        """Send what is due, or write what a read has shown."""
+        deployment, finding, result = planned.deployment, None, None
+        if self.links.is_needed(planned, plan):
+            checked = self.links.check(planned, plan)
+            if checked is None:
+                return await self._save(deployment, planned.status)
+            plan, finding, result = checked.plan, checked.finding, checked.result
+            planned = replace(planned, plan=plan, is_link_pending=checked.is_pending)
         secret_changed = self.credentials.take_change(deployment.key)
+        action = next_action(plan, planned.status, deployment.generation, self.clock(), self.retry_policy)
         if isinstance(action, Settled):
-            self.credentials.forget(deployment.key)
-            status = statuses.settled(planned.status, plan, self._status_context(deployment, planned))
-            return await self._save(deployment, status)
-        account = account_of(deployment.key.namespace, plan.target)
-        is_limited = reason_of(planned.status) == Reason.RATE_LIMITED  # then `limits` knows for how long
-        if isinstance(action, WaitUntil) and not secret_changed and not is_limited:
-            if reason_of(planned.status) in CREDENTIAL_REASONS:
-                self.credentials.wait_for_change(account.secret, None, deployment.key)
-            return await self._save(deployment, planned.status) or action.until
+            finding = finding or self._finding(planned, plan, result or self.reader.take(deployment.key))
+            if finding is None or not (finding.resend or finding.create):
+                return await self._settle(planned, plan, finding)
+            planned = replace(planned, status=replace(planned.status, accepted=None))
+            plan = replace(plan, target=finding.target, request=request_for(finding.target, plan.request.state))
+        elif isinstance(action, WaitUntil) and not secret_changed:
+            is_limited = reason_of(planned.status) == Reason.RATE_LIMITED  # then `limits` knows for how long
+            if not is_limited:
+                return await self._wait(planned, plan, action)
+        if (finding is not None and finding.create) or self._is_creating(planned):
+            plan = self._creating(planned, plan)
+        return await self._attempt(planned, plan, finding)
+
+    async def _settle(self, planned: Planned, plan: Send, finding: Finding | None) -> datetime | None:
+        """Datadog has accepted exactly this: write what is new, and plan the next read."""
+        deployment = planned.deployment
+        self.credentials.forget(deployment.key)
+        if finding is not None:
+            plan = replace(plan, target=finding.target)
+        status = statuses.settled(planned.status, plan, self._status_context(deployment, planned, finding))
+        again = await self._save(deployment, status)
+        self._report_duplicate(deployment, status, finding)
+        return again or self._after_acceptance(planned, status)
+
+    async def _wait(self, planned: Planned, plan: Send, action: WaitUntil) -> datetime | None:
+        if reason_of(planned.status) in CREDENTIAL_REASONS:
+            account = account_of(planned.deployment.key.namespace, plan.target)
+            self.credentials.wait_for_change(account.secret, None, planned.deployment.key)
+        return await self._save(planned.deployment, planned.status) or action.until
+
+    async def _attempt(self, planned: Planned, plan: Send, finding: Finding | None) -> datetime | None:
+        """Send the request if its account has keys and room, and no other request is about the same deployment."""
+        key = planned.deployment.key
+        account = account_of(key.namespace, plan.target)
         credentials = await self.credentials.read(account.secret)
         if isinstance(credentials.keys, NoKeys):
-            self.credentials.wait_for_change(account.secret, credentials.secret_version, deployment.key)
+            self.credentials.wait_for_change(account.secret, credentials.secret_version, key)
             return await self._postpone(planned, plan, credentials.keys)
         limit = self.limits.key_of(account, credentials.keys)
         if not self.limits.free(limit, self.clock()):
             return await self._wait_for_limit(planned, plan, limit)
         lock = lock_name(plan.target)
         if lock in self._locked:
-            self.queue.park(deployment.key, lock)
+            self.queue.park(key, lock)
             return None
         self._locked.add(lock)
         try:
             outcome = await self._request(planned, plan, limit, credentials.keys)
             if outcome is None:
                 return self.clock()
-            status = statuses.with_outcome(planned.status, plan, outcome, self._status_context(deployment, planned))
-            if not isinstance(outcome, TryAgain):
-                self.credentials.forget(deployment.key)
-            elif outcome.reason in CREDENTIAL_REASONS:
-                self.credentials.wait_for_change(account.secret, credentials.secret_version, deployment.key)
-            elif outcome.pace is Pace.AT_RESET and status.next_attempt_time is not None:
-                self.limits.block(limit, status.next_attempt_time, self.clock())
-                changed = await self._save(deployment, status)
-                return changed or self._park(deployment.key, limit)
-            return await self._save(deployment, status) or status.next_attempt_time
+            if isinstance(outcome, TryAgain) and outcome.reason in CREDENTIAL_REASONS:
+                self.credentials.wait_for_change(account.secret, credentials.secret_version, key)
+            return await self._write_outcome(planned, plan, outcome, limit, finding)
         finally:
             self._locked.discard(lock)
             self.queue.release(lock, 1)
 
     async def _request(self, planned: Planned, plan: Send, limit: RateLimitKey, keys: Keys) -> Outcome | None:
-        """Send the request. None: the resource has changed while its Secret was read; nothing was sent."""
+        """Send the event, if there is one, and the request. None: the resource has changed; nothing was sent."""
         self.queue.admitted(planned.deployment.key)
         self.limits.begin(limit, self.clock())
-        headers: Mapping[str, str] = {}
+        answer: Answer | NoAnswer | None = None
         try:
             if self.store.get(planned.deployment.key) is not planned.deployment:
                 return None
+            if plan.event is not None:
+                answer = await self.datadog.post_deployment(plan.event, Site(limit.site), keys)
+                posted = classify_event(answer, self.clock())
+                if not isinstance(posted, Accepted):
+                    return posted
             answer = await self.datadog.patch(plan.request, Site(limit.site), keys)
-            headers = answer.headers if isinstance(answer, Answer) else {}
         finally:
-            self.limits.end(limit, headers, self.clock())
+            self.limits.end(limit, answer.headers if isinstance(answer, Answer) else {}, self.clock())
             self.admit_waiting()
         return classify(answer, self.clock())
 
-    def _park(self, key: ObjectKey, limit: RateLimitKey) -> None:
+    async def _write_outcome(
+        self, planned: Planned, plan: Send, outcome: Outcome, limit: RateLimitKey, finding: Finding | None
+    ) -> datetime | None:
+        deployment = planned.deployment
+        if plan.event is not None and not isinstance(outcome, Accepted):
+            plan = replace(plan, target=planned.plan.target)  # an event that was not accepted pins no id
+        context = self._status_context(deployment, planned, finding)
+        status = statuses.with_outcome(planned.status, plan, outcome, context)
+        if not isinstance(outcome, TryAgain):
+            self.credentials.forget(deployment.key)
+        elif outcome.pace is Pace.AT_RESET and status.next_attempt_time is not None:
+            self.limits.block(limit, status.next_attempt_time, self.clock())
+            return await self._save(deployment, status) or self._park(deployment.key, limit)
+        again = await self._save(deployment, status)
+        return again or status.next_attempt_time or self._after_acceptance(planned, status)
+
+    def _after_acceptance(self, planned: Planned, status: DoraDeploymentStatus) -> datetime | None:
+        """Plan the next read. A restoration that may be linked by now is a new desired state: reconcile again."""
+        self._schedule_read(planned, status)
+        link = status.accepted.remediation if status.accepted is not None else None
+        if planned.is_link_pending or (link is None and self.planner.links_restoration(planned, status)):
+            return self.clock()
+        return None
+
+    def _finding(self, planned: Planned, plan: Send, result: ReadResult | None) -> Finding | None:
+        """Return what the newest read of an accepted state means, if there is one that was not evaluated."""
+        if result is None:
+            return None
+        read = Read(
+            number=result.number,
+            now=result.time,
+            on_missing=planned.on_missing,
+            can_create=planned.source is not None and failed_event(planned.source) is not None,
+            not_after=planned.source.time if planned.source is not None else None,
+        )
+        finding = evaluate(result.stored, plan.target, planned.status, read)
+        self.metrics.readback_findings.labels(finding.verification.reason.value).inc()
+        return finding
+
+    def _is_creating(self, planned: Planned) -> bool:
+        """Return whether a missing deployment was to be created, and that has not succeeded yet."""
+        status, verified = planned.status, planned.status.condition(ConditionType.VERIFIED)
+        is_missing = verified is not None and verified.reason == Reason.DEPLOYMENT_MISSING
+        is_resend = status.accepted is None and status.accepted_time is not None
+        return is_missing and is_resend and planned.on_missing is OnMissing.CREATE
+
+    def _creating(self, planned: Planned, plan: Send) -> Send:
+        """Post the event of the failed revision first, and mark it by its id."""
+        event = failed_event(planned.source) if planned.source is not None else None
+        if event is None:
+            return plan
+        target = replace(plan.target, by=TargetKind.ID, id=event.deployment_id)
+        return replace(plan, event=event, target=target, request=request_for(target, plan.request.state))
+
+    def _schedule_read(self, planned: Planned, status: DoraDeploymentStatus) -> None:
+        """Plan the next read of an accepted state. Nothing is kept of a state with no more reads."""
+        key, target = planned.deployment.key, status.target
+        if self.reader.is_refused(key):
+            return
+        due = None
+        if planned.reads_back and status.accepted == status.desired and target is not None:
+            due = next_read(
+                status,
+                self.settings.read_back_schedule,
+                started_at=self.reader.started_at,
+                last_read=self.reader.last_read.get(key),
+                on_missing=planned.on_missing,
+            )
+        if due is None or target is None:
+            self.reader.forget(key)
+            return
+        number, at = due
+        account = account_of(key.namespace, target)
+        by_tags = None not in target.tags
+        group = ReadGroup(account, target.service, target.env) if by_tags else ReadGroup(account, None, None, target.id)
+        started = planned.source.started_time if planned.source is not None else None
+        self.reader.schedule(key, group, number, at, searched_from(planned.deployment.created_time, started))
+
+    def _report_duplicate(
+        self, deployment: DoraDeployment, status: DoraDeploymentStatus, finding: Finding | None
+    ) -> None:
+        created_id = status.target.id if status.target is not None else None
+        if finding is None or finding.duplicate_id is None or created_id is None or not is_own_id(created_id):
+            return
+        note = duplicate_event(created_id, finding.duplicate_id)
+        self.events.post(Subject(API_VERSION, KIND, deployment.key, deployment.uid), note)
+
+    def _park(self, key: ObjectKey, limit: RateLimitKey) -> datetime | None:
         """Let a key wait for its rate limit without a worker. There may be room again already."""
         self.queue.park(key, limit)
         self.admit_waiting()
+        return None
 
     def admit_waiting(self) -> None:
         """Release the keys that a rate limit has room for now, or note when it will."""
@@ -191,7 +327,7 @@ class DeploymentReconciler:
                 self.queue.open_at(limit, self.queue.clock() + (opens_at - now).total_seconds())
 
     async def _postpone(self, planned: Planned, plan: Send, missing: NoKeys) -> datetime | None:
-        until = self.clock() + timedelta(seconds=self.settings.retry_policy.slowly)
+        until = self.clock() + timedelta(seconds=self.retry_policy.slowly)
         summary = ConditionSummary(Phase.WORKING, missing.reason, missing.message)
         context = self._status_context(planned.deployment, planned)
         status = statuses.postponed(planned.status, plan, summary, until, context)
@@ -241,20 +377,15 @@ class DeploymentReconciler:
         return self.clock() if int(body["metadata"].get("generation", 0)) != deployment.generation else None
 
     def _dependants(self, deployment: DoraDeployment, after: DoraDeploymentStatus) -> list[ObjectKey]:
-        """Return the resources to reconcile because this one desires, or has had accepted, something else than before."""
-        linked = {
-            other.key: None
-            for link in self.store.links(deployment.key)
-            for other in self.store.linked(link)
-            if other.key != deployment.key
-        }
+        """Return the resources to reconcile because this one desires, or has had accepted, something else now."""
+        linked = self.store.dependants(deployment.key)
         if not linked or _visible_to_others(deployment.status) == _visible_to_others(after):
             return []
-        return list(linked)
+        return linked
 
     def _wake(self, keys: list[ObjectKey]) -> None:
         for key in keys:
-            self.store.note_due(key, self.clock(), again=False)
+            self.store.note_due(key, self.clock())
             self.queue.add(key, Priority.CHANGE)
 
     def _report(self, deployment: DoraDeployment, before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> None:
@@ -263,7 +394,9 @@ class DeploymentReconciler:
         is_new = accepted is not None and (before.accepted, before.accepted_time) != (accepted, after.accepted_time)
         if accepted is not None and is_new and accepted == after.desired:  # else adopted, and counted when it was sent
             failure = "none" if accepted.change_failure is None else str(accepted.change_failure).lower()
-            self.metrics.marks.labels(failure, accepted.remediation.type.value if accepted.remediation else "none").inc()
+            self.metrics.marks.labels(
+                failure, accepted.remediation.type.value if accepted.remediation else "none"
+            ).inc()
             due_at = self._due_at(deployment, before, after)
             if due_at is not None:
                 origin = "resource" if after.source is None else "rollout"
@@ -290,14 +423,18 @@ class DeploymentReconciler:
             return seen
         return told
 
-    def _status_context(self, deployment: DoraDeployment, planned: Planned | None = None) -> StatusContext:
+    def _status_context(
+        self, deployment: DoraDeployment, planned: Planned | None = None, finding: Finding | None = None
+    ) -> StatusContext:
         return StatusContext(
             generation=deployment.generation,
             now=self.clock(),
-            policy=self.settings.retry_policy,
+            policy=self.retry_policy,
             jitter=self.random(),
             source=planned.source if planned is not None else None,
             override=planned.override if planned is not None else None,
+            finding=finding,
+            reads_back=planned.reads_back if planned is not None else self.settings.read_back,
         )
 
 

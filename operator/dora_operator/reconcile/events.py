@@ -1,7 +1,7 @@
 """Kubernetes Events on their way to the API server, posted beside the workers.
 
-One Event that fails delays no other: each is retried on its own, a few times. 403, 404 and 410 are final: the namespace is
-gone, or the permission is missing. The condition of the object says the same for ever, so an Event may be dropped.
+One Event that fails delays no other: each is retried on its own, a few times. 403, 404 and 410 are final: the namespace
+is gone, or the permission is missing. The condition of the object says the same for ever, so an Event may be dropped.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """How many requests an account may send now: a few at once, none while Datadog's rate limit forbids it.
 
-An account is a site with the Secret that holds its keys, or the operator's own. Datadog limits keys, not Secrets: accounts
-whose Secrets hold the same API key share one limit, from the first time that their keys are read.
+An account is a site with the Secret that holds its keys, or the operator's own. Datadog limits keys, not Secrets:
+accounts whose Secrets hold the same API key share one limit, from the first time that their keys are read.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,9 @@ from dora_operator.domain.retry import remaining_requests, seconds_until_reset
 
 MOST_AT_ONCE = 8
 """Requests in flight for one account. More would let one slow account use every worker."""
+MOST_READS = 2
+RESERVED_FOR_MARKS = 16
+"""Requests of a window that reads leave to marks; of a small window, half."""
 SAME_WINDOW = timedelta(seconds=1.5)
 """X-RateLimit-Reset has whole seconds: the ends of one window, as two answers report them, differ by up to one."""
 CLOCK_SET_BACK = timedelta(seconds=5)
@@ -47,7 +50,10 @@ class _Limit:
     """What is known of one rate limit."""
 
     in_flight: int = 0
+    reads_in_flight: int = 0
+    """Beside the requests in flight: a read takes no place from a mark."""
     most_at_once: int = MOST_AT_ONCE
+    per_window: int | None = None
     remaining: float = inf
     """Requests left in the window that ends at `ends_at`."""
     ends_at: datetime | None = None
@@ -87,39 +93,63 @@ class RateLimits:
         limit = self._limit(key, now)
         if limit.blocked_until is not None and now < limit.blocked_until:
             return 0
-        free = min(limit.most_at_once - limit.in_flight, limit.remaining - limit.in_flight)
+        free = min(limit.most_at_once - limit.in_flight, limit.remaining - limit.in_flight - limit.reads_in_flight)
         if sum(each.in_flight for each in self._limits.values()) >= self.most_in_all:
             free = min(free, 1 - limit.in_flight)
         return max(0, int(free))
 
     def opens_at(self, key: RateLimitKey, now: datetime) -> datetime | None:
-        """Return when requests may begin again; None where that depends on requests in flight."""
+        """Return when requests may begin again; None where the end of a request in flight decides that."""
         limit = self._limit(key, now)
         if limit.blocked_until is not None and now < limit.blocked_until:
             return limit.blocked_until
-        return limit.ends_at if not limit.in_flight and limit.remaining < 1 else None
+        return limit.ends_at if not limit.in_flight and limit.remaining - limit.reads_in_flight < 1 else None
 
     def begin(self, key: RateLimitKey, now: datetime) -> None:
         """Count a request that begins. `end` follows, whatever happens."""
         self._limit(key, now).in_flight += 1
 
+    def can_read(self, key: RateLimitKey, now: datetime) -> bool:
+        """Return whether a read may begin: the limit leaves enough for marks, and none of them waits."""
+        limit = self._limit(key, now)
+        reserve = min(RESERVED_FOR_MARKS, limit.per_window // 2) if limit.per_window else RESERVED_FOR_MARKS
+        return (
+            self.free(key, now) > 0
+            and limit.reads_in_flight < MOST_READS
+            and limit.remaining - limit.in_flight - limit.reads_in_flight > reserve
+        )
+
+    def begin_read(self, key: RateLimitKey, now: datetime) -> None:
+        """Count a read that begins. `end_read` follows, whatever happens."""
+        self._limit(key, now).reads_in_flight += 1
+
+    def end_read(self, key: RateLimitKey, headers: Mapping[str, str], now: datetime) -> None:
+        """Count a read that has ended, with the headers of its answer."""
+        limit = self._limit(key, now)
+        limit.reads_in_flight -= 1
+        self._learn(limit, headers, now)
+
     def end(self, key: RateLimitKey, headers: Mapping[str, str], now: datetime) -> None:
         """Count a request that has ended, with the headers of its answer."""
         limit = self._limit(key, now)
         limit.in_flight -= 1
+        self._learn(limit, headers, now)
+
+    def _learn(self, limit: _Limit, headers: Mapping[str, str], now: datetime) -> None:
         remaining = remaining_requests(headers.get("x-ratelimit-remaining"))
         seconds = seconds_until_reset(headers.get("x-ratelimit-reset"), now)
         per_window = remaining_requests(headers.get("x-ratelimit-limit"))
         if per_window:
+            limit.per_window = per_window
             limit.most_at_once = min(MOST_AT_ONCE, per_window)
         if remaining is None or seconds is None:
             return
         ends_at = now + timedelta(seconds=seconds)
-        if limit.ends_at is not None and ends_at - limit.ends_at <= SAME_WINDOW:
+        if limit.ends_at is None or ends_at - limit.ends_at > SAME_WINDOW:
+            limit.remaining, limit.ends_at = remaining, ends_at
+        elif limit.ends_at - ends_at <= SAME_WINDOW:  # else a slow answer about a window that has ended
             # Answers of one window arrive in any order: the least that remains counts, and the latest end.
             limit.remaining, limit.ends_at = min(remaining, limit.remaining), max(ends_at, limit.ends_at)
-        else:
-            limit.remaining, limit.ends_at = remaining, ends_at
         limit.learnt_at = now
 
     def block(self, key: RateLimitKey | Account, until: datetime, now: datetime) -> None:

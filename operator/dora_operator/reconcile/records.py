@@ -1,10 +1,10 @@
-"""Write a Rollout's verdicts: into the status of users' resources that follow it, else into a record of the operator's own.
+"""Write a Rollout's verdicts: into the status of users' resources that follow it, else into a record of its own.
 
 A record is a DoraDeployment that the operator creates. A user's resource always wins over it.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -13,12 +13,11 @@ from dora_operator.domain.events import NOT_WRITTEN, EventNote
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.plan import follows, source_link
 from dora_operator.domain.resource import ConditionStatus, ConditionType, DoraDeployment
-from dora_operator.domain.rollout.retention import SettledRecord, expired
-from dora_operator.domain.rollout.verdict import Verdict, record_manifest
+from dora_operator.domain.rollout.retention import Retention, SettledRecord, expired
+from dora_operator.domain.rollout.verdict import Policy, Verdict, record_manifest
 from dora_operator.metrics import Metrics
 from dora_operator.reconcile.changes import DeploymentChanges
 from dora_operator.reconcile.events import EventPoster
-from dora_operator.settings import Settings
 from dora_operator.store import DeploymentStore, Refusal, TrackedRollout
 from dora_operator.workqueue import Priority
 
@@ -38,7 +37,9 @@ class Records:
     client: KubernetesClient
     events: EventPoster
     metrics: Metrics
-    settings: Settings
+    policy: Policy
+    retention: Retention
+    record_labels: Mapping[str, str]
     clock: Callable[[], datetime]
 
     def verdicts(self, rollout: ObjectKey) -> list[Verdict]:
@@ -79,8 +80,8 @@ class Records:
             KubernetesError: not all are deleted; the next sweep goes on.
         """
         settled = [record for deployment in self.store if (record := _as_settled(deployment)) is not None]
-        lookback = self.settings.rollout_policy.lookback
-        found = expired(settled, self.settings.retention, lookback, self.clock())
+        lookback = self.policy.lookback
+        found = expired(settled, self.retention, lookback, self.clock())
         for record in found:
             deployment = self.store.get(ObjectKey(record.namespace, record.name))
             if deployment is not None:
@@ -90,9 +91,7 @@ class Records:
     async def _record(self, tracked: TrackedRollout, verdict: Verdict) -> None:
         """Apply the record, or note that a user owns its place."""
         rollout = tracked.rollout.key
-        manifest = record_manifest(
-            rollout.namespace, self._under_one_name(rollout, verdict), self.settings.record_labels
-        )
+        manifest = record_manifest(rollout.namespace, self._under_one_name(rollout, verdict), self.record_labels)
         key = ObjectKey(rollout.namespace, manifest["metadata"]["name"])
         existing = self.store.get(key)
         try:
@@ -115,7 +114,7 @@ class Records:
         """A deployment has one record, also when its Rollout was created again: two would contradict each other."""
         for deployment in self._linked(rollout):
             record = deployment.record
-            if record is not None and record.identity.key == verdict.identity.key:
+            if record is not None and record.identity == verdict.identity:
                 return replace(verdict, pod_template_hash=record.pod_template_hash)
         return verdict
 

@@ -11,6 +11,7 @@ from dora_operator.clients.kubernetes import KubernetesClient
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.rollout.decide import decide_in_order
+from dora_operator.domain.rollout.identity import Identified
 from dora_operator.domain.rollout.observation import (
     Observation,
     Rollout,
@@ -20,12 +21,11 @@ from dora_operator.domain.rollout.observation import (
 )
 from dora_operator.domain.rollout.restoration import restored, waits_for_restoration
 from dora_operator.domain.rollout.timeline import position
-from dora_operator.domain.rollout.verdict import IGNORE_ANNOTATION, Decision, Skipped, Verdict
+from dora_operator.domain.rollout.verdict import IGNORE_ANNOTATION, Decision, Policy, Skipped, Verdict
 from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import NamespaceAnnotations
 from dora_operator.reconcile.events import EventPoster
 from dora_operator.reconcile.records import REFUSED_RECHECK, Records, is_outdated, subject_of
-from dora_operator.settings import Settings
 from dora_operator.store import RolloutStore, TrackedRollout
 
 FIRST_RECHECK = 2.0
@@ -43,7 +43,7 @@ class RolloutReconciler:
     records: Records
     events: EventPoster
     metrics: Metrics
-    settings: Settings
+    policy: Policy
     clock: Callable[[], datetime]
 
     async def reconcile(self, key: ObjectKey) -> datetime | None:
@@ -77,7 +77,7 @@ class RolloutReconciler:
         tracked.listed(parse_replica_sets(rollout.uid, found))
 
     async def _decide(self, tracked: TrackedRollout, shown: Sequence[Rollout]) -> tuple[Observation, Decision]:
-        records, policy, now = self.records.verdicts(tracked.rollout.key), self.settings.rollout_policy, self.clock()
+        records, policy, now = self.records.verdicts(tracked.rollout.key), self.policy, self.clock()
         observations = [observe(rollout, tracked.replica_sets) for rollout in shown]
         decision = decide_in_order(observations, records, policy, now, tracked.memory)
         if decision.wants_events:
@@ -105,7 +105,7 @@ class RolloutReconciler:
         self, tracked: TrackedRollout, observation: Observation, decision: Decision
     ) -> datetime | None:
         """Record when the stable version has all its replicas again after an abort, where the setting asks for it."""
-        policy = self.settings.rollout_policy
+        policy = self.policy
         waiting = [each for each in decision.verdicts if waits_for_restoration(observation, each, policy)]
         checks = {_failure(verdict): tracked.restoration_checks.get(_failure(verdict), 0) for verdict in waiting}
         tracked.restoration_checks = {failure: count + 1 for failure, count in checks.items()}
@@ -128,8 +128,8 @@ def is_ignored(annotations: Mapping[str, str]) -> bool:
     return annotations.get(IGNORE_ANNOTATION) == "true"
 
 
-def _failure(verdict: Verdict) -> tuple[str, int]:
-    return verdict.identity.key, verdict.revision
+def _failure(verdict: Verdict) -> tuple[Identified, int]:
+    return verdict.identity, verdict.revision
 
 
 def _earliest(*times: datetime | None) -> datetime | None:

@@ -83,7 +83,7 @@ class WatchHealth:
         """Return why decisions would miss objects, or None."""
         if self.listed:
             return None
-        problem = "they are not installed" if self.absent else self.problem
+        problem = "their CRD is not installed" if self.absent else self.problem
         return f"{self.what} are not listed yet" + (f": {problem}" if problem else "")
 
     def not_alive(self) -> str | None:

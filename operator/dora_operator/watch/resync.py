@@ -61,7 +61,7 @@ class Timing:
     """After the first end of kopf; doubles."""
     longest: float = 15.0
     """The longest pause after repeated failures."""
-    unserved: float = 3.0
+    unserved: float = 5.0
     """A kopf without a request for this time, and without a list before it, has not found the kind."""
     silent: float = 60.0
     """A kopf without a request for this time hangs."""

@@ -272,7 +272,7 @@ class Watch:
                 silent = time.monotonic() - run.heard_at
                 if silent > (self._timing.silent if found_kind else self._timing.unserved):
                     return "kopf sends no requests"
-                await asyncio.wait({run.ended}, timeout=self._timing.unserved)
+                await asyncio.wait({run.ended}, timeout=min(self._timing.unserved, self._timing.silent))
             return run.ended.result()
         finally:
             run.give_up()
@@ -285,7 +285,7 @@ class Watch:
 
     def received(self, run: KopfRun, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Pass an event on to the sink."""
-        self._heard(run)
+        run.heard_at = self.health.heard_at = time.monotonic()
         metadata = body["metadata"]
         key, uid = ObjectKey(metadata["namespace"], metadata["name"]), metadata["uid"]
         self._resync.reported(key, uid, deleted=event_type == "DELETED")

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from dora_operator.domain.resource import DoraDeployment, parse
-from dora_operator.domain.rollout.verdict import Verdict, record_manifest
+from dora_operator.domain.rollout.verdict import Policy, Verdict, record_manifest
 from dora_operator.kubectl.backfill import Confidence, Row, State, backfill_rows, new_rows
 from dora_operator.kubectl.facts import RolloutFacts
 from tests.unit.kubectl.test_explain_agrees import deployments_of
@@ -46,7 +46,7 @@ def wanted(rows: list[Row]) -> list[Verdict]:
 def test_it_finds_what_an_operator_would_have_found(name: str) -> None:
     """At the end of each trace, and long after it: the look-back is --since, not the operator's."""
     levels = levels_of(name)
-    decision = Operator().reconcile(levels)
+    decision = Operator(policy=Policy()).reconcile(levels)
     still_true = [verdict for verdict in decision.changes if verdict.change_failure]
     assert wanted(backfill_rows(facts_of(levels), NOW, MONTH)) == still_true
     later = NOW + timedelta(days=20)
@@ -68,7 +68,7 @@ def test_a_second_run_finds_nothing_new(name: str) -> None:
 @EVERY_TRACE
 def test_an_operator_that_starts_afterwards_changes_nothing(name: str) -> None:
     """The records are the operator's own, under the same names."""
-    levels, operator = levels_of(name), Operator()
+    levels, operator = levels_of(name), Operator(policy=Policy())
     rows = new_rows(backfill_rows(facts_of(levels), NOW, MONTH))
     for row in rows:
         assert row.manifest is not None

@@ -88,9 +88,7 @@ def test_starting_imports_nothing_that_is_slow() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        pytest.param(
-            ("version", "--kubeconfig", "/no/such/file"), ExitCode.CLUSTER, "/no/such/file", id="no kubeconfig"
-        ),
+        pytest.param(("version", "--kubeconfig", "/no/such/file"), ExitCode.CLUSTER, "/no/such/file", id="no file"),
         pytest.param(("version", "-o", "csv", "--client"), ExitCode.USAGE, "use one of: json, yaml", id="a format"),
         pytest.param(("report", "-A", "-n", "shop"), ExitCode.USAGE, "they contradict each other", id="two scopes"),
         pytest.param(("mark", "--service", "checkout"), ExitCode.USAGE, "--env, --version missing", id="no version"),

@@ -19,6 +19,7 @@ from dora_operator.domain.rollout.observation import (
 )
 from dora_operator.domain.rollout.verdict import (
     VERDICT_ANNOTATION,
+    AbortRecovery,
     Decision,
     Memory,
     Policy,
@@ -33,6 +34,10 @@ NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 
 Asked = tuple[str, bool, str]
 """Deployment (version or id), change failure, remediation in words or nothing."""
+
+
+LINKED = Policy(abort_recovery=AbortRecovery.NEXT_VERSION)
+"""Links aborts too, so that the tests see every kind of ending."""
 
 
 @dataclass
@@ -60,7 +65,7 @@ class Levels:
 class Operator:
     """Decides from levels and keeps what it asked; with `lists_events` it does as `Decision.wants_events` says."""
 
-    policy: Policy = field(default_factory=Policy)
+    policy: Policy = LINKED
     lists_events: bool = True
     memory: Memory = field(default_factory=Memory)
     manifests: dict[str, str] = field(default_factory=dict)
@@ -85,11 +90,11 @@ class Operator:
         decision = self._decide(levels, now, None)
         if decision.wants_events and self.lists_events:
             decision = self._decide(levels, now, levels.events.values())
-        before = {(record.uid, record.identity.key): record for record in self.records}
+        before = {(record.uid, record.identity): record for record in self.records}
         for verdict in decision.changes:
             manifest = record_manifest("shop", verdict)
             self.manifests[manifest["metadata"]["name"]] = json.dumps(manifest)
-            if asks_again(before.get((verdict.uid, verdict.identity.key)), verdict):
+            if asks_again(before.get((verdict.uid, verdict.identity)), verdict):
                 self.asked.append(asked(verdict))
         self.memory = decision.memory
         self.skipped |= dict.fromkeys(decision.skipped)

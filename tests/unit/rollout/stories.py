@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from dora_operator.domain.rollout.verdict import Policy, RetrySuccess, RollbackMarks
 from tests.unit.rollout.model import Model
-from tests.unit.rollout.operator_stand_in import Operator
+from tests.unit.rollout.operator_stand_in import LINKED, Operator
 from tests.unit.rollout.simulator import Simulator, Template, hash_of
 
 FIRST = "1.0.0"
@@ -27,7 +27,7 @@ def reconciles(stage: "Stage") -> None:
 class Stage:
     """One Rollout with its controller, its operator and the model that knows what should be asked."""
 
-    policy: Policy = field(default_factory=Policy)
+    policy: Policy = LINKED
     after_write: AfterWrite = reconciles
     simulator: Simulator = field(default_factory=Simulator)
     operator: Operator = field(default_factory=Operator)

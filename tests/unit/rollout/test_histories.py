@@ -3,17 +3,18 @@
 import copy
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from dora_operator.domain.rollout.verdict import Policy, RetrySuccess, RollbackMarks, SkipReason
-from tests.unit.rollout.operator_stand_in import Asked
+from tests.unit.rollout.operator_stand_in import LINKED, Asked
 from tests.unit.rollout.stories import Stage, reconciles
 
 POLICIES = some.sampled_from(
-    [Policy(), Policy(rollback_marks=RollbackMarks.REPLACED), Policy(retry_success=RetrySuccess.KEEP)]
+    [LINKED, replace(LINKED, rollback_marks=RollbackMarks.REPLACED), replace(LINKED, retry_success=RetrySuccess.KEEP)]
 )
 VERSION = some.integers(0, 5).map(lambda minor: f"1.{minor}.0")
 NEWER = some.just("deploy newer")
@@ -165,7 +166,8 @@ def test_what_levels_and_no_events_cannot_show(story: str, shown: list[Asked], m
 def test_an_older_version_that_came_back_over_another_is_unclear() -> None:
     """Replaced: the stable version is marked, the one in between is not, as it is unknown whether it was promoted."""
     stage = _played(
-        Stage(Policy(rollback_marks=RollbackMarks.REPLACED)), ["deploy 1.1.0", "promote", "deploy 1.2.0", "promote"]
+        Stage(replace(LINKED, rollback_marks=RollbackMarks.REPLACED)),
+        ["deploy 1.1.0", "promote", "deploy 1.2.0", "promote"],
     )
     stage.operator.lists_events = False
     stage.after_write = lambda _: None

@@ -13,11 +13,12 @@ from dora_operator.domain.fields import RemediationLink, RemediationType, adapte
 from dora_operator.domain.resource import parse
 from dora_operator.domain.rollout.identity import ById, ByVersion
 from dora_operator.domain.rollout.observation import Observation
-from dora_operator.domain.rollout.restoration import NotYet, RecordTime, Restoration, linked, restoration_step
+from dora_operator.domain.rollout.restoration import restoration_event, restored, waits_for_restoration
 from dora_operator.domain.rollout.verdict import (
     VERDICT_ANNOTATION,
+    AbortRecovery,
     Policy,
-    RestoredDeployment,
+    RestoredVersion,
     Verdict,
     VerdictKind,
     label_value,
@@ -43,7 +44,7 @@ VERDICT = Verdict(
     time=AT,
     message="Rollout aborted update to revision 2",
 )
-RECORD = Policy(restored_deployment=RestoredDeployment.RECORD)
+RESTORED = Policy(abort_recovery=AbortRecovery.RESTORED)
 
 
 def aborted_rollout() -> tuple[Simulator, Operator]:
@@ -146,7 +147,8 @@ VERDICTS = some.builds(
     message=some.none() | some.text(max_size=256),
     time=TIMES,
     remediation=REMEDIATIONS,
-    restored_time=TIMES,
+    restored=some.none()
+    | some.builds(RestoredVersion, service=some.just("checkout"), version=some.just("1"), time=some.just(AT)),
 )
 
 
@@ -229,22 +231,20 @@ def test_long_names_stay_apart() -> None:
     assert label_value("a" * 63) == "a" * 63
 
 
-def test_the_time_of_the_return_is_noted_before_the_event() -> None:
-    """The event is a function of the record alone: later posts have the same id and the same times."""
+def test_the_return_is_recorded_before_its_event_is_posted() -> None:
+    """The event is a function of the record alone: a repeated request has the same id and the same times."""
     simulator, operator = aborted_rollout()
     (verdict,) = operator.records
     assert verdict.time is not None
-    back = restoration_step(observed(simulator), verdict, RECORD, verdict.time + timedelta(days=1, milliseconds=7))
-    assert back == RecordTime(replace(verdict, restored_time=verdict.time + timedelta(days=1)))
-    assert isinstance(back, RecordTime)
-    noted = read_record(annotation_of(back.verdict))
-    assert noted is not None
-    first, second = (restoration_step(observed(simulator), noted, RECORD, AT + timedelta(days=days)) for days in (2, 3))
-    assert isinstance(first, Restoration)
-    assert first == second
-    assert re.fullmatch(r"[A-Za-z0-9_.:-]{16,128}", first.deployment_id)
-    assert (first.service, first.env, first.version) == ("checkout", "prod", "1.0.0")
-    assert (first.started_at, first.finished_at) == (verdict.time, verdict.time + timedelta(days=1))
+    found = restored(observed(simulator), verdict, verdict.time + timedelta(days=1, milliseconds=7))
+    assert found is not None
+    read = read_record(annotation_of(found))
+    assert read == found
+    event = restoration_event(read)
+    assert event is not None
+    assert re.fullmatch(r"[A-Za-z0-9_.:-]{16,128}", event.deployment_id)
+    assert (event.service, event.env, event.version) == ("checkout", "prod", "1.0.0")
+    assert (event.started_at, event.finished_at) == (verdict.time, verdict.time + timedelta(days=1))
 
 
 def test_an_event_never_ends_before_it_starts() -> None:
@@ -252,46 +252,36 @@ def test_an_event_never_ends_before_it_starts() -> None:
     simulator, operator = aborted_rollout()
     (verdict,) = operator.records
     assert verdict.time is not None
-    back = restoration_step(observed(simulator), verdict, RECORD, verdict.time - timedelta(seconds=3))
-    assert back == RecordTime(replace(verdict, restored_time=verdict.time))
+    found = restored(observed(simulator), verdict, verdict.time - timedelta(seconds=3))
+    assert found is not None
+    assert found.restored is not None
+    assert found.restored.time == verdict.time
 
 
-def test_nothing_is_restored_before_all_replicas_are_back_or_without_the_setting() -> None:
-    """No event while replicas are missing, when the abort has no time yet, or when the setting is off."""
+def test_a_return_is_recorded_only_when_it_is_complete_and_wanted() -> None:
+    """Not while replicas are missing, not before the abort has a time, not without the setting."""
     simulator, operator = aborted_rollout()
     (verdict,) = operator.records
-    assert restoration_step(observed(simulator), verdict, Policy(), AT) is None
-    assert restoration_step(observed(simulator), replace(verdict, time=None), RECORD, AT) == NotYet()
-    assert restoration_step(observed(simulator), replace(verdict, verdict=VerdictKind.UNDONE), RECORD, AT) is None
-    assert restoration_step(observed(simulator), replace(verdict, revision=1), RECORD, AT) is None
+    observation = observed(simulator)
+    assert waits_for_restoration(observation, verdict, RESTORED)
+    assert not waits_for_restoration(observation, verdict, Policy())
+    assert not waits_for_restoration(observation, replace(verdict, verdict=VerdictKind.UNDONE), RESTORED)
+    assert not waits_for_restoration(observation, replace(verdict, revision=1), RESTORED)
+    assert restored(observation, replace(verdict, time=None), AT) is None
     for each in simulator.levels.replica_sets.values():
         each["status"]["readyReplicas"] = 1
-    assert restoration_step(observed(simulator), verdict, RECORD, AT) == NotYet()
+    assert restored(observed(simulator), verdict, AT) is None
 
 
-def test_no_event_names_a_version_that_became_stable_later() -> None:
-    """What was restored is older than what failed."""
-    simulator, operator = aborted_rollout()
-    (verdict,) = operator.records
-    for play in (lambda: simulator.deploy(("1.2.0", "a")), simulator.promote):
-        for _ in play():
-            pass
-    assert restoration_step(observed(simulator), replace(verdict, restored_time=AT), RECORD, AT) is None
-
-
-def restored(simulator: Simulator, verdict: Verdict) -> Verdict:
-    """Return the verdict with the link to its event."""
-    event = restoration_step(observed(simulator), replace(verdict, restored_time=AT), RECORD, AT)
-    assert isinstance(event, Restoration)
-    return linked(verdict, event)
-
-
-def test_a_restored_link_stays_until_a_retry_succeeds() -> None:
-    """A newer version changes nothing about a recorded recovery; the promotion of the version itself removes it."""
+def test_a_recorded_return_stays_until_a_retry_succeeds() -> None:
+    """A newer version changes nothing about a recorded return; the promotion of the version itself removes the mark."""
     for ends_by_retry in (True, False):
         simulator, operator = aborted_rollout()
+        operator.policy = RESTORED
         (verdict,) = operator.records
-        manifest = record_manifest("shop", restored(simulator, verdict))
+        found = restored(observed(simulator), verdict, AT)
+        assert found is not None
+        manifest = record_manifest("shop", found)
         operator.manifests[manifest["metadata"]["name"]] = json.dumps(manifest)
         operator.asked.clear()
         for play in (simulator.retry if ends_by_retry else lambda: simulator.deploy(("1.2.0", "a")), simulator.promote):  # noqa: B023

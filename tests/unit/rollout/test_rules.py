@@ -1,9 +1,11 @@
 """Every row of docs/rollouts.md's table, and what the rules say beyond it: a story in, the ordered requests out."""
 
+from dataclasses import replace
+
 import pytest
 
 from dora_operator.domain.rollout.verdict import Policy, RetrySuccess, RollbackMarks
-from tests.unit.rollout.operator_stand_in import Asked
+from tests.unit.rollout.operator_stand_in import LINKED, Asked
 from tests.unit.rollout.stories import Stage, reconciles
 
 
@@ -173,7 +175,7 @@ STORIES = [
 @pytest.mark.parametrize(("story", "requests"), STORIES)
 def test_a_story_asks_exactly_these_requests(story: str, requests: list[Asked]) -> None:
     """What the Rollout does, decided after every write, asks for these requests in this order."""
-    assert _played(story, Policy()) == requests
+    assert _played(story, LINKED) == requests
 
 
 @pytest.mark.parametrize(
@@ -196,7 +198,7 @@ def test_a_story_asks_exactly_these_requests(story: str, requests: list[Asked]) 
 )
 def test_replaced_marks_the_version_that_was_stable(story: str, requests: list[Asked]) -> None:
     """`rollback_marks: Replaced` marks the version that the rollback replaces."""
-    assert _played(story, Policy(rollback_marks=RollbackMarks.REPLACED)) == requests
+    assert _played(story, replace(LINKED, rollback_marks=RollbackMarks.REPLACED)) == requests
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,7 @@ def test_replaced_marks_the_version_that_was_stable(story: str, requests: list[A
 )
 def test_keep_never_clears(story: str, requests: list[Asked]) -> None:
     """`retry_success: Keep` leaves the mark as it is."""
-    assert _played(story, Policy(retry_success=RetrySuccess.KEEP)) == requests
+    assert _played(story, replace(LINKED, retry_success=RetrySuccess.KEEP)) == requests
 
 
 @pytest.mark.parametrize("story", [pytest.param(each.values[0], id=str(each.id)) for each in STORIES])

@@ -34,7 +34,7 @@ def fake_go(folder: Path, body: str) -> Path:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with a good toolchain in it, and an environment without a cache of its own."""
-    for name in ("KUBEBUILDER_ASSETS", "DORA_OPERATOR_CACHE", "XDG_CACHE_HOME"):
+    for name in ("KUBEBUILDER_ASSETS", "DORA_OPERATOR_CACHE", "DORA_OPERATOR_KUBERNETES", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     go = fake_go(tmp_path, GOOD)
     monkeypatch.setattr(build, "find_go", lambda: go)
@@ -198,3 +198,32 @@ def test_removing_everything(folder: Path) -> None:
     modules.chmod(0o500)
     assert where.remove() >= 5
     assert not where.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "version", "module"),
+    [
+        pytest.param("", catalogue.KUBERNETES_VERSION, ".", id="the newest by default"),
+        pytest.param("newest", catalogue.KUBERNETES_VERSION, ".", id="the newest"),
+        pytest.param("oldest", catalogue.OLDEST_KUBERNETES_VERSION, "oldest", id="the oldest"),
+    ],
+)
+def test_kubernetes_is_built_in_the_chosen_version(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, chosen: str, version: str, module: str
+) -> None:
+    """From its own module, and it reports its own version; two versions do not share a place in the cache."""
+    monkeypatch.setenv("DORA_OPERATOR_KUBERNETES", chosen)
+    (newest,) = [program for program in catalogue.CORE if program.name == "kube-apiserver"]
+    found = build.ensure([newest], cache=Cache(folder / "cache"))
+    assert f"gitVersion={version}" in (folder / "calls").read_text()
+    key = catalogue.cache_key("kube-apiserver", "go9.9", module=module)
+    assert found["kube-apiserver"].parent.name == key
+    go_mod = (catalogue.MODULE_FOLDER / module / "go.mod").read_text()
+    assert f"k8s.io/kubernetes {version}" in go_mod
+
+
+def test_an_unknown_version_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the two that exist."""
+    monkeypatch.setenv("DORA_OPERATOR_KUBERNETES", "1.20")
+    with pytest.raises(SandboxError, match="set it to newest or oldest"):
+        build.ensure([PROGRAM], cache=Cache(folder / "cache"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dora_operator.domain.rollout import evidence as proof
+from dora_operator.domain.rollout.identity import Identified
 from dora_operator.domain.rollout.observation import Observation
 from dora_operator.domain.rollout.rules import Finding, RuleContext, aborted, ending, failures, undone
 from dora_operator.domain.rollout.timeline import Promotion, history, position
@@ -24,7 +25,7 @@ from dora_operator.domain.rollout.verdict import (
 
 NO_MEMORY = Memory()
 
-Records = Mapping[str, Verdict]
+Records = Mapping[Identified, Verdict]
 """By what makes a deployment one to Datadog."""
 
 
@@ -79,10 +80,8 @@ def decide_in_order(
     last = decide(observations[-1], known, policy, now, memory)
     before = _of_this_rollout(observations[-1], recorded)
     # What failed and recovered since the last decision was never sent, and needs no withdrawal.
-    verdicts = [
-        each for each in last.verdicts if each.verdict is not VerdictKind.RECOVERED or each.identity.key in before
-    ]
-    changed = [verdict for verdict in verdicts if before.get(verdict.identity.key) != verdict]
+    verdicts = [each for each in last.verdicts if each.verdict is not VerdictKind.RECOVERED or each.identity in before]
+    changed = [verdict for verdict in verdicts if before.get(verdict.identity) != verdict]
     every_skipped = tuple(dict.fromkeys((*skipped, *last.skipped)))
     return replace(
         last, verdicts=tuple(verdicts), changes=tuple(sorted(changed, key=_marks_first)), skipped=every_skipped
@@ -142,7 +141,7 @@ def _context(given: _Input, number: int) -> RuleContext:
 def _of_this_rollout(observation: Observation, records: Iterable[Verdict]) -> Records:
     """Another uid is another Rollout, whatever its name. Of two records for one deployment the later counts."""
     own = [record for record in records if record.uid == observation.rollout.uid]
-    return {record.identity.key: record for record in sorted(own, key=_by_cause)}
+    return {record.identity: record for record in sorted(own, key=_by_cause)}
 
 
 def _confirmed_abort(observation: Observation) -> int | None:
@@ -162,7 +161,7 @@ def _merged(recorded: Records, findings: Iterable[Finding]) -> _Result:
         if isinstance(finding, Skipped):
             skipped[finding] = None
         else:
-            records[finding.identity.key] = _with_finding(records.get(finding.identity.key), finding)
+            records[finding.identity] = _with_finding(records.get(finding.identity), finding)
     return _Result(records, tuple(skipped))
 
 

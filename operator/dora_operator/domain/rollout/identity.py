@@ -8,7 +8,7 @@ keeps its identity for as long as its ReplicaSet exists.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dora_operator.domain.fields import is_deployment_id, is_tag
@@ -22,17 +22,12 @@ TAGS = ("service", "env", "version")
 
 @dataclass(frozen=True, slots=True)
 class ById:
-    """One deployment, named by Datadog's id; tags are kept where the template has them."""
+    """One deployment, named by Datadog's id: equal ids are one deployment, whatever tags the template has."""
 
     deployment_id: str
-    service: str | None = None
-    env: str | None = None
-    version: str | None = None
-
-    @property
-    def key(self) -> str:
-        """What makes two revisions the same deployment."""
-        return f"id\n{self.deployment_id}"
+    service: str | None = field(default=None, compare=False)
+    env: str | None = field(default=None, compare=False)
+    version: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +37,6 @@ class ByVersion:
     service: str
     env: str
     version: str
-
-    @property
-    def key(self) -> str:
-        """What makes two revisions the same deployment."""
-        return f"version\n{self.service}\n{self.env}\n{self.version}"
 
 
 @dataclass(frozen=True, slots=True)

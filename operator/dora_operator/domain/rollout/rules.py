@@ -4,16 +4,18 @@ The table in docs/rollouts.md is the list; superseding, scaling, restarting, pau
 have no rule.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from dora_operator.domain.fields import RemediationType
+from dora_operator.domain.fields import OnMissing, RemediationType
 from dora_operator.domain.rollout.evidence import Evidence
 from dora_operator.domain.rollout.identity import ById, Unidentified, linkable
 from dora_operator.domain.rollout.observation import Observation, RevisionEnd, RolloutEvent
 from dora_operator.domain.rollout.timeline import Entry, Promotion, Timeline, first_after_target, key_of
 from dora_operator.domain.rollout.verdict import (
+    ON_MISSING_ANNOTATION,
+    AbortRecovery,
     Memory,
     Policy,
     RetrySuccess,
@@ -192,7 +194,19 @@ def _finding(context: RuleContext, failure: _Failure) -> Finding:
         decided_by_revision=failure.decided_by_revision,
         message=failure.message or None,
         time=failure.time,
+        started_time=_started(failure.failed),
+        on_missing=_on_missing(rollout.annotations),
     )
+
+
+def _started(failed: Entry) -> datetime | None:
+    """A ReplicaSet that is used again shows when its first revision began."""
+    return failed.replica_set.created_at if failed.number == failed.replica_set.numbers[0] else None
+
+
+def _on_missing(annotations: Mapping[str, str]) -> OnMissing | None:
+    value = annotations.get(ON_MISSING_ANNOTATION)
+    return OnMissing(value) if value in set(OnMissing) else None
 
 
 def _skipped(reason: SkipReason, failure: _Failure, why: str) -> Skipped:
@@ -264,7 +278,7 @@ def _could_have_ended(context: RuleContext, verdict: Verdict, entry: Entry) -> b
     """Tell whether a revision could have ended the failure, and nothing shows whether it did."""
     if verdict.verdict is not VerdictKind.ROLLED_BACK and _is_older(context, entry, verdict):
         return False
-    if entry.promotion is not Promotion.PROMOTED or entry.key == verdict.identity.key:
+    if entry.promotion is not Promotion.PROMOTED or entry.key == verdict.identity:
         return entry.promotion is Promotion.UNKNOWN
     return _is_deployment(context, verdict, entry) is None
 
@@ -279,7 +293,7 @@ def _ended_by(context: RuleContext, verdict: Verdict, promoted: Entry) -> Verdic
 
 def _promoted_later(context: RuleContext, verdict: Verdict, promoted: Entry) -> Verdict | None:
     """The marked deployment itself was promoted."""
-    if promoted.key != verdict.identity.key:
+    if promoted.key != verdict.identity:
         return None
     return _recovered(context, verdict, promoted, f"revision {promoted.number} was promoted after all")
 
@@ -300,8 +314,11 @@ def _rolled_back_to(context: RuleContext, verdict: Verdict, promoted: Entry) -> 
 
 
 def _rolled_forward_to(context: RuleContext, verdict: Verdict, promoted: Entry) -> Verdict | None:
-    """A newer version was deployed and promoted."""
-    is_newer = not _is_older(context, promoted, verdict) and promoted.key != verdict.identity.key
+    """A newer version was deployed and promoted. After an abort this measures the time to the next release."""
+    in_flight = verdict.verdict in {VerdictKind.ABORTED, VerdictKind.UNDONE}
+    if in_flight and context.policy.abort_recovery is not AbortRecovery.NEXT_VERSION:
+        return None
+    is_newer = not _is_older(context, promoted, verdict) and promoted.key != verdict.identity
     if verdict.remediation is not None or not is_newer or not _is_deployment(context, verdict, promoted):
         return None
     return _linked(verdict, promoted, RemediationType.ROLLFORWARD)
@@ -317,7 +334,7 @@ def _is_deployment(context: RuleContext, verdict: Verdict, promoted: Entry) -> b
 
 
 def _is_older(context: RuleContext, entry: Entry, verdict: Verdict) -> bool:
-    ages = [each.number for each in context.timeline.entries if each.key == verdict.identity.key]
+    ages = [each.number for each in context.timeline.entries if each.key == verdict.identity]
     return context.timeline.first_seen(entry.key) < min(ages, default=verdict.revision)
 
 
@@ -332,7 +349,7 @@ def _recovered(context: RuleContext, verdict: Verdict, promoted: Entry, message:
         time=_time(context, promoted),
         message=message,
         remediation=None,
-        restored_time=None,
+        restored=None,
     )
 
 

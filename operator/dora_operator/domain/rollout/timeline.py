@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from dora_operator.domain.rollout.identity import Unidentified
+from dora_operator.domain.rollout.identity import Identified, Unidentified
 from dora_operator.domain.rollout.observation import Observation, ReplicaSet
+
+Key = Identified | str
+"""What Datadog takes for one deployment; the pod template's hash where that is not known."""
 
 
 class Promotion(Enum):
@@ -26,7 +29,7 @@ class Entry:
     """One revision. `key` is equal for revisions that are one deployment to Datadog."""
 
     number: int
-    key: str
+    key: Key
     replica_set: ReplicaSet
     promotion: Promotion = Promotion.UNKNOWN
 
@@ -54,7 +57,7 @@ class Timeline:
         """Yield the revisions before `number`, newest first, None for each gap; ends at the oldest that is known."""
         return (self.at(each) for each in range(number - 1, self.entries[0].number - 1, -1))
 
-    def first_seen(self, key: str) -> int:
+    def first_seen(self, key: Key) -> int:
         """Return the number under which a deployment first appeared: the order of age among versions."""
         return min(entry.number for entry in self.entries if entry.key == key)
 
@@ -94,10 +97,10 @@ def history(observation: Observation, newest: int) -> tuple[Entry, ...]:
     return tuple(Entry(number, key_of(numbered[number]), numbered[number]) for number in sorted(numbered))
 
 
-def key_of(replica_set: ReplicaSet) -> str:
+def key_of(replica_set: ReplicaSet) -> Key:
     """Return what distinguishes this deployment; a revision that cannot be identified is one of its own."""
     identity = replica_set.identity
-    return f"hash\n{replica_set.pod_template_hash}" if isinstance(identity, Unidentified) else identity.key
+    return replica_set.pod_template_hash if isinstance(identity, Unidentified) else identity
 
 
 def first_after_target(timeline: Timeline, target: Entry) -> list[Entry]:
@@ -106,7 +109,7 @@ def first_after_target(timeline: Timeline, target: Entry) -> list[Entry]:
     Deployments are promoted revisions. Where it is not known which ones were, every possible answer is returned, one
     for each deployment; none when a needed ReplicaSet is gone.
     """
-    answers: dict[str, Entry] = {}
+    answers: dict[Key, Entry] = {}
     for start in _earlier_deployments(timeline, target):
         for entry in _possible_firsts(timeline, start, target):
             if entry is None:

@@ -20,7 +20,9 @@ from pydantic.dataclasses import dataclass
 from dora_operator.domain.fields import (
     API_VERSION,
     ATOMIC,
+    CONFIG,
     KIND,
+    OnMissing,
     RemediationLink,
     RemediationType,
     SourceKind,
@@ -35,6 +37,7 @@ from dora_operator.domain.rollout.identity import ById, ByVersion, Identified
 ROLLOUT_LABEL = "dora-operator.io/rollout"
 VERDICT_ANNOTATION = "dora-operator.io/verdict"
 IGNORE_ANNOTATION = "dora-operator.io/ignore"
+ON_MISSING_ANNOTATION = "dora-operator.io/on-missing"
 LONGEST_NAME = 253
 LONGEST_LABEL = 63
 DIGEST = 10
@@ -57,6 +60,16 @@ class VerdictKind(StrEnum):
     """It was marked, but then promoted: no failure."""
     KEPT = "Kept"
     """As Recovered, but the setting `retrySuccess: Keep` leaves the mark as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class RestoredVersion:
+    """The stable version that serves again after an abort."""
+
+    service: Text = Field(description="Service of the stable version, by its labels.")
+    env: Text | None = Field(default=None, description="Environment of the stable version, by its labels.")
+    version: Text | None = Field(default=None, description="The stable version, by its labels.")
+    time: datetime = Field(description="When it had all its replicas again.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=ATOMIC)
@@ -85,9 +98,14 @@ class Verdict:
     remediation: RemediationLink | None = Field(
         default=None, description="The deployment that ended the failure, by exactly one of id and version."
     )
-    restored_time: datetime | None = Field(
-        default=None,
-        description="When the stable version had all its replicas again after an abort, where that is recorded.",
+    started_time: datetime | None = Field(
+        default=None, description="When the revision began: the creation of its ReplicaSet."
+    )
+    restored: RestoredVersion | None = Field(
+        default=None, description="The return to the stable version after an abort, with abortRecovery: Restored."
+    )
+    on_missing: OnMissing | None = Field(
+        default=None, description="Wait or Create, by the workload's annotation dora-operator.io/on-missing."
     )
 
     @model_validator(mode="after")
@@ -116,9 +134,9 @@ def asks_again(recorded: Verdict | None, wanted: Verdict) -> bool:
     return recorded is None or _request_of(recorded) != _request_of(wanted)
 
 
-def _request_of(verdict: Verdict) -> tuple[str, str, bool, RemediationLink | None, int]:
+def _request_of(verdict: Verdict) -> tuple[str, Identified, bool, RemediationLink | None, int]:
     # The revision: the same version failing again is another deployment event, though the request reads the same.
-    failed = verdict.uid, verdict.identity.key
+    failed = verdict.uid, verdict.identity
     return *failed, verdict.change_failure, verdict.remediation, verdict.revision
 
 
@@ -136,11 +154,15 @@ class RetrySuccess(Enum):
     KEEP = "Keep"
 
 
-class RestoredDeployment(Enum):
-    """Whether the return to the stable version after an abort is posted as a deployment of its own."""
+class AbortRecovery(Enum):
+    """What is linked to an aborted deployment as its remediation."""
 
     NONE = "None"
-    RECORD = "Record"
+    """Nothing: the service was restored at the abort, and no deployment in Datadog stands for that."""
+    RESTORED = "Restored"
+    """The return to the stable version, which the operator posts as a deployment event."""
+    NEXT_VERSION = "NextVersion"
+    """The next promoted version. This measures the time to the next release."""
 
 
 class RollbackMarks(Enum):
@@ -155,7 +177,7 @@ class Policy:
     """The operator-wide settings that change what a Rollout means."""
 
     retry_success: RetrySuccess = RetrySuccess.MARK_STABLE
-    restored_deployment: RestoredDeployment = RestoredDeployment.NONE
+    abort_recovery: AbortRecovery = AbortRecovery.NONE
     rollback_marks: RollbackMarks = RollbackMarks.FIRST_AFTER_TARGET
     lookback: timedelta = timedelta(hours=24)
 

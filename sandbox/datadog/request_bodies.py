@@ -1,4 +1,4 @@
-"""What a request body asks for, as values; raises `RefusedError` where Datadog answers 400.
+"""Reads request bodies into values; raises `RefusedError` where Datadog answers 400.
 
 Pure. Recorded: the wording for a wrong remediation type and for a missing list type. From the specification: which
 members are required, and that by version a remediation has exactly its type and one of id and version. Chosen here,
@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from sandbox.datadog import moments
 from sandbox.datadog.documents import Members, RefusedError, attributes_of, data_of
+from sandbox.datadog.model import Listing
+from sandbox.datadog.query import Query, QueryError, parse_query
+from sandbox.datadog.values import Event, Git, Key, Mark, Remediation
 
 PATCH_TYPE = "dora_deployment_patch_request"
 LIST_TYPE = "dora_deployments_list_request"
@@ -21,64 +24,11 @@ _OWN_ID = re.compile(r"[A-Za-z0-9\-_.:]{16,128}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Remediation:
-    """The deployment that put things right; where neither id nor version is given, nothing is linked."""
-
-    id: str | None
-    version: str | None
-    type: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What to change; what is not given is left as it is."""
-
-    change_failure: bool | None
-    remediation: Remediation | None
-
-
-@dataclass(frozen=True, slots=True)
 class VersionMark:
     """A mark for the deployment of this service, env and version that finished last."""
 
-    service: str
-    env: str
-    version: str
+    key: Key
     mark: Mark
-
-
-@dataclass(frozen=True, slots=True)
-class Git:
-    """Where the deployed code is from."""
-
-    commit_sha: str
-    repository_url: str
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A deployment as it was sent; moments in nanoseconds."""
-
-    id: str | None
-    service: str
-    started_at: int
-    finished_at: int
-    env: str | None = None
-    version: str | None = None
-    team: str | None = None
-    custom_tags: tuple[str, ...] = ()
-    git: Git | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """Which deployments to list."""
-
-    start: int | None
-    end: int | None
-    limit: int
-    query: str
-    sort: str
 
 
 def mark_by_id(deployment_id: str, body: bytes) -> Mark:
@@ -102,7 +52,7 @@ def mark_by_version(body: bytes) -> VersionMark:
         given.wanted_text("type")
         if not {"id", "version"} & given.values.keys():
             raise RefusedError('Missing required attribute in body: "remediation" needs "id" or "version"')
-    return VersionMark(service, env, version, Mark(change_failure, _remediation(given)))
+    return VersionMark((service, env, version), Mark(change_failure, _remediation(given)))
 
 
 def _remediation(given: Members | None) -> Remediation | None:
@@ -143,19 +93,27 @@ def failure(body: bytes) -> None:
     _number(attributes_of(data_of(body, expected_type=None)), "started_at")
 
 
-def listing(body: bytes, expected_type: str = LIST_TYPE) -> Listing:
-    """Read which deployments are to be listed."""
+def listing(body: bytes, expected_type: str = LIST_TYPE, *, exact_times: bool = False) -> Listing:
+    """Read which deployments are to be listed; `exact_times` refuses every date-time but those with Z and seconds."""
     attributes = attributes_of(data_of(body, expected_type=expected_type))
+    start, end = (_moment(attributes, name, exact=exact_times) for name in ("from", "to"))
     return Listing(
-        start=_moment(attributes, "from"),
-        end=_moment(attributes, "to"),
+        start=float("-inf") if start is None else start,
+        end=float("inf") if end is None else end,
         limit=attributes.integer("limit", minimum=1, maximum=1000) or 10,
-        query=attributes.text("query") or "",
+        query=_query(attributes.text("query") or ""),
         sort=attributes.one_of("sort", SORTS) or "-started_at",
     )
 
 
-def _number(attributes: Members, name: str) -> int:
+def _query(text: str) -> Query:
+    try:
+        return parse_query(text)
+    except QueryError as error:
+        raise RefusedError(f'attribute "query": {error}') from None
+
+
+def _number(attributes: Members, name: str) -> float:
     value = attributes.integer(name, minimum=1, required=True) or 0
     moment = moments.from_number(value)
     if moment is None:
@@ -163,11 +121,11 @@ def _number(attributes: Members, name: str) -> int:
     return moment
 
 
-def _moment(attributes: Members, name: str) -> int | None:
+def _moment(attributes: Members, name: str, *, exact: bool) -> float | None:
     text = attributes.text(name)
     if text is None:
         return None
-    moment = moments.from_text(text)
+    moment = moments.from_text(text, exact=exact)
     if moment is None:
         raise RefusedError(f'error decoding attribute "{name}": must be a date-time as in 2026-01-31T00:00:00Z')
     return moment

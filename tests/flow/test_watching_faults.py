@@ -1,0 +1,215 @@
+"""A watch with a real kopf over an API server with faults: nothing is lost, and no fault ends it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.watching import Cluster, FakeSink, change_is_seen, eventually, opened_cluster
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
+    """Return an API server, and the login to it."""
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    async with opened_cluster(tmp_path / "kubeconfig") as opened:
+        yield opened
+
+
+async def test_a_cut_stream(cluster: Cluster) -> None:
+    """The watch goes on where it was, without a list."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink)):
+        cluster.server.cut()
+        await change_is_seen(cluster, sink)
+        assert cluster.server.asked["list"] == 1
+        assert cluster.restarts() == 0
+
+
+async def test_a_compacted_version(cluster: Cluster) -> None:
+    """An error 410 in the stream: kopf lists again, and the operator's list beside it finds what was deleted."""
+    sink = FakeSink()
+    cluster.server.apply("rollouts", "gone")
+    async with cluster.watching(cluster.build(sink)):
+        cluster.server.swallows = True
+        cluster.server.delete("rollouts", "gone")
+        cluster.server.compact()
+        cluster.server.swallows = False
+        cluster.server.send_error(410)
+        await change_is_seen(cluster, sink)
+        await eventually(lambda: sink.names() == ["more", "news"])
+        assert cluster.restarts() == 0
+
+
+@pytest.mark.parametrize("code", [500, 429])
+async def test_an_error_in_the_stream(cluster: Cluster, code: int) -> None:
+    """It ends kopf, which is started again. kopf would take 5 s to end if its stop flag were not set."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink)) as watch:
+        cluster.server.send_error(code)
+        await change_is_seen(cluster, sink, seconds=4)
+        assert cluster.restarts() == 1
+        assert watch.health.problem == ""
+        assert "recovered" in sink.told
+
+
+@pytest.mark.parametrize(("status", "times"), [(410, 3), (400, 1)])
+async def test_a_watch_that_is_refused_for_good(cluster: Cluster, status: int, times: int) -> None:
+    """It ends kopf each time. What was deleted meanwhile is found."""
+    sink = FakeSink()
+    cluster.server.apply("rollouts", "gone")
+    async with cluster.watching(cluster.build(sink)):
+        with cluster.server.refusing(status, "watch", times=times):
+            cluster.server.swallows = True
+            cluster.server.delete("rollouts", "gone")
+            cluster.server.swallows = False
+            cluster.server.cut()
+            await eventually(lambda: cluster.restarts() == times)
+            await change_is_seen(cluster, sink)
+        await eventually(lambda: sink.names() == ["more", "news"])
+
+
+@pytest.mark.parametrize("status", [403, 429, 500, 503])
+async def test_a_watch_that_is_refused_for_a_while(cluster: Cluster, status: int) -> None:
+    """The request is repeated by kopf itself; failed keys are retried when it works again."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink)) as watch:
+        with cluster.server.refusing(status, "watch", times=1, Retry_After="0"):
+            cluster.server.cut()
+            await eventually(lambda: f"answered {status}" in watch.health.problem)
+            await change_is_seen(cluster, sink)
+        assert watch.health.problem == ""
+        assert cluster.restarts() == 0
+        assert "recovered" in sink.told
+
+
+async def test_refused_credentials(cluster: Cluster) -> None:
+    """A 401 does not end kopf, though nothing newer can be read for a while."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink)) as watch:
+        cluster.server.tokens = {"another"}
+        cluster.server.cut()
+        await eventually(lambda: "answered 401" in watch.health.problem)
+        cluster.server.tokens = {"a-token"}
+        await change_is_seen(cluster, sink)
+        assert cluster.restarts() == 0
+
+
+async def test_a_rotated_token(cluster: Cluster) -> None:
+    """It is read again at the first 401, and both the watch and the list go on."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink)):
+        cluster.server.tokens = {"the-next"}
+        cluster.give_token("the-next")
+        cluster.server.compact()
+        cluster.server.send_error(410)
+        await change_is_seen(cluster, sink)
+        await eventually(lambda: sink.told.count("whole list") == 2)
+        assert cluster.restarts() == 0
+
+
+async def test_a_swallowed_event(cluster: Cluster) -> None:
+    """The next periodic list finds it. Because the watch does not report it either, the watch is started again."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink, resync=0.3)) as watch:
+        cluster.server.swallows = True
+        cluster.server.apply("rollouts", "missed")
+        cluster.server.swallows = False
+        await eventually(lambda: "listed missed" in sink.told)
+        await eventually(lambda: cluster.restarts() == 1 and cluster.server.watches("rollouts") == 1)
+        await change_is_seen(cluster, sink)
+        await eventually(lambda: watch.health.problem == "")
+
+
+async def test_a_swallowed_deletion(cluster: Cluster) -> None:
+    """As for any other event."""
+    sink = FakeSink()
+    cluster.server.apply("rollouts", "gone")
+    async with cluster.watching(cluster.build(sink, resync=0.3)):
+        cluster.server.swallows = True
+        cluster.server.delete("rollouts", "gone")
+        cluster.server.swallows = False
+        await eventually(lambda: sink.names() == [] and cluster.restarts() == 1)
+
+
+async def test_a_periodic_list_without_news(cluster: Cluster) -> None:
+    """It restarts nothing, nor does one that is faster than the watch."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink, resync=0.05, report=1)):
+        for number in range(10):
+            cluster.server.apply("rollouts", f"r{number}")
+            await eventually(lambda: len(sink.names()) > number)  # noqa: B023
+        await eventually(lambda: sink.told.count("whole list") > 10)
+        assert cluster.restarts() == 0
+
+
+async def test_a_watch_that_is_slower_than_the_list(cluster: Cluster) -> None:
+    """It is not started again if it reports what the list has found soon after that."""
+    sink = FakeSink()
+    cluster.server.apply("rollouts", "gone")
+    async with cluster.watching(cluster.build(sink, resync=0.3, report=1)):
+        cluster.server.swallows = True
+        cluster.server.apply("rollouts", "slow")
+        cluster.server.delete("rollouts", "gone")
+        await eventually(lambda: sink.names() == ["slow"])
+        lists = cluster.server.asked["list"]
+        cluster.server.catch_up()
+        await eventually(lambda: cluster.server.asked["list"] > lists)
+        assert cluster.restarts() == 0
+
+
+async def test_a_silent_stream(cluster: Cluster) -> None:
+    """It is ended by kopf's inactivity timeout."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink, inactivity_timeout=0.4)):
+        cluster.server.silent = True
+        asked = cluster.server.asked["watch"]
+        cluster.server.cut()
+        await eventually(lambda: cluster.server.asked["watch"] > asked)
+        cluster.server.silent = False
+        await change_is_seen(cluster, sink)
+        assert cluster.restarts() == 0
+
+
+async def test_a_kopf_that_hangs(cluster: Cluster) -> None:
+    """One that sends no requests any more is replaced, without waiting for its end."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink, silent=0.4)) as watch:
+        await eventually(lambda: cluster.restarts() == 1)
+        assert "sends no requests" in watch.health.problem
+        await eventually(lambda: "recovered" in sink.told)
+        await change_is_seen(cluster, sink)
+
+
+async def test_kopf_ends_amid_a_burst(cluster: Cluster) -> None:
+    """Nothing is lost: neither the last versions nor the deletions."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink)):
+        for number in range(300):
+            cluster.server.apply("rollouts", f"r{number % 60}")
+            if number % 75 == 40:
+                cluster.server.send_error(500)
+            if number % 10 == 0:
+                await asyncio.sleep(0)
+                cluster.server.delete("rollouts", f"r{number % 60}")
+        wanted = {
+            key: (body["metadata"]["uid"], body["metadata"]["resourceVersion"])
+            for key, body in cluster.server["rollouts"].objects.items()
+        }
+        await eventually(lambda: sink.objects == wanted)
+        assert cluster.restarts() >= 1
+
+
+async def test_both_kinds_fail_at_once(cluster: Cluster) -> None:
+    """Neither watch leaves the other one hanging."""
+    rollouts, deployments = FakeSink(), FakeSink()
+    async with (
+        cluster.watching(cluster.build(rollouts)),
+        cluster.watching(cluster.build(deployments, "doradeployments")),
+    ):
+        cluster.server.send_error(500)
+        await change_is_seen(cluster, rollouts)
+        await change_is_seen(cluster, deployments, plural="doradeployments")
+        assert cluster.restarts() == cluster.restarts("doradeployments") == 1

@@ -1,0 +1,290 @@
+"""How many requests an account may send now: a few at once, and what Datadog's headers leave of its rate limit."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dora_operator.clients.datadog import Keys
+from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.resource import Target, TargetKind
+from dora_operator.reconcile.rate_limits import (
+    MOST_AT_ONCE,
+    MOST_READS,
+    RESERVED_FOR_MARKS,
+    Account,
+    RateLimitKey,
+    RateLimits,
+    account_of,
+)
+from tests.support.builders import NOW
+
+SITE = "datadoghq.com"
+KEY, OTHER, THIRD = (RateLimitKey(SITE, number) for number in range(3))
+
+
+def headers(remaining: object, reset: object, limit: object = None) -> dict[str, str]:
+    """Return the headers of an answer."""
+    found = {"x-ratelimit-remaining": str(remaining), "x-ratelimit-reset": str(reset)}
+    return found | ({"x-ratelimit-limit": str(limit)} if limit is not None else {})
+
+
+def after(seconds: float) -> datetime:
+    """Return a time."""
+    return NOW + timedelta(seconds=seconds)
+
+
+def answered(limits: RateLimits, found: dict[str, str], at: datetime = NOW, key: RateLimitKey = KEY) -> None:
+    """Send a request that is answered at once."""
+    limits.begin(key, at)
+    limits.end(key, found, at)
+
+
+def test_a_few_requests_at_once() -> None:
+    """Nothing is known of the account: so many may be in flight, and the answer to one makes room for one."""
+    limits = RateLimits()
+    for left in range(MOST_AT_ONCE, 0, -1):
+        assert limits.free(KEY, NOW) == left
+        limits.begin(KEY, NOW)
+    assert limits.free(KEY, NOW) == 0
+    assert limits.opens_at(KEY, NOW) is None
+    limits.end(KEY, {}, NOW)
+    assert limits.free(KEY, NOW) == 1
+
+
+def test_accounts_do_not_wait_for_each_other() -> None:
+    """One that is full, or blocked, leaves another as it is."""
+    limits = RateLimits()
+    for _ in range(MOST_AT_ONCE):
+        limits.begin(KEY, NOW)
+    limits.block(THIRD, after(30), NOW)
+    assert limits.free(OTHER, NOW) == MOST_AT_ONCE
+
+
+def test_what_remains_of_a_window_counts() -> None:
+    """Requests in flight may use what remains up; the next window has room again."""
+    limits = RateLimits()
+    answered(limits, headers(2, 20))
+    assert limits.free(KEY, NOW) == 2
+    limits.begin(KEY, NOW)
+    assert limits.free(KEY, NOW) == 1
+    limits.end(KEY, headers(0, 20), NOW)
+    assert limits.free(KEY, NOW) == 0
+    assert limits.opens_at(KEY, NOW) == after(20)
+    assert limits.free(KEY, after(19)) == 0
+    assert limits.free(KEY, after(20)) == MOST_AT_ONCE
+    assert limits.opens_at(KEY, after(20)) is None
+
+
+def test_answers_of_one_window_in_any_order() -> None:
+    """The least that remains counts; the end of the window is rounded to seconds by each answer."""
+    limits = RateLimits()
+    for _ in range(3):
+        limits.begin(KEY, NOW)
+    for remaining, reset in ((3, 20), (5, 20), (4, 21)):
+        limits.end(KEY, headers(remaining, reset), NOW)
+    assert limits.free(KEY, NOW) == 3
+    assert limits.free(KEY, after(20.5)) == 3
+    answered(limits, headers(6, 60), after(20.6))
+    assert limits.free(KEY, after(20.6)) == 6
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param({}, id="no headers"),
+        pytest.param(headers("rubbish", 20), id="rubbish for what remains"),
+        pytest.param(headers(0, "rubbish"), id="rubbish for the reset"),
+        pytest.param({"x-ratelimit-remaining": "0"}, id="no reset"),
+    ],
+)
+def test_headers_that_say_nothing_hold_nothing_back(found: dict[str, str]) -> None:
+    """A limit without an end would hold the account for ever."""
+    limits = RateLimits()
+    answered(limits, found)
+    assert limits.free(KEY, NOW) == MOST_AT_ONCE
+
+
+def test_a_small_limit_bounds_the_requests_in_flight() -> None:
+    """At the beginning of a window nothing remains known, but its size is."""
+    limits = RateLimits()
+    answered(limits, headers(0, 10, limit=2))
+    assert limits.free(KEY, after(11)) == 2
+    answered(limits, headers(99, 10, limit=100), after(11))
+    assert limits.free(KEY, after(11)) == MOST_AT_ONCE
+
+
+def test_a_429_blocks_the_account() -> None:
+    """Nothing before the time that it names; an earlier block does not shorten a later one."""
+    limits = RateLimits()
+    limits.block(KEY, after(30), NOW)
+    limits.block(KEY, after(10), NOW)
+    assert limits.free(KEY, after(29)) == 0
+    assert limits.opens_at(KEY, after(29)) == after(30)
+    assert limits.free(KEY, after(30)) == MOST_AT_ONCE
+
+
+def test_what_a_clock_in_the_future_has_noted_is_not_believed() -> None:
+    """After the clock is set back by a day, the account does not wait for a day."""
+    limits = RateLimits()
+    answered(limits, headers(0, 60), after(86_400))
+    limits.block(KEY, after(86_460), after(86_400))
+    assert limits.free(KEY, NOW) == MOST_AT_ONCE
+
+
+def test_a_small_step_of_the_clock_is_no_reason_to_send() -> None:
+    """Clocks are corrected by fractions of a second all the time."""
+    limits = RateLimits()
+    limits.block(KEY, after(30), NOW)
+    assert limits.free(KEY, after(-1)) == 0
+
+
+def test_secrets_with_the_same_key_share_a_limit() -> None:
+    """Each namespace has a copy; another site is another limit."""
+    limits = RateLimits()
+    one, two = (Account(SITE, ObjectKey(namespace, "keys")) for namespace in ("shop", "pay"))
+    keys = Keys("the-one-key", "app")
+    assert limits.key_of(one, keys) == limits.key_of(two, Keys("the-one-key", "another-app"))
+    assert limits.key_of(one, keys) != limits.key_of(one._replace(site="datadoghq.eu"), keys)
+    assert limits.key_of(one, keys) != limits.key_of(one, Keys("another-key", "app"))
+
+
+def test_a_block_that_a_status_tells_counts_before_the_keys_are_known() -> None:
+    """After a restart the Secret is not read yet; the longest wait of the account's resources counts."""
+    limits = RateLimits()
+    account = Account(SITE, ObjectKey("shop", "keys"))
+    for seconds in (10, 40, 20):
+        limits.block(account, after(seconds), NOW)
+    key = limits.key_of(account, Keys("api", "app"))
+    assert limits.opens_at(key, NOW) == after(40)
+    assert limits.free(limits.key_of(account, Keys("api", "app")), after(40)) == MOST_AT_ONCE
+
+
+def test_accounts_that_hang_leave_one_request_for_each_other() -> None:
+    """Their requests take all workers but a few; each other account still gets one at a time, and then room again."""
+    limits = RateLimits(most_in_all=10)
+    for _ in range(MOST_AT_ONCE):
+        limits.begin(KEY, NOW)
+    for _ in range(2):
+        limits.begin(OTHER, NOW)
+    assert limits.free(OTHER, NOW) == 0
+    assert limits.free(THIRD, NOW) == 1
+    limits.begin(THIRD, NOW)
+    assert limits.free(THIRD, NOW) == 0
+    for _ in range(MOST_AT_ONCE):
+        limits.end(KEY, {}, NOW)
+    assert limits.free(THIRD, NOW) == MOST_AT_ONCE - 1
+
+
+def test_reads_leave_requests_to_marks() -> None:
+    """Few at once, not while marks fill the account, and not out of what a window keeps for marks."""
+    limits = RateLimits()
+    for _ in range(MOST_READS):
+        assert limits.can_read(KEY, NOW)
+        limits.begin_read(KEY, NOW)
+    assert not limits.can_read(KEY, NOW)
+    assert limits.free(KEY, NOW) == MOST_AT_ONCE
+    for _ in range(MOST_READS):
+        limits.end_read(KEY, headers(RESERVED_FOR_MARKS, 60), NOW)
+    assert not limits.can_read(KEY, NOW)
+    assert limits.free(KEY, NOW) == MOST_AT_ONCE
+    assert limits.can_read(KEY, after(60))
+
+
+def test_a_mark_does_not_wait_for_the_end_of_a_read() -> None:
+    """The end of a read wakes no key: where a read holds the last request of a window, its end is waited for."""
+    limits = RateLimits()
+    answered(limits, headers(2, 20, limit=2))
+    assert limits.can_read(KEY, NOW)
+    limits.begin_read(KEY, NOW)
+    answered(limits, headers(1, 20, limit=2))
+    assert limits.free(KEY, NOW) == 0
+    assert limits.opens_at(KEY, NOW) == after(20)
+
+
+def test_the_account_of_a_target() -> None:
+    """A Secret is always one of the resource's own namespace."""
+    target = Target(by=TargetKind.ID, id="43vkaZNgiso", site=SITE)
+    assert account_of("shop", target) == Account(SITE, None)
+    with_secret = Target(by=TargetKind.ID, id="43vkaZNgiso", site=SITE, credentials_secret="keys")
+    assert account_of("shop", with_secret) == Account(SITE, ObjectKey("shop", "keys"))
+
+
+def test_what_remains_is_shown_until_the_window_ends() -> None:
+    """For metrics: with whose keys, how many, and for how long."""
+    limits = RateLimits()
+    own = Keys("own-api", "own-app")
+    key = limits.key_of(Account(SITE, None), own)
+    answered(limits, headers(5, 20), key=key)
+    answered(limits, headers(3, 20), key=OTHER)
+    answered(limits, {}, key=THIRD)
+    found = limits.remaining(after(5), own)
+    assert [(each.site, each.is_own, each.remaining, each.reset_seconds) for each in found] == [
+        (SITE, True, 5, 15),
+        (SITE, False, 3, 15),
+    ]
+    assert limits.remaining(after(20), own) == []
+
+
+PERIOD = 60
+WINDOW = 10
+"""Requests that Datadog accepts in each window."""
+
+
+@dataclass
+class Server:
+    """Datadog's side of one account: counts each request of a window when it arrives, answers in any order."""
+
+    limits: RateLimits = field(default_factory=RateLimits)
+    now: datetime = NOW
+    used: dict[int, int] = field(default_factory=dict)
+    in_flight: list[dict[str, str]] = field(default_factory=list)
+    refused: int = 0
+
+    def send(self) -> None:
+        """Send a request if the limit has room."""
+        if self.limits.free(KEY, self.now) == 0:
+            return
+        self.limits.begin(KEY, self.now)
+        seconds = self.now.timestamp()
+        window = int(seconds // PERIOD)
+        used = self.used[window] = self.used.get(window, 0) + 1
+        self.refused += used > WINDOW
+        self.in_flight.append(headers(max(0, WINDOW - used), (window + 1) * PERIOD - seconds, limit=WINDOW))
+        assert len(self.in_flight) <= MOST_AT_ONCE
+
+    def answer(self, number: int) -> None:
+        """Let one of the requests in flight be answered."""
+        if self.in_flight:
+            self.limits.end(KEY, self.in_flight.pop(number % len(self.in_flight)), self.now)
+
+
+@given(st.lists(st.one_of(st.just("send"), st.integers(0, 7)), max_size=60))
+def test_never_more_than_the_window_allows(steps: list[str | int]) -> None:
+    """Within one window no request is refused, however the answers come in; and a free account can always send."""
+    server = Server()
+    server.send()
+    server.answer(0)  # the first answer tells the limit
+    for step in steps:
+        if step == "send":
+            server.send()
+        else:
+            server.answer(int(step))
+        opens_at = server.limits.opens_at(KEY, server.now)
+        assert server.limits.free(KEY, server.now) or opens_at is not None or server.in_flight, "waits for nothing"
+    assert server.refused == 0
+    server.now += timedelta(seconds=PERIOD)
+    while server.in_flight:
+        server.answer(0)
+    assert server.limits.free(KEY, server.now + timedelta(seconds=PERIOD)) > 0
+
+
+def test_answers_of_an_old_window_do_not_use_up_the_new_one() -> None:
+    """A slow answer tells of a window that has ended."""
+    limits = RateLimits()
+    limits.begin(KEY, NOW)
+    answered(limits, headers(9, 60), after(60))
+    limits.end(KEY, headers(0, 0), after(61))
+    assert limits.free(KEY, after(61)) > 0

@@ -1,0 +1,1 @@
+"""What the operator does from an event of Kubernetes to its request and its status: a traced run, `make walk`."""
