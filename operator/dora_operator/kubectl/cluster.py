@@ -170,6 +170,13 @@ async def _log_in(configuration: Configuration, options: Options) -> tuple[str, 
     return chosen["name"], (chosen.get("context") or {}).get("namespace") or "default"
 
 
+def contexts(options: Options) -> list[str]:
+    """Return the names of the contexts in the kubeconfigs."""
+    paths = [options.kubeconfig.expanduser()] if options.kubeconfig else kubeconfigs()
+    found, _ = config.list_kube_config_contexts(os.pathsep.join(str(path) for path in paths if path.is_file()))
+    return [each["name"] for each in found]
+
+
 async def _log_in_as_pod(configuration: Configuration) -> tuple[str, str]:
     try:
         config.load_incluster_config(configuration)

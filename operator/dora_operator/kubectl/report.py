@@ -76,7 +76,7 @@ def _line(
         state = deployment.status.desired or _wanted(deployment)
         if state.change_failure:
             failures += 1
-            recovered += state.remediation is not None
+            recovered += _is_recovered(deployment, state)
             versions.add(_version_of(deployment))
         elif state.change_failure is False:
             cleared += 1
@@ -105,6 +105,12 @@ def _wanted(deployment: DoraDeployment) -> MarkState:
     if failure is None and source is not None:
         return MarkState(change_failure=source.change_failure, remediation=source.remediation)
     return MarkState(change_failure=failure)
+
+
+def _is_recovered(deployment: DoraDeployment, state: MarkState) -> bool:
+    """A link that a Rollout decides is sent only after a check, so it may not be desired yet."""
+    source = deployment.record or deployment.status.source
+    return state.remediation is not None or (source is not None and source.remediation is not None)
 
 
 def _is_verified(deployment: DoraDeployment) -> bool:
