@@ -1,6 +1,7 @@
 """`kubectl_complete-dora` on the real cluster, as kubectl calls it; and the plugin as kubectl finds it."""
 
 import json
+from typing import Any
 
 import pytest
 
