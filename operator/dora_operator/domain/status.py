@@ -203,13 +203,13 @@ def _dry_run_request(plan: Hold) -> DryRunRequest:
 def _with_conditions(
     current: DoraDeploymentStatus, previous: DoraDeploymentStatus, summary: ConditionSummary, context: StatusContext
 ) -> DoraDeploymentStatus:
-    verified = _verification(current, previous, context)
+    before = {condition.type: condition for condition in previous.conditions or ()}
+    verified = _verification(current, previous, before.get(ConditionType.VERIFIED), context)
     if context.finding is not None and current.accepted is not None:
         current = replace(current, read_back=context.finding.read_back)
     accepted = summary
     if summary.phase is Phase.READY and verified.reason in NOT_READY:
         summary = ConditionSummary(Phase.WORKING, verified.reason, verified.message)
-    before = {condition.type: condition for condition in previous.conditions or ()}
     conditions = tuple(
         Condition(
             type=kind.value,
@@ -232,14 +232,16 @@ NOT_READY = frozenset({Reason.DEPLOYMENT_MISSING, Reason.NOT_APPLIED})
 
 
 def _verification(
-    current: DoraDeploymentStatus, previous: DoraDeploymentStatus, context: StatusContext
+    current: DoraDeploymentStatus,
+    previous: DoraDeploymentStatus,
+    before: Condition | None,
+    context: StatusContext,
 ) -> Verification:
     """Return what is known of the accepted state. It stays until a read shows something else."""
     if context.finding is not None and current.accepted is not None:
         return context.finding.verification
     if not context.reads_back:
         return DISABLED
-    before = previous.condition(ConditionType.VERIFIED)
     is_same_state = current.accepted is not None and current.accepted_time == previous.accepted_time
     is_resent = is_same_state and previous.accepted is None
     if (

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.domain.plan import SOURCE_LINK, reference
+from dora_operator.domain.plan import Link, RolloutLink
 from dora_operator.store import DeploymentStore, RolloutStore
 from dora_operator.workqueue import Priority, WorkQueue
 
@@ -125,13 +125,12 @@ class DeploymentChanges:
             self.store.note_due(key, since or self.clock())
             self.queue.add(key, priority)
 
-    def _queue_dependants(self, key: ObjectKey, links: Collection[str]) -> None:
+    def _queue_dependants(self, key: ObjectKey, links: Collection[Link]) -> None:
         """Queue what marks the same deployment, what refers to this resource, and the Rollout that it follows."""
-        for link in links:
-            if link.startswith(SOURCE_LINK):
-                self.rollouts.requeue(ObjectKey(*link.removeprefix(SOURCE_LINK).split("\0")))
-        same = (link for link in links if not link.startswith(SOURCE_LINK))
-        self.requeue(self.store.dependants(key, (*same, reference(*key))), Priority.CHANGE)
+        rollouts = {link for link in links if isinstance(link, RolloutLink)}
+        self.requeue(self.store.dependants(key, {*links} - rollouts), Priority.CHANGE)
+        for link in rollouts:
+            self.rollouts.requeue(ObjectKey(link.namespace, link.name))
 
 
 def _key_of(body: Mapping[str, Any]) -> ObjectKey:

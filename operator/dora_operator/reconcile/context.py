@@ -13,20 +13,26 @@ from dora_operator.domain.plan import (
     Hold,
     Plan,
     Rival,
+    RolloutLink,
     RolloutState,
     Send,
-    claim,
+    claims_of,
     desired_state,
     follows,
     make_plan,
     overrides,
-    source_link,
     state_of,
     target_of,
 )
 from dora_operator.domain.read_back import is_earlier, is_present
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.resource import DeploymentSelector, DoraDeployment, DoraDeploymentSpec, DoraDeploymentStatus
+from dora_operator.domain.resource import (
+    DeploymentSelector,
+    DoraDeployment,
+    DoraDeploymentSpec,
+    DoraDeploymentStatus,
+    Target,
+)
 from dora_operator.domain.retry import (
     adopt_acceptance,
     forget_acceptance,
@@ -117,11 +123,12 @@ class Planner:
         if spec.credentials_secret_ref is None:
             allowed = allowed_in(annotations, self.allowed)
         source, record = self._source(deployment, spec)
-        status = deployment.status
+        status, target = deployment.status, target_of(spec, self.settings.site)
         if record is not None:
-            status = adopt_acceptance(status, target_of(spec, self.settings.site), record.status)
-        others = self._same_deployment(deployment, spec)
-        status = without_overwritten(status, [other.status for other in others])
+            status = adopt_acceptance(status, target, record.status)
+        others = self._same_deployment(deployment, target)
+        if others:
+            status = without_overwritten(status, [other.status for other in others])
         state = self._state(source, status)
         context = Context(
             namespace=deployment.key.namespace,
@@ -200,13 +207,10 @@ class Planner:
         verdict, record = pending or deployment.status.source, record_of(deployment, self.store)
         return verdict or (record.record if record is not None else None), record
 
-    def _same_deployment(self, deployment: DoraDeployment, spec: DoraDeploymentSpec) -> list[DoraDeployment]:
+    def _same_deployment(self, deployment: DoraDeployment, target: Target) -> list[DoraDeployment]:
         """Return the other resources for the same Datadog deployment, without a record that will be deleted."""
-        target = target_of(spec, self.settings.site)
-        names = {
-            claim(deployment.key.namespace, each) for each in (target, target.with_known(deployment.status.target))
-        }
-        others = [other for name in names for other in self.store.linked(name) if other.key != deployment.key]
+        claims = claims_of(deployment.key.namespace, target, deployment.status.target)
+        others = [other for claim in claims for other in self.store.linked(claim) if other.key != deployment.key]
         return [other for other in others if not supersedes(deployment, other)]
 
     def _referenced(self, namespace: str, spec: DoraDeploymentSpec) -> DeploymentSelector | None:
@@ -256,7 +260,7 @@ def is_superseded(record: DoraDeployment, store: DeploymentStore) -> bool:
 def _same_source(deployment: DoraDeployment, store: DeploymentStore) -> list[DoraDeployment]:
     if deployment.spec is None or deployment.spec.source_ref is None:
         return []
-    linked = store.linked(source_link(deployment.key.namespace, deployment.spec.source_ref.name))
+    linked = store.linked(RolloutLink(deployment.key.namespace, deployment.spec.source_ref.name))
     return [other for other in linked if other.key != deployment.key]
 
 

@@ -26,7 +26,7 @@ from dora_operator.domain.outcome import (
     classify,
     classify_event,
 )
-from dora_operator.domain.plan import Send, lock_name, request_for
+from dora_operator.domain.plan import Claim, Send, lock_of, request_for
 from dora_operator.domain.read_back import Finding, Read, evaluate, next_read, searched_from
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
 from dora_operator.domain.resource import (
@@ -80,7 +80,7 @@ class DeploymentReconciler:
     reader: Reader
     links: LinkChecks
     retry_policy: RetryPolicy
-    _locked: set[str] = field(default_factory=set)
+    _locked: set[Claim] = field(default_factory=set)
     """Datadog deployments about which a request is in flight, or its outcome is being written."""
 
     def restore_rate_limits(self) -> None:
@@ -186,7 +186,7 @@ class DeploymentReconciler:
         limit = self.limits.key_of(account, credentials.keys)
         if not self.limits.free(limit, self.clock()):
             return await self._wait_for_limit(planned, plan, limit)
-        lock = lock_name(plan.target)
+        lock = lock_of(plan.target)
         if lock in self._locked:
             self.queue.park(key, lock)
             return None
@@ -262,10 +262,12 @@ class DeploymentReconciler:
 
     def _is_creating(self, planned: Planned) -> bool:
         """Return whether a missing deployment was to be created, and that has not succeeded yet."""
-        status, verified = planned.status, planned.status.condition(ConditionType.VERIFIED)
-        is_missing = verified is not None and verified.reason == Reason.DEPLOYMENT_MISSING
+        status = planned.status
         is_resend = status.accepted is None and status.accepted_time is not None
-        return is_missing and is_resend and planned.on_missing is OnMissing.CREATE
+        if not is_resend or planned.on_missing is not OnMissing.CREATE:
+            return False
+        verified = status.condition(ConditionType.VERIFIED)
+        return verified is not None and verified.reason == Reason.DEPLOYMENT_MISSING
 
     def _creating(self, planned: Planned, plan: Send) -> Send:
         """Post the event of the failed revision first, and mark it by its id."""
