@@ -23,17 +23,10 @@ def test_names_come_from_the_cluster(rollouts_cluster: LocalCluster, request: py
     rollouts_cluster.kubectl("create", "namespace", namespace)
     app = Street(rollouts_cluster, None, namespace).app()  # type: ignore[arg-type]  # nothing is sent
     app.release("1.0.0")
-    spec = {
-        "deployment": {"service": "checkout", "env": "prod", "version": "1"},
-        "changeFailure": True,
-        "suspend": True,
-    }
-    body = {
-        "apiVersion": "dora-operator.io/v1alpha1",
-        "kind": "DoraDeployment",
-        "metadata": {"name": "mine"},
-        "spec": spec,
-    }
+    deployment = {"service": "checkout", "env": "prod", "version": "1"}
+    spec = {"deployment": deployment, "changeFailure": True, "suspend": True}
+    body: dict[str, Any] = {"apiVersion": "dora-operator.io/v1alpha1", "kind": "DoraDeployment", "spec": spec}
+    body["metadata"] = {"name": "mine"}
     rollouts_cluster.kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(body))
     rollout = f"rollout/{app.name}"
     assert candidates(rollouts_cluster, "explain", "-n", namespace, "") == [rollout, "mine", ":4"]
