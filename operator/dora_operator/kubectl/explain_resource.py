@@ -13,13 +13,13 @@ from dora_operator.domain.plan import (
     Plan,
     Rival,
     Send,
+    claims_of,
     desired_state,
     make_plan,
     request_for,
     state_of,
     target_of,
 )
-from dora_operator.domain.plan import claim as claim_of
 from dora_operator.domain.request import PatchRequest, encode
 from dora_operator.domain.resource import (
     DeploymentSelector,
@@ -175,13 +175,13 @@ def _rivals(
     deployment: DoraDeployment, spec: DoraDeploymentSpec, others: Sequence[DoraDeployment], settings: Settings
 ) -> list[Rival]:
     namespace = deployment.key.namespace
-    own = claim_of(namespace, target_of(spec, settings.site))
+    own = claims_of(namespace, target_of(spec, settings.site), deployment.status.target)
     found = []
     for each in others:
         other = each.spec
         if other is None or each.key == deployment.key or other.suspend or other.dry_run:
             continue
-        if claim_of(namespace, target_of(other, settings.site)) == own:
+        if own & claims_of(namespace, target_of(other, settings.site), each.status.target):
             state = state_of(each.status.source) if each.status.source is not None else None
             desired = desired_state(other, _referenced(other, others), state)
             found.append(Rival(namespace, each.key.name, each.created_time, desired))
