@@ -13,7 +13,7 @@ from dora_operator.kubectl.errors import NotFoundError, UsageError
 from dora_operator.kubectl.explain import RevisionExplained, RolloutExplained, explain_rollout
 from dora_operator.kubectl.explain_resource import ResourceExplained, explain_resource
 from dora_operator.kubectl.facts import default_settings
-from dora_operator.kubectl.gather import chosen, list_deployments, read_annotations, read_rollout
+from dora_operator.kubectl.gather import chosen, list_deployments, of_resource, read_annotations, read_rollout
 from dora_operator.kubectl.installation import find_installations
 from dora_operator.kubectl.options import Options
 
@@ -72,7 +72,7 @@ async def _deployment(options: Options, name: str) -> ResourceExplained:
 
 async def _read_resource(cluster: Cluster, name: str) -> ResourceExplained:
     deployments, annotations, installations = await asyncio.gather(
-        list_deployments(cluster, cluster.namespace),
+        list_deployments(cluster, cluster.namespace, of_resource(name)),
         read_annotations(cluster, cluster.namespace),
         find_installations(cluster),
     )

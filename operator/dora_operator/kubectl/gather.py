@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.resource import DoraDeployment, parse
+from dora_operator.domain.rollout import raw
 from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH, Rollout, parse_rollout
 from dora_operator.kubectl.cluster import Cluster
 from dora_operator.kubectl.errors import NotFoundError
@@ -42,7 +43,7 @@ async def read_rollout(cluster: Cluster, name: str, installation: Installation |
             f"Events of {what}",
             fieldSelector=f"involvedObject.uid={rollout.uid}",
         ),
-        list_deployments(cluster, namespace),
+        list_deployments(cluster, namespace, of_rollout(name)),
         read_annotations(cluster, namespace),
         is_selected_by(cluster, rollout.key, installation),
     )
@@ -83,18 +84,50 @@ async def read_annotations(cluster: Cluster, namespace: str) -> Mapping[str, str
     return annotations
 
 
-async def list_deployments(cluster: Cluster, namespace: str | None) -> list[DoraDeployment]:
-    """List DoraDeployments.
+Choose = Callable[[Sequence[Body]], Sequence[Body]]
+
+
+async def list_deployments(
+    cluster: Cluster, namespace: str | None, choose: Choose = lambda bodies: bodies
+) -> list[DoraDeployment]:
+    """List DoraDeployments; `choose` leaves out those that need not be parsed.
 
     Raises:
         NotFoundError: the CRD is not installed.
     """
     path = collection(DEPLOYMENTS, namespace, "doradeployments")
     try:
-        return [parse(body) for body in await cluster.list(path, "DoraDeployments")]
+        return [parse(body) for body in choose(await cluster.list(path, "DoraDeployments"))]
     except NotFoundError as error:
         fix = "install the operator's CRD: kubectl apply --server-side -f crds/"
         raise NotFoundError("DoraDeployments", fix, "the API server does not know this kind") from error
+
+
+def for_deployment(selector: Mapping[str, str]) -> Choose:
+    """Choose the resources for one Datadog deployment."""
+    return lambda bodies: [each for each in bodies if raw.mapping(each, "spec", "deployment") == selector]
+
+
+def of_rollout(name: str) -> Choose:
+    """Choose the resources that follow a Rollout or were created for it, and those for the same deployments."""
+    return lambda bodies: _with_rivals(
+        bodies, [each for each in bodies if raw.text(each, "spec", "sourceRef", "name") == name]
+    )
+
+
+def of_resource(name: str) -> Choose:
+    """Choose one resource, those for the same deployment, and the one that it refers to."""
+    return lambda bodies: _with_rivals(bodies, [each for each in bodies if raw.text(each, "metadata", "name") == name])
+
+
+def _with_rivals(bodies: Sequence[Body], chosen: Sequence[Body]) -> Sequence[Body]:
+    deployments = [raw.mapping(each, "spec", "deployment") for each in chosen]
+    referred = {raw.text(each, "spec", "remediation", "doraDeploymentRef", "name") for each in chosen}
+    return [
+        each
+        for each in bodies
+        if raw.mapping(each, "spec", "deployment") in deployments or raw.text(each, "metadata", "name") in referred
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,14 @@ from dora_operator.kubectl import output
 from dora_operator.kubectl.cluster import Cluster, open_cluster
 from dora_operator.kubectl.errors import CommandError, ExitCode, NotFoundError, UsageError
 from dora_operator.kubectl.explain_view import rollout_name
-from dora_operator.kubectl.gather import DEPLOYMENTS, ROLLOUTS, collection, list_deployments, list_replica_sets
+from dora_operator.kubectl.gather import (
+    DEPLOYMENTS,
+    ROLLOUTS,
+    collection,
+    for_deployment,
+    list_deployments,
+    list_replica_sets,
+)
 from dora_operator.kubectl.marks import (
     Change,
     Create,
@@ -107,7 +114,7 @@ def run(options: Options, deployment: DeploymentFlags, mark: MarkFlags, writing:
     async def write() -> int:
         async with open_cluster(options) as cluster:
             selector = named or await _selector_of_rollout(cluster, name or "", deployment.revision)
-            deployments = await list_deployments(cluster, cluster.namespace)
+            deployments = await list_deployments(cluster, cluster.namespace, for_deployment(selector))
             step = next_step(Wanted(selector, mark.failure, link), cluster.namespace, deployments, writing.name)
             if options.output is not None:
                 output.show_document(await _for_git(cluster, step), options.output)
