@@ -15,10 +15,9 @@ import pytest
 from dora_operator.kubectl.doctor import Report, report_here
 from dora_operator.kubectl.options import Options
 from sandbox.cluster import LocalCluster
-from sandbox.cluster.rollouts import NODE, pace
 from sandbox.datadog import Match, Respond, Seed, Settings, StandIn
 from sandbox.datadog.access import fingerprint
-from tests.support.kubectl_dora import dora, run_module
+from tests.support.kubectl_dora import apply_operator, dora, run_module
 
 pytestmark = pytest.mark.cluster
 KEYS = {"DD_API_KEY": "right-api-key", "DD_APP_KEY": "right-app-key"}
@@ -236,24 +235,10 @@ def test_the_checks_run_in_the_operators_pod(doctors_cluster: LocalCluster, data
         f'while [ "$1" != -- ]; do shift; done\nshift 2\nexec {sys.executable} -m dora_operator.cli "$@"\n'
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    apply_operator(doctors_cluster)
+    apply_operator(doctors_cluster, NAMESPACE)
     found = dora(doctors_cluster, "doctor", "-o", "json", environment={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
     checks = {each["name"]: each["status"] for each in json.loads(found.out)["checks"]}
     assert checks["operator"] == "ok"
     assert checks["crd"] == "ok"
     words = "exec -n doctor deploy/dora-operator -c operator -- dora-operator doctor -o json"
     assert (tmp_path / "arguments").read_text().strip() == words
-
-
-def apply_operator(cluster: LocalCluster) -> None:
-    """Create the operator's Deployment as the chart would; kwok plays its pod."""
-    labels = {"app.kubernetes.io/name": "dora-operator"}
-    env = [{"name": "DORA_OPERATOR_NAMESPACES", "value": NAMESPACE}]
-    container = {"name": "operator", "image": "example/dora-operator:0.1.0", "env": env}
-    metadata: dict[str, Any] = {"labels": labels, "annotations": pace("50ms")}
-    template = {"metadata": metadata, "spec": {"containers": [container], "nodeName": NODE}}
-    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
-    metadata = {"name": "dora-operator", "namespace": NAMESPACE, "labels": labels}
-    body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
-    cluster.kubectl("apply", "-f", "-", input=json.dumps(body))
-    cluster.kubectl("rollout", "status", "deployment/dora-operator", "-n", NAMESPACE, "--timeout=60s")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.cluster import LocalCluster
+from sandbox.cluster.rollouts import NODE, pace
 
 SECONDS = 60
 """Longest run of a command; the machine is shared."""
@@ -49,3 +50,17 @@ def run_module(
         check=False,
     )
     return Result(run.returncode, run.stdout, run.stderr)
+
+
+def apply_operator(cluster: LocalCluster, namespace: str) -> None:
+    """Create the operator's Deployment as the chart would; kwok plays its pod."""
+    labels = {"app.kubernetes.io/name": "dora-operator"}
+    env = [{"name": "DORA_OPERATOR_namespaceS", "value": namespace}]
+    container = {"name": "operator", "image": "example/dora-operator:0.1.0", "env": env}
+    metadata: dict[str, Any] = {"labels": labels, "annotations": pace("50ms")}
+    template = {"metadata": metadata, "spec": {"containers": [container], "nodeName": NODE}}
+    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    metadata = {"name": "dora-operator", "namespace": namespace, "labels": labels}
+    body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+    cluster.kubectl("apply", "-f", "-", input=json.dumps(body))
+    cluster.kubectl("rollout", "status", "deployment/dora-operator", "-n", namespace, "--timeout=60s")

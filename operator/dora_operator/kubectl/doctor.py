@@ -71,7 +71,7 @@ def show(report: Report, *, wide: bool) -> None:
             lines += [f"  - {detail}" for detail in check.details[:MANY]]
             lines += [f"  - and {len(check.details) - MANY} more: -o json"] if len(check.details) > MANY else []
         elif check.details:
-            lines.append(f"  {len(check.details)} objects: -o wide names them")
+            lines.append(f"  -o wide names what is meant ({len(check.details)})")
         output.show_lines(lines, screen)
     counts = Counter(each.status for each in report.checks)
     summary = ", ".join(f"{counts[status]} {status.value}" for status in Status)
