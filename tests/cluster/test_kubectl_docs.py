@@ -26,7 +26,7 @@ PAGES = DOCS / "kubectl"
 PICTURE = DOCS / "images" / "kubectl-dora.svg"
 NAMESPACE = "store"
 WIDTH = 120
-BLOCK = re.compile(r"(?s)(<!-- output: ([\w-]+) -->\n)```console\n.*?```\n")
+BLOCK = re.compile(r"(?s)(<!-- output: ([\w-]+) -->\n)```text\n.*?```\n")
 FONTS = re.compile(r"(?s)\s*@font-face \{.*?\}\n")
 CHANGING = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "2026-11-24T09:30:00Z"),
@@ -112,7 +112,7 @@ def test_the_pages_show_what_the_commands_print(outputs: Outputs) -> None:
     for page in sorted(PAGES.glob("*.md")):
         text = page.read_text(encoding="utf-8")
         used |= {name for _, name in BLOCK.findall(text)}
-        wanted = BLOCK.sub(lambda found: f"{found[1]}```console\n{outputs[found[2]]}```\n", text)
+        wanted = BLOCK.sub(lambda found: f"{found[1]}```text\n{outputs[found[2]]}```\n", text)
         if os.environ.get("KUBECTL_DOCS") == "write":
             page.write_text(wanted, encoding="utf-8")
         else:
