@@ -106,7 +106,7 @@ def explain_rollout(facts: RolloutFacts, now: datetime, revision: int | None = N
     return RolloutExplained(
         namespace=rollout.key.namespace,
         name=rollout.key.name,
-        phase=rollout.phase,
+        phase=facts.phase,
         revision=rollout.revision,
         stable_revision=stable.number if stable else None,
         abort=rollout.abort,
@@ -156,7 +156,9 @@ def _explain_revision(given: _Decided, entry: Entry) -> RevisionExplained:
 def _why_not(given: _Decided, entry: Entry) -> Reasoned:
     hours = given.facts.settings.lookback_hours
     timeline = given.context.timeline
-    return why_not(Unmarked(entry, timeline, given.observation, given.decision, given.without_limit, hours))
+    return why_not(
+        Unmarked(entry, timeline, given.observation, given.decision, given.without_limit, hours, given.facts.phase)
+    )
 
 
 def _carries(deployment: DoraDeployment, verdict: Verdict) -> bool:

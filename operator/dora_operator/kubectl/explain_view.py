@@ -88,7 +88,7 @@ async def _read_resource(cluster: Cluster, name: str) -> ResourceExplained:
 def rollout_lines(explained: RolloutExplained, now: datetime) -> Iterator[Text]:
     """Yield the lines about a Rollout."""
     title = Text(f"Rollout {explained.namespace}/{explained.name}", style="bold")
-    state = [f"phase {explained.phase or 'unknown'}", f"revision {explained.revision or 'unknown'}"]
+    state = [f"phase {explained.phase}", f"revision {explained.revision or 'unknown'}"]
     state.append(f"stable revision {explained.stable_revision or 'unknown'}")
     yield title.append(Text(f": {', '.join(state)}", style="not bold"))
     if explained.abort:

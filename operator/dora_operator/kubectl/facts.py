@@ -12,6 +12,7 @@ from typing import Any
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from dora_operator.domain.resource import DoraDeployment
+from dora_operator.domain.rollout import raw
 from dora_operator.domain.rollout.decide import decide_in_order
 from dora_operator.domain.rollout.identity import ById, Identity, Unidentified
 from dora_operator.domain.rollout.observation import (
@@ -107,6 +108,11 @@ class RolloutFacts:
     """Namespace and name of the operator's Deployment; empty where none was found."""
     is_selected: bool = True
     """Whether the operator's label selector for Rollouts matches."""
+
+    @property
+    def phase(self) -> str:
+        """What the controller says about the Rollout; decisions do not read it."""
+        return raw.identifier(self.rollout, "status", "phase") or "unknown"
 
 
 def decided(facts: RolloutFacts, now: datetime, lookback: timedelta | None = None) -> tuple[Observation, Decision]:

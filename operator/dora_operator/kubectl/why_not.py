@@ -21,6 +21,8 @@ class Unmarked:
     without_limit: Decision
     """The decision with an endless look-back."""
     lookback_hours: float
+    phase: str
+    """status.phase of the Rollout."""
 
     @property
     def is_current(self) -> bool:
@@ -70,10 +72,9 @@ def _same_deployment(given: Unmarked) -> Reasoned | None:
 
 
 def _first_revision(given: Unmarked) -> Reasoned | None:
-    phase = given.observation.rollout.phase or "unknown"
-    if given.entry.number != 1 or not given.is_current or phase == "Healthy":
+    if given.entry.number != 1 or not given.is_current or given.phase == "Healthy":
         return None
-    message = f"the first revision has phase {phase}: whatever becomes of it, there is nothing to go back to"
+    message = f"the first revision has phase {given.phase}: whatever becomes of it, there is nothing to go back to"
     return Reasoned(WhyNot.FIRST_REVISION, message)
 
 
@@ -91,13 +92,12 @@ def _succeeded(given: Unmarked) -> Reasoned | None:
 
 
 def _in_progress(given: Unmarked) -> Reasoned | None:
-    rollout = given.observation.rollout
-    if not given.is_current or rollout.abort:
+    if not given.is_current or given.observation.rollout.abort:
         return None
-    if rollout.phase == "Degraded":
+    if given.phase == "Degraded":
         message = "it is Degraded and not aborted: Argo still tries, so it is no failure yet"
         return Reasoned(WhyNot.NOT_ABORTED, message)
-    return Reasoned(WhyNot.IN_PROGRESS, f"its update goes on (phase {rollout.phase or 'unknown'})")
+    return Reasoned(WhyNot.IN_PROGRESS, f"its update goes on (phase {given.phase})")
 
 
 def _superseded(given: Unmarked) -> Reasoned | None:
