@@ -104,6 +104,10 @@ config: $(READY) ## write config/ from the chart, with Helm
 bench: $(READY) ## measure: start, memory, time from a change to its PATCH
 	@$(BIN)/python -m bench
 
+.PHONY: truth
+truth: $(READY) ## simulate years of deployments: Datadog's numbers beside the truth, by who tells it about failures
+	@PYTHONPATH=operator:. $(BIN)/python -m bench.truth
+
 .PHONY: lock
 lock: $(READY) ## lock the packages again after a change of pyproject.toml
 	@$(COMPILE) requirements/uv.in -o requirements/uv.txt

@@ -1,6 +1,6 @@
 """The cases of the table: sources and delays, and for each the values of what Datadog does not document."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench.truth.sources import Apm, Source
 from bench.truth.stories import MINUTE
@@ -17,7 +17,7 @@ class Variant:
     """One value of each parameter."""
 
     precedence: Precedence
-    apm: Apm = Apm()
+    apm: Apm = field(default_factory=Apm)
 
 
 APM_VARIANTS = (

@@ -81,7 +81,7 @@ class Datadog:
         """See DatadogClient."""
         return self._answer("get", "GET", f"{COLLECTION}/{deployment_id}", b"")
 
-    async def list_deployments(  # noqa: PLR0913 - as DatadogClient has it
+    async def list_deployments(
         self, service: str, env: str, since: datetime, until: datetime, limit: int, _: Site, __: Keys
     ) -> Answer | NoAnswer:
         """See DatadogClient."""

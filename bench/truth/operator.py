@@ -34,9 +34,8 @@ Records = Sequence[tuple[float, Body]]
 
 def settings(on_missing: OnMissing, abort_recovery: AbortRecovery) -> Settings:
     """Return the default settings with keys, and with these two."""
-    return Settings(
-        **{"api_key": "key", "app_key": "key", "on_missing": on_missing, "abort_recovery": abort_recovery}
-    )
+    values = {"DD_API_KEY": "key", "DD_APP_KEY": "key", "on_missing": on_missing, "abort_recovery": abort_recovery}
+    return Settings.model_validate(values)
 
 
 def record(world: World, made: Settings) -> Records:

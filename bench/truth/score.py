@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from bench.truth.datadog import Row
-from bench.truth.stories import MINUTE, Failure
+from bench.truth.stories import ABORTED, MINUTE, Failure
 from bench.truth.world import World, timestamp
 from sandbox.datadog.model import Model
 from sandbox.datadog.values import Deployment, Marker
@@ -74,7 +74,7 @@ class Truth:
     def score(self) -> Score:
         """Return the truth as a score."""
         visible = [named for named, failure in self.failures.items() if not failure.is_hidden]
-        aborted = [named for named in visible if self.failures[named].story == "aborted"]
+        aborted = [named for named in visible if self.failures[named].story == ABORTED]
         return Score(
             rows=self.deployments,
             marked=len(visible),
@@ -92,9 +92,9 @@ def truth_of(world: World, rows: Iterable[Row]) -> Truth:
     failures: dict[Named, Failure] = {(each.service, each.version): each for each in world.failures}
     recovery = {}
     for named, failure in failures.items():
-        restored = timestamp(failure.restored)
-        finished = max((each for each in finishes[named] if each <= restored), default=timestamp(failure.ended))
-        recovery[named] = restored - finished
+        end = timestamp(failure.restored)
+        finished = max((each for each in finishes[named] if each <= end), default=timestamp(failure.ended))
+        recovery[named] = _restored_after(failure, finished) - finished
     return Truth(world.deployments, failures, recovery)
 
 
@@ -128,7 +128,12 @@ def _count(found: Score, deployment: Deployment, model: Model, truth: Truth) -> 
     found.negative += seconds < 0
     if failure is None:
         return
-    if failure.story == "aborted":
+    if failure.story == ABORTED:
         found.abort_recoveries.append(seconds)
-    restored = timestamp(failure.restored) - deployment.event.finished_at
-    found.wrongly_linked += abs(seconds - restored) > TOLERANCE
+    finished = deployment.event.finished_at
+    found.wrongly_linked += abs(seconds - (_restored_after(failure, finished) - finished)) > TOLERANCE
+
+
+def _restored_after(failure: Failure, finished: float) -> float:
+    """Return the time in seconds since 1970."""
+    return timestamp(failure.restored_after(finished - timestamp(0)))

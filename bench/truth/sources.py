@@ -70,5 +70,3 @@ def _succeeded(exposure: Exposure, _: Apm) -> tuple[int, int] | None:
 def _applied(exposure: Exposure, _: Apm) -> tuple[int, int] | None:
     is_posted = exposure.by_pipeline and exposure.kind is not Kind.RETURN
     return (exposure.began, exposure.began + APPLIED) if is_posted else None
-
-

@@ -1,14 +1,17 @@
 """What happens to one service in a year, one story after the other. Rates and durations are assumptions."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 YEAR = 365 * DAY
-PER_WEEK = (0.5, 0.8, 1.2, 2.0)
+PER_WEEK = (0.2, 0.3, 0.5, 0.8)
 """Releases per week of a service."""
+LAST_DAYS = 4 * DAY
+"""Nothing begins in them: every story ends in its year."""
+HIDDEN, ABORTED = "hot fix", "aborted"
 
 
 class Word(StrEnum):
@@ -70,10 +73,20 @@ class Failure:
     story: str
     ended: int
     """When its deployment ended: the abort, the undo or the promotion."""
-    restored: int
+    restorations: tuple[int, ...]
+    """When service was restored: after each abort of a version that was aborted more than once."""
     restored_by: str
     """The version that restored service."""
     is_hidden: bool = False
+
+    @property
+    def restored(self) -> int:
+        """When service was restored for good."""
+        return self.restorations[-1]
+
+    def restored_after(self, finished: float) -> int:
+        """Return the first restoration after the finish of a deployment."""
+        return next((each for each in self.restorations if each >= finished), self.restored)
 
 
 @dataclass(slots=True)
@@ -102,9 +115,11 @@ class Life:
         """Note what has served until now."""
         self.exposures.append(Exposure(self.service, version, kind, began, self.now, promoted, by_pipeline))
 
-    def fail(self, version: str, story: str, ended: int, restored_by: str, *, hidden: bool = False) -> None:
+    def fail(self, version: str, story: str, ended: int, restored_by: str, earlier: tuple[int, ...] = ()) -> None:
         """Note a failure from which service is restored now."""
-        self.failures.append(Failure(self.service, version, story, ended, self.now, restored_by, hidden))
+        restorations = (*earlier, self.now)
+        is_hidden = story == HIDDEN
+        self.failures.append(Failure(self.service, version, story, ended, restorations, restored_by, is_hidden))
 
     def begin(self) -> tuple[str, int]:
         """Begin the release of a new version."""
@@ -134,7 +149,8 @@ def release(life: Life) -> None:
 def abort(life: Life) -> None:
     """Abort a release for good; one of four is then reverted, the others are replaced by the next release."""
     version, began = life.begin()
-    _abort(life, version, Kind.RELEASE, began, is_final=True)
+    ended = _abort(life, version, Kind.RELEASE, began)
+    life.fail(version, ABORTED, ended, life.stable)
     if life.random.random() < 0.25:
         life.within(10 * MINUTE, 2 * HOUR)
         _back_to_stable(life)
@@ -143,7 +159,7 @@ def abort(life: Life) -> None:
 def false_alarm(life: Life) -> None:
     """Abort a release, try it again, and promote it: it has not failed."""
     version, began = life.begin()
-    _abort(life, version, Kind.RELEASE, began, is_final=False)
+    _abort(life, version, Kind.RELEASE, began)
     retried = life.within(10 * MINUTE, 2 * HOUR)
     life.act(Word.RETRY)
     life.within(10 * MINUTE, 40 * MINUTE)
@@ -153,10 +169,12 @@ def false_alarm(life: Life) -> None:
 def aborted_twice(life: Life) -> None:
     """Abort a release, try it again, and abort it for good."""
     version, began = life.begin()
-    _abort(life, version, Kind.RELEASE, began, is_final=False)
+    _abort(life, version, Kind.RELEASE, began)
+    first = life.now
     retried = life.within(10 * MINUTE, 2 * HOUR)
     life.act(Word.RETRY)
-    _abort(life, version, Kind.RETRY, retried, is_final=True)
+    ended = _abort(life, version, Kind.RETRY, retried)
+    life.fail(version, ABORTED, ended, life.stable, (first,))
 
 
 def undone(life: Life) -> None:
@@ -199,7 +217,7 @@ def hot_fix(life: Life) -> None:
     failed, ended = life.stable, life.now
     life.within(20 * MINUTE, 4 * HOUR)
     release(life)
-    life.fail(failed, "hot fix", ended, life.stable, hidden=True)
+    life.fail(failed, HIDDEN, ended, life.stable)
 
 
 def overtaken(life: Life) -> None:
@@ -235,29 +253,21 @@ def live(service: str, random: Random, until: int = YEAR) -> Life:
     life.expose(version, Kind.RELEASE, began, promoted=True)
     between = 7 * DAY / random.choice(PER_WEEK)
     weights, stories = zip(*STORIES, strict=True)
-    for _ in _turns(life, between, until - 4 * DAY):
-        random.choices(stories, weights)[0](life)
-    return life
-
-
-def _turns(life: Life, between: float, until: int) -> Iterator[None]:
     while True:
-        life.within(0, 0)
-        life.now += 3 * HOUR + round(life.random.expovariate(1 / between))
-        if life.now > until:
-            return
-        yield
+        life.now += 3 * HOUR + round(random.expovariate(1 / between))
+        if life.now > until - LAST_DAYS:
+            return life
+        random.choices(stories, weights)[0](life)
 
 
-def _abort(life: Life, version: str, kind: Kind, began: int, *, is_final: bool) -> None:
+def _abort(life: Life, version: str, kind: Kind, began: int) -> int:
     life.within(MINUTE, 2 * MINUTE)
     life.act(Word.SHRINK)
     ended = life.within(MINUTE, 18 * MINUTE)
     life.act(Word.ABORT)
     life.expose(version, kind, began, promoted=False)
     _restored(life, ended)
-    if is_final:
-        life.fail(version, "aborted", ended, life.stable)
+    return ended
 
 
 def _restored(life: Life, ended: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 TICK = 2.0**-20
-"""About a microsecond. A timer fires strictly after its time, so that rounding never makes it come too early for ever."""
+"""A microsecond. A timer fires strictly after its time, so that rounding never lets it come too early for ever."""
 
 
 class _Selector(selectors.DefaultSelector):

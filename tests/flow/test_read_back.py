@@ -396,9 +396,7 @@ async def test_a_rollback_without_a_redeployment_in_datadog_is_not_linked(
 async def test_a_later_deployment_of_the_older_version_is_not_the_remediation(
     cluster: FakeCluster, datadog: StoringDatadog
 ) -> None:
-    """The link was left out. What appears hours later, as after another abort, restored nothing then: also a restart
-    and the last read link nothing.
-    """
+    """The link was left out. What appears hours later restored nothing then: restart and last read link nothing."""
     datadog.deployed("1", finished=NOW - timedelta(days=1))
     failed = datadog.deployed("2", finished=NOW)
     async with running_operator(cluster, datadog, read_back=True) as operator:
@@ -417,7 +415,7 @@ async def test_a_later_deployment_of_the_older_version_is_not_the_remediation(
 async def test_a_deployment_that_is_found_after_all_is_not_created(
     cluster: FakeCluster, datadog: StoringDatadog
 ) -> None:
-    """Missing at the first read, there at the second, and the mark was lost: it is sent again, and nothing is posted."""
+    """Missing at the first read, there at the second, and the mark was lost: sent again, and nothing is posted."""
     async with running_operator(cluster, datadog, read_back=True, on_missing="Create") as operator:
         datadog.operator = operator
         await play(operator, Rollout(), "deploy h1 1", "promote", "deploy h2 2", "abort")
