@@ -134,6 +134,10 @@ bench: $(READY) ## measure: start, memory, time from a change to its PATCH
 walk: $(READY) ## trace the operator: which functions an applied resource and an abort go through
 	@$(BIN)/python -m tools.walk
 
+.PHONY: truth
+truth: $(READY) ## simulate years of deployments: Datadog's numbers beside the truth, by who tells it about failures
+	@$(BIN)/python -m bench.truth
+
 .PHONY: lock
 lock: $(READY) ## lock the packages again after a change of pyproject.toml
 	@$(COMPILE) requirements/uv.in -o requirements/uv.txt
