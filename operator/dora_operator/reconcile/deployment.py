@@ -27,7 +27,7 @@ from dora_operator.domain.outcome import (
     classify_event,
 )
 from dora_operator.domain.plan import Claim, Send, lock_of, request_for
-from dora_operator.domain.read_back import Finding, Read, evaluate, next_read, searched_from
+from dora_operator.domain.read_back import Finding, Read, evaluate, next_read, reads_due, searched_from
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
 from dora_operator.domain.resource import (
     API_VERSION,
@@ -250,7 +250,7 @@ class DeploymentReconciler:
         if result is None:
             return None
         read = Read(
-            number=result.number,
+            number=reads_due(planned.status, self.settings.read_back_schedule, result.time),
             now=result.time,
             on_missing=planned.on_missing,
             can_create=planned.source is not None and failed_event(planned.source) is not None,
@@ -287,19 +287,18 @@ class DeploymentReconciler:
             due = next_read(
                 status,
                 self.settings.read_back_schedule,
-                started_at=self.reader.started_at,
+                led_until=self.reader.led_until,
                 last_read=self.reader.last_read.get(key),
                 on_missing=planned.on_missing,
             )
         if due is None or target is None:
-            self.reader.forget(key)
+            self.reader.end(key)
             return
-        number, at = due
         account = account_of(key.namespace, target)
         by_tags = None not in target.tags
         group = ReadGroup(account, target.service, target.env) if by_tags else ReadGroup(account, None, None, target.id)
         started = planned.source.started_time if planned.source is not None else None
-        self.reader.schedule(key, group, number, at, searched_from(planned.deployment.created_time, started))
+        self.reader.schedule(key, group, due, searched_from(planned.deployment.created_time, started))
 
     def _report_duplicate(
         self, deployment: DoraDeployment, status: DoraDeploymentStatus, finding: Finding | None

@@ -94,7 +94,7 @@ class LinkChecks:
         key, target = planned.deployment.key, plan.target
         started = planned.source.started_time if planned.source is not None else None
         group = ReadGroup(account_of(key.namespace, target), target.service, target.env)
-        self.reader.schedule(key, group, 0, at, searched_from(planned.deployment.created_time, started))
+        self.reader.schedule(key, group, at, searched_from(planned.deployment.created_time, started))
 
 
 def _is_negative(planned: Planned, without: MarkState) -> bool:
