@@ -184,7 +184,7 @@ def evaluated(
 
 LINKED = MarkState(change_failure=True, remediation=TO_VERSION_1)
 OLD = stored("deployment-old", -100, version="1", change_failure=False)
-BACK = {"remediation_type": "rollback", "remediation_id": "deployment-old"}
+BACK: dict[str, Any] = {"remediation_type": "rollback", "remediation_id": "deployment-old"}
 
 
 @pytest.mark.parametrize(

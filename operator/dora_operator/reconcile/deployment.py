@@ -83,9 +83,13 @@ class DeploymentReconciler:
     _locked: set[Claim] = field(default_factory=set)
     """Datadog deployments about which a request is in flight, or its outcome is being written."""
 
-    def restore_rate_limits(self) -> None:
-        """Before anything is sent, learn from the statuses which accounts have to wait."""
+    def begin(self, led_until: datetime | None) -> None:
+        """Before anything is sent, learn which accounts have to wait, and until when an earlier process has read.
+
+        `led_until` is when the leader before this process ended, if that is known.
+        """
         now = self.clock()
+        self.reader.led_until = min(now, led_until or now)
         for deployment in self.store:
             status = deployment.status
             if status.target is not None and reason_of(status) == Reason.RATE_LIMITED:
@@ -294,11 +298,14 @@ class DeploymentReconciler:
         if due is None or target is None:
             self.reader.end(key)
             return
-        account = account_of(key.namespace, target)
-        by_tags = None not in target.tags
-        group = ReadGroup(account, target.service, target.env) if by_tags else ReadGroup(account, None, None, target.id)
+        account, stored = account_of(key.namespace, target), status.read_back
         started = planned.source.started_time if planned.source is not None else None
-        self.reader.schedule(key, group, due, searched_from(planned.deployment.created_time, started))
+        since = searched_from(planned.deployment.created_time, started)
+        is_older = stored is not None and stored.finished_time is not None and stored.finished_time < since
+        group = ReadGroup(account, target.service, target.env)
+        if None in target.tags or is_older:
+            group = ReadGroup(account, None, None, target.id)
+        self.reader.schedule(key, group, due, since)
 
     def _report_duplicate(
         self, deployment: DoraDeployment, status: DoraDeploymentStatus, finding: Finding | None

@@ -69,7 +69,7 @@ class Reader:
     clock: Callable[[], datetime]
     queue: WorkQueue[ReadGroup]
     led_until: datetime
-    """When an earlier process ended that made the reads before."""
+    """When the process ended that made the reads before."""
     last_read: dict[ObjectKey, datetime] = field(default_factory=dict)
     _due: dict[ReadGroup, dict[ObjectKey, _Due]] = field(default_factory=dict)
     _group_of: dict[ObjectKey, ReadGroup] = field(default_factory=dict)
