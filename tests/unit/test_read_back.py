@@ -15,6 +15,7 @@ from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer
 from dora_operator.domain.read_back import (
     DAYS_MISSING,
     Finding,
+    LinkChecked,
     Read,
     ReadProblem,
     Stored,
@@ -620,6 +621,7 @@ def test_the_link_of_a_rollback(finished: list[float | None], expected: str | No
     """Datadog would take the most recently finished deployment of the version, whenever that was."""
     checked = link_of(*finished)
     assert (checked.deployment_id, checked.is_negative) == (expected, is_negative)
+    assert (checked.target.by, checked.target.id) == (TargetKind.ID, "failed")
 
 
 @pytest.mark.parametrize(
@@ -633,8 +635,7 @@ def test_the_link_of_a_rollback(finished: list[float | None], expected: str | No
 def test_a_link_from_an_unknown_deployment(found: Stored) -> None:
     """Nothing is known: neither a link nor a warning."""
     one = stored("deployment-old", 50, version="1")
-    assert check_link((*found, one), BY_VERSION, TO_VERSION_1, None) == check_link((), BY_VERSION, TO_VERSION_1, None)
-    assert not check_link((*found, one), BY_VERSION, TO_VERSION_1, None).is_negative
+    assert check_link((*found, one), BY_VERSION, TO_VERSION_1, None) == LinkChecked(BY_VERSION)
 
 
 @given(st.lists(st.integers(-20, 20), max_size=6))

@@ -383,6 +383,8 @@ def _times(status: DoraDeploymentStatus, schedule: Sequence[float], on_missing: 
 class LinkChecked:
     """A remediation by version, as a read shows it: the id to link, or why the link would be wrong."""
 
+    target: Target
+    """The failed deployment, with the id that the read has shown."""
     deployment_id: str | None = None
     is_negative: bool = False
 
@@ -396,10 +398,11 @@ def check_link(stored: Stored, target: Target, link: RemediationLink, not_after:
     named = (target.service, target.env, link.version)
     candidates = [each for each in stored if (each.service, each.env, each.version) == named]
     if isinstance(failed, Reason) or failed.finished_at is None:
-        return LinkChecked()
+        return LinkChecked(target)
+    target = _learnt(target, failed)
     # Without a later one Datadog would link an older one, from before the time that was searched, or none.
     finished = failed.finished_at
     later = [each for each in candidates if each.finished_at is not None and each.finished_at >= finished]
     if not later:
-        return LinkChecked(is_negative=True)
-    return LinkChecked(min(later, key=lambda each: each.finished_at or datetime.max.replace(tzinfo=UTC)).id)
+        return LinkChecked(target, is_negative=True)
+    return LinkChecked(target, min(later, key=lambda each: each.finished_at or datetime.max.replace(tzinfo=UTC)).id)

@@ -243,14 +243,7 @@ def _verification(
     if not context.reads_back:
         return DISABLED
     is_same_state = current.accepted_time is not None and current.accepted_time == previous.accepted_time
-    is_resent = is_same_state and previous.accepted is None and current.accepted is not None
-    if (
-        before is None
-        or not is_same_state
-        or is_resent
-        or before.reason == Reason.DISABLED
-        or before.reason not in _REASONS
-    ):
+    if before is None or not is_same_state or before.reason == Reason.DISABLED or before.reason not in _REASONS:
         return PENDING
     return Verification(before.status, Reason(before.reason), before.message)
 

@@ -77,13 +77,13 @@ class LinkChecks:
         checked = check_link(result.stored, plan.target, link, not_after)
         if checked.deployment_id is not None:
             self._checks.pop(key, None)
-            known = replace(link, id=checked.deployment_id)
-            return CheckedLink(replace(plan, request=request_for(plan.target, replace(state, remediation=known))))
+            linked = replace(state, remediation=replace(link, id=checked.deployment_id))
+            return CheckedLink(replace(plan, target=checked.target, request=request_for(checked.target, linked)))
         if not is_over:
             self._checks[key] = count + 1
             self._read(planned, plan, self.clock() + timedelta(seconds=self.schedule[count]))
             return None
-        finding = Finding(NEGATIVE, plan.target, status.read_back) if checked.is_negative else None
+        finding = Finding(NEGATIVE, checked.target, status.read_back) if checked.is_negative else None
         return CheckedLink(stripped, finding, result)
 
     def forget(self, key: ObjectKey) -> None:
