@@ -72,7 +72,6 @@ class Rollout:
     abort: bool
     aborted_at: datetime | None
     abort_message: str
-    phase: str
     stable_hash: str
     current_hash: str
     replicas: int
@@ -89,21 +88,19 @@ class Observation:
     events: tuple[RolloutEvent, ...] | None
     """None: not listed."""
 
-    def replica_set(self, pod_template_hash: str) -> ReplicaSet | None:
-        """Return the owned ReplicaSet with this hash."""
-        return next((each for each in self.replica_sets if each.pod_template_hash == pod_template_hash), None)
-
-    @property
-    def stable(self) -> ReplicaSet | None:
-        """The ReplicaSet that `stableRS` names."""
-        return self.replica_set(self.rollout.stable_hash) if self.rollout.stable_hash else None
+    current: ReplicaSet | None
+    """The one that `currentPodHash` names."""
+    stable: ReplicaSet | None
+    """The one that `stableRS` names."""
 
 
 def observe(
     rollout: Rollout, replica_sets: tuple[ReplicaSet, ...], events: tuple[RolloutEvent, ...] | None = None
 ) -> Observation:
     """Put parsed objects together."""
-    return Observation(rollout, replica_sets, events)
+    named = {each.pod_template_hash: each for each in reversed(replica_sets)}
+    stable = named.get(rollout.stable_hash) if rollout.stable_hash else None
+    return Observation(rollout, replica_sets, events, named.get(rollout.current_hash), stable)
 
 
 def parse_rollout(body: Mapping[str, Any]) -> Rollout:
@@ -123,7 +120,6 @@ def parse_rollout(body: Mapping[str, Any]) -> Rollout:
         abort=raw.flag(status, "abort"),
         aborted_at=raw.moment(status, "abortedAt"),
         abort_message=_abort_message(status),
-        phase=raw.identifier(status, "phase"),
         stable_hash=raw.identifier(status, "stableRS"),
         current_hash=raw.identifier(status, "currentPodHash"),
         replicas=_or_else(raw.integer(body, "spec", "replicas"), 1),
