@@ -78,13 +78,13 @@ class LinkChecks:
         checked = check_link(result.stored, plan.target, link, not_after)
         if checked.deployment_id is not None:
             self._checks.pop(key, None)
-            known = replace(link, id=checked.deployment_id)
-            return CheckedLink(replace(plan, request=request_for(plan.target, replace(state, remediation=known))))
+            linked = replace(state, remediation=replace(link, id=checked.deployment_id))
+            return CheckedLink(replace(plan, target=checked.target, request=request_for(checked.target, linked)))
         if not is_over:
             self._checks[key] = count + 1
             self._read(planned, plan, self.clock() + timedelta(seconds=self.schedule[count]))
             return None
-        finding = Finding(NEGATIVE, plan.target, status.read_back) if checked.is_negative else None
+        finding = Finding(NEGATIVE, checked.target, status.read_back) if checked.is_negative else None
         return CheckedLink(stripped, finding, result)
 
     def forget(self, key: ObjectKey) -> None:
@@ -95,7 +95,7 @@ class LinkChecks:
         key, target = planned.deployment.key, plan.target
         started = planned.source.started_time if planned.source is not None else None
         group = ReadGroup(account_of(key.namespace, target), target.service, target.env)
-        self.reader.schedule(key, group, 0, at, searched_from(planned.deployment.created_time, started))
+        self.reader.schedule(key, group, at, searched_from(planned.deployment.created_time, started))
 
 
 def _is_negative(planned: Planned, without: MarkState) -> bool:
