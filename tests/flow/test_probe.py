@@ -1,4 +1,4 @@
-"""`dora-operator probe` against the stand-in: what confirms and what contradicts each assumption, what is never sent."""
+"""`dora-operator probe` against the stand-in: what confirms or contradicts each assumption, what is never sent."""
 
 import json
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ class Case:
     settings: dict[str, Any] = field(default_factory=dict)
     seeds: list[dict[str, Any]] = field(default_factory=list)
     answers: list[tuple[Match, Respond]] = field(default_factory=list)
-    wait_seconds: float = 900
+    wait_seconds: float = 100
     write: bool = True
 
 
