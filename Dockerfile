@@ -19,18 +19,11 @@ COPY operator operator
 RUN /opt/tools/bin/uv build --quiet --wheel --no-build-isolation --python /opt/tools/bin/python3 --out-dir /opt/wheel . \
  && /opt/tools/bin/uv pip install --quiet --no-cache --python /opt/operator/bin/python3 --no-deps /opt/wheel/*.whl \
  && rm -f /opt/operator/.lock
-# The official client is there to log in by kubeconfigs with plugins. Its generated classes, two thirds of the image, are
-# loaded only when one is named, and nothing here names one. Tests of packages are not needed either.
 # Compiled here, because nothing can be written where it runs; without times, so that files copied with new times are not
-# compiled again at each start. What a pod does not load is not compiled: the client, and Pygments' languages.
-# The last line is for a client that comes to need what was removed: then there is no image.
-RUN packages=$(echo /opt/operator/lib/python3*/site-packages) \
- && rm "$packages"/kubernetes/client/api/[a-z]*.py "$packages"/kubernetes/client/models/[a-z]*.py \
- && rm "$packages"/kubernetes/aio/client/api/[a-z]*.py "$packages"/kubernetes/aio/client/models/[a-z]*.py \
- && rm -rf "$packages"/*/tests \
- && /opt/operator/bin/python3 -m compileall -q --invalidation-mode unchecked-hash \
-      -x '/site-packages/(kubernetes|pygments/(lexers|styles|formatters))/' /opt/operator/lib \
- && PYTHONDONTWRITEBYTECODE=1 /opt/operator/bin/python3 -c 'import kopf, dora_operator.adapters.kubernetes_login'
+# compiled again at each start. What a pod does not load is not compiled: the generated classes of the official client,
+# and Pygments' languages.
+RUN /opt/operator/bin/python3 -m compileall -q --invalidation-mode unchecked-hash \
+      -x '/site-packages/(kubernetes/(aio/)?client/(api|models)/[a-z]|pygments/(lexers|styles|formatters)/)' /opt/operator/lib
 
 FROM ${BASE}
 # What the labels say: the operator's version, the base, and, where you give them, the commit and the repository.
@@ -47,6 +40,7 @@ LABEL org.opencontainers.image.title="dora-operator" \
       org.opencontainers.image.base.name="${BASE}"
 COPY --from=build /opt/operator /opt/operator
 ENV PATH=/opt/operator/bin:$PATH \
+    HOME=/ \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 USER 65532:65532

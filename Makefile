@@ -43,6 +43,7 @@ check: $(READY) ## lint, types, layers, workflows, generated files, the document
 	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/python -m tools.workflows
 	@PYTHONPATH=operator $(BIN)/lint-imports --no-logo
+	@$(BIN)/deptry operator
 	@$(BIN)/python -m dora_operator.crd --check crds
 	@$(BIN)/python -m tools.chart --check
 	@$(BIN)/python -m tools.reference --check

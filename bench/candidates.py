@@ -124,6 +124,7 @@ OPERATOR = Candidate(
     lambda _: (str(Path(sys.executable).with_name("dora-operator")), "run"),
     probe="/readyz",
     settles=True,
+    variables={"DORA_OPERATOR_READ_BACK": "false"},  # no peer reads back; what it costs is measured apart
 )
 EARLIER = Candidate(
     earlier.COMMIT,

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.plan import Link
 from dora_operator.domain.resource import DoraDeployment, DoraDeploymentStatus, parse
 from dora_operator.domain.rollout.identity import Identified
 from dora_operator.domain.rollout.observation import ReplicaSet, Rollout, parse_rollout
@@ -19,7 +20,7 @@ from dora_operator.domain.rollout.verdict import Decision, Memory, Skipped, Skip
 MOST_PASSED = 16
 """States of one Rollout that are kept for the next decision: as many as a burst may need."""
 
-LinksOf = Callable[[DoraDeployment], Iterable[str]]
+LinksOf = Callable[[DoraDeployment], Iterable[Link]]
 """Returns the names of all that a decision about an object reads besides the object; see domain.plan.links_of."""
 
 
@@ -29,7 +30,7 @@ class _Entry:
     """As last seen or written. Its status is the newest one that the operator knows, written or not."""
     stored_status: DoraDeploymentStatus
     """As Kubernetes has it. Differs while a status could not be written."""
-    links: tuple[str, ...]
+    links: tuple[Link, ...]
     due_at: datetime | None = None
     """Since when its desired state is desired, as far as this process has seen."""
 
@@ -42,7 +43,7 @@ class DeploymentStore:
     pending_verdicts: dict[ObjectKey, Verdict] = field(default_factory=dict)
     """Verdicts for users' DoraDeployments that are not in their status yet. Until then the Rollout still shows them."""
     _entries: dict[ObjectKey, _Entry] = field(default_factory=dict)
-    _linked: dict[str, set[ObjectKey]] = field(default_factory=lambda: defaultdict(set))
+    _linked: dict[Link, set[ObjectKey]] = field(default_factory=lambda: defaultdict(set))
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -65,17 +66,16 @@ class DeploymentStore:
         entry = self._entries.get(deployment.key)
         return entry is not None and entry.deployment.uid == deployment.uid
 
-    def linked(self, link: str) -> list[DoraDeployment]:
+    def linked(self, link: Link) -> list[DoraDeployment]:
         """Return the objects that have a link, in a stable order."""
         return [self._entries[key].deployment for key in sorted(self._linked.get(link, ()))]
 
-    def dependants(self, key: ObjectKey, links: Iterable[str] | None = None) -> list[ObjectKey]:
-        """Return the other objects that have one of these links; by default those of the object itself."""
-        names = self.links(key) if links is None else links
-        found = {other: None for link in names for other in sorted(self._linked.get(link, ())) if other != key}
-        return list(found)
+    def dependants(self, key: ObjectKey, links: Iterable[Link] | None = None) -> list[ObjectKey]:
+        """Return the other objects that refer to this one, or share one of these links; by default, of its own."""
+        names = {*(self.links(key) if links is None else links), key}
+        return sorted({other for link in names for other in self._linked.get(link, ()) if other != key})
 
-    def links(self, key: ObjectKey) -> tuple[str, ...]:
+    def links(self, key: ObjectKey) -> tuple[Link, ...]:
         """Return the links of an object."""
         entry = self._entries.get(key)
         return entry.links if entry is not None else ()
@@ -306,5 +306,5 @@ class RolloutStore:
 
 
 def _state(rollout: Rollout) -> tuple[object, ...]:
-    """Return what tells apart the states that a decision may need one by one."""
+    """Return what distinguishes the states that a decision may need one by one."""
     return rollout.revision, rollout.current_hash, rollout.stable_hash, rollout.abort, rollout.aborted_at

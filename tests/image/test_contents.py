@@ -1,4 +1,4 @@
-"""What is in the image: nothing that it does not need, and all that a login by a plugin does."""
+"""What is in the image: the locked packages, the operator, their bytecode, and what a login by a plugin needs."""
 
 import json
 import re
@@ -11,10 +11,10 @@ from tests.support.image import NEEDS, USER, Buildah
 from tests.support.pages import ROOT
 
 pytestmark = NEEDS
-LIMIT = 70e6
-"""Bytes on top of the base: what is there now, and a third for releases to come."""
+LIMIT = 160e6
+"""Bytes on top of the base: what is there now, and a quarter for releases to come."""
 UNCHECKED = (1).to_bytes(4, "little")
-"""Flags of bytecode that is used without a look at its source."""
+"""Flags of bytecode that is used without a check of its source."""
 
 
 def test_what_is_in_it(buildah: Buildah, container: str) -> None:
@@ -33,7 +33,7 @@ def test_what_is_in_it(buildah: Buildah, container: str) -> None:
 
 
 def test_how_large_it_is(buildah: Buildah, container: str) -> None:
-    """What is loaded never is not in it, and no bytecode is thrown away because a copy gave a source another time."""
+    """It has a bound, and no bytecode is discarded because a copy gave a source another time."""
     root = Path(buildah("mount", container))
     files = [path for path in (root / "opt/operator").rglob("*") if path.is_file()]
     added, whole = (sum(path.lstat().st_size for path in some) for some in (_own(files), _own(root.rglob("*"))))
@@ -62,7 +62,7 @@ def test_the_bill_of_materials_is_what_is_installed(buildah: Buildah, container:
 
 
 def test_it_logs_in_with_a_plugin(buildah: Buildah, container: str, tmp_path: Path) -> None:
-    """The official client still runs the plugin of a kubeconfig, without its generated classes."""
+    """The official client runs the plugin of a kubeconfig."""
     kind = {"apiVersion": "client.authentication.k8s.io/v1"}
     answer = json.dumps(kind | {"kind": "ExecCredential", "status": {"token": "from-plugin"}})
     plugin = kind | {"command": "echo", "args": [answer], "interactiveMode": "Never"}
@@ -77,14 +77,20 @@ def test_it_logs_in_with_a_plugin(buildah: Buildah, container: str, tmp_path: Pa
     (tmp_path / "config").write_text(json.dumps(config))
     for path in (tmp_path, tmp_path / "config"):
         path.chmod(0o755)
-    look = "import asyncio; from dora_operator.handlers.login import log_in; print(asyncio.run(log_in()).headers)"
+    look = (
+        "import asyncio\n"
+        "from dora_operator.clients.kubernetes import Login\n"
+        "from dora_operator.clients.login import log_in\n"
+        "async def header(): return await Login(await log_in()).authorization()\n"
+        "print(asyncio.run(header()))"
+    )
     volume = ("-v", f"{tmp_path}:/mnt:ro", "--env", "KUBECONFIG=/mnt/config")
     said = buildah("run", *volume, container, "--", "/opt/operator/bin/python3", "-c", look)
-    assert said == "{'Authorization': 'Bearer from-plugin'}"
+    assert said == "Bearer from-plugin"
 
 
 def _own(paths: Iterable[Path]) -> Iterator[Path]:
-    """Leave out what takes no room of its own."""
+    """Leave out what takes no space of its own."""
     return (path for path in paths if not path.is_symlink() and path.is_file())
 
 

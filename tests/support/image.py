@@ -55,7 +55,8 @@ def with_read_only_root(
     """Run a container's program with these variables alone; it can write nowhere, and sees a folder at its target."""
     root = buildah("mount", container)
     command = ["unshare", "--mount", "sh", "-euc", READ_ONLY, "sh", root, str(folder), str(USER), target]
-    return subprocess.Popen(command, env={"PATH": os.environ["PATH"]} | variables)
+    of_the_image = {"PATH": os.environ["PATH"], "HOME": "/"}
+    return subprocess.Popen(command, env=of_the_image | variables)
 
 
 def operators() -> list[int]:

@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,38 @@ def test_what_a_command_names_is_there(command: str) -> None:
             assert _is_value(word.split("=")[0]), word
         if re.match(r"(charts|crds|gitops|config|docs|sandbox|bench)(/|$)", word):
             assert (ROOT / word).exists(), word
+
+
+def test_a_newcomer_finds_the_files_that_contributing_names() -> None:
+    """Each path in the table, below the operator's package or the repository."""
+    table = _section("Where a change belongs")
+    paths = re.findall(r"`([\w./-]+(?:\.\w+|/))`", table)
+    assert len(paths) > 60
+    roots = (ROOT, ROOT / "operator/dora_operator")
+    assert [path for path in paths if not any((root / path).exists() for root in roots)] == []
+
+
+def test_contributing_names_the_layers_that_are_checked() -> None:
+    """In the order of import-linter's contract."""
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = document["tool"]["importlinter"]["contracts"]
+    (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    rows = re.findall(r"(?m)^\| (`.*?) \|", _section("Layers"))
+    assert [sorted(re.findall(r"\w+", row)) for row in rows] == [sorted(re.findall(r"\w+", layer)) for layer in layers]
+
+
+def test_contributing_says_why_each_package_is_there() -> None:
+    """What a user installs."""
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    names = [re.split(r"[^\w-]", each)[0] for each in document["project"]["dependencies"]]
+    rows = " ".join(re.findall(r"(?m)^\| (.*?) \|", _section("Packages, and why each one")))
+    assert [name for name in names if name not in re.findall(r"[\w-]+", rows)] == []
+
+
+def _section(heading: str) -> str:
+    """Return a section of CONTRIBUTING."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
 
 
 def _value(path: str) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dora_operator.domain.allowed import Allowed, why_not
-from dora_operator.domain.fields import RemediationLink, RemediationType
+from dora_operator.domain.fields import ObjectKey, RemediationLink, RemediationType
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.request import PatchById, PatchByVersion, PatchRequest
 from dora_operator.domain.resource import (
@@ -115,11 +115,6 @@ class Refuse:
     message: str
 
 
-_SOURCE = "rollout"
-CLAIMS = ("id\0", "version\0")
-"""Beginnings of the names of Datadog deployments."""
-SOURCE_LINK = f"{_SOURCE}\0"
-
 Plan = Send | Hold | Wait | Refuse
 
 
@@ -135,7 +130,9 @@ def make_plan(spec: DoraDeploymentSpec, context: Context) -> Plan:
     """Decide what this resource wants. The first check that finds something decides."""
     state = desired_state(spec, context.referenced, context.rollout_state)
     state = _with_known_link(state, context.known_link)
-    target = target_of(spec, context.default_site, context.rollout_state).with_known(context.known)
+    target = target_of(spec, context.default_site, context.rollout_state)
+    if context.known is not None:
+        target = target.with_known(context.known)
     given = _Input(spec, context, state, target)
     for check in CHECKS:
         found = check(given)
@@ -171,7 +168,7 @@ def desired_state(
 
 
 def overrides(spec: DoraDeploymentSpec, rollout_state: RolloutState) -> bool:
-    """Tell whether the spec says something else than the Rollout."""
+    """Return whether the spec says something else than the Rollout."""
     decided = rollout_state.state
     if spec.change_failure not in (None, decided.change_failure):
         return True
@@ -191,7 +188,7 @@ def _link(wanted: Remediation, referenced: DeploymentSelector | None) -> Remedia
 
 
 def contradicts(one: MarkState, other: MarkState) -> bool:
-    """Tell whether two states cannot both be true of one deployment; an absent value contradicts nothing."""
+    """Return whether two states cannot both be true of one deployment; an absent value contradicts nothing."""
     failure = None not in (one.change_failure, other.change_failure) and one.change_failure != other.change_failure
     link = None not in (one.remediation, other.remediation) and one.remediation != other.remediation
     return failure or link
@@ -207,7 +204,7 @@ def state_of(verdict: Verdict, restoration: DeploymentEvent | None = None) -> Ro
 
 
 def follows(spec: DoraDeploymentSpec, verdict: Verdict) -> bool:
-    """Tell whether a DoraDeployment has a sourceRef to the version that this verdict is about."""
+    """Return whether a DoraDeployment has a sourceRef to the version that this verdict is about."""
     source, chosen, identity = spec.source_ref, spec.deployment, verdict.identity
     if source is None or (source.kind, source.name) != (verdict.kind, verdict.name):
         return False
@@ -339,50 +336,65 @@ def _with_known_link(state: MarkState, known: RemediationLink | None) -> MarkSta
     return replace(state, remediation=known)
 
 
-def links_of(default_site: Site, deployment: DoraDeployment) -> frozenset[str]:
-    """Return the names of everything that a decision about this resource reads besides the resource."""
-    namespace, spec, known = deployment.key.namespace, deployment.spec, deployment.status.target
-    if spec is None:
-        return frozenset()
-    target = target_of(spec, default_site)
-    links = {claim(namespace, target)}
-    if known is not None:  # an id that was read back
-        links.add(claim(namespace, target.with_known(known)))
-    if spec.remediation is not None and spec.remediation.dora_deployment_ref is not None:
-        links.add(reference(namespace, spec.remediation.dora_deployment_ref.name))
-    if spec.source_ref is not None:
-        links.add(source_link(namespace, spec.source_ref.name))
-    return frozenset(links)
-
-
-def claim(namespace: str, target: Target) -> str:
-    """Name the Datadog deployment as far as two resources can be compared.
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A Datadog deployment as far as two resources can be compared.
 
     An id is unique on its site. Service, env and version are unique only within one account: two organisations may
     each have a checkout 1.5.0 in prod.
     """
+
+    site: str
+    id: str | None = None
+    account: str | None = None
+    """Namespace and name of the Secret with the keys; None: the operator's own."""
+    service: str | None = None
+    env: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutLink:
+    """A Rollout that DoraDeployments follow or were created for."""
+
+    namespace: str
+    name: str
+
+
+Link = Claim | RolloutLink | ObjectKey
+"""What a decision about a DoraDeployment reads besides it. A key: another DoraDeployment that it refers to."""
+
+
+def links_of(default_site: Site, deployment: DoraDeployment) -> frozenset[Link]:
+    """Return everything that a decision about this resource reads besides the resource."""
+    namespace, spec = deployment.key.namespace, deployment.spec
+    if spec is None:
+        return frozenset()
+    links: set[Link] = {*claims_of(namespace, target_of(spec, default_site), deployment.status.target)}
+    if spec.remediation is not None and spec.remediation.dora_deployment_ref is not None:
+        links.add(ObjectKey(namespace, spec.remediation.dora_deployment_ref.name))
+    if spec.source_ref is not None:
+        links.add(RolloutLink(namespace, spec.source_ref.name))
+    return frozenset(links)
+
+
+def claims_of(namespace: str, target: Target, known: Target | None) -> set[Claim]:
+    """Return the claims of a target, and of the deployment that it is known to be."""
+    claims = {_claim(namespace, target)}
+    if known is not None:
+        claims.add(_claim(namespace, target.with_known(known)))
+    return claims
+
+
+def _claim(namespace: str, target: Target) -> Claim:
     if target.by is TargetKind.ID:
-        return _name("id", target.site, target.id)
-    account = f"{namespace}/{target.credentials_secret}" if target.credentials_secret else ""
-    return _name("version", target.site, account, target.service, target.env, target.version)
+        return Claim(target.site, target.id)
+    account = f"{namespace}/{target.credentials_secret}" if target.credentials_secret else None
+    return Claim(target.site, None, account, target.service, target.env, target.version)
 
 
-def lock_name(target: Target) -> str:
-    """Name the lock under which requests go one by one. Wider than a claim: one wait too many does no harm."""
+def lock_of(target: Target) -> Claim:
+    """Return under what requests go one by one. Wider than a claim: one wait too many does no harm."""
     if target.by is TargetKind.ID:
-        return _name("id", target.site, target.id)
-    return _name("version", target.site, target.service, target.env, target.version)
-
-
-def reference(namespace: str, name: str) -> str:
-    """Name a DoraDeployment that others refer to."""
-    return _name("reference", namespace, name)
-
-
-def source_link(namespace: str, name: str) -> str:
-    """Name a Rollout that DoraDeployments follow or were created for."""
-    return _name(_SOURCE, namespace, name)
-
-
-def _name(*parts: str | None) -> str:
-    return "\0".join(part or "" for part in parts)
+        return Claim(target.site, target.id)
+    return Claim(target.site, None, None, target.service, target.env, target.version)

@@ -203,13 +203,13 @@ def _dry_run_request(plan: Hold) -> DryRunRequest:
 def _with_conditions(
     current: DoraDeploymentStatus, previous: DoraDeploymentStatus, summary: ConditionSummary, context: StatusContext
 ) -> DoraDeploymentStatus:
-    verified = _verification(current, previous, context)
+    before = {condition.type: condition for condition in previous.conditions or ()}
+    verified = _verification(current, previous, before.get(ConditionType.VERIFIED), context)
     if context.finding is not None and current.accepted is not None:
         current = replace(current, read_back=context.finding.read_back)
     accepted = summary
     if summary.phase is Phase.READY and verified.reason in NOT_READY:
         summary = ConditionSummary(Phase.WORKING, verified.reason, verified.message)
-    before = {condition.type: condition for condition in previous.conditions or ()}
     conditions = tuple(
         Condition(
             type=kind.value,
@@ -232,14 +232,16 @@ NOT_READY = frozenset({Reason.DEPLOYMENT_MISSING, Reason.NOT_APPLIED})
 
 
 def _verification(
-    current: DoraDeploymentStatus, previous: DoraDeploymentStatus, context: StatusContext
+    current: DoraDeploymentStatus,
+    previous: DoraDeploymentStatus,
+    before: Condition | None,
+    context: StatusContext,
 ) -> Verification:
     """Return what is known of the accepted state. It stays until a read shows something else."""
     if context.finding is not None and current.accepted is not None:
         return context.finding.verification
     if not context.reads_back:
         return DISABLED
-    before = previous.condition(ConditionType.VERIFIED)
     is_same_state = current.accepted is not None and current.accepted_time == previous.accepted_time
     is_resent = is_same_state and previous.accepted is None
     if (
@@ -259,19 +261,19 @@ def _condition_rows(
     rows: list[_Row] = [
         (
             ConditionType.READY,
-            _truth(value=summary.phase is Phase.READY),
+            _TRUTH[summary.phase is Phase.READY],
             summary.reason,
             shorten(summary.message, 1024),
         ),
         (
             ConditionType.ACCEPTED,
-            _truth(value=accepted.phase is Phase.READY),
+            _TRUTH[accepted.phase is Phase.READY],
             accepted.reason,
             shorten(accepted.message, 1024),
         ),
         (ConditionType.VERIFIED, verified.status, verified.reason, verified.message),
-        (ConditionType.RECONCILING, _truth(value=summary.phase is Phase.WORKING), summary.reason, ""),
-        (ConditionType.STALLED, _truth(value=summary.phase is Phase.STALLED), summary.reason, ""),
+        (ConditionType.RECONCILING, _TRUTH[summary.phase is Phase.WORKING], summary.reason, ""),
+        (ConditionType.STALLED, _TRUTH[summary.phase is Phase.STALLED], summary.reason, ""),
     ]
     if override is not None:
         rows.append(_override_row(override))
@@ -285,8 +287,7 @@ def _override_row(override: Override) -> _Row:
     return (ConditionType.OVERRIDDEN, ConditionStatus.FALSE, Reason.FOLLOWS_ROLLOUT, "")
 
 
-def _truth(*, value: bool) -> ConditionStatus:
-    return ConditionStatus.TRUE if value else ConditionStatus.FALSE
+_TRUTH = {True: ConditionStatus.TRUE, False: ConditionStatus.FALSE}
 
 
 def _transition(before: Condition | None, status: ConditionStatus, now: datetime) -> datetime:

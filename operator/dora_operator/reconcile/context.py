@@ -1,7 +1,7 @@
 """Gather what a decision about one DoraDeployment needs besides its spec, and make its plan. Writes nothing."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -9,24 +9,30 @@ from dora_operator.clients.kubernetes import KubernetesClient, KubernetesError
 from dora_operator.domain.allowed import Allowed, allowed_in
 from dora_operator.domain.fields import ObjectKey, OnMissing
 from dora_operator.domain.plan import (
+    Claim,
     Context,
     Hold,
     Plan,
     Rival,
+    RolloutLink,
     RolloutState,
     Send,
-    claim,
+    claims_of,
     desired_state,
     follows,
     make_plan,
     overrides,
-    source_link,
     state_of,
     target_of,
 )
 from dora_operator.domain.read_back import is_earlier, is_present
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.resource import DeploymentSelector, DoraDeployment, DoraDeploymentSpec, DoraDeploymentStatus
+from dora_operator.domain.resource import (
+    DeploymentSelector,
+    DoraDeployment,
+    DoraDeploymentSpec,
+    DoraDeploymentStatus,
+)
 from dora_operator.domain.retry import (
     adopt_acceptance,
     forget_acceptance,
@@ -117,12 +123,14 @@ class Planner:
         if spec.credentials_secret_ref is None:
             allowed = allowed_in(annotations, self.allowed)
         source, record = self._source(deployment, spec)
-        status = deployment.status
+        status, target = deployment.status, target_of(spec, self.settings.site)
         if record is not None:
-            status = adopt_acceptance(status, target_of(spec, self.settings.site), record.status)
-        others = self._same_deployment(deployment, spec)
-        status = without_overwritten(status, [other.status for other in others])
-        state = self._state(source, status)
+            status = adopt_acceptance(status, target, record.status)
+        others = self._others(deployment, claims_of(deployment.key.namespace, target, deployment.status.target))
+        if others:
+            status = without_overwritten(status, [other.status for other in others])
+        event = restoration_event(source) if source is not None else None
+        state = self._state(source, event, status)
         context = Context(
             namespace=deployment.key.namespace,
             name=deployment.key.name,
@@ -140,7 +148,6 @@ class Planner:
         if others and _leaves_it_to_others(plan, status, others):
             status = forget_acceptance(status)
         override = Override(overrides(spec, state), state.verdict) if state is not None else None
-        event = restoration_event(source) if source is not None else None
         link = plan.request.state.remediation if isinstance(plan, Send) else None
         if isinstance(plan, Send) and event is not None and link is not None and link.id == event.deployment_id:
             plan = replace(plan, event=event)
@@ -149,7 +156,9 @@ class Planner:
             deployment, status, plan, source, override, self._on_missing(spec, source, annotations), reads_back
         )
 
-    def _state(self, source: Verdict | None, status: DoraDeploymentStatus) -> RolloutState | None:
+    def _state(
+        self, source: Verdict | None, event: DeploymentEvent | None, status: DoraDeploymentStatus
+    ) -> RolloutState | None:
         """Return what the Rollout's verdict asks for.
 
         A restoration is linked once the failed deployment is known to exist, and if the link gives a recovery time that
@@ -157,7 +166,6 @@ class Planner:
         """
         if source is None:
             return None
-        event = restoration_event(source)
         is_due = event is not None and self._is_linkable(event, status)
         return state_of(source, event if is_due else None)
 
@@ -200,13 +208,9 @@ class Planner:
         verdict, record = pending or deployment.status.source, record_of(deployment, self.store)
         return verdict or (record.record if record is not None else None), record
 
-    def _same_deployment(self, deployment: DoraDeployment, spec: DoraDeploymentSpec) -> list[DoraDeployment]:
+    def _others(self, deployment: DoraDeployment, claims: Iterable[Claim]) -> list[DoraDeployment]:
         """Return the other resources for the same Datadog deployment, without a record that will be deleted."""
-        target = target_of(spec, self.settings.site)
-        names = {
-            claim(deployment.key.namespace, each) for each in (target, target.with_known(deployment.status.target))
-        }
-        others = [other for name in names for other in self.store.linked(name) if other.key != deployment.key]
+        others = [other for claim in claims for other in self.store.linked(claim) if other.key != deployment.key]
         return [other for other in others if not supersedes(deployment, other)]
 
     def _referenced(self, namespace: str, spec: DoraDeploymentSpec) -> DeploymentSelector | None:
@@ -256,7 +260,7 @@ def is_superseded(record: DoraDeployment, store: DeploymentStore) -> bool:
 def _same_source(deployment: DoraDeployment, store: DeploymentStore) -> list[DoraDeployment]:
     if deployment.spec is None or deployment.spec.source_ref is None:
         return []
-    linked = store.linked(source_link(deployment.key.namespace, deployment.spec.source_ref.name))
+    linked = store.linked(RolloutLink(deployment.key.namespace, deployment.spec.source_ref.name))
     return [other for other in linked if other.key != deployment.key]
 
 

@@ -26,7 +26,7 @@ from dora_operator.domain.outcome import (
     classify,
     classify_event,
 )
-from dora_operator.domain.plan import Send, lock_name, request_for
+from dora_operator.domain.plan import Claim, Send, lock_of, request_for
 from dora_operator.domain.read_back import Finding, Read, evaluate, next_read, searched_from
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
 from dora_operator.domain.resource import (
@@ -80,7 +80,7 @@ class DeploymentReconciler:
     reader: Reader
     links: LinkChecks
     retry_policy: RetryPolicy
-    _locked: set[str] = field(default_factory=set)
+    _locked: set[Claim] = field(default_factory=set)
     """Datadog deployments about which a request is in flight, or its outcome is being written."""
 
     def restore_rate_limits(self) -> None:
@@ -136,7 +136,7 @@ class DeploymentReconciler:
     async def _send(self, planned: Planned, plan: Send) -> datetime | None:
         """Send what is due, or write what a read has shown."""
         deployment, finding, result = planned.deployment, None, None
-        if self.links.is_needed(planned, plan):
+        if plan.request.state.remediation is not None and self.links.is_needed(planned, plan):
             checked = self.links.check(planned, plan)
             if checked is None:
                 return await self._save(deployment, planned.status)
@@ -176,7 +176,7 @@ class DeploymentReconciler:
         return await self._save(planned.deployment, planned.status) or action.until
 
     async def _attempt(self, planned: Planned, plan: Send, finding: Finding | None) -> datetime | None:
-        """Send the request if its account has keys and room, and no other request is about the same deployment."""
+        """Send the request if its account has keys and capacity, and no other request is about the same deployment."""
         key = planned.deployment.key
         account = account_of(key.namespace, plan.target)
         credentials = await self.credentials.read(account.secret)
@@ -186,7 +186,7 @@ class DeploymentReconciler:
         limit = self.limits.key_of(account, credentials.keys)
         if not self.limits.free(limit, self.clock()):
             return await self._wait_for_limit(planned, plan, limit)
-        lock = lock_name(plan.target)
+        lock = lock_of(plan.target)
         if lock in self._locked:
             self.queue.park(key, lock)
             return None
@@ -262,10 +262,12 @@ class DeploymentReconciler:
 
     def _is_creating(self, planned: Planned) -> bool:
         """Return whether a missing deployment was to be created, and that has not succeeded yet."""
-        status, verified = planned.status, planned.status.condition(ConditionType.VERIFIED)
-        is_missing = verified is not None and verified.reason == Reason.DEPLOYMENT_MISSING
+        status = planned.status
         is_resend = status.accepted is None and status.accepted_time is not None
-        return is_missing and is_resend and planned.on_missing is OnMissing.CREATE
+        if not is_resend or planned.on_missing is not OnMissing.CREATE:
+            return False
+        verified = status.condition(ConditionType.VERIFIED)
+        return verified is not None and verified.reason == Reason.DEPLOYMENT_MISSING
 
     def _creating(self, planned: Planned, plan: Send) -> Send:
         """Post the event of the failed revision first, and mark it by its id."""
@@ -309,13 +311,13 @@ class DeploymentReconciler:
         self.events.post(Subject(API_VERSION, KIND, deployment.key, deployment.uid), note)
 
     def _park(self, key: ObjectKey, limit: RateLimitKey) -> datetime | None:
-        """Let a key wait for its rate limit without a worker. There may be room again already."""
+        """Let a key wait for its rate limit without a worker. It may have capacity again already."""
         self.queue.park(key, limit)
         self.admit_waiting()
         return None
 
     def admit_waiting(self) -> None:
-        """Release the keys that a rate limit has room for now, or note when it will."""
+        """Release the keys that a rate limit has capacity for now, or note when it will."""
         now = self.clock()
         for limit in self.queue.waiting_for():
             if not isinstance(limit, RateLimitKey):
@@ -334,7 +336,7 @@ class DeploymentReconciler:
         return await self._save(planned.deployment, status) or until
 
     async def _wait_for_limit(self, planned: Planned, plan: Send, limit: RateLimitKey) -> datetime | None:
-        """Park the key until its rate limit has room. The status mentions a long wait, once."""
+        """Park the key until its rate limit has capacity. The status mentions a long wait, once."""
         opens_at = self.limits.opens_at(limit, self.clock())
         is_long = opens_at is not None and opens_at - self.clock() > UNREPORTED_WAIT
         is_reported = reason_of(planned.status) == Reason.RATE_LIMITED
@@ -356,7 +358,9 @@ class DeploymentReconciler:
             KubernetesError: not written; the store keeps it, and the next reconcile tries again.
         """
         stored = self.store.stored_status(deployment)
-        dependants = self._dependants(deployment, status)
+        dependants = self.store.dependants(deployment.key)
+        if dependants and _visible_to_others(deployment.status) == _visible_to_others(status):
+            dependants = []
         if status == stored:
             self.store.drop_unsaved(deployment)
             self._wake(dependants)
@@ -375,13 +379,6 @@ class DeploymentReconciler:
         self._wake(dependants)
         self._report(deployment, stored, status)
         return self.clock() if int(body["metadata"].get("generation", 0)) != deployment.generation else None
-
-    def _dependants(self, deployment: DoraDeployment, after: DoraDeploymentStatus) -> list[ObjectKey]:
-        """Return the resources to reconcile because this one desires, or has had accepted, something else now."""
-        linked = self.store.dependants(deployment.key)
-        if not linked or _visible_to_others(deployment.status) == _visible_to_others(after):
-            return []
-        return linked
 
     def _wake(self, keys: list[ObjectKey]) -> None:
         for key in keys:

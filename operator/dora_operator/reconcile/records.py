@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from dora_operator.clients.kubernetes import ConflictError, KubernetesClient, Subject
 from dora_operator.domain.events import NOT_WRITTEN, EventNote
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.domain.plan import follows, source_link
+from dora_operator.domain.plan import RolloutLink, follows
 from dora_operator.domain.resource import ConditionStatus, ConditionType, DoraDeployment
 from dora_operator.domain.rollout.retention import Retention, SettledRecord, expired
 from dora_operator.domain.rollout.verdict import Policy, Verdict, record_manifest
@@ -97,7 +97,7 @@ class Records:
         try:
             if existing is None or existing.is_record:
                 body = await self.client.apply_record(manifest)
-                self.changes.changed(body, Priority.ABORT, tracked.seen_at)
+                self.changes.changed(body, Priority.ABORT, tracked.seen_at, is_own=True)
                 return
             why = "belongs to a user: rename it, or let it follow the Rollout with sourceRef"
         except ConflictError:
@@ -123,7 +123,7 @@ class Records:
         return Refusal(key, existing.uid, existing.generation) if existing is not None else Refusal(key)
 
     def _linked(self, rollout: ObjectKey) -> list[DoraDeployment]:
-        return self.store.linked(source_link(*rollout))
+        return self.store.linked(RolloutLink(*rollout))
 
 
 def subject_of(tracked: TrackedRollout) -> Subject:

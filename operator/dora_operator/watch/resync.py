@@ -91,20 +91,14 @@ class Resync:
         self._timing = timing
         self._restart = restart
         self._requested = asyncio.Event()
-        self._deleted: set[str] | None = None
+        self.deleted: set[str] | None = None
         """Objects that the watch reported as deleted while a list runs. They must not come back."""
-        self._unreported: set[ObjectKey] = set()
+        self.unreported: set[ObjectKey] = set()
         """What a periodic list has found, and the watch has not reported yet."""
 
     def request(self) -> None:
         """List as soon as possible. A running list does not count: it may be older than the reason for this one."""
         self._requested.set()
-
-    def reported(self, key: ObjectKey, uid: str, *, deleted: bool) -> None:
-        """Note an event of the watch."""
-        self._unreported.discard(key)
-        if deleted and self._deleted is not None:
-            self._deleted.add(uid)
 
     async def run(self) -> None:
         """List at the start, on request and periodically, for ever."""
@@ -120,13 +114,13 @@ class Resync:
 
     async def _check_watch(self) -> None:
         """List, and restart the watch if it does not report what the list has found."""
-        await self._list_until_done(self._unreported.add)
-        if not self._unreported:
+        await self._list_until_done(self.unreported.add)
+        if not self.unreported:
             return
         explained = await self._is_requested_within(self._timing.report)
-        if self._unreported and not explained and not self._health.problem:
-            self._restart(f"the list has found {len(self._unreported)} changes that the watch has not reported")
-        self._unreported.clear()
+        if self.unreported and not explained and not self._health.problem:
+            self._restart(f"the list has found {len(self.unreported)} changes that the watch has not reported")
+        self.unreported.clear()
 
     async def _is_requested_within(self, seconds: float) -> bool:
         with suppress(TimeoutError):
@@ -138,13 +132,13 @@ class Resync:
         pause = self._timing.retry
         while True:
             self._requested.clear()
-            self._deleted = set()
+            self.deleted = set()
             try:
-                return await self._list(found, self._deleted)
+                return await self._list(found, self.deleted)
             except KubernetesError as error:
                 self._health.failed("list", str(error))
             finally:
-                self._deleted = None
+                self.deleted = None
             await self._is_requested_within(pause * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
             pause = min(2 * pause, self._timing.longest)
 

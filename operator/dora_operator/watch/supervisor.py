@@ -288,8 +288,10 @@ class Watch:
         run.heard_at = self.health.heard_at = time.monotonic()
         metadata = body["metadata"]
         key, uid = ObjectKey(metadata["namespace"], metadata["name"]), metadata["uid"]
-        self._resync.reported(key, uid, deleted=event_type == "DELETED")
+        self._resync.unreported.discard(key)
         if event_type == "DELETED":
+            if self._resync.deleted is not None:
+                self._resync.deleted.add(uid)
             self._sink.deleted(key, uid)
         else:
             self._sink.observed(body, listed=event_type is None)
