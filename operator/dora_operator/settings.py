@@ -5,6 +5,7 @@ No other module reads the environment. A resource can change none of these, abov
 
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, Field, HttpUrl, SecretStr, field_validator, model_validator
@@ -39,6 +40,12 @@ class Settings(BaseSettings):
         default=None,
         validation_alias=AliasChoices("DD_APP_KEY"),
         description="Application key of the operator's account, with the permission dora_metrics_write.",
+    )
+    keys_dir: Path | None = Field(
+        default=None,
+        validation_alias=AliasChoices("DORA_OPERATOR_KEYS_DIR"),
+        description="Directory with the files api-key and app-key, read for each request: changed keys count without a "
+        "restart. Takes precedence over DD_API_KEY and DD_APP_KEY.",
     )
     datadog_url: HttpUrl | None = Field(
         default=None, description="Base URL instead of https://api.<site>, for a proxy or tests."
@@ -142,7 +149,7 @@ class Settings(BaseSettings):
         default=1800.0, description="How often everything is listed again, in case a watch has missed a change."
     )
     secret_poll_seconds: Seconds = Field(
-        default=2.0, description="How often a Secret is read while a resource waits for better keys."
+        default=2.0, description="How often keys are read while a resource waits for better ones."
     )
 
     @field_validator("namespaces", "allowed_services", "allowed_envs", mode="before")
@@ -166,7 +173,9 @@ class Settings(BaseSettings):
             raise ValueError("the seconds must be greater than 0 and ascend, such as 30,120,600,3600,86400")
         return value
 
-    @field_validator("health_port", "metrics_port", "log_format", "datadog_url", "api_key", "app_key", mode="before")
+    @field_validator(
+        "health_port", "metrics_port", "log_format", "datadog_url", "api_key", "app_key", "keys_dir", mode="before"
+    )
     @classmethod
     def _empty_is_absent(cls, value: object) -> object:
         return None if value == "" else value

@@ -102,7 +102,7 @@ TAKEN = [
         {
             "commonLabels": {"team": "x", "a": "b"},
             "podLabels": {"team": "red"},
-            "podAnnotations": {"checksum/secret": "z"},
+            "podAnnotations": {"team": "y"},
         }
         | {"datadog": {"apiKey": "a-key", "appKey": "another"}, "deploymentAnnotations": {"reload": "true"}},
         id="labels and annotations that are set twice",
@@ -219,7 +219,13 @@ REFUSED = [
     pytest.param(
         {"extraPodSpec": {"tolerations": []}}, "extraPodSpec sets tolerations", id="a field with its own value"
     ),
+    pytest.param(
+        {"extraEnv": [{"name": "DORA_OPERATOR_KEYS_DIR", "value": "/x"}], "datadog": {"existingSecret": "a"}},
+        "and so does datadog.existingSecret",
+        id="another directory of keys",
+    ),
     pytest.param({"extraVolumes": [{"name": "tmp"}]}, "choose another", id="the chart's own volume"),
+    pytest.param({"extraVolumes": [{"name": "keys"}]}, "choose another", id="the volume of the keys"),
     pytest.param(
         {"extraVolumeMounts": [{"name": "a", "mountPath": "/tmp/"}]}, "another path", id="the chart's own path"
     ),

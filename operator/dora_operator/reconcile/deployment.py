@@ -181,7 +181,7 @@ class DeploymentReconciler:
         account = account_of(key.namespace, plan.target)
         credentials = await self.credentials.read(account.secret)
         if isinstance(credentials.keys, NoKeys):
-            self.credentials.wait_for_change(account.secret, credentials.secret_version, key)
+            self.credentials.wait_for_change(account.secret, credentials.version, key)
             return await self._postpone(planned, plan, credentials.keys)
         limit = self.limits.key_of(account, credentials.keys)
         if not self.limits.free(limit, self.clock()):
@@ -196,7 +196,7 @@ class DeploymentReconciler:
             if outcome is None:
                 return self.clock()
             if isinstance(outcome, TryAgain) and outcome.reason in CREDENTIAL_REASONS:
-                self.credentials.wait_for_change(account.secret, credentials.secret_version, key)
+                self.credentials.wait_for_change(account.secret, credentials.version, key)
             return await self._write_outcome(planned, plan, outcome, limit, finding)
         finally:
             self._locked.discard(lock)
