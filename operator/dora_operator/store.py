@@ -169,7 +169,7 @@ class DeploymentStore:
 
 def _decisive(deployment: DoraDeployment, status: DoraDeploymentStatus) -> tuple[object, ...]:
     """Return what a decision could depend on."""
-    return deployment.generation, status, deployment.is_record, deployment.record
+    return deployment.generation, status, deployment.is_record, deployment.record, deployment.force_sync
 
 
 def is_newer(version: str, than: str) -> bool:

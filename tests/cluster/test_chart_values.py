@@ -87,6 +87,8 @@ def test_every_setting_reaches_the_operator(helm: Helm, name: str, monkeypatch: 
         wanted = "http://127.0.0.1:1/"
     if name.endswith("Selector"):
         wanted = "team=red"
+    if name == "readBackSchedule":
+        wanted = [1.0, 2.5]
     found = environment(helm.template({"settings": {name: wanted}}))
     field = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
     assert f"DORA_OPERATOR_{field.upper()}" in found

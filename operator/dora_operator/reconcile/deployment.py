@@ -37,7 +37,15 @@ from dora_operator.domain.resource import (
     DoraDeploymentStatus,
     TargetKind,
 )
-from dora_operator.domain.retry import RetryPolicy, Settled, WaitUntil, believed_next_attempt, next_action, reason_of
+from dora_operator.domain.retry import (
+    RetryPolicy,
+    Settled,
+    WaitUntil,
+    believed_next_attempt,
+    forced,
+    next_action,
+    reason_of,
+)
 from dora_operator.domain.rollout.restoration import failed_event, is_own_id
 from dora_operator.domain.sites import Site
 from dora_operator.domain.status import ConditionSummary, Phase, StatusContext
@@ -143,6 +151,10 @@ class DeploymentReconciler:
             plan, finding, result = checked.plan, checked.finding, checked.result
             planned = replace(planned, plan=plan, is_link_pending=checked.is_pending)
         secret_changed = self.credentials.take_change(deployment.key)
+        forced_status = forced(planned.status, deployment.force_sync)
+        if forced_status is not None:
+            self.reader.forget(deployment.key)  # what was read before says nothing about what is sent now
+            return await self._attempt(replace(planned, status=forced_status), plan, finding)
         action = next_action(plan, planned.status, deployment.generation, self.clock(), self.retry_policy)
         if isinstance(action, Settled):
             finding = finding or self._finding(planned, plan, result or self.reader.take(deployment.key))
@@ -150,10 +162,8 @@ class DeploymentReconciler:
                 return await self._settle(planned, plan, finding)
             planned = replace(planned, status=replace(planned.status, accepted=None))
             plan = replace(plan, target=finding.target, request=request_for(finding.target, plan.request.state))
-        elif isinstance(action, WaitUntil) and not secret_changed:
-            is_limited = reason_of(planned.status) == Reason.RATE_LIMITED  # then `limits` knows for how long
-            if not is_limited:
-                return await self._wait(planned, plan, action)
+        elif isinstance(action, WaitUntil) and not (secret_changed or reason_of(planned.status) == Reason.RATE_LIMITED):
+            return await self._wait(planned, plan, action)  # of a rate limit, `limits` knows for how long
         if (finding is not None and finding.create) or self._is_creating(planned):
             plan = self._creating(planned, plan)
         return await self._attempt(planned, plan, finding)
