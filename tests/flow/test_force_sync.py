@@ -15,7 +15,7 @@ VERSION = {"service": "checkout", "env": "prod", "version": "2"}
 
 def condition(cluster: FakeCluster, name: str, kind: str = "Ready") -> str:
     """Return the reason of a condition."""
-    return next(one["reason"] for one in cluster.status(name)["conditions"] if one["type"] == kind)
+    return next(str(one["reason"]) for one in cluster.status(name)["conditions"] if one["type"] == kind)
 
 
 async def pass_minutes(operator: Operator, minutes: int) -> None:
@@ -204,6 +204,7 @@ async def test_a_read_from_before_says_nothing_about_what_is_sent(cluster: FakeC
         reader.queue.done(group)
         cluster.annotate("a", force_sync="1")
         await operator.settle()
+        await operator.reconcile(ObjectKey("shop", "a"))
         assert condition(cluster, "a", "Verified") == "Pending"
 
 

@@ -40,7 +40,7 @@ async def test_changed_keys_are_tried_at_once(
     requests = len(answers) - 1  # the last answer is that to the new keys
     if first_key is not None:
         write(tmp_path, first_key)
-    datadog = FakeDatadog(answers=answers)
+    datadog = FakeDatadog(answers=[*answers])
     cluster.apply("a", changeFailure=True)
     async with running_operator(cluster, datadog, keys_dir=tmp_path) as operator:
         await operator.poll_secrets()
@@ -109,4 +109,4 @@ async def test_files_take_precedence_over_variables(tmp_path: Path, cluster: Fak
 
 def reason_of(cluster: FakeCluster, name: str) -> str:
     """Return the reason of Ready."""
-    return next(one["reason"] for one in cluster.status(name)["conditions"] if one["type"] == "Ready")
+    return next(str(one["reason"]) for one in cluster.status(name)["conditions"] if one["type"] == "Ready")
