@@ -40,6 +40,7 @@ from dora_operator.reconcile.credentials import CredentialStore, NoKeys, keys_in
 from dora_operator.reconcile.deployment import DeploymentReconciler
 from dora_operator.reconcile.events import EventPoster
 from dora_operator.reconcile.links import LinkChecks
+from dora_operator.reconcile.own_services import OwnServices
 from dora_operator.reconcile.rate_limits import RateLimits
 from dora_operator.reconcile.read_back import Reader, ReadGroup
 from dora_operator.reconcile.records import Records
@@ -97,10 +98,14 @@ def build(  # noqa: PLR0913 - everything that comes from outside
     jitter: Callable[[], float] = random.random,
 ) -> App:
     """Build the operator around its clients. Opens and starts nothing."""
-    store, rollout_store = DeploymentStore(partial(links_of, settings.site)), RolloutStore()
+    namespaces_to_list: tuple[str | None, ...] = settings.namespaces or (None,)
+    store, rollout_store = DeploymentStore(partial(links_of, settings.site)), RolloutStore(set(namespaces_to_list))
     queue, rollout_queue = WorkQueue[ObjectKey](monotonic), WorkQueue[ObjectKey](monotonic)
     rollouts = RolloutChanges(rollout_store, rollout_queue, clock)
-    deployments = DeploymentChanges(store, queue, rollouts, clock, set(settings.namespaces or (None,)))
+    deployments = DeploymentChanges(store, queue, rollouts, clock, set(namespaces_to_list))
+    own_services = OwnServices(
+        rollout_store, settings.own_services, lambda keys: deployments.requeue(keys, Priority.CHANGE)
+    )
     events = EventPoster(client)
     namespaces = NamespaceAnnotations(client, clock)
     credentials = CredentialStore(client, own_keys_of(settings))
@@ -111,7 +116,7 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         queue=queue,
         client=client,
         datadog=datadog,
-        planner=Planner(store, namespaces, settings, settings.allowed),
+        planner=Planner(store, namespaces, settings, settings.allowed, own_services),
         credentials=credentials,
         limits=limits,
         events=events,
@@ -139,6 +144,7 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         client=client,
         namespaces=namespaces,
         records=records,
+        own_services=own_services,
         events=events,
         metrics=metrics,
         policy=settings.rollout_policy,

@@ -26,7 +26,7 @@ from dora_operator.domain.outcome import (
     classify,
     classify_event,
 )
-from dora_operator.domain.plan import Claim, Send, lock_of, request_for
+from dora_operator.domain.plan import Claim, Refuse, Send, lock_of, request_for
 from dora_operator.domain.read_back import Finding, Read, evaluate, next_read, searched_from
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
 from dora_operator.domain.resource import (
@@ -65,6 +65,8 @@ logger = logging.getLogger(__name__)
 ROLLOUT_API_VERSION = "argoproj.io/v1alpha1"
 RECHECK_ALLOWED = timedelta(seconds=60)
 """Namespaces are not watched: how often it is checked whether one allows by now what it did not."""
+RECHECK_LISTED = timedelta(seconds=1)
+"""How often it is checked whether the Rollouts are listed, where a decision needs them."""
 UNREPORTED_WAIT = timedelta(seconds=5)
 """How long a request may wait for its rate limit before the status says so."""
 
@@ -112,24 +114,28 @@ class DeploymentReconciler:
             self.credentials.forget(key)
             self.reader.forget(key)
             self.links.forget(key)
+            self.planner.own_services.forget(key)
             self.store.pending_verdicts.pop(key, None)
             return None
         if deployment.spec is None:
             message = "the spec cannot be understood: apply the CRD of this version of the operator"
             status = statuses.invalid(deployment.status, message, self._status_context(deployment))
             return await self._save(deployment, status)
-        planned = await self.planner.plan(deployment, deployment.spec)
+        is_unknown = self.planner.own_services.is_unknown(deployment, deployment.spec)
+        planned = None if is_unknown else await self.planner.plan(deployment, deployment.spec)
         if planned is None:
-            return self.clock()
+            return self.clock() + RECHECK_LISTED if is_unknown else self.clock()
         if planned.source != planned.status.source and not deployment.is_record:
             # Written before it is sent: a kill in between must not lose the verdict.
             await self._save(deployment, replace(planned.status, source=planned.source))
             return self.clock()
+        is_refused = isinstance(planned.plan, Refuse) and planned.plan.reason is Reason.NOT_ALLOWED
+        self.planner.own_services.note(deployment, is_refused=is_refused)
         if isinstance(planned.plan, Send):
             return await self._send(planned, planned.plan)
         self.credentials.forget(key)
         status = statuses.without_request(planned.status, planned.plan, self._status_context(deployment, planned))
-        again = self.clock() + RECHECK_ALLOWED if planned.plan.reason is Reason.NOT_ALLOWED else None
+        again = self.clock() + RECHECK_ALLOWED if is_refused else None
         return await self._save(deployment, status) or again
 
     async def _is_superseded(self, record: DoraDeployment) -> bool:
