@@ -80,7 +80,9 @@ def test_every_setting_reaches_the_operator(helm: Helm, name: str, monkeypatch: 
     """Another value than the default arrives in the variable that the operator reads, as the operator takes it."""
     default, schema, _ = settings()[name]
     choices = next(one for one in schema.get("anyOf", [schema]) if "const" not in one)
-    wanted = next(one for one in choices["enum"] if one != default) if "enum" in choices else OTHER[choices["type"]]
+    wanted: Any = (
+        next(one for one in choices["enum"] if one != default) if "enum" in choices else OTHER[choices["type"]]
+    )
     if choices.get("type") == "boolean":
         wanted = not default
     if name == "datadogUrl":

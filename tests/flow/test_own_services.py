@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from dora_operator.domain.fields import ObjectKey
-from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
+from tests.support.fakes import FakeCluster, FakeDatadog, running_operator
 from tests.support.levels import Rollout, play
 
 VERSION = {"service": "checkout", "env": "prod", "version": "2"}
@@ -21,11 +21,6 @@ def reason(cluster: FakeCluster, name: str, namespace: str = "shop") -> str:
 def with_template(body: dict[str, Any], **metadata: Any) -> dict[str, Any]:
     """Return a Rollout with a pod template of its own."""
     return body | {"spec": body["spec"] | {"template": {"metadata": metadata}}}
-
-
-def listed(operator: Operator, *bodies: dict[str, Any]) -> None:
-    """Let the operator list Rollouts."""
-    operator.rollouts_listed(*bodies)
 
 
 @pytest.mark.parametrize(
@@ -43,17 +38,18 @@ async def test_refused_until_a_rollout_runs_the_service(
     """Nothing is sent and a Warning Event names the fix; at once when the Rollout appears, it is sent."""
     cluster.apply("a", deployment=VERSION, changeFailure=True)
     cluster.apply("b", deployment=VERSION | {"service": "billing"}, changeFailure=True)
+    rollout = Rollout()
     async with running_operator(cluster, datadog, own_services=True) as operator:
-        listed(operator)
+        operator.rollouts_listed()
         await operator.pass_time(1)
         assert reason(cluster, "a") == "NotAllowed"
         assert ("a", "NotAllowed") in cluster.warnings()
         assert not datadog.requests
-        operator.rollout_event("ADDED", with_template(Rollout().body(), **metadata))
+        operator.rollout_event("ADDED", with_template(rollout.body(), **metadata))
         await operator.settle()
         assert (reason(cluster, "a"), reason(cluster, "b")) == ("Accepted", "NotAllowed")
         writes = cluster.status_writes
-        operator.rollout_event("MODIFIED", with_template(Rollout().body() | {"x": 1}, **metadata))
+        operator.rollout_event("MODIFIED", with_template(rollout.body(), **metadata))
         await operator.pass_time(3600)
     assert len(datadog.requests) == 1
     assert cluster.status_writes == writes
@@ -63,7 +59,7 @@ async def test_a_rollout_of_another_namespace_does_not_count(cluster: FakeCluste
     """Each namespace has its own Rollouts."""
     cluster.apply("a", namespace="other", deployment=VERSION, changeFailure=True)
     async with running_operator(cluster, datadog, own_services=True) as operator:
-        listed(operator, with_template(Rollout().body(), labels={LABEL: "checkout"}))
+        operator.rollouts_listed(with_template(Rollout().body(), labels={LABEL: "checkout"}))
         await operator.pass_time(61)
     assert reason(cluster, "a", "other") == "NotAllowed"
     assert not datadog.requests
@@ -75,7 +71,7 @@ async def test_nothing_is_refused_before_the_rollouts_are_listed(cluster: FakeCl
     async with running_operator(cluster, datadog, own_services=True) as operator:
         await operator.pass_time(30)
         assert cluster.status_writes == 0
-        listed(operator, with_template(Rollout().body(), labels={LABEL: "checkout"}))
+        operator.rollouts_listed(with_template(Rollout().body(), labels={LABEL: "checkout"}))
         await operator.pass_time(1)
     assert reason(cluster, "a") == "Accepted"
     assert cluster.warnings() == []
@@ -87,10 +83,10 @@ async def test_named_namespaces_are_listed_one_by_one(cluster: FakeCluster, data
     async with running_operator(cluster, datadog, own_services=True, namespaces=("shop", "other")) as operator:
         operator.app.deployments.listed("shop", served=True)
         operator.app.deployments.listed("other", served=True)
-        for namespace, expected in (("other", 0), ("shop", 1)):
-            operator.app.rollouts.listed(namespace, served=False)
-            await operator.pass_time(2)
-            assert cluster.status_writes == expected
+        await operator.pass_time(2)
+        assert cluster.status_writes == 0
+        operator.app.rollouts.listed("shop", served=False)
+        await operator.pass_time(2)
     assert reason(cluster, "a") == "NotAllowed"
 
 
@@ -98,7 +94,7 @@ async def test_the_replica_sets_of_a_rollout_count(cluster: FakeCluster, datadog
     """With workloadRef a Rollout has no template: an abort is marked, and so is a resource written by hand."""
     cluster.apply("by-hand", deployment=VERSION | {"version": "0"}, changeFailure=True)
     async with running_operator(cluster, datadog, own_services=True) as operator:
-        listed(operator)
+        operator.rollouts_listed()
         await play(operator, Rollout(), "deploy h1 1", "promote", "deploy h2 2", "abort")
         (record,) = (key for key in cluster.objects if key.name != "by-hand")
         assert (reason(cluster, record.name), reason(cluster, "by-hand")) == ("Accepted", "Accepted")
@@ -110,14 +106,14 @@ async def test_a_deleted_rollout_takes_no_report_along(cluster: FakeCluster, dat
     rollout = Rollout()
     datadog.answers = [httpx.Response(503)]
     async with running_operator(cluster, datadog, own_services=True) as operator:
-        listed(operator)
+        operator.rollouts_listed()
         await play(operator, rollout, "deploy h1 1", "promote", "deploy h2 2", "abort")
         operator.rollout_event("DELETED", rollout.body())
         await operator.settle()
         now = operator.now
     datadog.answers = [httpx.Response(202)]
     async with running_operator(cluster, datadog, own_services=True, now=now) as operator:
-        listed(operator)
+        operator.rollouts_listed()
         await operator.pass_time(60)
         cluster.apply("late", deployment=VERSION | {"version": "9"}, changeFailure=True)
         await operator.settle()
@@ -132,7 +128,7 @@ async def test_keys_of_ones_own_are_not_restricted(cluster: FakeCluster, datadog
     cluster.apply("a", deployment=VERSION, changeFailure=True, credentialsSecretRef={"name": "mine"})
     async with running_operator(cluster, datadog, own_services=True) as operator:
         assert reason(cluster, "a") == "Accepted"
-        listed(operator)
+        operator.rollouts_listed()
         cluster.apply("a", deployment=VERSION, changeFailure=True)
         await operator.settle()
     assert reason(cluster, "a") == "NotAllowed"
@@ -144,7 +140,7 @@ async def test_the_annotation_of_a_namespace_replaces_the_policy(cluster: FakeCl
     cluster.annotations = {"dora-operator.io/allowed-services": "checkout"}
     cluster.apply("a", deployment=VERSION, changeFailure=True)
     async with running_operator(cluster, datadog, own_services=True) as operator:
-        listed(operator)
+        operator.rollouts_listed()
         await operator.pass_time(1)
     assert reason(cluster, "a") == "Accepted"
 
@@ -155,7 +151,7 @@ async def test_a_rollout_that_is_ignored_counts(cluster: FakeCluster, datadog: F
     body["metadata"]["annotations"]["dora-operator.io/ignore"] = "true"
     cluster.apply("a", deployment=VERSION, changeFailure=True)
     async with running_operator(cluster, datadog, own_services=True) as operator:
-        listed(operator)
+        operator.rollouts_listed()
         await operator.pass_time(1)
         operator.rollout_event("ADDED", body)
         await operator.settle()
@@ -166,7 +162,7 @@ async def test_a_deleted_resource_is_not_remembered(cluster: FakeCluster, datado
     """A Rollout that appears later reconciles nothing that is gone."""
     cluster.apply("a", deployment=VERSION, changeFailure=True)
     async with running_operator(cluster, datadog, own_services=True) as operator:
-        listed(operator)
+        operator.rollouts_listed()
         await operator.pass_time(1)
         cluster.delete("a")
         await operator.settle()
