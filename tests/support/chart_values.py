@@ -102,7 +102,7 @@ TAKEN = [
         {
             "commonLabels": {"team": "x", "a": "b"},
             "podLabels": {"team": "red"},
-            "podAnnotations": {"team": "y"},
+            "podAnnotations": {"team": "z"},
         }
         | {"datadog": {"apiKey": "a-key", "appKey": "another"}, "deploymentAnnotations": {"reload": "true"}},
         id="labels and annotations that are set twice",
