@@ -26,7 +26,7 @@ def ask(
 
 
 def is_well(url: str | urllib.request.Request, *, seconds: float = 2.0, tls: ssl.SSLContext | None = None) -> bool:
-    """Tell whether a probe answers 200."""
+    """Return whether a probe answers 200."""
     try:
         with ask(url, seconds=seconds, tls=tls) as response:
             return response.status == HTTPStatus.OK

@@ -76,7 +76,10 @@ def running_operator(cluster: LocalCluster, datadog_url: str, **variables: str) 
 
 
 def environment_for(cluster: LocalCluster, datadog_url: str) -> dict[str, str]:
-    """Return the least that an operator needs to know."""
+    """Return the least that an operator needs to know.
+
+    Nothing is read back: the stand-in has only the deployments that it was given.
+    """
     (port,) = free_ports(1)
     return {
         "KUBECONFIG": str(cluster.kubeconfig),
@@ -85,6 +88,7 @@ def environment_for(cluster: LocalCluster, datadog_url: str) -> dict[str, str]:
         "DORA_OPERATOR_DATADOG_URL": datadog_url,
         "DORA_OPERATOR_HEALTH_PORT": str(port),
         "DORA_OPERATOR_METRICS_PORT": str(port),
+        "DORA_OPERATOR_READ_BACK": "false",
     }
 
 

@@ -306,5 +306,5 @@ class RolloutStore:
 
 
 def _state(rollout: Rollout) -> tuple[object, ...]:
-    """Return what tells apart the states that a decision may need one by one."""
+    """Return what distinguishes the states that a decision may need one by one."""
     return rollout.revision, rollout.current_hash, rollout.stable_hash, rollout.abort, rollout.aborted_at

@@ -14,7 +14,7 @@ def entries(log: Path) -> Iterator[dict[str, Any]]:
 
 
 def matches(entry: dict[str, Any], wanted: Mapping[str, str]) -> bool:
-    """Tell whether an entry has these values of `user`, `verb`, `resource`, `subresource`, `namespace` and `name`."""
+    """Return whether an entry has these values of `user`, `verb`, `resource`, `subresource`, `namespace` and `name`."""
     about = entry.get("objectRef", {})
     found = {"user": entry["user"]["username"], "verb": entry["verb"]} | {
         name: about.get(name, "") for name in ("resource", "subresource", "namespace", "name")

@@ -43,7 +43,7 @@ def api_server_command(program: Path, folder: Path, etcd: str, port: int, tokens
 
 
 def answers(url: str, certificate: Path, token: str) -> bool:
-    """Tell whether an API server says that it is ready."""
+    """Return whether an API server says that it is ready."""
     if not certificate.exists():
         return False
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})

@@ -1,4 +1,4 @@
-"""Datadog's rate limit: calendar-aligned windows per key, and the five headers that tell about them.
+"""Datadog's rate limit: calendar-aligned windows per key, and the five headers that report them.
 
 Pure: `now` is an argument.
 """

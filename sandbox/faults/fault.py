@@ -42,7 +42,7 @@ class Fault:
     hits: int = 0
 
     def takes(self, request: web.BaseRequest) -> bool:
-        """Tell whether this request is hit, and count it."""
+        """Return whether this request is hit, and count it."""
         if self.method not in ("", request.method) or not re.search(self.path, str(request.rel_url)):
             return False
         if self.skip > 0:

@@ -1,4 +1,4 @@
-"""The cache of built programs: where it is, how much room it has, and how one builder waits for another.
+"""The cache of built programs: where it is, how much space it has, and how one builder waits for another.
 
 A program appears in the cache whole or not at all.
 """
@@ -16,7 +16,7 @@ NEEDED_GIBIBYTES = 8
 
 
 class SandboxError(Exception):
-    """Something that the person in front of the terminal can mend; the message says how."""
+    """Something that the person in front of the terminal can fix; the message says how."""
 
 
 @dataclass(frozen=True, slots=True)

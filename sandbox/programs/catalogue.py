@@ -28,7 +28,7 @@ class Program:
     seconds: int
     """Usual time of a cold build on 2 cores, after those before it in the catalogue."""
     module: str = "."
-    """Folder of its Go module: below this one, or absolute where the program is written here, beside who needs it.
+    """Folder of its Go module: below this one, or absolute where the program is written here, beside its user.
 
     Programs whose dependencies do not go together have one each.
     """

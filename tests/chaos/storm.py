@@ -45,23 +45,23 @@ class StormyDatadog(FakeDatadog):
         """Check, then answer one request."""
         account = request.url.host, request.headers["dd-api-key"]
         deployment, told = _read(request, account)
-        lane = deployment if deployment[1] == "id" else (deployment[0], *deployment[3:])
+        deployment_key = deployment if deployment[1] == "id" else (deployment[0], *deployment[3:])
         self.count += 1
-        self._check(account, lane)
-        self._under_way.update([account, lane])
+        self._check(account, deployment_key)
+        self._under_way.update([account, deployment_key])
         try:
             return await self._answer(account, deployment, told)
         finally:
-            self._under_way.subtract([account, lane])
+            self._under_way.subtract([account, deployment_key])
 
-    def _check(self, account: Account, lane: tuple[str, ...]) -> None:
+    def _check(self, account: Account, deployment_key: tuple[str, ...]) -> None:
         now = asyncio.get_running_loop().time()
         if now < self.closed.get(account, 0.0):
             self.broken.append(f"{now:.3f}: {account} before its reset at {self.closed[account]:.3f}")
         if self._under_way[account] >= MOST_AT_ONCE:
             self.broken.append(f"{now:.3f}: {account} has too many at once")
-        if self._under_way[lane]:
-            self.broken.append(f"{now:.3f}: two at once about {lane}")
+        if self._under_way[deployment_key]:
+            self.broken.append(f"{now:.3f}: two at once about {deployment_key}")
 
     async def _answer(self, account: Account, deployment: tuple[str, ...], told: dict[str, Any]) -> httpx.Response:
         troubles = ("503", "429", "429 alone", "404", "refused", "lost", "silent")

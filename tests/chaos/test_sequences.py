@@ -94,7 +94,7 @@ class Life:
 
 
 async def fresh_apply(cluster: FakeCluster) -> dict[str, Any]:
-    """Return how the objects stand that are left, applied anew where nothing ever went wrong."""
+    """Return how the objects stand that are left, applied again where nothing ever went wrong."""
     fresh = FakeCluster()
     async with running_operator(fresh, FakeDatadog()) as operator:
         for key, body in sorted(cluster.objects.items(), key=lambda item: item[1]["metadata"]["creationTimestamp"]):

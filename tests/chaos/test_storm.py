@@ -65,7 +65,7 @@ class Life:
         self.datadog.trouble = self.cluster.trouble = 0.0
         async with process(self.cluster, self.datadog) as operator:
             await asyncio.sleep(CALM_SECONDS)
-            while operator.app.deployment_workers.queue.busy:  # who is not allowed is looked at again every minute  # noqa: ASYNC110
+            while operator.app.deployment_workers.queue.busy:  # what is not allowed is checked again every minute  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
             return [*self.datadog.broken, *self._wrong()]
 
@@ -122,7 +122,7 @@ class Life:
 
 
 def _is_held_back(body: Mapping[str, Any]) -> bool:
-    """Tell whether the status may rightly speak of the past."""
+    """Return whether the status may rightly speak of the past."""
     return bool(body["spec"].get("suspend") or body["spec"].get("dryRun"))
 
 

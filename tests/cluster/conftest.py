@@ -60,8 +60,9 @@ def rollouts_datadog() -> Iterator[StandIn]:
 
 @pytest.fixture(scope="module")
 def rollouts_operator(rollouts_cluster: LocalCluster, rollouts_datadog: StandIn) -> Iterator[OperatorProcess]:
-    """Return an operator that watches every Rollout, except those labelled `separate`."""
-    variables = {"DORA_OPERATOR_ROLLOUT_SELECTOR": "!separate", "DORA_OPERATOR_LOG_LEVEL": "DEBUG"}
+    """Return an operator that watches every Rollout, except those labelled `separate`, and links what follows an abort."""
+    variables = {"DORA_OPERATOR_ROLLOUT_SELECTOR": "!separate", "DORA_OPERATOR_ABORT_RECOVERY": "NextVersion"}
+    variables |= {"DORA_OPERATOR_LOG_LEVEL": "DEBUG"}
     with running_operator(rollouts_cluster, rollouts_datadog.url, **variables) as running:
         yield running
 

@@ -1,4 +1,4 @@
-"""What the chart makes of values: taken by the real API server, or refused by the chart with the mend."""
+"""What the chart makes of values: taken by the real API server, or refused by the chart with the fix."""
 
 import json
 import re

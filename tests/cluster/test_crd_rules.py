@@ -1,4 +1,4 @@
-"""What the API server refuses, and that its message tells the mend. On the real API server."""
+"""What the API server refuses, and that its message says how to fix it. On the real API server."""
 
 import json
 import subprocess
@@ -118,7 +118,7 @@ REFUSED = [
     ),
     pytest.param(
         WHOLE | {"remediation": {"type": "rollback", "doraDeploymentRef": {"name": "probe"}}},
-        "it names this DoraDeployment itself",
+        "doraDeploymentRef names this DoraDeployment itself",
         id="itself by reference",
     ),
     pytest.param(WHOLE | {"site": "evil.example"}, "Unsupported value", id="a host that is no site"),
@@ -209,9 +209,9 @@ def test_columns_short_name_and_category(cluster: LocalCluster) -> None:
     assert apply(cluster, WHOLE).returncode == 0
     try:
         short = cluster.kubectl("get", "dora").splitlines()[0].split()
-        assert short == ["NAME", "READY", "REASON", "SERVICE", "ENV", "VERSION", "FAILURE", "AGE"]
+        assert short == ["NAME", "READY", "REASON", "SERVICE", "ENV", "VERSION", "FAILURE", "VERIFIED", "AGE"]
         wide = cluster.kubectl("get", "doradeployments", "-o", "wide").splitlines()[0].split()
-        assert {"ID", "REMEDIATION", "ROLLOUT"} <= set(wide)
+        assert {"ID", "REMEDIATION", "SOURCE", "ACCEPTED"} <= set(wide)
         assert "probe" in cluster.kubectl("get", "datadog")
     finally:
         cluster.kubectl("delete", "dora", "probe")

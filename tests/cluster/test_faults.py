@@ -163,7 +163,7 @@ def test_events_that_come_twice(operator: OperatorProcess, proxy: FaultProxy, sh
 
 @pytest.mark.skipif(not LONG, reason="takes most of a minute: make chaos")
 def test_a_watch_that_says_nothing(operator: OperatorProcess, proxy: FaultProxy, shop: Shop, datadog: StandIn) -> None:
-    """The connection stands and no byte comes: after 35 s the watch is begun anew, from where it was."""
+    """The connection stays open and no byte comes: after 35 s the watch is opened again."""
     silent = proxy.fault(What.STREAM_SILENT, path=WATCH, times=1)
     proxy.cut_streams()
     eventually(lambda: silent.hits, lambda: str(proxy.log[-5:]))
@@ -175,8 +175,8 @@ def test_a_watch_that_says_nothing(operator: OperatorProcess, proxy: FaultProxy,
 def test_events_that_are_lost(
     own_cluster: LocalCluster, proxy: FaultProxy, shop: Shop, datadog: StandIn, settings: dict[str, str]
 ) -> None:
-    """A watch that loses every event and seems well: the next list brings what was made, edited and deleted."""
-    with running_operator(own_cluster, datadog.url, **settings | {"DORA_OPERATOR_RELIST_SECONDS": "1"}):
+    """A watch that loses every event and seems to work: the next list brings what was made, edited and deleted."""
+    with running_operator(own_cluster, datadog.url, **settings | {"DORA_OPERATOR_RESYNC_SECONDS": "1"}):
         for name in ("edited", "deleted"):
             applied(shop, name)
             shop.wait(name, "Accepted")
@@ -308,11 +308,11 @@ def compact(cluster: LocalCluster) -> None:
 def test_a_place_that_etcd_has_forgotten(
     own_cluster: LocalCluster, proxy: FaultProxy, shop: Shop, datadog: StandIn, operator: OperatorProcess
 ) -> None:
-    """A real 410, after a gap in which one was deleted, one replaced under its name, one edited: a new list tells."""
+    """A real 410, after a gap in which one was deleted, one replaced under its name, one edited: a new list shows it."""
     for name in ("gone", "replaced", "edited"):
         applied(shop, name)
         shop.wait(name, "Accepted")
-    proxy.fault(What.ANSWER, path="watch=1", code=503)
+    proxy.fault(What.ANSWER, path=WATCH, code=503)
     proxy.cut_streams()
     shop.kubectl("delete", "dora", "gone", "replaced")
     applied(shop, "replaced")

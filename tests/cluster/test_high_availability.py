@@ -61,7 +61,7 @@ def settings_of(shop: Shop) -> dict[str, str]:
 
 
 def leads(operator: OperatorProcess) -> bool:
-    """Tell whether a replica says that it leads."""
+    """Return whether a replica says that it leads."""
     return series(operator.metrics())["dora_operator_leader"] == 1
 
 

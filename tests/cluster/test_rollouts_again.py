@@ -109,13 +109,13 @@ def test_aborted_and_undone_in_one_breath(street: Street) -> None:
 def test_history_that_the_controller_has_deleted(street: Street) -> None:
     """What is left is enough for an undo; a version whose ReplicaSet is gone is new when it comes again."""
     how: dict[str, Any] = {"spec": {"revisionHistoryLimit": 1}, "pods_after": "600ms"}
-    undone, anew = (street.app(name, **how) for name in ("undone", "anew"))  # slow: of one second any may be deleted
-    release(undone, anew, versions=("1.0.0", "1.1.0", "1.2.0"))
-    for app in (undone, anew):
+    undone, again = (street.app(name, **how) for name in ("undone", "again"))  # slow: of one second any may be deleted
+    release(undone, again, versions=("1.0.0", "1.1.0", "1.2.0"))
+    for app in (undone, again):
         eventually(lambda app=app: app.versions() == ["1.1.0", "1.2.0"], app.levels)
     undone.argo("undo")
     undone.until("Paused")
     undone.argo("promote")
     undone.until("Healthy")
-    anew.release("1.0.0")
-    expect((undone, [marked("1.2.0"), marked("1.2.0", "rollback", "1.1.0")]), (anew, []))
+    again.release("1.0.0")
+    expect((undone, [marked("1.2.0"), marked("1.2.0", "rollback", "1.1.0")]), (again, []))

@@ -59,7 +59,7 @@ def test_followed_through_the_users_resource(street: Street) -> None:
 
 
 def test_the_spec_wins(street: Street) -> None:
-    """What the user wrote is sent although the Rollout says otherwise, and a condition tells."""
+    """What the user wrote is sent although the Rollout says otherwise, and a condition says so."""
     shop, app = Shop(street.cluster, street.namespace), street.app()
     app.release("1.0.0")
     app.deploy("1.1.0")

@@ -51,7 +51,7 @@ def test_an_annotation_overrides_a_label(street: Street) -> None:
 
 
 def test_a_workload_of_its_own(street: Street) -> None:
-    """A Rollout that runs a Deployment's template: the ReplicaSets tell its versions."""
+    """A Rollout that runs a Deployment's template: the ReplicaSets show its versions."""
     app = street.app()
     app.spec = {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": app.name}}
     app.release("1.0.0", "1.1.0")

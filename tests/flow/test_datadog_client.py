@@ -54,9 +54,7 @@ async def client_for(
 ) -> AsyncIterator[DatadogClient]:
     """Open a client with a short timeout."""
     async with open_http(connections=2, base_url=url, trust_env=trust_env) as http:
-        yield DatadogClient(
-            http, base_url=url, timeout_seconds=seconds, metrics=metrics or Metrics()
-        )
+        yield DatadogClient(http, base_url=url, timeout_seconds=seconds, metrics=metrics or Metrics())
 
 
 @pytest.fixture

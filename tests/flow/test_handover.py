@@ -90,7 +90,7 @@ async def test_a_rollout_made_again_speaks_for_the_version_from_then_on(
 async def test_a_verdict_without_a_place_is_told_and_finds_one_later(
     cluster: FakeCluster, datadog: FakeDatadog
 ) -> None:
-    """A user's resource has the record's name: the Rollout says so, and the mark goes as soon as there is room."""
+    """A user's resource has the record's name: the Rollout says so, and the mark goes as soon as the name is free."""
     cluster.apply("checkout-h2", deployment={"id": "X9RMqDwK-4c"}, changeFailure=False, suspend=True)
     async with running_operator(cluster, datadog) as operator:
         await play(operator, Rollout(), *ABORTED)

@@ -340,7 +340,7 @@ async def test_an_answer_is_not_forgotten_while_kubernetes_is_down(cluster: Fake
 async def test_an_answer_is_not_forgotten_when_the_object_only_seems_gone(
     cluster: FakeCluster, datadog: FakeDatadog
 ) -> None:
-    """404 for a status, as an API server says that has just started: only the watch tells what is really gone."""
+    """404 for a status, as an API server says that has just started: only the watch shows what is really gone."""
     async with running_operator(cluster, datadog) as operator:
         cluster.apply("a", changeFailure=True)
         cluster.lost = True

@@ -98,7 +98,7 @@ async def test_a_release_without_trouble_costs_one_list_per_revision(
 
 
 async def test_a_made_resource(cluster: FakeCluster, datadog: FakeDatadog) -> None:
-    """It is named after Rollout and pod hash, labelled, has no owner, and tells what the Rollout did."""
+    """It is named after Rollout and pod hash, labelled, has no owner, and says what the Rollout did."""
     async with running_operator(cluster, datadog) as operator:
         await live(operator, trace("canary-manual-abort"))
     ((key, body),) = cluster.objects.items()

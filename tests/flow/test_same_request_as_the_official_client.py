@@ -46,9 +46,7 @@ def ours(datadog: StandIn, request: PatchRequest) -> None:
 
     async def send() -> None:
         async with open_http(connections=1) as http:
-            client = DatadogClient(
-                http, base_url=datadog.url, timeout_seconds=5, metrics=METRICS
-            )
+            client = DatadogClient(http, base_url=datadog.url, timeout_seconds=5, metrics=METRICS)
             assert isinstance(await client.patch(request, Site.US1, KEYS), Answer)
 
     asyncio.run(send())

@@ -23,7 +23,7 @@ async def served(operator: Operator) -> None:
 
 
 class Crowd(FakeDatadog):
-    """Answers slowly and counts who is being served at the same time."""
+    """Answers slowly and counts what is served at the same time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ async def test_one_request_at_a_time_for_one_deployment() -> None:
 
 
 async def test_a_backlog_is_looked_at_twice() -> None:
-    """Once to find the account full, once to send: an answer calls as many as there is room for, not many more."""
+    """Once to find the account full, once to send: an answer calls as many as have capacity, not many more."""
     cluster, datadog, count = SlowCluster(), Crowd(), 200
     async with running_operator(cluster, datadog) as operator:
         workers = [asyncio.create_task(operator.app.deployment_workers.run())]

@@ -90,7 +90,7 @@ def test_it_logs_in_with_a_plugin(buildah: Buildah, container: str, tmp_path: Pa
 
 
 def _own(paths: Iterable[Path]) -> Iterator[Path]:
-    """Leave out what takes no room of its own."""
+    """Leave out what takes no space of its own."""
     return (path for path in paths if not path.is_symlink() and path.is_file())
 
 

@@ -4,9 +4,9 @@ It runs twice: as buildah runs it, and with a read-only root file system, which 
 mount namespace of its own.
 """
 
-import base64
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -27,15 +27,15 @@ pytestmark = NEEDS
 
 @pytest.fixture
 def kubeconfig(cluster: LocalCluster, tmp_path: Path) -> Path:
-    """Return a folder with a kubeconfig that needs no other file, and that everybody may read."""
+    """Return a folder with a kubeconfig and the certificate that it names, which everybody may read."""
     config = yaml.safe_load(cluster.kubeconfig.read_text())
-    for each in config["clusters"]:
-        certificate = Path(each["cluster"].pop("certificate-authority")).read_bytes()
-        each["cluster"]["certificate-authority-data"] = base64.b64encode(certificate).decode()
     folder = tmp_path / "kube"
     folder.mkdir()
+    for each in config["clusters"]:  # a certificate in the kubeconfig itself would need a folder for a temporary file
+        shutil.copy(each["cluster"]["certificate-authority"], folder / "ca.crt")
+        each["cluster"]["certificate-authority"] = "ca.crt"
     (folder / "config").write_text(yaml.safe_dump(config))
-    for path in (folder, folder / "config"):
+    for path in (folder, *folder.iterdir()):
         path.chmod(0o755)
     return folder
 

@@ -144,7 +144,7 @@ async def test_one_401(server: ApiServer) -> None:
             assert await goes_on(operator, server)
 
 
-# What kopf does not tell
+# What kopf does not report
 
 
 @trap("watch/resync.py lists when kopf lists, and drops what is gone")

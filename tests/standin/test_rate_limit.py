@@ -49,7 +49,7 @@ def test_too_many_requests() -> None:
     ],
 )
 def test_every_answer_has_the_five_headers(method: str, path: str, key: str, status: int) -> None:
-    """Errors tell about the rate limit too."""
+    """Errors report the rate limit too."""
     got, _, headers = Datadog().ask(0, method, path, key=key)
     assert got == status
     assert sum(name.startswith("X-RateLimit-") for name in headers) == 5

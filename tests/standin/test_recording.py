@@ -1,4 +1,4 @@
-"""What the stand-in tells about the requests it got, and what it must never tell."""
+"""What the stand-in shows of the requests it got, and what it must never show."""
 
 import asyncio
 import re

@@ -91,7 +91,7 @@ class Installation:
             yield operator
 
     def sent_with(self, keys: tuple[str, str]) -> bool:
-        """Tell whether a request came with this API key."""
+        """Return whether a request came with this API key."""
         return any(fingerprint(keys[0]) in request.headers["dd-api-key"] for request in self.datadog.requests())
 
     @property

@@ -38,7 +38,7 @@ Pod = Callable[[], AbstractContextManager[Any]]
 
 @dataclass(slots=True)
 class Reader:
-    """Follows a page. `pod` is begun anew after each command that makes or changes the release."""
+    """Follows a page. `pod` is started again after each command that makes or changes the release."""
 
     cluster: LocalCluster
     folder: Path

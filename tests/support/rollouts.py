@@ -112,7 +112,7 @@ class App:
         release(self, versions=versions)
 
     def exists(self) -> bool:
-        """Tell whether the Rollout is there."""
+        """Return whether the Rollout is there."""
         return bool(self.kubectl("get", "rollout", self.name, "--ignore-not-found", "-o", "name"))
 
     def argo(self, verb: str, *arguments: str) -> None:

@@ -83,7 +83,7 @@ def test_the_crd_is_the_one_that_is_committed() -> None:
 def test_a_stale_file_is_noticed(
     file: str, old: str, new: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--check fails and names the file and the mend; writing puts it right."""
+    """--check fails and names the file and the fix; writing puts it right."""
     chart = tmp_path / "dora-operator"
     shutil.copytree(CHART, chart)
     text = (chart / file).read_text(encoding="utf-8")

@@ -99,7 +99,7 @@ class Candidate:
         return self.zero + time * self.rate
 
     def leads(self, time: float) -> bool:
-        """Tell whether it believes that it may write."""
+        """Return whether it believes that it may write."""
         return self.clock(time) < self.good_until
 
     def step(self, server: Server, begun: float, read: float, written: float, *, answered: bool) -> None:

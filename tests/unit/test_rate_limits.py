@@ -43,7 +43,7 @@ def answered(limits: RateLimits, found: dict[str, str], at: datetime = NOW, key:
 
 
 def test_a_few_requests_at_once() -> None:
-    """Nothing is known of the account: so many may be in flight, and the answer to one makes room for one."""
+    """Nothing is known of the account: so many may be in flight, and the answer to one frees capacity for one."""
     limits = RateLimits()
     for left in range(MOST_AT_ONCE, 0, -1):
         assert limits.free(KEY, NOW) == left
@@ -64,7 +64,7 @@ def test_accounts_do_not_wait_for_each_other() -> None:
 
 
 def test_what_remains_of_a_window_counts() -> None:
-    """Requests in flight may use what remains up; the next window has room again."""
+    """Requests in flight may use what remains up; the next window has capacity again."""
     limits = RateLimits()
     answered(limits, headers(2, 20))
     assert limits.free(KEY, NOW) == 2
@@ -163,7 +163,7 @@ def test_a_block_that_a_status_tells_counts_before_the_keys_are_known() -> None:
 
 
 def test_accounts_that_hang_leave_one_request_for_each_other() -> None:
-    """Their requests take all workers but a few; each other account still gets one at a time, and then room again."""
+    """Their requests take all workers but a few; each other account still gets one at a time, and then capacity again."""
     limits = RateLimits(most_in_all=10)
     for _ in range(MOST_AT_ONCE):
         limits.begin(KEY, NOW)
@@ -244,7 +244,7 @@ class Server:
     refused: int = 0
 
     def send(self) -> None:
-        """Send a request if the limit has room."""
+        """Send a request if the limit has capacity."""
         if self.limits.free(KEY, self.now) == 0:
             return
         self.limits.begin(KEY, self.now)

@@ -227,7 +227,7 @@ def test_a_key_that_parks_again_waits_for_the_next_release(queue: WorkQueue[str]
 
 
 def test_a_key_that_waits_for_something_else_passes_its_turn_on(queue: WorkQueue[str]) -> None:
-    """The account has room, and the deployment is locked: the next key of the account is served."""
+    """The account has capacity, and the deployment is locked: the next key of the account is served."""
     park(queue, "a")
     park(queue, "b")
     queue.release("limit", 1)
@@ -250,7 +250,7 @@ def test_a_released_key_without_a_worker_does_not_hold_up_an_abort(queue: WorkQu
 
 
 def test_a_resource_that_opens_serves_one(queue: WorkQueue[str], clock: Clock) -> None:
-    """At the earliest time that was noted; the one that is served sees how many more there is room for."""
+    """At the earliest time that was noted; the one that is served sees how many more have capacity."""
     for key in "ab":
         park(queue, key)
     queue.open_at("limit", clock.now + 20)
@@ -321,7 +321,7 @@ steps = st.lists(
 
 @dataclass
 class Account:
-    """An account with room for two requests, whose keys go through the queue as those of a reconciler do."""
+    """An account with capacity for two requests, whose keys go through the queue as those of a reconciler do."""
 
     most: int = 2
     clock: Clock = field(default_factory=Clock)
@@ -374,7 +374,7 @@ class Account:
         self.queue.done(key)
 
     def release(self) -> None:
-        """Release as many keys as there is room for."""
+        """Release as many keys as have capacity."""
         self.queue.release("account", self.most - len(self.sending))
 
     def serve_all(self) -> None:

@@ -21,7 +21,7 @@ webhook is involved.
 SPEC = """
 ## spec
 
-What Datadog shall say about one deployment.
+What Datadog should say about one deployment.
 
 """
 RULES = """

@@ -247,7 +247,7 @@ class KubernetesClient:
             yield page
 
     async def is_served(self, kind: Kind) -> bool:
-        """Tell whether the kind is installed: its group may be there without it."""
+        """Return whether the kind is installed: its group may be there without it."""
         try:
             served = await self._request("GET", kind.root)
         except NotFoundError:

@@ -57,7 +57,7 @@ class AlwaysLeader:
         self.lost = asyncio.Event()
 
     def is_leader(self) -> bool:
-        """Tell whether a write may begin now."""
+        """Return whether a write may begin now."""
         return True
 
     async def hold(self) -> None:
@@ -99,7 +99,7 @@ class Leader:
         """When the Lease of another process expires, as far as known."""
 
     def is_leader(self) -> bool:
-        """Tell whether a write may begin now."""
+        """Return whether a write may begin now."""
         return self.leading.is_set() and self._monotonic() < self.valid_until
 
     async def guard(self, request: Coroutine[Any, Any, Result]) -> Result:

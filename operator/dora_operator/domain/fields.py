@@ -136,12 +136,12 @@ class RemediationLink:
 
 
 def is_tag(value: object) -> TypeGuard[str]:
-    """Tell whether a value can be a service, env or version."""
+    """Return whether a value can be a service, env or version."""
     return _TAG.validator.isinstance_python(value, strict=True)
 
 
 def is_deployment_id(value: object) -> TypeGuard[str]:
-    """Tell whether a value can be the id of a deployment in Datadog."""
+    """Return whether a value can be the id of a deployment in Datadog."""
     return _DEPLOYMENT_ID.validator.isinstance_python(value, strict=True)
 
 

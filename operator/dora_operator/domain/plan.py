@@ -130,7 +130,9 @@ def make_plan(spec: DoraDeploymentSpec, context: Context) -> Plan:
     """Decide what this resource wants. The first check that finds something decides."""
     state = desired_state(spec, context.referenced, context.rollout_state)
     state = _with_known_link(state, context.known_link)
-    target = target_of(spec, context.default_site, context.rollout_state).with_known(context.known)
+    target = target_of(spec, context.default_site, context.rollout_state)
+    if context.known is not None:
+        target = target.with_known(context.known)
     given = _Input(spec, context, state, target)
     for check in CHECKS:
         found = check(given)
@@ -166,7 +168,7 @@ def desired_state(
 
 
 def overrides(spec: DoraDeploymentSpec, rollout_state: RolloutState) -> bool:
-    """Tell whether the spec says something else than the Rollout."""
+    """Return whether the spec says something else than the Rollout."""
     decided = rollout_state.state
     if spec.change_failure not in (None, decided.change_failure):
         return True
@@ -186,7 +188,7 @@ def _link(wanted: Remediation, referenced: DeploymentSelector | None) -> Remedia
 
 
 def contradicts(one: MarkState, other: MarkState) -> bool:
-    """Tell whether two states cannot both be true of one deployment; an absent value contradicts nothing."""
+    """Return whether two states cannot both be true of one deployment; an absent value contradicts nothing."""
     failure = None not in (one.change_failure, other.change_failure) and one.change_failure != other.change_failure
     link = None not in (one.remediation, other.remediation) and one.remediation != other.remediation
     return failure or link
@@ -202,7 +204,7 @@ def state_of(verdict: Verdict, restoration: DeploymentEvent | None = None) -> Ro
 
 
 def follows(spec: DoraDeploymentSpec, verdict: Verdict) -> bool:
-    """Tell whether a DoraDeployment has a sourceRef to the version that this verdict is about."""
+    """Return whether a DoraDeployment has a sourceRef to the version that this verdict is about."""
     source, chosen, identity = spec.source_ref, spec.deployment, verdict.identity
     if source is None or (source.kind, source.name) != (verdict.kind, verdict.name):
         return False

@@ -309,12 +309,12 @@ def _reason(status: DoraDeploymentStatus) -> str | None:
 
 
 def is_present(status: DoraDeploymentStatus) -> bool:
-    """Tell whether the deployment was read back, and is not missing."""
+    """Return whether the deployment was read back, and is not missing."""
     return status.read_back is not None and _reason(status) != Reason.DEPLOYMENT_MISSING
 
 
 def is_earlier(failed: datetime | None, fixed: datetime) -> bool:
-    """Tell whether a link gives a recovery time that is not negative, as far as the times are known."""
+    """Return whether a link gives a recovery time that is not negative, as far as the times are known."""
     return failed is None or failed < fixed
 
 

@@ -276,7 +276,7 @@ class Target:
     )
 
     def is_same_as(self, other: "Target | None") -> bool:
-        """Tell whether both mean the same deployment, also where only one of them knows the revision, id or tags."""
+        """Return whether both mean the same deployment, also where only one of them knows the revision, id or tags."""
         if other is None or (self.site, self.credentials_secret) != (other.site, other.credentials_secret):
             return False
         known = None not in (self.revision, other.revision)

@@ -161,7 +161,7 @@ def adopt_acceptance(
 
 
 def overwrites(other: DoraDeploymentStatus, status: DoraDeploymentStatus) -> bool:
-    """Tell whether another resource has had something else accepted than this one, and later."""
+    """Return whether another resource has had something else accepted than this one, and later."""
     if other.accepted is None or status.accepted is None or other.accepted_time is None or status.accepted_time is None:
         return False
     if other.accepted_time < status.accepted_time or other.target is None or not other.target.is_same_as(status.target):

@@ -261,19 +261,19 @@ def _condition_rows(
     rows: list[_Row] = [
         (
             ConditionType.READY,
-            _truth(value=summary.phase is Phase.READY),
+            _TRUTH[summary.phase is Phase.READY],
             summary.reason,
             shorten(summary.message, 1024),
         ),
         (
             ConditionType.ACCEPTED,
-            _truth(value=accepted.phase is Phase.READY),
+            _TRUTH[accepted.phase is Phase.READY],
             accepted.reason,
             shorten(accepted.message, 1024),
         ),
         (ConditionType.VERIFIED, verified.status, verified.reason, verified.message),
-        (ConditionType.RECONCILING, _truth(value=summary.phase is Phase.WORKING), summary.reason, ""),
-        (ConditionType.STALLED, _truth(value=summary.phase is Phase.STALLED), summary.reason, ""),
+        (ConditionType.RECONCILING, _TRUTH[summary.phase is Phase.WORKING], summary.reason, ""),
+        (ConditionType.STALLED, _TRUTH[summary.phase is Phase.STALLED], summary.reason, ""),
     ]
     if override is not None:
         rows.append(_override_row(override))
@@ -287,8 +287,7 @@ def _override_row(override: Override) -> _Row:
     return (ConditionType.OVERRIDDEN, ConditionStatus.FALSE, Reason.FOLLOWS_ROLLOUT, "")
 
 
-def _truth(*, value: bool) -> ConditionStatus:
-    return ConditionStatus.TRUE if value else ConditionStatus.FALSE
+_TRUTH = {True: ConditionStatus.TRUE, False: ConditionStatus.FALSE}
 
 
 def _transition(before: Condition | None, status: ConditionStatus, now: datetime) -> datetime:

@@ -30,10 +30,11 @@ class RolloutChanges:
 
     def observed(self, body: Mapping[str, Any], *, listed: bool) -> bool:
         """Store a version of a Rollout and queue it. Return whether it was news."""
+        key = _key_of(body)
         if not self.store.observe(body, None if listed else self.clock()):
             return False
         is_old = listed and not self._listed
-        self.queue.add(_key_of(body), Priority.LISTED if is_old else Priority.ABORT)
+        self.queue.add(key, Priority.LISTED if is_old else Priority.ABORT)
         return True
 
     def deleted(self, key: ObjectKey, uid: str) -> None:
@@ -78,16 +79,23 @@ class DeploymentChanges:
             return self.store.observe(body)
         return self.changed(body, Priority.CHANGE)
 
-    def changed(self, body: Mapping[str, Any], priority: Priority, since: datetime | None = None) -> bool:
-        """Store and queue a version of an object. `since`: when its state became desired, where that was earlier."""
+    def changed(
+        self, body: Mapping[str, Any], priority: Priority, since: datetime | None = None, *, is_own: bool = False
+    ) -> bool:
+        """Store and queue a version of an object.
+
+        `since`: when its state became desired, where that was earlier. `is_own`: the operator wrote it for its Rollout,
+        which need not be reconciled again.
+        """
         key = _key_of(body)
         before = self.store.links(key)
         is_news = self.store.observe(body)
         if is_news or since is not None:  # the watch may have reported it before the answer to our own write came
             self.store.note_due(key, since or self.clock())
         if is_news:
+            links = {*before, *self.store.links(key)}
             self.queue.add(key, priority)
-            self._queue_dependants(key, {*before, *self.store.links(key)})
+            self._queue_dependants(key, links, is_own=is_own)
         return is_news
 
     def deleted(self, key: ObjectKey, uid: str) -> None:
@@ -125,11 +133,13 @@ class DeploymentChanges:
             self.store.note_due(key, since or self.clock())
             self.queue.add(key, priority)
 
-    def _queue_dependants(self, key: ObjectKey, links: Collection[Link]) -> None:
+    def _queue_dependants(self, key: ObjectKey, links: Collection[Link], *, is_own: bool = False) -> None:
         """Queue what marks the same deployment, what refers to this resource, and the Rollout that it follows."""
         rollouts = {link for link in links if isinstance(link, RolloutLink)}
-        self.requeue(self.store.dependants(key, {*links} - rollouts), Priority.CHANGE)
-        for link in rollouts:
+        dependants = self.store.dependants(key, {*links} - rollouts)
+        if dependants:
+            self.requeue(dependants, Priority.CHANGE)
+        for link in () if is_own else rollouts:
             self.rollouts.requeue(ObjectKey(link.namespace, link.name))
 
 

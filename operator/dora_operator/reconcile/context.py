@@ -1,7 +1,7 @@
 """Gather what a decision about one DoraDeployment needs besides its spec, and make its plan. Writes nothing."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -9,6 +9,7 @@ from dora_operator.clients.kubernetes import KubernetesClient, KubernetesError
 from dora_operator.domain.allowed import Allowed, allowed_in
 from dora_operator.domain.fields import ObjectKey, OnMissing
 from dora_operator.domain.plan import (
+    Claim,
     Context,
     Hold,
     Plan,
@@ -31,7 +32,6 @@ from dora_operator.domain.resource import (
     DoraDeployment,
     DoraDeploymentSpec,
     DoraDeploymentStatus,
-    Target,
 )
 from dora_operator.domain.retry import (
     adopt_acceptance,
@@ -126,10 +126,11 @@ class Planner:
         status, target = deployment.status, target_of(spec, self.settings.site)
         if record is not None:
             status = adopt_acceptance(status, target, record.status)
-        others = self._same_deployment(deployment, target)
+        others = self._others(deployment, claims_of(deployment.key.namespace, target, deployment.status.target))
         if others:
             status = without_overwritten(status, [other.status for other in others])
-        state = self._state(source, status)
+        event = restoration_event(source) if source is not None else None
+        state = self._state(source, event, status)
         context = Context(
             namespace=deployment.key.namespace,
             name=deployment.key.name,
@@ -147,7 +148,6 @@ class Planner:
         if others and _leaves_it_to_others(plan, status, others):
             status = forget_acceptance(status)
         override = Override(overrides(spec, state), state.verdict) if state is not None else None
-        event = restoration_event(source) if source is not None else None
         link = plan.request.state.remediation if isinstance(plan, Send) else None
         if isinstance(plan, Send) and event is not None and link is not None and link.id == event.deployment_id:
             plan = replace(plan, event=event)
@@ -156,7 +156,9 @@ class Planner:
             deployment, status, plan, source, override, self._on_missing(spec, source, annotations), reads_back
         )
 
-    def _state(self, source: Verdict | None, status: DoraDeploymentStatus) -> RolloutState | None:
+    def _state(
+        self, source: Verdict | None, event: DeploymentEvent | None, status: DoraDeploymentStatus
+    ) -> RolloutState | None:
         """Return what the Rollout's verdict asks for.
 
         A restoration is linked once the failed deployment is known to exist, and if the link gives a recovery time that
@@ -164,7 +166,6 @@ class Planner:
         """
         if source is None:
             return None
-        event = restoration_event(source)
         is_due = event is not None and self._is_linkable(event, status)
         return state_of(source, event if is_due else None)
 
@@ -207,9 +208,8 @@ class Planner:
         verdict, record = pending or deployment.status.source, record_of(deployment, self.store)
         return verdict or (record.record if record is not None else None), record
 
-    def _same_deployment(self, deployment: DoraDeployment, target: Target) -> list[DoraDeployment]:
+    def _others(self, deployment: DoraDeployment, claims: Iterable[Claim]) -> list[DoraDeployment]:
         """Return the other resources for the same Datadog deployment, without a record that will be deleted."""
-        claims = claims_of(deployment.key.namespace, target, deployment.status.target)
         others = [other for claim in claims for other in self.store.linked(claim) if other.key != deployment.key]
         return [other for other in others if not supersedes(deployment, other)]
 

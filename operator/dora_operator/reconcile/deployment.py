@@ -136,7 +136,7 @@ class DeploymentReconciler:
     async def _send(self, planned: Planned, plan: Send) -> datetime | None:
         """Send what is due, or write what a read has shown."""
         deployment, finding, result = planned.deployment, None, None
-        if self.links.is_needed(planned, plan):
+        if plan.request.state.remediation is not None and self.links.is_needed(planned, plan):
             checked = self.links.check(planned, plan)
             if checked is None:
                 return await self._save(deployment, planned.status)
@@ -176,7 +176,7 @@ class DeploymentReconciler:
         return await self._save(planned.deployment, planned.status) or action.until
 
     async def _attempt(self, planned: Planned, plan: Send, finding: Finding | None) -> datetime | None:
-        """Send the request if its account has keys and room, and no other request is about the same deployment."""
+        """Send the request if its account has keys and capacity, and no other request is about the same deployment."""
         key = planned.deployment.key
         account = account_of(key.namespace, plan.target)
         credentials = await self.credentials.read(account.secret)
@@ -311,13 +311,13 @@ class DeploymentReconciler:
         self.events.post(Subject(API_VERSION, KIND, deployment.key, deployment.uid), note)
 
     def _park(self, key: ObjectKey, limit: RateLimitKey) -> datetime | None:
-        """Let a key wait for its rate limit without a worker. There may be room again already."""
+        """Let a key wait for its rate limit without a worker. It may have capacity again already."""
         self.queue.park(key, limit)
         self.admit_waiting()
         return None
 
     def admit_waiting(self) -> None:
-        """Release the keys that a rate limit has room for now, or note when it will."""
+        """Release the keys that a rate limit has capacity for now, or note when it will."""
         now = self.clock()
         for limit in self.queue.waiting_for():
             if not isinstance(limit, RateLimitKey):
@@ -336,7 +336,7 @@ class DeploymentReconciler:
         return await self._save(planned.deployment, status) or until
 
     async def _wait_for_limit(self, planned: Planned, plan: Send, limit: RateLimitKey) -> datetime | None:
-        """Park the key until its rate limit has room. The status mentions a long wait, once."""
+        """Park the key until its rate limit has capacity. The status mentions a long wait, once."""
         opens_at = self.limits.opens_at(limit, self.clock())
         is_long = opens_at is not None and opens_at - self.clock() > UNREPORTED_WAIT
         is_reported = reason_of(planned.status) == Reason.RATE_LIMITED
@@ -358,7 +358,9 @@ class DeploymentReconciler:
             KubernetesError: not written; the store keeps it, and the next reconcile tries again.
         """
         stored = self.store.stored_status(deployment)
-        dependants = self._dependants(deployment, status)
+        dependants = self.store.dependants(deployment.key)
+        if dependants and _visible_to_others(deployment.status) == _visible_to_others(status):
+            dependants = []
         if status == stored:
             self.store.drop_unsaved(deployment)
             self._wake(dependants)
@@ -377,13 +379,6 @@ class DeploymentReconciler:
         self._wake(dependants)
         self._report(deployment, stored, status)
         return self.clock() if int(body["metadata"].get("generation", 0)) != deployment.generation else None
-
-    def _dependants(self, deployment: DoraDeployment, after: DoraDeploymentStatus) -> list[ObjectKey]:
-        """Return the resources to reconcile because this one desires, or has had accepted, something else now."""
-        linked = self.store.dependants(deployment.key)
-        if not linked or _visible_to_others(deployment.status) == _visible_to_others(after):
-            return []
-        return linked
 
     def _wake(self, keys: list[ObjectKey]) -> None:
         for key in keys:

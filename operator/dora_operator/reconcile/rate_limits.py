@@ -33,7 +33,7 @@ class Account(NamedTuple):
 
 
 class RateLimitKey(NamedTuple):
-    """What Datadog limits: an API key on a site. Python's hash tells keys apart in this process alone."""
+    """What Datadog limits: an API key on a site. Python's hash distinguishes keys in this process alone."""
 
     site: str
     api_key: int

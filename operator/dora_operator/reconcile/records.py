@@ -97,7 +97,7 @@ class Records:
         try:
             if existing is None or existing.is_record:
                 body = await self.client.apply_record(manifest)
-                self.changes.changed(body, Priority.ABORT, tracked.seen_at)
+                self.changes.changed(body, Priority.ABORT, tracked.seen_at, is_own=True)
                 return
             why = "belongs to a user: rename it, or let it follow the Rollout with sourceRef"
         except ConflictError:

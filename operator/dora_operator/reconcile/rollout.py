@@ -21,7 +21,7 @@ from dora_operator.domain.rollout.observation import (
 )
 from dora_operator.domain.rollout.restoration import restored, waits_for_restoration
 from dora_operator.domain.rollout.timeline import position
-from dora_operator.domain.rollout.verdict import IGNORE_ANNOTATION, Decision, Policy, Skipped, Verdict
+from dora_operator.domain.rollout.verdict import IGNORE_ANNOTATION, AbortRecovery, Decision, Policy, Skipped, Verdict
 from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import NamespaceAnnotations
 from dora_operator.reconcile.events import EventPoster
@@ -105,8 +105,9 @@ class RolloutReconciler:
         self, tracked: TrackedRollout, observation: Observation, decision: Decision
     ) -> datetime | None:
         """Record when the stable version has all its replicas again after an abort, where the setting asks for it."""
-        policy = self.policy
-        waiting = [each for each in decision.verdicts if waits_for_restoration(observation, each, policy)]
+        if self.policy.abort_recovery is not AbortRecovery.RESTORED:
+            return None
+        waiting = [each for each in decision.verdicts if waits_for_restoration(observation, each)]
         checks = {_failure(verdict): tracked.restoration_checks.get(_failure(verdict), 0) for verdict in waiting}
         tracked.restoration_checks = {failure: count + 1 for failure, count in checks.items()}
         if not waiting or is_ignored(await self.namespaces.read(tracked.rollout.key.namespace)):

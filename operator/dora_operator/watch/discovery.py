@@ -22,7 +22,7 @@ class Discovery:
         """Return whether the kind is served, as it was at most `max_age` seconds ago.
 
         Raises:
-            KubernetesError: the API server does not tell.
+            KubernetesError: the API server does not answer.
         """
         async with self._lock:
             if self._clock() - self._asked_at > max_age:

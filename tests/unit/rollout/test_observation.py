@@ -182,7 +182,7 @@ def test_real_objects_with_odd_values_never_raise(data: some.DataObject) -> None
     for verdict in decision.verdicts:
         manifest = record_manifest("shop", verdict)
         assert read_record(manifest["metadata"]["annotations"][VERDICT_ANNOTATION]) == verdict
-        waits_for_restoration(observation, verdict, policy)
+        waits_for_restoration(observation, verdict)
         restored(observation, verdict, now)
 
 

@@ -258,15 +258,14 @@ def test_an_event_never_ends_before_it_starts() -> None:
     assert found.restored.time == verdict.time
 
 
-def test_a_return_is_recorded_only_when_it_is_complete_and_wanted() -> None:
-    """Not while replicas are missing, not before the abort has a time, not without the setting."""
+def test_a_return_is_recorded_only_when_it_is_complete() -> None:
+    """Not while replicas are missing, not before the abort has a time."""
     simulator, operator = aborted_rollout()
     (verdict,) = operator.records
     observation = observed(simulator)
-    assert waits_for_restoration(observation, verdict, RESTORED)
-    assert not waits_for_restoration(observation, verdict, Policy())
-    assert not waits_for_restoration(observation, replace(verdict, verdict=VerdictKind.UNDONE), RESTORED)
-    assert not waits_for_restoration(observation, replace(verdict, revision=1), RESTORED)
+    assert waits_for_restoration(observation, verdict)
+    assert not waits_for_restoration(observation, replace(verdict, verdict=VerdictKind.UNDONE))
+    assert not waits_for_restoration(observation, replace(verdict, revision=1))
     assert restored(observation, replace(verdict, time=None), AT) is None
     for each in simulator.levels.replica_sets.values():
         each["status"]["readyReplicas"] = 1

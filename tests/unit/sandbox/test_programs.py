@@ -93,7 +93,7 @@ def test_an_interrupted_build_leaves_no_process_and_no_program(folder: Path) -> 
     process.send_signal(signal.SIGINT)
     process.wait(10)
     pid = (folder / "pid").read_text().strip()
-    wait_for(lambda: not Path(f"/proc/{pid}").exists())  # who has reaped it, and when, is not ours
+    wait_for(lambda: not Path(f"/proc/{pid}").exists())  # another process reaps it
     assert not list((folder / "cache" / "programs").glob("*/*"))
 
 
@@ -162,7 +162,7 @@ def test_the_key_follows_everything_that_is_built_from(tmp_path: Path, monkeypat
 
 
 def test_a_module_may_be_anywhere(folder: Path) -> None:
-    """A program that is written here has its module beside who needs it, not below the catalogue's folder."""
+    """A program that is written here has its module beside its user, not below the catalogue's folder."""
     own = folder / "peer"
     own.mkdir()
     for file in ("go.mod", "go.sum", "main.go"):

@@ -134,7 +134,7 @@ def _of_this_rollout(observation: Observation, records: Iterable[Verdict]) -> Re
 def _confirmed_abort(observation: Observation) -> int | None:
     """Return the revision of an abort that the controller has carried out, though the spec has changed since."""
     rollout = observation.rollout
-    current = observation.replica_set(rollout.current_hash)
+    current = observation.current
     if current is None or not rollout.abort or rollout.aborted_at is None:
         return None
     # The ReplicaSet may have been used again since: its numbers are newer than this status then.
@@ -192,7 +192,7 @@ def _has_unclear(result: _Result) -> bool:
 
 
 def _is_unseen_news(context: RuleContext) -> bool:
-    """Tell whether a revision was replaced within the look-back and its end was not seen, as after a restart."""
+    """Return whether a revision was replaced within the look-back and its end was not seen, as after a restart."""
     former = context.timeline.entries[:-1]
     return any(entry.promotion is Promotion.UNKNOWN and context.is_news(entry.number + 1) for entry in former)
 

@@ -124,7 +124,7 @@ def remembered(evidence: Evidence, observation: Observation, entries: Sequence[E
 def of_replaced_revision(observation: Observation) -> Evidence:
     """Return how a revision ended when the next one began: the status is still about it, the annotation no longer."""
     rollout = observation.rollout
-    replaced = observation.replica_set(rollout.current_hash)
+    replaced = observation.current
     if replaced is None or not rollout.stable_hash or not _is_newer_agreed(observation, replaced.numbers[-1]):
         return Evidence()
     number = frozenset({replaced.numbers[-1]})
@@ -133,7 +133,7 @@ def of_replaced_revision(observation: Observation) -> Evidence:
 
 
 def _is_newer_agreed(observation: Observation, number: int) -> bool:
-    """Tell whether annotation and ReplicaSets agree on a revision newer than `number`."""
+    """Return whether annotation and ReplicaSets agree on a revision newer than `number`."""
     newest = observation.rollout.revision or 0
     return newest > number and any(each.numbers[-1] == newest for each in observation.replica_sets)
 

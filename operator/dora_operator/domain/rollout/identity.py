@@ -41,7 +41,7 @@ class ByVersion:
 
 @dataclass(frozen=True, slots=True)
 class Unidentified:
-    """Nothing may be sent for this revision; `fix` tells the user what to change."""
+    """Nothing may be sent for this revision; `fix` says what the user can change."""
 
     problem: str
     fix: str
@@ -72,7 +72,7 @@ def shared_id(deployment_id: str) -> Unidentified:
 
 
 def linkable(failed: Identified, fixed: Identified) -> bool:
-    """Tell whether Datadog can find `fixed` from `failed`: it searches versions in the service and env of `failed`."""
+    """Return whether Datadog can find `fixed` from `failed`: it searches versions in the service and env of `failed`."""
     if isinstance(fixed, ById) or (isinstance(failed, ById) and failed.service is None):
         return True
     return (failed.service, failed.env) == (fixed.service, fixed.env)

@@ -89,21 +89,19 @@ class Observation:
     events: tuple[RolloutEvent, ...] | None
     """None: not listed."""
 
-    def replica_set(self, pod_template_hash: str) -> ReplicaSet | None:
-        """Return the owned ReplicaSet with this hash."""
-        return next((each for each in self.replica_sets if each.pod_template_hash == pod_template_hash), None)
-
-    @property
-    def stable(self) -> ReplicaSet | None:
-        """The ReplicaSet that `stableRS` names."""
-        return self.replica_set(self.rollout.stable_hash) if self.rollout.stable_hash else None
+    current: ReplicaSet | None
+    """The one that `currentPodHash` names."""
+    stable: ReplicaSet | None
+    """The one that `stableRS` names."""
 
 
 def observe(
     rollout: Rollout, replica_sets: tuple[ReplicaSet, ...], events: tuple[RolloutEvent, ...] | None = None
 ) -> Observation:
     """Put parsed objects together."""
-    return Observation(rollout, replica_sets, events)
+    named = {each.pod_template_hash: each for each in reversed(replica_sets)}
+    stable = named.get(rollout.stable_hash) if rollout.stable_hash else None
+    return Observation(rollout, replica_sets, events, named.get(rollout.current_hash), stable)
 
 
 def parse_rollout(body: Mapping[str, Any]) -> Rollout:

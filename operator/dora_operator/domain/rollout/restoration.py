@@ -10,7 +10,7 @@ from datetime import datetime
 
 from dora_operator.domain.rollout.identity import Unidentified
 from dora_operator.domain.rollout.observation import Observation, ReplicaSet
-from dora_operator.domain.rollout.verdict import AbortRecovery, Policy, RestoredVersion, Verdict, VerdictKind
+from dora_operator.domain.rollout.verdict import RestoredVersion, Verdict, VerdictKind
 
 ID_PREFIX = "dora-operator-"
 ID_DIGEST = 40
@@ -29,12 +29,12 @@ class DeploymentEvent:
     finished_at: datetime
 
 
-def waits_for_restoration(observation: Observation, verdict: Verdict, policy: Policy) -> bool:
-    """Tell whether the return to the stable version is wanted, and not recorded yet."""
+def waits_for_restoration(observation: Observation, verdict: Verdict) -> bool:
+    """Return whether the return to the stable version after an abort is not recorded yet."""
     stable, rollout = observation.stable, observation.rollout
-    is_wanted = policy.abort_recovery is AbortRecovery.RESTORED and verdict.verdict is VerdictKind.ABORTED
+    is_aborted = verdict.verdict is VerdictKind.ABORTED
     is_current = rollout.abort and verdict.revision == rollout.revision
-    return is_wanted and verdict.restored is None and is_current and stable is not None and _is_nameable(stable)
+    return is_aborted and verdict.restored is None and is_current and stable is not None and _is_nameable(stable)
 
 
 def restored(observation: Observation, verdict: Verdict, now: datetime) -> Verdict | None:
@@ -86,7 +86,7 @@ def failed_event(verdict: Verdict) -> DeploymentEvent | None:
 
 
 def is_own_id(deployment_id: str) -> bool:
-    """Tell whether an id has the form of those made here, for a service that was checked then."""
+    """Return whether an id has the form of those made here, for a service that was checked then."""
     return re.fullmatch(rf"{ID_PREFIX}[0-9a-f]{{{ID_DIGEST}}}", deployment_id) is not None
 
 

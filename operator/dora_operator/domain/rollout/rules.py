@@ -43,7 +43,7 @@ class RuleContext:
     memory: Memory
 
     def is_news(self, number: int) -> bool:
-        """Tell whether this revision began within the look-back; when that is not known, it did not."""
+        """Return whether this revision began within the look-back; when that is not known, it did not."""
         if self.memory.rollout_uid == self.observation.rollout.uid and 0 < self.memory.seen < number:
             return True
         if number == self.timeline.current.number and self.is_recent(self.observation.rollout.changed_at):
@@ -51,7 +51,7 @@ class RuleContext:
         return self.is_recent(self._began_after(number))
 
     def is_recent(self, at: datetime | None) -> bool:
-        """Tell whether a known time lies within the look-back."""
+        """Return whether a known time lies within the look-back."""
         try:
             return at is not None and at >= self.now - self.policy.lookback
         except OverflowError:
@@ -275,7 +275,7 @@ def _can_end(verdict: Verdict) -> bool:
 
 
 def _could_have_ended(context: RuleContext, verdict: Verdict, entry: Entry) -> bool:
-    """Tell whether a revision could have ended the failure, and nothing shows whether it did."""
+    """Return whether a revision could have ended the failure, and nothing shows whether it did."""
     if verdict.verdict is not VerdictKind.ROLLED_BACK and _is_older(context, entry, verdict):
         return False
     if entry.promotion is not Promotion.PROMOTED or entry.key == verdict.identity:

@@ -62,11 +62,11 @@ class Timeline:
         return min(entry.number for entry in self.entries if entry.key == key)
 
     def is_older(self, one: Entry, other: Entry) -> bool:
-        """Tell whether `one` appeared before `other` did."""
+        """Return whether `one` appeared before `other` did."""
         return self.first_seen(one.key) < self.first_seen(other.key)
 
     def is_new(self, entry: Entry) -> bool:
-        """Tell whether this revision is the first of its deployment."""
+        """Return whether this revision is the first of its deployment."""
         return self.first_seen(entry.key) == entry.number
 
     def stable_before(self, number: int) -> Entry | None:
@@ -86,7 +86,7 @@ def position(observation: Observation) -> int | None:
     the status is about the revision before.
     """
     rollout = observation.rollout
-    current = observation.replica_set(rollout.current_hash)
+    current = observation.current
     agrees = current is not None and current.numbers[-1] == rollout.revision
     return rollout.revision if rollout.up_to_date and agrees else None
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from dora_operator.domain.fields import (
@@ -130,7 +130,7 @@ class Verdict:
 
 
 def asks_again(recorded: Verdict | None, wanted: Verdict) -> bool:
-    """Tell whether `wanted` is a new fact for Datadog, not only a time or a message that came later."""
+    """Return whether `wanted` is a new fact for Datadog, not only a time or a message that came later."""
     return recorded is None or _request_of(recorded) != _request_of(wanted)
 
 
@@ -246,6 +246,7 @@ def record_manifest(namespace: str, verdict: Verdict, labels: Mapping[str, str] 
     }
     if verdict.remediation is not None:
         spec["remediation"] = to_api(verdict.remediation)
+    document = _VERDICT.dump_python(verdict, mode="json", by_alias=True, exclude_none=True)
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -253,7 +254,7 @@ def record_manifest(namespace: str, verdict: Verdict, labels: Mapping[str, str] 
             "name": resource_name(verdict.name, verdict.pod_template_hash),
             "namespace": namespace,
             "labels": {**(labels or {}), ROLLOUT_LABEL: label_value(verdict.name)},
-            "annotations": {VERDICT_ANNOTATION: json.dumps(to_api(verdict), sort_keys=True)},
+            "annotations": {VERDICT_ANNOTATION: json.dumps(document, sort_keys=True)},
         },
         "spec": spec,
     }
@@ -262,10 +263,12 @@ def record_manifest(namespace: str, verdict: Verdict, labels: Mapping[str, str] 
 def read_record(annotation: str) -> Verdict | None:
     """Return the verdict that an annotation carries, or None where it cannot be read."""
     try:
-        verdict: Verdict = adapter(Verdict).validate_json(annotation)
+        return _VERDICT.validate_json(annotation)
     except ValidationError:
         return None
-    return verdict
+
+
+_VERDICT: TypeAdapter[Verdict] = adapter(Verdict)
 
 
 def resource_name(rollout: str, pod_template_hash: str) -> str:
