@@ -60,7 +60,7 @@ def rollouts_datadog() -> Iterator[StandIn]:
 
 @pytest.fixture(scope="module")
 def rollouts_operator(rollouts_cluster: LocalCluster, rollouts_datadog: StandIn) -> Iterator[OperatorProcess]:
-    """Return an operator that watches every Rollout, except those labelled `separate`, and links what follows an abort."""
+    """Return an operator that watches every Rollout but those labelled `separate`, and links what follows an abort."""
     variables = {"DORA_OPERATOR_ROLLOUT_SELECTOR": "!separate", "DORA_OPERATOR_ABORT_RECOVERY": "NextVersion"}
     variables |= {"DORA_OPERATOR_LOG_LEVEL": "DEBUG"}
     with running_operator(rollouts_cluster, rollouts_datadog.url, **variables) as running:

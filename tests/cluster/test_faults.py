@@ -308,7 +308,7 @@ def compact(cluster: LocalCluster) -> None:
 def test_a_place_that_etcd_has_forgotten(
     own_cluster: LocalCluster, proxy: FaultProxy, shop: Shop, datadog: StandIn, operator: OperatorProcess
 ) -> None:
-    """A real 410, after a gap in which one was deleted, one replaced under its name, one edited: a new list shows it."""
+    """A real 410, after a gap in which one was deleted, one replaced under its name, one edited: a list shows it."""
     for name in ("gone", "replaced", "edited"):
         applied(shop, name)
         shop.wait(name, "Accepted")

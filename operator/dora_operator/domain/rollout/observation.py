@@ -72,7 +72,6 @@ class Rollout:
     abort: bool
     aborted_at: datetime | None
     abort_message: str
-    phase: str
     stable_hash: str
     current_hash: str
     replicas: int
@@ -121,7 +120,6 @@ def parse_rollout(body: Mapping[str, Any]) -> Rollout:
         abort=raw.flag(status, "abort"),
         aborted_at=raw.moment(status, "abortedAt"),
         abort_message=_abort_message(status),
-        phase=raw.identifier(status, "phase"),
         stable_hash=raw.identifier(status, "stableRS"),
         current_hash=raw.identifier(status, "currentPodHash"),
         replicas=_or_else(raw.integer(body, "spec", "replicas"), 1),
