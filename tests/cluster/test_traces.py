@@ -58,7 +58,7 @@ def collector() -> Iterator[Collector]:
 
 
 def test_a_mark_is_traced(cluster: LocalCluster, collector: Collector) -> None:
-    """The look at the resource and the request in it arrive, and no key with them."""
+    """The reconcile and the request in it arrive, and no key with them."""
     cluster.kubectl("create", "namespace", "traces")
     shop = Shop(cluster, "traces")
     variables = {
@@ -70,6 +70,6 @@ def test_a_mark_is_traced(cluster: LocalCluster, collector: Collector) -> None:
     with StandIn() as datadog, running_operator(cluster, datadog.url, **variables) as operator:
         shop.apply("checkout", changeFailure=True)
         shop.wait("checkout", "Accepted")
-        wanted = {"look at DoraDeployment checkout", "Datadog mark_by_id"}
+        wanted = {"reconcile DoraDeployment checkout", "PATCH"}
         eventually(lambda: wanted <= set(collector.spans()), lambda: f"{collector.spans()}\n{operator.log()}")
     assert not any(b"sandbox-" in body for body in collector.bodies)
