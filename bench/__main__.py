@@ -15,7 +15,6 @@ from bench.faults import measure_faults
 from bench.idle import measure_idle
 from bench.limited import measure_limited
 from bench.measure import Result, measure, settle
-from bench.plugin import measure_plugin, plugin_table
 from bench.relisting import measure_relisting
 from bench.starting import Stage, StartAndEnd, start_and_end
 from bench.throughput import measure_throughput

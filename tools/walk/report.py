@@ -1,4 +1,4 @@
-"""What a walk looks like: its figures, and its functions as a numbered list."""
+"""How a walk is printed: its figures, and its functions as a numbered list."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator

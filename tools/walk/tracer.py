@@ -99,7 +99,7 @@ class Recorder:
 
 
 def _task() -> str:
-    """Return what tells apart the tasks that run at the same time; callbacks of a loop are one of them."""
+    """Return what distinguishes the tasks that run at the same time; callbacks of a loop are one of them."""
     thread = threading.current_thread().name
     loop = asyncio._get_running_loop()  # noqa: SLF001 - the public one raises outside of a loop
     task = asyncio.current_task(loop) if loop is not None else None
