@@ -63,6 +63,7 @@ def outputs(rollouts_cluster: LocalCluster) -> Iterator[Outputs]:
         datadog.seed(Seed(id="4aBcD_fGh-1", service="checkout", env="prod", version="1.4.0", **times))
         apply_operator(rollouts_cluster, NAMESPACE)
         yield {name: steady(text) for name, text in _play(rollouts_cluster, datadog)}
+    rollouts_cluster.kubectl("delete", "deployment", "dora-operator", "-n", NAMESPACE)
 
 
 def _play(cluster: LocalCluster, datadog: StandIn) -> Iterator[tuple[str, str]]:
