@@ -1,4 +1,4 @@
-"""The command line: `dora-operator run` and `dora-operator probe`. Settings come from the environment alone."""
+"""The command line of the image: `dora-operator run`, `dora-operator probe`, and the commands of `kubectl dora`."""
 
 import asyncio
 import logging
@@ -9,6 +9,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from dora_operator.kubectl.main import add_commands
 
 if TYPE_CHECKING:
     from dora_operator.settings import Settings
@@ -25,6 +27,7 @@ def main() -> None:
 def run() -> None:
     """Run the operator until SIGTERM. Settings come from the environment; see the reference."""
     signal.signal(signal.SIGTERM, _exit_at_once)  # process 1 of a container gets no signal that it does not handle
+
     from dora_operator import app as operator  # noqa: PLC0415 - `--help` need not import kopf
     from dora_operator import logs  # noqa: PLC0415
     from dora_operator.clients.leader import LeaseLostError  # noqa: PLC0415
@@ -100,3 +103,10 @@ def _settings() -> "Settings":
 
 def _exit_at_once(_signal: int, _frame: FrameType | None) -> None:
     os._exit(0)  # until the operator handles the signal itself, there is nothing to end in order
+
+
+add_commands(app, in_image=True)
+
+
+if __name__ == "__main__":
+    app()

@@ -26,8 +26,8 @@ from dora_operator.domain.outcome import (
     classify,
     classify_event,
 )
-from dora_operator.domain.plan import Claim, Send, lock_of, request_for
-from dora_operator.domain.read_back import Finding, Read, evaluate, next_read, searched_from
+from dora_operator.domain.plan import Claim, Refuse, Send, lock_of, request_for
+from dora_operator.domain.read_back import Finding, Read, evaluate, next_read, reads_due, searched_from
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
 from dora_operator.domain.resource import (
     API_VERSION,
@@ -37,7 +37,15 @@ from dora_operator.domain.resource import (
     DoraDeploymentStatus,
     TargetKind,
 )
-from dora_operator.domain.retry import RetryPolicy, Settled, WaitUntil, believed_next_attempt, next_action, reason_of
+from dora_operator.domain.retry import (
+    RetryPolicy,
+    Settled,
+    WaitUntil,
+    believed_next_attempt,
+    forced,
+    next_action,
+    reason_of,
+)
 from dora_operator.domain.rollout.restoration import failed_event, is_own_id
 from dora_operator.domain.sites import Site
 from dora_operator.domain.status import ConditionSummary, Phase, StatusContext
@@ -57,6 +65,8 @@ logger = logging.getLogger(__name__)
 ROLLOUT_API_VERSION = "argoproj.io/v1alpha1"
 RECHECK_ALLOWED = timedelta(seconds=60)
 """Namespaces are not watched: how often it is checked whether one allows by now what it did not."""
+RECHECK_LISTED = timedelta(seconds=1)
+"""How often it is checked whether the Rollouts are listed, where a decision needs them."""
 UNREPORTED_WAIT = timedelta(seconds=5)
 """How long a request may wait for its rate limit before the status says so."""
 
@@ -83,9 +93,13 @@ class DeploymentReconciler:
     _locked: set[Claim] = field(default_factory=set)
     """Datadog deployments about which a request is in flight, or its outcome is being written."""
 
-    def restore_rate_limits(self) -> None:
-        """Before anything is sent, learn from the statuses which accounts have to wait."""
+    def begin(self, led_until: datetime | None) -> None:
+        """Before anything is sent, learn which accounts have to wait, and until when an earlier process has read.
+
+        `led_until` is when the leader before this process ended, if that is known.
+        """
         now = self.clock()
+        self.reader.led_until = min(now, led_until or now)
         for deployment in self.store:
             status = deployment.status
             if status.target is not None and reason_of(status) == Reason.RATE_LIMITED:
@@ -104,24 +118,28 @@ class DeploymentReconciler:
             self.credentials.forget(key)
             self.reader.forget(key)
             self.links.forget(key)
+            self.planner.own_services.forget(key)
             self.store.pending_verdicts.pop(key, None)
             return None
         if deployment.spec is None:
             message = "the spec cannot be understood: apply the CRD of this version of the operator"
             status = statuses.invalid(deployment.status, message, self._status_context(deployment))
             return await self._save(deployment, status)
-        planned = await self.planner.plan(deployment, deployment.spec)
+        is_unknown = self.planner.own_services.is_unknown(deployment, deployment.spec)
+        planned = None if is_unknown else await self.planner.plan(deployment, deployment.spec)
         if planned is None:
-            return self.clock()
+            return self.clock() + RECHECK_LISTED if is_unknown else self.clock()
         if planned.source != planned.status.source and not deployment.is_record:
             # Written before it is sent: a kill in between must not lose the verdict.
             await self._save(deployment, replace(planned.status, source=planned.source))
             return self.clock()
+        is_refused = isinstance(planned.plan, Refuse) and planned.plan.reason is Reason.NOT_ALLOWED
+        self.planner.own_services.note(deployment, is_refused=is_refused)
         if isinstance(planned.plan, Send):
             return await self._send(planned, planned.plan)
         self.credentials.forget(key)
         status = statuses.without_request(planned.status, planned.plan, self._status_context(deployment, planned))
-        again = self.clock() + RECHECK_ALLOWED if planned.plan.reason is Reason.NOT_ALLOWED else None
+        again = self.clock() + RECHECK_ALLOWED if is_refused else None
         return await self._save(deployment, status) or again
 
     async def _is_superseded(self, record: DoraDeployment) -> bool:
@@ -143,6 +161,10 @@ class DeploymentReconciler:
             plan, finding, result = checked.plan, checked.finding, checked.result
             planned = replace(planned, plan=plan, is_link_pending=checked.is_pending)
         secret_changed = self.credentials.take_change(deployment.key)
+        forced_status = forced(planned.status, deployment.force_sync)
+        if forced_status is not None:
+            self.reader.forget(deployment.key)  # what was read before says nothing about what is sent now
+            return await self._attempt(replace(planned, status=forced_status), plan, finding)
         action = next_action(plan, planned.status, deployment.generation, self.clock(), self.retry_policy)
         if isinstance(action, Settled):
             finding = finding or self._finding(planned, plan, result or self.reader.take(deployment.key))
@@ -150,11 +172,10 @@ class DeploymentReconciler:
                 return await self._settle(planned, plan, finding)
             planned = replace(planned, status=replace(planned.status, accepted=None))
             plan = replace(plan, target=finding.target, request=request_for(finding.target, plan.request.state))
-        elif isinstance(action, WaitUntil) and not secret_changed:
-            is_limited = reason_of(planned.status) == Reason.RATE_LIMITED  # then `limits` knows for how long
-            if not is_limited:
-                return await self._wait(planned, plan, action)
-        if (finding is not None and finding.create) or self._is_creating(planned):
+        elif isinstance(action, WaitUntil) and not (secret_changed or reason_of(planned.status) == Reason.RATE_LIMITED):
+            return await self._wait(planned, plan, action)  # of a rate limit, `limits` knows for how long
+        is_creating = finding.create if finding is not None else self._is_creating(planned, plan)
+        if is_creating:
             plan = self._creating(planned, plan)
         return await self._attempt(planned, plan, finding)
 
@@ -181,7 +202,7 @@ class DeploymentReconciler:
         account = account_of(key.namespace, plan.target)
         credentials = await self.credentials.read(account.secret)
         if isinstance(credentials.keys, NoKeys):
-            self.credentials.wait_for_change(account.secret, credentials.secret_version, key)
+            self.credentials.wait_for_change(account.secret, credentials.version, key)
             return await self._postpone(planned, plan, credentials.keys)
         limit = self.limits.key_of(account, credentials.keys)
         if not self.limits.free(limit, self.clock()):
@@ -196,7 +217,7 @@ class DeploymentReconciler:
             if outcome is None:
                 return self.clock()
             if isinstance(outcome, TryAgain) and outcome.reason in CREDENTIAL_REASONS:
-                self.credentials.wait_for_change(account.secret, credentials.secret_version, key)
+                self.credentials.wait_for_change(account.secret, credentials.version, key)
             return await self._write_outcome(planned, plan, outcome, limit, finding)
         finally:
             self._locked.discard(lock)
@@ -250,7 +271,7 @@ class DeploymentReconciler:
         if result is None:
             return None
         read = Read(
-            number=result.number,
+            number=reads_due(planned.status, self.settings.read_back_schedule, result.time),
             now=result.time,
             on_missing=planned.on_missing,
             can_create=planned.source is not None and failed_event(planned.source) is not None,
@@ -260,9 +281,11 @@ class DeploymentReconciler:
         self.metrics.readback_findings.labels(finding.verification.reason.value).inc()
         return finding
 
-    def _is_creating(self, planned: Planned) -> bool:
+    def _is_creating(self, planned: Planned, plan: Send) -> bool:
         """Return whether a missing deployment was to be created, and that has not succeeded yet."""
-        status = planned.status
+        status, known_id = planned.status, plan.target.id
+        if known_id is not None and not is_own_id(known_id):  # it was missing, and has been found since
+            return False
         is_resend = status.accepted is None and status.accepted_time is not None
         if not is_resend or planned.on_missing is not OnMissing.CREATE:
             return False
@@ -287,19 +310,21 @@ class DeploymentReconciler:
             due = next_read(
                 status,
                 self.settings.read_back_schedule,
-                started_at=self.reader.started_at,
+                led_until=self.reader.led_until,
                 last_read=self.reader.last_read.get(key),
                 on_missing=planned.on_missing,
             )
         if due is None or target is None:
-            self.reader.forget(key)
+            self.reader.end(key)
             return
-        number, at = due
-        account = account_of(key.namespace, target)
-        by_tags = None not in target.tags
-        group = ReadGroup(account, target.service, target.env) if by_tags else ReadGroup(account, None, None, target.id)
+        account, stored = account_of(key.namespace, target), status.read_back
         started = planned.source.started_time if planned.source is not None else None
-        self.reader.schedule(key, group, number, at, searched_from(planned.deployment.created_time, started))
+        since = searched_from(planned.deployment.created_time, started)
+        is_older = stored is not None and stored.finished_time is not None and stored.finished_time < since
+        group = ReadGroup(account, target.service, target.env)
+        if None in target.tags or is_older:
+            group = ReadGroup(account, None, None, target.id)
+        self.reader.schedule(key, group, due, since)
 
     def _report_duplicate(
         self, deployment: DoraDeployment, status: DoraDeploymentStatus, finding: Finding | None

@@ -14,7 +14,7 @@ from typing import Any
 from dora_operator.domain.fields import GROUP, ObjectKey
 from dora_operator.domain.outcome import shorten
 from dora_operator.domain.rollout import raw
-from dora_operator.domain.rollout.identity import ById, Identity, identify, shared_id
+from dora_operator.domain.rollout.identity import ById, Identity, identify, service_of, shared_id
 
 REVISION = "rollout.argoproj.io/revision"
 REVISION_HISTORY = "rollout.argoproj.io/revision-history"
@@ -45,13 +45,14 @@ class RolloutEvent:
 class ReplicaSet:
     """One pod template of the Rollout and all the revision numbers that it has had, ascending."""
 
-    uid: str
     pod_template_hash: str
     numbers: tuple[int, ...]
     created_at: datetime | None
     identity: Identity
     replicas: int
     ready: int
+    service: str | None
+    """The service that the pod template names, also where nothing identifies its deployment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class Rollout:
     replicas: int
     changed_at: datetime | None
     """When the newest revision was completed or, while it is not, when the controller last saw it move."""
+    service: str | None
+    """The service that its own pod template names. With workloadRef it has none; its ReplicaSets do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ def parse_rollout(body: Mapping[str, Any]) -> Rollout:
         current_hash=raw.identifier(status, "currentPodHash"),
         replicas=_or_else(raw.integer(body, "spec", "replicas"), 1),
         changed_at=_changed_at(status),
+        service=service_of(raw.mapping(body, "spec", "template")),
     )
 
 
@@ -177,13 +181,13 @@ def _replica_set(body: Mapping[str, Any]) -> ReplicaSet:
     # A set: Argo repeats the current number in the history when an annotation of the Rollout changes.
     numbers = {number for number in (raw.counted(each.strip()) for each in written) if number}
     return ReplicaSet(
-        uid=raw.identifier(body, "metadata", "uid"),
         pod_template_hash=raw.identifier(body, "metadata", "labels", POD_TEMPLATE_HASH),
         numbers=tuple(sorted(numbers)),
         created_at=raw.moment(body, "metadata", "creationTimestamp"),
         identity=identify(raw.mapping(body, "spec", "template")),
         replicas=_or_else(raw.integer(body, "spec", "replicas"), 0),
         ready=_or_else(raw.integer(body, "status", "readyReplicas"), 0),
+        service=service_of(raw.mapping(body, "spec", "template")),
     )
 
 
