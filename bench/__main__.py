@@ -188,6 +188,13 @@ class _Settled:
             self._console.print(f"{stage.candidate.name} is left out of the tables: {error}")
 
 
+def plugin(console: Console, chosen: argparse.Namespace) -> None:
+    """Measure the commands of kubectl's plugin."""
+    console.print(f"kubectl dora on {chosen.objects} DoraDeployments and {chosen.rollouts} Rollouts ...")
+    costs = measure_plugin(chosen.objects, chosen.rollouts)
+    console.print(plugin_table(costs, chosen.objects, chosen.rollouts))
+
+
 PARTS: dict[str, Part] = {
     "plugin": plugin,
     "throughput": throughput,

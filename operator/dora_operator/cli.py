@@ -43,7 +43,7 @@ def run() -> None:
     except (CannotListenError, CannotTraceError, LeaseLostError, LoginError) as error:
         sys.stderr.write(f"dora-operator: {error}\n")
         code = 1
-    # Everything has ended in order. Python would wait for threads now, and one that looks up a name cannot be stopped.
+    # Everything has ended in order. Python would wait for threads now, and one in a name lookup cannot be stopped.
     logging.shutdown()
     sys.stderr.flush()
     os._exit(code)

@@ -189,7 +189,7 @@ def aborted_by_analysis(stage: Stage) -> None:
 
 def undone_after_promotion(stage: Stage) -> None:
     """A promoted version is rolled back by hand."""
-    words = "Service cart has promoted 1.1.0. Somebody finds it bad and goes back: kubectl argo rollouts undo cart."
+    words = "Service cart has promoted 1.1.0. A user finds it bad and goes back: kubectl argo rollouts undo cart."
     stage.scene("8. An undo after promotion", words)
     stage.wait_healthy("cart")
     stage.report("cart", "1.1.0", ago=30, deployment_id="ci-cart-1.1.0")
