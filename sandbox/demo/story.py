@@ -157,7 +157,7 @@ def refused_by_datadog(stage: Stage) -> None:
 def prepare(stage: Stage, metrics_url: str) -> None:
     """Deploy the first version of two services, which become healthy while the first scenes play.
 
-    CI tells Datadog of every deployment that succeeded.
+    CI reports every deployment that succeeded.
     """
     stage.report("payments", "7", ago=HOUR, deployment_id="4242fcdd31586083")
     stage.report("search", "7", ago=HOUR, deployment_id="43vkaZNgiso")
@@ -207,7 +207,7 @@ def undone_after_promotion(stage: Stage) -> None:
 def missing(stage: Stage) -> None:
     """A mark for a deployment that Datadog does not have."""
     words = (
-        "The abort of scene 7 again. This CI tells Datadog only of deployments that succeed: Datadog has no web 1.1.0."
+        "The abort of scene 7 again. This CI reports only deployments that succeed: Datadog has no web 1.1.0."
         "\nIt answered 202 all the same, and marked nothing. The list of deployments shows it."
     )
     stage.scene("9. A deployment that Datadog does not have", words)
