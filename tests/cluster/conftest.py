@@ -12,6 +12,7 @@ from sandbox.programs.build import ensure_manifests
 from sandbox.programs.catalogue import MONITORING
 from sandbox.running import OperatorProcess, running_operator
 from tests.support.chart import CHART, Helm
+from tests.support.explained import assert_explained
 from tests.support.rollouts import Street, namespace_of
 from tests.support.scheduling import Scheduler
 
@@ -60,7 +61,7 @@ def rollouts_datadog() -> Iterator[StandIn]:
 
 @pytest.fixture(scope="module")
 def rollouts_operator(rollouts_cluster: LocalCluster, rollouts_datadog: StandIn) -> Iterator[OperatorProcess]:
-    """Return an operator that watches every Rollout, except those labelled `separate`, and links what follows an abort."""
+    """Return an operator that watches every Rollout but those labelled `separate`, and links what follows an abort."""
     variables = {"DORA_OPERATOR_ROLLOUT_SELECTOR": "!separate", "DORA_OPERATOR_ABORT_RECOVERY": "NextVersion"}
     variables |= {"DORA_OPERATOR_LOG_LEVEL": "DEBUG"}
     with running_operator(rollouts_cluster, rollouts_datadog.url, **variables) as running:
@@ -79,6 +80,7 @@ def street(
     rollouts_cluster.kubectl("create", "namespace", street.namespace)
     yield street
     assert rollouts_operator.process.popen.poll() is None, rollouts_operator.log()
+    assert_explained(rollouts_cluster, street.namespace)
 
 
 @pytest.fixture(scope="session")

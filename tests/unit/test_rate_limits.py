@@ -163,7 +163,7 @@ def test_a_block_that_a_status_tells_counts_before_the_keys_are_known() -> None:
 
 
 def test_accounts_that_hang_leave_one_request_for_each_other() -> None:
-    """Their requests take all workers but a few; each other account still gets one at a time, and then capacity again."""
+    """Their requests take all workers but a few; each other account still gets one, and then capacity again."""
     limits = RateLimits(most_in_all=10)
     for _ in range(MOST_AT_ONCE):
         limits.begin(KEY, NOW)

@@ -77,7 +77,7 @@ def shared_id(deployment_id: str) -> Unidentified:
 
 
 def linkable(failed: Identified, fixed: Identified) -> bool:
-    """Return whether Datadog can find `fixed` from `failed`: it searches versions in the service and env of `failed`."""
+    """Return whether Datadog can find `fixed` from `failed`: it searches in the service and env of `failed`."""
     if isinstance(fixed, ById) or (isinstance(failed, ById) and failed.service is None):
         return True
     return (failed.service, failed.env) == (fixed.service, fixed.env)

@@ -45,7 +45,6 @@ class RolloutEvent:
 class ReplicaSet:
     """One pod template of the Rollout and all the revision numbers that it has had, ascending."""
 
-    uid: str
     pod_template_hash: str
     numbers: tuple[int, ...]
     created_at: datetime | None
@@ -74,7 +73,6 @@ class Rollout:
     abort: bool
     aborted_at: datetime | None
     abort_message: str
-    phase: str
     stable_hash: str
     current_hash: str
     replicas: int
@@ -125,7 +123,6 @@ def parse_rollout(body: Mapping[str, Any]) -> Rollout:
         abort=raw.flag(status, "abort"),
         aborted_at=raw.moment(status, "abortedAt"),
         abort_message=_abort_message(status),
-        phase=raw.identifier(status, "phase"),
         stable_hash=raw.identifier(status, "stableRS"),
         current_hash=raw.identifier(status, "currentPodHash"),
         replicas=_or_else(raw.integer(body, "spec", "replicas"), 1),
@@ -184,7 +181,6 @@ def _replica_set(body: Mapping[str, Any]) -> ReplicaSet:
     # A set: Argo repeats the current number in the history when an annotation of the Rollout changes.
     numbers = {number for number in (raw.counted(each.strip()) for each in written) if number}
     return ReplicaSet(
-        uid=raw.identifier(body, "metadata", "uid"),
         pod_template_hash=raw.identifier(body, "metadata", "labels", POD_TEMPLATE_HASH),
         numbers=tuple(sorted(numbers)),
         created_at=raw.moment(body, "metadata", "creationTimestamp"),
