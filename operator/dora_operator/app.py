@@ -295,7 +295,7 @@ def _when_leading(
     async def run() -> None:
         await app.deployments.all_listed.wait()
         await leader.leading.wait()
-        app.deployment_reconciler.restore_rate_limits()
+        app.deployment_reconciler.begin(leader.led_until)
         await work()
 
     return run

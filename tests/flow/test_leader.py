@@ -123,6 +123,7 @@ async def test_one_leads_and_the_other_takes_over_when_it_dies() -> None:
         await second.leading.wait()
     assert not first.is_leader()
     assert second.is_leader()
+    assert (first.led_until, second.led_until) == (None, NOW)
     waiting.cancel()
 
 

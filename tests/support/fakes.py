@@ -311,9 +311,9 @@ class Operator:
         """Return the metrics as text."""
         return self.app.observer.scrape((), is_leader=True).decode()
 
-    def lead(self) -> None:
-        """Become the leader."""
-        self.app.deployment_reconciler.restore_rate_limits()
+    def lead(self, led_until: datetime | None = None) -> None:
+        """Become the leader, after one that led until then."""
+        self.app.deployment_reconciler.begin(led_until)
 
 
 def _pass_on(sink: Any, event_type: str, body: Mapping[str, Any]) -> None:
@@ -337,6 +337,7 @@ async def running_operator(
     now: datetime = NOW,
     time: Callable[[], datetime] | None = None,
     leads: bool = True,
+    led_until: datetime | None = None,
     **settings: Any,
 ) -> AsyncIterator[Operator]:
     """Start an operator on a cluster: list, then serve what is due; without `time`, on a clock that tests move."""
@@ -362,7 +363,7 @@ async def running_operator(
             operator.app.deployments.observed(body, listed=True)
         operator.app.deployments.listed(None, served=True)
         if leads:
-            operator.lead()
+            operator.lead(led_until)
             await operator.settle()
         yield operator
         cluster.report = lambda *_: None

@@ -28,6 +28,7 @@ from dora_operator.domain.lease import (
     next_move,
     see,
 )
+from dora_operator.domain.rollout import raw
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class AlwaysLeader:
     """For one replica: no other process writes."""
 
     why_lost = ""
+    led_until = None
 
     def __init__(self) -> None:
         self.leading = asyncio.Event()
@@ -84,6 +86,8 @@ class Leader:
         self.lost = asyncio.Event()
         """Set for ever when the Lease was held and is not any more."""
         self.why_lost = ""
+        self.led_until: datetime | None = None
+        """When the leader before this one renewed or released the Lease last, if there was one."""
         self.valid_until = 0.0
         """Until this monotonic time no other process writes."""
         self.pace = pace or Pace()
@@ -173,6 +177,8 @@ class Leader:
     async def _try_once(self, begun: float) -> None:
         self._expires_at = inf
         lease = await self._read()
+        if not self.leading.is_set():
+            self.led_until = lease.renewed_at if lease is not None else None
         now = self._monotonic()
         self._seen = see(lease, self._seen, now)
         match next_move(lease, self._seen, self._identity, now, self.pace):
@@ -238,4 +244,5 @@ def _parsed(body: Body) -> Lease:
         holder=spec.get("holderIdentity") or "",
         duration_seconds=float(spec.get("leaseDurationSeconds") or 1),
         version=body["metadata"]["resourceVersion"],
+        renewed_at=raw.moment(spec, "renewTime"),
     )

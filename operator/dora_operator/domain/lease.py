@@ -8,6 +8,7 @@ Source: client-go's leader election.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 GIVEN_BACK_SECONDS = 1.0
 """The duration that a holder writes when it releases its Lease, here and in client-go: it is not waited for."""
@@ -22,6 +23,8 @@ class Lease:
     duration_seconds: float
     version: str
     """Changes with every write."""
+    renewed_at: datetime | None = None
+    """By the clock of its holder. Nothing about the election follows from it."""
 
 
 @dataclass(frozen=True, slots=True)

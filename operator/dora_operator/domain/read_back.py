@@ -33,9 +33,11 @@ DAYS_MISSING = 7
 RESEND_READS = range(2, 5)
 """At these reads, counted from 1, a mark that was not applied is sent again."""
 LONGEST_AMBIGUITY = timedelta(seconds=60)
-"""A read that was due so shortly before the process began is made: the last process may not have made it."""
-UNREAD = frozenset({None, Reason.PENDING, Reason.READ_FORBIDDEN, Reason.READ_UNAVAILABLE})
-"""Reasons of Verified with which nothing was ever read."""
+"""A read that was due so shortly before the last process ended is made: that process may not have made it."""
+UNREAD = frozenset({None, Reason.PENDING, Reason.READ_FORBIDDEN})
+"""Reasons of Verified with which no read was made."""
+UNKNOWN = UNREAD | {Reason.READ_UNAVAILABLE, Reason.DISABLED}
+"""Reasons of Verified with which no read has shown anything."""
 BEFORE_START = timedelta(minutes=10)
 BEFORE_CREATION = timedelta(days=30)
 """Deployments are searched from this time before the revision, or the resource, was created."""
@@ -170,8 +172,8 @@ def find(stored: Stored, target: Target, not_after: datetime | None) -> StoredDe
     named = (target.service, target.env, target.version)
     found = [each for each in stored if (each.service, each.env, each.version) == named]
     if len(found) > 1 and not_after is not None:
-        earlier = [each for each in found if each.finished_at is not None and each.finished_at <= not_after]
-        found = [max(earlier, key=lambda each: each.finished_at or not_after)] if earlier else found
+        times = [each.finished_at for each in found if each.finished_at is not None and each.finished_at <= not_after]
+        found = [each for each in found if each.finished_at == max(times)] if times else found
     if len(found) > 1:
         return Reason.AMBIGUOUS
     return found[0] if found else Reason.DEPLOYMENT_MISSING
@@ -182,7 +184,7 @@ class Read:
     """The circumstances of one read of one resource."""
 
     number: int
-    """1 for the first after an acceptance."""
+    """How many reads were due by then."""
     now: datetime
     on_missing: OnMissing = OnMissing.WAIT
     can_create: bool = False
@@ -195,7 +197,7 @@ def evaluate(stored: Stored | ReadProblem, target: Target, status: DoraDeploymen
     """Return what a read means for a state that Datadog has accepted."""
     accepted = status.accepted or MarkState()
     if isinstance(stored, ReadProblem):
-        return Finding(Verification(ConditionStatus.UNKNOWN, stored.reason, stored.message), target, status.read_back)
+        return Finding(_unread(stored, status), target, status.read_back)
     found = find(stored, target, read.not_after)
     if found is Reason.AMBIGUOUS:
         message = "several deployments have this service, env and version; none can be singled out"
@@ -214,9 +216,19 @@ def evaluate(stored: Stored | ReadProblem, target: Target, status: DoraDeploymen
     )
 
 
+def _unread(problem: ReadProblem, status: DoraDeploymentStatus) -> Verification:
+    """What an earlier read has shown stays true of that time; a failed one shows nothing else."""
+    before = status.condition(ConditionType.VERIFIED)
+    if before is None or before.reason in UNKNOWN:
+        return Verification(ConditionStatus.UNKNOWN, problem.reason, problem.message)
+    return Verification(before.status, Reason(before.reason), before.message)
+
+
 def _missing(target: Target, status: DoraDeploymentStatus, read: Read) -> Finding:
     missing_for = read.now - (status.accepted_time or read.now)
-    create = read.on_missing is OnMissing.CREATE and read.can_create and missing_for >= CREATE_AFTER
+    was_there = status.read_back is not None  # deleted in Datadog since: that is not undone
+    is_wanted = read.on_missing is OnMissing.CREATE and read.can_create and not was_there
+    create = is_wanted and missing_for >= CREATE_AFTER
     message = (
         "Datadog accepted the request and has no such deployment: check service, env and version, or that deployments"
         " are sent to Datadog; onMissing: Create posts the missing event"
@@ -242,6 +254,14 @@ def _compared(
             message = f"a user, or Datadog's own detection, changed it later: {text}; nothing is sent"
             return Verification(ConditionStatus.FALSE, Reason.CHANGED_IN_DATADOG, message)
         return Verification(ConditionStatus.FALSE, Reason.NOT_APPLIED, f"Datadog stored something else: {text}")
+    return _equal(found, accepted, status)
+
+
+def _equal(found: StoredDeployment, accepted: MarkState, status: DoraDeploymentStatus) -> Verification:
+    verified = status.condition(ConditionType.VERIFIED)
+    if verified is not None and verified.reason == Reason.RECOVERY_NEGATIVE and accepted.remediation is None:
+        # The link was left out for good: a deployment that appears later did not restore the service.
+        return Verification(ConditionStatus.FALSE, Reason.RECOVERY_NEGATIVE, verified.message)
     if found.recovery_time_seconds is not None and found.recovery_time_seconds < 0:
         message = (
             f"the linked deployment finished {-found.recovery_time_seconds:g} s before the failed one: link another"
@@ -315,21 +335,21 @@ def is_present(status: DoraDeploymentStatus) -> bool:
 
 def is_earlier(failed: datetime | None, fixed: datetime) -> bool:
     """Return whether a link gives a recovery time that is not negative, as far as the times are known."""
-    return failed is None or failed < fixed
+    return failed is None or failed <= fixed
 
 
 def next_read(
     status: DoraDeploymentStatus,
     schedule: Sequence[float],
     *,
-    started_at: datetime,
+    led_until: datetime,
     last_read: datetime | None = None,
     on_missing: OnMissing = OnMissing.WAIT,
-) -> tuple[int, datetime] | None:
-    """Return number and time of the next read of an accepted state, or None where no more is due.
+) -> datetime | None:
+    """Return the time of the next read of an accepted state, or None where no more is due.
 
     The times follow from the acceptance. `last_read` is known by this process; what an earlier one has read without
-    news was not written, and counts as made unless it was due shortly before this one began at `started_at`.
+    news was not written, and counts as made unless it was due shortly before that one ended at `led_until`, or later.
     """
     if status.accepted is None or status.accepted_time is None:
         return None
@@ -338,19 +358,23 @@ def next_read(
     known = [time for time in known if time >= status.accepted_time]
     is_unread = not known and _reason(status) in UNREAD
     before = status.accepted_time
-    for number, due in times:
+    for due in times:
         ambiguity = min(LONGEST_AMBIGUITY, (due - before) / 2)
         before = due
         if any(due <= time for time in known):
             continue
-        if is_unread or due > started_at - ambiguity:
-            return number, due
+        if is_unread or due > led_until - ambiguity:
+            return due
     return None
 
 
-def _times(
-    status: DoraDeploymentStatus, schedule: Sequence[float], on_missing: OnMissing
-) -> list[tuple[int, datetime]]:
+def reads_due(status: DoraDeploymentStatus, schedule: Sequence[float], now: datetime) -> int:
+    """Return how many reads of the schedule are due by now: a late one stands for all of them."""
+    since = (now - (status.accepted_time or now)).total_seconds()
+    return sum(seconds <= since for seconds in schedule)
+
+
+def _times(status: DoraDeploymentStatus, schedule: Sequence[float], on_missing: OnMissing) -> list[datetime]:
     assert status.accepted_time is not None
     offsets = [timedelta(seconds=seconds) for seconds in schedule]
     is_missing = _reason(status) == Reason.DEPLOYMENT_MISSING
@@ -358,21 +382,23 @@ def _times(
         offsets = sorted({*offsets, CREATE_AFTER})
     if is_missing:
         offsets += [offsets[-1] + timedelta(days=day) for day in range(1, DAYS_MISSING + 1)]
-    numbered = list(enumerate(((status.accepted_time + offset) for offset in offsets), start=1))
+    times = [status.accepted_time + offset for offset in offsets]
     is_equal = _reason(status) in {Reason.READ_BACK, Reason.CHANGED_IN_DATADOG, Reason.RECOVERY_NEGATIVE}
-    return numbered[-1:] if is_equal and not is_missing else numbered
+    return times[-1:] if is_equal else times
 
 
 @dataclass(frozen=True, slots=True)
 class LinkChecked:
     """A remediation by version, as a read shows it: the id to link, or why the link would be wrong."""
 
+    target: Target
+    """The failed deployment, with the id that the read has shown."""
     deployment_id: str | None = None
     is_negative: bool = False
 
 
 def check_link(stored: Stored, target: Target, link: RemediationLink, not_after: datetime | None) -> LinkChecked:
-    """Return which deployment a remediation by version means: one that finished after the failed one.
+    """Return which deployment a remediation by version means: one that finished not before the failed one.
 
     Datadog would take the most recently finished one of the version, which may be older than the failure.
     """
@@ -380,10 +406,11 @@ def check_link(stored: Stored, target: Target, link: RemediationLink, not_after:
     named = (target.service, target.env, link.version)
     candidates = [each for each in stored if (each.service, each.env, each.version) == named]
     if isinstance(failed, Reason) or failed.finished_at is None:
-        return LinkChecked()
+        return LinkChecked(target)
+    target = _learnt(target, failed)
     # Without a later one Datadog would link an older one, from before the time that was searched, or none.
     finished = failed.finished_at
-    later = [each for each in candidates if each.finished_at is not None and each.finished_at > finished]
+    later = [each for each in candidates if each.finished_at is not None and each.finished_at >= finished]
     if not later:
-        return LinkChecked(is_negative=True)
-    return LinkChecked(min(later, key=lambda each: each.finished_at or datetime.max.replace(tzinfo=UTC)).id)
+        return LinkChecked(target, is_negative=True)
+    return LinkChecked(target, min(later, key=lambda each: each.finished_at or datetime.max.replace(tzinfo=UTC)).id)

@@ -205,7 +205,7 @@ def _with_conditions(
 ) -> DoraDeploymentStatus:
     before = {condition.type: condition for condition in previous.conditions or ()}
     verified = _verification(current, previous, before.get(ConditionType.VERIFIED), context)
-    if context.finding is not None and current.accepted is not None:
+    if context.finding is not None and current.accepted_time is not None:
         current = replace(current, read_back=context.finding.read_back)
     accepted = summary
     if summary.phase is Phase.READY and verified.reason in NOT_READY:
@@ -238,19 +238,12 @@ def _verification(
     context: StatusContext,
 ) -> Verification:
     """Return what is known of the accepted state. It stays until a read shows something else."""
-    if context.finding is not None and current.accepted is not None:
+    if context.finding is not None and current.accepted_time is not None:
         return context.finding.verification
     if not context.reads_back:
         return DISABLED
-    is_same_state = current.accepted is not None and current.accepted_time == previous.accepted_time
-    is_resent = is_same_state and previous.accepted is None
-    if (
-        before is None
-        or not is_same_state
-        or is_resent
-        or before.reason == Reason.DISABLED
-        or before.reason not in _REASONS
-    ):
+    is_same_state = current.accepted_time is not None and current.accepted_time == previous.accepted_time
+    if before is None or not is_same_state or before.reason == Reason.DISABLED or before.reason not in _REASONS:
         return PENDING
     return Verification(before.status, Reason(before.reason), before.message)
 

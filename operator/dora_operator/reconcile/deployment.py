@@ -27,7 +27,7 @@ from dora_operator.domain.outcome import (
     classify_event,
 )
 from dora_operator.domain.plan import Claim, Send, lock_of, request_for
-from dora_operator.domain.read_back import Finding, Read, evaluate, next_read, searched_from
+from dora_operator.domain.read_back import Finding, Read, evaluate, next_read, reads_due, searched_from
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
 from dora_operator.domain.resource import (
     API_VERSION,
@@ -83,9 +83,13 @@ class DeploymentReconciler:
     _locked: set[Claim] = field(default_factory=set)
     """Datadog deployments about which a request is in flight, or its outcome is being written."""
 
-    def restore_rate_limits(self) -> None:
-        """Before anything is sent, learn from the statuses which accounts have to wait."""
+    def begin(self, led_until: datetime | None) -> None:
+        """Before anything is sent, learn which accounts have to wait, and until when an earlier process has read.
+
+        `led_until` is when the leader before this process ended, if that is known.
+        """
         now = self.clock()
+        self.reader.led_until = min(now, led_until or now)
         for deployment in self.store:
             status = deployment.status
             if status.target is not None and reason_of(status) == Reason.RATE_LIMITED:
@@ -154,7 +158,8 @@ class DeploymentReconciler:
             is_limited = reason_of(planned.status) == Reason.RATE_LIMITED  # then `limits` knows for how long
             if not is_limited:
                 return await self._wait(planned, plan, action)
-        if (finding is not None and finding.create) or self._is_creating(planned):
+        is_creating = finding.create if finding is not None else self._is_creating(planned, plan)
+        if is_creating:
             plan = self._creating(planned, plan)
         return await self._attempt(planned, plan, finding)
 
@@ -250,7 +255,7 @@ class DeploymentReconciler:
         if result is None:
             return None
         read = Read(
-            number=result.number,
+            number=reads_due(planned.status, self.settings.read_back_schedule, result.time),
             now=result.time,
             on_missing=planned.on_missing,
             can_create=planned.source is not None and failed_event(planned.source) is not None,
@@ -260,9 +265,11 @@ class DeploymentReconciler:
         self.metrics.readback_findings.labels(finding.verification.reason.value).inc()
         return finding
 
-    def _is_creating(self, planned: Planned) -> bool:
+    def _is_creating(self, planned: Planned, plan: Send) -> bool:
         """Return whether a missing deployment was to be created, and that has not succeeded yet."""
-        status = planned.status
+        status, known_id = planned.status, plan.target.id
+        if known_id is not None and not is_own_id(known_id):  # it was missing, and has been found since
+            return False
         is_resend = status.accepted is None and status.accepted_time is not None
         if not is_resend or planned.on_missing is not OnMissing.CREATE:
             return False
@@ -287,19 +294,21 @@ class DeploymentReconciler:
             due = next_read(
                 status,
                 self.settings.read_back_schedule,
-                started_at=self.reader.started_at,
+                led_until=self.reader.led_until,
                 last_read=self.reader.last_read.get(key),
                 on_missing=planned.on_missing,
             )
         if due is None or target is None:
-            self.reader.forget(key)
+            self.reader.end(key)
             return
-        number, at = due
-        account = account_of(key.namespace, target)
-        by_tags = None not in target.tags
-        group = ReadGroup(account, target.service, target.env) if by_tags else ReadGroup(account, None, None, target.id)
+        account, stored = account_of(key.namespace, target), status.read_back
         started = planned.source.started_time if planned.source is not None else None
-        self.reader.schedule(key, group, number, at, searched_from(planned.deployment.created_time, started))
+        since = searched_from(planned.deployment.created_time, started)
+        is_older = stored is not None and stored.finished_time is not None and stored.finished_time < since
+        group = ReadGroup(account, target.service, target.env)
+        if None in target.tags or is_older:
+            group = ReadGroup(account, None, None, target.id)
+        self.reader.schedule(key, group, due, since)
 
     def _report_duplicate(
         self, deployment: DoraDeployment, status: DoraDeploymentStatus, finding: Finding | None

@@ -65,25 +65,26 @@ class LinkChecks:
         if status.accepted is None or status.accepted.change_failure != state.change_failure:
             return CheckedLink(stripped, is_pending=True)
         result, link, count = self.reader.take(key), state.remediation, self._checks.get(key, 0)
-        is_over = count >= min(CHECKS, len(self.schedule)) or _is_negative(planned, without)
-        if result is None or link is None:
-            waits = result is None and not is_over
-            if waits:
-                self._read(planned, plan, self.clock())
-            return None if waits else CheckedLink(stripped)
+        is_left_out = _is_negative(planned, without)
+        is_over = count >= min(CHECKS, len(self.schedule)) or is_left_out
+        if result is None and not is_over:
+            self._read(planned, plan, self.clock())
+            return None
+        if result is None or link is None or is_left_out:
+            return CheckedLink(stripped, result=result)
         if isinstance(result.stored, ReadProblem):
             return CheckedLink(stripped if is_over else plan, result=result)  # nothing is known against the link
         not_after = planned.source.time if planned.source is not None else None
         checked = check_link(result.stored, plan.target, link, not_after)
         if checked.deployment_id is not None:
             self._checks.pop(key, None)
-            known = replace(link, id=checked.deployment_id)
-            return CheckedLink(replace(plan, request=request_for(plan.target, replace(state, remediation=known))))
+            linked = replace(state, remediation=replace(link, id=checked.deployment_id))
+            return CheckedLink(replace(plan, target=checked.target, request=request_for(checked.target, linked)))
         if not is_over:
             self._checks[key] = count + 1
             self._read(planned, plan, self.clock() + timedelta(seconds=self.schedule[count]))
             return None
-        finding = Finding(NEGATIVE, plan.target, status.read_back) if checked.is_negative else None
+        finding = Finding(NEGATIVE, checked.target, status.read_back) if checked.is_negative else None
         return CheckedLink(stripped, finding, result)
 
     def forget(self, key: ObjectKey) -> None:
@@ -94,7 +95,7 @@ class LinkChecks:
         key, target = planned.deployment.key, plan.target
         started = planned.source.started_time if planned.source is not None else None
         group = ReadGroup(account_of(key.namespace, target), target.service, target.env)
-        self.reader.schedule(key, group, 0, at, searched_from(planned.deployment.created_time, started))
+        self.reader.schedule(key, group, at, searched_from(planned.deployment.created_time, started))
 
 
 def _is_negative(planned: Planned, without: MarkState) -> bool:

@@ -50,14 +50,11 @@ class ReadResult:
 
     stored: Stored | ReadProblem
     time: datetime
-    number: int
-    """Which read of the schedule this is."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Due:
     at: datetime
-    number: int
     since: datetime
 
 
@@ -71,9 +68,9 @@ class Reader:
     deployments: WorkQueue[ObjectKey]
     clock: Callable[[], datetime]
     queue: WorkQueue[ReadGroup]
-    started_at: datetime
+    led_until: datetime
+    """When the process ended that made the reads before."""
     last_read: dict[ObjectKey, datetime] = field(default_factory=dict)
-    """Of resources whose schedule is not over."""
     _due: dict[ReadGroup, dict[ObjectKey, _Due]] = field(default_factory=dict)
     _group_of: dict[ObjectKey, ReadGroup] = field(default_factory=dict)
     _results: dict[ObjectKey, ReadResult] = field(default_factory=dict)
@@ -83,11 +80,11 @@ class Reader:
     _told: set[ObjectKey] = field(default_factory=set)
     """Resources that have got that answer."""
 
-    def schedule(self, key: ObjectKey, group: ReadGroup, number: int, at: datetime, since: datetime) -> None:
+    def schedule(self, key: ObjectKey, group: ReadGroup, at: datetime, since: datetime) -> None:
         """Read for a resource at a time; an earlier plan for it is dropped."""
         self.cancel(key)
         self._group_of[key] = group
-        self._due.setdefault(group, {})[key] = _Due(at, number, since)
+        self._due.setdefault(group, {})[key] = _Due(at, since)
         earliest = self._listed_at.get(group, at - BETWEEN_LISTS) + BETWEEN_LISTS
         self._requeue(group, max(at, earliest))
 
@@ -102,11 +99,15 @@ class Reader:
                 self._listed_at.pop(group, None)
 
     def forget(self, key: ObjectKey) -> None:
-        """Drop everything about a resource that is gone, or has no more reads."""
+        """Drop everything about a resource that is gone."""
+        self.end(key)
+        self.last_read.pop(key, None)
+
+    def end(self, key: ObjectKey) -> None:
+        """Drop what is planned for a resource without further reads. Its last one is remembered: it was the last."""
         self.cancel(key)
         self._results.pop(key, None)
         self._told.discard(key)
-        self.last_read.pop(key, None)
 
     def take(self, key: ObjectKey) -> ReadResult | None:
         """Return, once, what was read for a resource."""
@@ -161,16 +162,16 @@ class Reader:
             if self._due.get(group, {}).get(key) is each:  # else it was rescheduled meanwhile
                 self.cancel(key)
                 self.last_read[key] = self.clock()
-                self._results[key] = ReadResult(stored, self.clock(), each.number)
+                self._results[key] = ReadResult(stored, self.clock())
                 self.deployments.add(key, Priority.LISTED)
         return None
 
     def _deliver_refusal(self, due: dict[ObjectKey, _Due], limit: RateLimitKey) -> None:
         """Tell each resource once that its account may not read. The reads stay due until it may."""
-        for key, each in due.items():
+        for key in due:
             if key not in self._told:
                 self._told.add(key)
-                self._results[key] = ReadResult(self._forbidden[limit][1], self.clock(), each.number)
+                self._results[key] = ReadResult(self._forbidden[limit][1], self.clock())
                 self.deployments.add(key, Priority.LISTED)
 
     def is_refused(self, key: ObjectKey) -> bool:

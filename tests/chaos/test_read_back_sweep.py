@@ -1,0 +1,208 @@
+"""Killed at every outgoing request of a read-back and of a creation, against a Datadog that stores.
+
+Before each request and after its effect; the next process begins seconds later, or minutes. The end is as without a
+kill: the same marks and links in Datadog, the same conditions and pinned ids in Kubernetes, and of each failed
+revision one deployment event at most, whatever was repeated.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from dora_operator.reconcile.links import CHECKS
+from tests.chaos.harness import TALLY, KilledError, Killer, MortalCluster
+from tests.support.builders import NOW
+from tests.support.fakes import Operator, running_operator
+from tests.support.levels import Rollout
+from tests.support.storing import StoringDatadog
+
+VERSION = {"service": "checkout", "env": "prod", "version": "2"}
+DAY = 86_400.0
+CLOCK = [
+    *range(1, 40, 3),
+    *range(40, 130, 10),
+    *range(130, 1000, 30),
+    *range(1000, 4000, 300),
+    *range(4000, 200_000, 12_000),
+]
+"""When something may happen, in seconds: often while reads are frequent."""
+
+
+@dataclass
+class MortalStore(StoringDatadog):
+    """A Datadog that stores, whose every request may be the operator's last."""
+
+    killer: Killer = field(default_factory=Killer)
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Answer one request."""
+        number = self.killer.before(f"{request.method} {request.url.path}")
+        answer = await super().__call__(request)
+        self.killer.after(number)
+        return answer
+
+
+Step = Callable[["World"], None]
+
+
+@dataclass
+class World:
+    """What outlives processes: a cluster, a Datadog, a Rollout, and what happens to them in time."""
+
+    steps: dict[float, Step]
+    settings: dict[str, Any]
+    killer: Killer = field(default_factory=Killer)
+    pause: timedelta = timedelta(seconds=2)
+    """From a kill to the next process."""
+    rollout: Rollout = field(default_factory=Rollout)
+    now: datetime = NOW
+    operator: Operator | None = None
+
+    def __post_init__(self) -> None:
+        """Make both."""
+        self.cluster = MortalCluster(killer=self.killer)
+        self.datadog = MortalStore(killer=self.killer)
+        self.left = sorted(self.steps.items())
+
+    def play(self, word: str, *arguments: str) -> None:
+        """Take a step of the Rollout."""
+        getattr(self.rollout, word)(*arguments)
+        if self.operator is not None:
+            self.rollout.show(self.operator)
+
+    async def live(self) -> None:
+        """Let processes run, one after the other, until all is over."""
+        led_until = None
+        for _ in range(len(self.killer.at) + 2):
+            try:
+                await self._life(led_until)
+            except KilledError:
+                self.cluster.report = lambda *_: None
+                led_until = self.now
+                self.now += self.pause
+            else:
+                return
+        raise AssertionError("more lives than kills")
+
+    async def _life(self, led_until: datetime | None) -> None:
+        async with running_operator(
+            self.cluster, self.datadog, now=self.now, leads=False, read_back=True, **self.settings
+        ) as operator:
+            self.operator = self.datadog.operator = operator
+            if self.rollout.templates:
+                self.rollout.show_listed(operator)
+            operator.lead(led_until)
+            await operator.settle()
+            for moment in [NOW + timedelta(seconds=seconds) for seconds in CLOCK]:
+                while self.left and NOW + timedelta(seconds=self.left[0][0]) <= moment:
+                    at, step = self.left.pop(0)
+                    self.rollout.now = NOW + timedelta(seconds=at)
+                    step(self)
+                    await operator.settle()
+                if moment > operator.now:
+                    self.now = operator.now = moment
+                    await operator.settle()
+
+    def end(self) -> dict[str, Any]:
+        """Return what has come of it: in Datadog, and in Kubernetes without times."""
+        found: dict[str, Any] = {
+            each.id: (each.event.version, each.change_failure, each.remediation and each.remediation.id)
+            for each in self.datadog.api.model.visible(self.datadog.now)
+        }
+        for key, body in self.cluster.objects.items():
+            status = body["status"]
+            conditions = {each["type"]: (each["status"], each["reason"]) for each in status["conditions"]}
+            kept = {name: status.get(name) for name in ("desired", "accepted", "target", "attempts", "lastError")}
+            found[key.name] = kept | conditions
+        return found
+
+    def events(self) -> dict[str, set[bytes]]:
+        """Return the different bodies of the deployment events that were sent, by id."""
+        found: dict[str, set[bytes]] = {}
+        for each in self.datadog.requests:
+            if each.url.path.endswith("/deployment"):
+                deployment_id = json.loads(each.content)["data"]["attributes"]["id"]
+                found.setdefault(deployment_id, set()).add(each.content)
+        return found
+
+    def marks(self) -> set[tuple[str, bytes]]:
+        """Return the different marks that were sent."""
+        return {(each.url.path, each.content) for each in self.datadog.requests if each.method == "PATCH"}
+
+    def reads(self) -> int:
+        """Return how often was read."""
+        return len(self.datadog.calls("list", "get"))
+
+
+def deployed(version: str, seconds: float) -> Step:
+    """Return the step of a deployment that Datadog ingests now; it finished so many seconds after the beginning."""
+
+    def step(world: World) -> None:
+        world.datadog.deployed(version, finished=NOW + timedelta(seconds=seconds), id=f"deployment-{version}-{seconds}")
+
+    return step
+
+
+def applied(world: World) -> None:
+    """A user applies a mark."""
+    world.cluster.apply("mine", deployment=VERSION, changeFailure=True)
+
+
+def rolls(word: str, *arguments: str) -> Step:
+    """Return a step of the Rollout."""
+    return lambda world: world.play(word, *arguments)
+
+
+ABORTED: dict[float, Step] = {
+    5: rolls("deploy", "h1", "1"),
+    10: rolls("promote"),
+    15: rolls("deploy", "h2", "2"),
+    20: rolls("abort"),
+}
+UNDONE = ABORTED | {20: rolls("promote"), 25: rolls("deploy", "h1"), 30: rolls("promote")}
+CREATE = {"on_missing": "Create"}
+SCENARIOS: dict[str, tuple[dict[float, Step], dict[str, Any]]] = {
+    "a mark that is there": ({1: deployed("2", -60), 2: applied}, {}),
+    "a mark that was lost": ({2: applied, 60: deployed("2", -60)}, {}),
+    "a missing deployment": ({2: applied}, {}),
+    "a creation": (ABORTED, CREATE),
+    "a creation and the real one after it": (ABORTED | {2000: deployed("2", 20)}, CREATE),
+    "a restoration": (ABORTED | {16: deployed("2", 18)}, {"abort_recovery": "Restored"}),
+    "a creation and a restoration": (ABORTED, CREATE | {"abort_recovery": "Restored"}),
+    "a rollback that Datadog sees late": (
+        {0: deployed("1", -DAY)} | UNDONE | {21: deployed("2", 20), 90: deployed("1", 30)},
+        {},
+    ),
+    "a rollback that Datadog never sees": ({0: deployed("1", -DAY)} | UNDONE | {21: deployed("2", 20)}, {}),
+}
+
+
+@pytest.mark.parametrize("pause", [2, 300], ids=["back in two seconds", "back in five minutes"])
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_the_end_is_the_same_wherever_it_was_killed(name: str, pause: int) -> None:
+    """No wrong mark on the way, no second event, and at most one read more than without a kill.
+
+    A link is checked from the beginning again by the next process.
+    """
+    calm = World(*SCENARIOS[name])
+    await calm.live()
+    assert calm.marks()
+    for number in range(1, calm.killer.count + 1):
+        for at in (-number, number):
+            world = World(*SCENARIOS[name], Killer(frozenset({at})), timedelta(seconds=pause))
+            await world.live()
+            what = f"killed {'before' if at < 0 else 'after'} request {number}, {calm.killer.log[number - 1]}"
+            wrong = world.end() != calm.end()
+            undisturbed = len(calm.datadog.requests)
+            TALLY.add(f"read-back sweep: {name}", world, undisturbed=undisturbed, wrong=wrong)
+            assert world.killer.kills == 1, what
+            assert world.end() == calm.end(), what
+            assert world.events().keys() == calm.events().keys(), what
+            assert all(len(bodies) == 1 for bodies in world.events().values()), what
+            assert world.marks() <= calm.marks(), what
+            assert world.reads() <= calm.reads() + (1 + CHECKS if "rollback" in name else 1), what
