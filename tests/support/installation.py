@@ -62,9 +62,10 @@ class Installation:
         deployment = live(self.cluster, "deployment", self.name, RELEASE)
         pod = deployment["spec"]["template"]["spec"]
         found = {one["name"]: one["value"] for one in container(deployment)["env"]}
-        mounts = {mount["mountPath"]: mount["name"] for mount in container(deployment)["volumeMounts"]}
-        (volume,) = [one for one in pod["volumes"] if one["name"] == mounts[found["DORA_OPERATOR_KEYS_DIR"]]]
-        found["DORA_OPERATOR_KEYS_DIR"] = str(self.mount(volume["secret"]))
+        if "DORA_OPERATOR_KEYS_DIR" in found:  # else it has no keys, as in a dry run
+            mounts = {mount["mountPath"]: mount["name"] for mount in container(deployment)["volumeMounts"]}
+            (volume,) = [one for one in pod["volumes"] if one["name"] == mounts[found["DORA_OPERATOR_KEYS_DIR"]]]
+            found["DORA_OPERATOR_KEYS_DIR"] = str(self.mount(volume["secret"]))
         return found | {"KUBECONFIG": str(self.kubeconfig(pod))}
 
     def mount(self, secret: dict[str, Any]) -> Path:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
+
 WORKERS = 0
 """The event of code that no context ties to one: behind the work queue."""
 
