@@ -139,7 +139,7 @@ walk: $(READY) ## trace the operator: which functions an applied resource and an
 	@$(BIN)/python -m tools.walk
 
 .PHONY: truth
-truth: $(READY) ## simulate years of deployments: Datadog's numbers beside the truth, by who tells it about failures
+truth: $(READY) ## simulate years of deployments: Datadog's numbers beside the truth, by the source of its marks
 	@$(BIN)/python -m bench.truth
 
 .PHONY: lock

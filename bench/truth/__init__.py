@@ -1,4 +1,4 @@
-"""`make truth`: how far Datadog's DORA numbers are from what really happened, by who tells Datadog about failures.
+"""`make truth`: how far Datadog's DORA numbers are from what really happened, by the source of the marks.
 
 A simulated year of many services has a known truth. Four tellers tell the same stand-in model of Datadog about it.
 
@@ -10,7 +10,7 @@ A simulated year of many services has a known truth. Four tellers tell the same 
 - A deployment *failed* if people had to get rid of it: its rollout was aborted for good, it was undone while it was
   rolled out, it was promoted and rolled back later, or a newer version had to correct it. An aborted version that was
   tried again and then promoted, unchanged, did not fail. A version that a newer one overtook did not fail.
-- A failure is *hidden* if only a newer version corrected it. It looks like two releases: the cluster shows nothing.
+- A failure is *hidden* if only a newer version corrected it. It appears as two releases: the cluster shows nothing.
 - *Change failure rate*: failed deployments by all deployments. Hidden failures are left out and counted apart.
 - *Recovery time*: as Datadog defines it, from the finish of the failed deployment until service was restored: when
   the stable version had all its replicas again (abort, undo in flight), or when the older or the correcting version

@@ -25,7 +25,7 @@ class _Line:
 
 
 def picture(results: Results) -> str:
-    """Return change failure rate and recovery time for each source, by who tells Datadog."""
+    """Return change failure rate and recovery time for each source, by the source of the marks."""
     parts, top = [], 44
     for source in Source:
         parts.append(f'<text class="t" x="16" y="{top + 4}">{escape(source.value)}</text>')

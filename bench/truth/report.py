@@ -10,7 +10,7 @@ from bench.truth.tellers import Teller
 
 TRUTH = "**truth**"
 HEADINGS = (
-    "who tells Datadog",
+    "source of the marks",
     "change failure rate %",
     "median recovery, min",
     "of aborts, min",

@@ -70,7 +70,7 @@ def run(
             (seed, recovery): pool.submit(_record, size, seed, recovery) for seed in numbers for recovery in RECOVERIES
         }
         records = {key: future.result() for key, future in recording.items()}
-        told("The operator has recorded every year; now everybody tells Datadog.")
+        told("The operator has recorded every year; now each source marks them.")
         running = [
             (cell, pool.submit(_run, size, seed, cell, {each: records[seed, each] for each in RECOVERIES}))
             for cell in every_cell

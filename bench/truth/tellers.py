@@ -1,4 +1,4 @@
-"""Who tells Datadog about failures: nobody, Argo's webhook, a person, or the operator with three settings."""
+"""The sources of marks in Datadog: nobody, Argo's webhook, a person, or the operator with three settings."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -24,7 +24,7 @@ SHARE = 0.5
 
 
 class Teller(StrEnum):
-    """Who tells Datadog."""
+    """A source of marks."""
 
     NOBODY = "Datadog's rule alone"
     WEBHOOK = "Argo's webhook on abort"

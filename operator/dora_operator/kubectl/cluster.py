@@ -200,7 +200,7 @@ def _document(data: bytes) -> Body:
 _FIXES: Mapping[int, str] = {
     HTTPStatus.UNAUTHORIZED: "log in again: the API server does not know these credentials",
     HTTPStatus.FORBIDDEN: "ask for this permission, or name a namespace in which you have it with -n",
-    HTTPStatus.CONFLICT: "somebody else has changed it: see `kubectl get -o yaml`, and run the command again",
+    HTTPStatus.CONFLICT: "another user has changed it: see `kubectl get -o yaml`, and run the command again",
     HTTPStatus.UNPROCESSABLE_ENTITY: "correct what the message names",
     HTTPStatus.BAD_REQUEST: "correct what the message names",
 }

@@ -160,7 +160,7 @@ async def _write(cluster: Cluster, step: Step, dry_run: DryRun) -> str:
             await cluster.create(path, step.manifest, what, dry_run=on_server)
         return _said(metadata["name"], "created", suffix)
     if dry_run is not DryRun.CLIENT:
-        # The version makes the API server refuse the patch where somebody else was faster.
+        # The version makes the API server refuse the patch where another user was faster.
         found = step.deployment
         body = {"metadata": {"uid": found.uid, "resourceVersion": found.resource_version}, "spec": step.spec}
         await cluster.patch(_path(found), body, _what(found), dry_run=on_server)

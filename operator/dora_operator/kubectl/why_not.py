@@ -57,7 +57,7 @@ def _older_than_the_look_back(given: Unmarked) -> Reasoned | None:
     if found is None or not found.change_failure:
         return None
     message = (
-        f"it would be {found.verdict.value}, but that is longer ago than the operator looks back"
+        f"it would be {found.verdict.value}, but that is longer ago than the look-back of the operator"
         f" ({given.lookback_hours:g} h): see `kubectl dora backfill`"
     )
     return Reasoned(WhyNot.LOOK_BACK, message)
