@@ -78,6 +78,12 @@ audit: $(READY) ## check for known vulnerabilities of the image's packages; need
 release: $(READY) ## set the version everywhere and date the changelog: make release VERSION=0.2.0
 	@$(BIN)/python -m tools.release prepare "$(VERSION)"
 
+DIST ?= dist
+
+.PHONY: dist
+dist: $(READY) ## build kubectl's plugin into dist/: one file, an archive and its krew manifest (DIST_URL: where it will be)
+	@$(BIN)/python -m tools.plugin $(DIST)
+
 CHAOS_SEEDS ?= 1000
 
 .PHONY: chaos
@@ -127,6 +133,10 @@ bench: $(READY) ## measure: start, memory, time from a change to its PATCH
 .PHONY: walk
 walk: $(READY) ## trace the operator: which functions an applied resource and an abort go through
 	@$(BIN)/python -m tools.walk
+
+.PHONY: truth
+truth: $(READY) ## simulate years of deployments: Datadog's numbers beside the truth, by who tells it about failures
+	@$(BIN)/python -m bench.truth
 
 .PHONY: lock
 lock: $(READY) ## lock the packages again after a change of pyproject.toml

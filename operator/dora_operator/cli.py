@@ -1,4 +1,4 @@
-"""The command line: `dora-operator run`. Reads the environment and nothing else."""
+"""The command line of the image: `dora-operator run`, and the commands of `kubectl dora`."""
 
 import asyncio
 import logging
@@ -8,7 +8,8 @@ import sys
 from types import FrameType
 
 import typer
-from pydantic import ValidationError
+
+from dora_operator.kubectl.main import add_commands
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -22,6 +23,8 @@ def main() -> None:
 def run() -> None:
     """Run the operator until SIGTERM. Settings come from the environment; see the reference."""
     signal.signal(signal.SIGTERM, _exit_at_once)  # process 1 of a container gets no signal that it does not handle
+    from pydantic import ValidationError  # noqa: PLC0415
+
     from dora_operator import app as operator  # noqa: PLC0415 - `--help` need not import kopf
     from dora_operator import logs  # noqa: PLC0415
     from dora_operator.clients.leader import LeaseLostError  # noqa: PLC0415
@@ -53,3 +56,10 @@ def run() -> None:
 
 def _exit_at_once(_signal: int, _frame: FrameType | None) -> None:
     os._exit(0)  # until the operator handles the signal itself, there is nothing to end in order
+
+
+add_commands(app, in_image=True)
+
+
+if __name__ == "__main__":
+    app()

@@ -12,6 +12,7 @@ from sandbox.programs.build import ensure_manifests
 from sandbox.programs.catalogue import MONITORING
 from sandbox.running import OperatorProcess, running_operator
 from tests.support.chart import CHART, Helm
+from tests.support.explained import assert_explained
 from tests.support.rollouts import Street, namespace_of
 from tests.support.scheduling import Scheduler
 
@@ -79,6 +80,7 @@ def street(
     rollouts_cluster.kubectl("create", "namespace", street.namespace)
     yield street
     assert rollouts_operator.process.popen.poll() is None, rollouts_operator.log()
+    assert_explained(rollouts_cluster, street.namespace)
 
 
 @pytest.fixture(scope="session")

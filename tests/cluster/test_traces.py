@@ -1,5 +1,6 @@
 """A running operator that traces, and a collector that takes what it is sent."""
 
+from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -58,7 +59,7 @@ def collector() -> Iterator[Collector]:
 
 
 def test_a_mark_is_traced(cluster: LocalCluster, collector: Collector) -> None:
-    """The look at the resource and the request in it arrive, and no key with them."""
+    """The reconcile and its requests to Datadog and the API server arrive, and no key with them."""
     cluster.kubectl("create", "namespace", "traces")
     shop = Shop(cluster, "traces")
     variables = {
@@ -70,6 +71,6 @@ def test_a_mark_is_traced(cluster: LocalCluster, collector: Collector) -> None:
     with StandIn() as datadog, running_operator(cluster, datadog.url, **variables) as operator:
         shop.apply("checkout", changeFailure=True)
         shop.wait("checkout", "Accepted")
-        wanted = {"look at DoraDeployment checkout", "Datadog mark_by_id"}
-        eventually(lambda: wanted <= set(collector.spans()), lambda: f"{collector.spans()}\n{operator.log()}")
+        wanted = Counter({"reconcile DoraDeployment checkout": 1, "PATCH": 2})
+        eventually(lambda: wanted <= Counter(collector.spans()), lambda: f"{collector.spans()}\n{operator.log()}")
     assert not any(b"sandbox-" in body for body in collector.bodies)

@@ -391,3 +391,37 @@ async def test_a_rollback_without_a_redeployment_in_datadog_is_not_linked(
         assert condition(cluster, "checkout-h2") == ("False", "RecoveryNegative")
         assert condition(cluster, "checkout-h2", "Ready")[0] == "True"
     assert datadog.stored(failed) == (True, None)
+
+
+async def test_a_later_deployment_of_the_older_version_is_not_the_remediation(
+    cluster: FakeCluster, datadog: StoringDatadog
+) -> None:
+    """The link was left out. What appears hours later restored nothing then: restart and last read link nothing."""
+    datadog.deployed("1", finished=NOW - timedelta(days=1))
+    failed = datadog.deployed("2", finished=NOW)
+    async with running_operator(cluster, datadog, read_back=True) as operator:
+        datadog.operator = operator
+        await play(operator, Rollout(), "deploy h1 1", "promote", "deploy h2 2", "promote", "deploy h1", "promote")
+        await wait(operator, 12 * 3600, 600)
+        datadog.deployed("1", finished=operator.now)
+        later = operator.now
+    async with running_operator(cluster, datadog, read_back=True, now=later) as operator:
+        datadog.operator = operator
+        await wait(operator, 2 * DAY, 600)
+        assert condition(cluster, "checkout-h2") == ("False", "RecoveryNegative")
+    assert datadog.stored(failed) == (True, None)
+
+
+async def test_a_deployment_that_is_found_after_all_is_not_created(
+    cluster: FakeCluster, datadog: StoringDatadog
+) -> None:
+    """Missing at the first read, there at the second, and the mark was lost: sent again, and nothing is posted."""
+    async with running_operator(cluster, datadog, read_back=True, on_missing="Create") as operator:
+        datadog.operator = operator
+        await play(operator, Rollout(), "deploy h1 1", "promote", "deploy h2 2", "abort")
+        await wait(operator, 60)
+        assert condition(cluster, "checkout-h2") == ("False", "DeploymentMissing")
+        found = datadog.deployed("2", finished=operator.now - timedelta(seconds=60))
+        await wait(operator, 2 * DAY, 600)
+    assert datadog.calls("mark", "event") == ["mark", "mark"]
+    assert datadog.stored(found) == (True, None)

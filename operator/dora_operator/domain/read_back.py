@@ -254,6 +254,14 @@ def _compared(
             message = f"somebody, or Datadog's own detection, changed it later: {text}; nothing is sent"
             return Verification(ConditionStatus.FALSE, Reason.CHANGED_IN_DATADOG, message)
         return Verification(ConditionStatus.FALSE, Reason.NOT_APPLIED, f"Datadog stored something else: {text}")
+    return _equal(found, accepted, status)
+
+
+def _equal(found: StoredDeployment, accepted: MarkState, status: DoraDeploymentStatus) -> Verification:
+    verified = status.condition(ConditionType.VERIFIED)
+    if verified is not None and verified.reason == Reason.RECOVERY_NEGATIVE and accepted.remediation is None:
+        # The link was left out for good: a deployment that appears later did not restore the service.
+        return Verification(ConditionStatus.FALSE, Reason.RECOVERY_NEGATIVE, verified.message)
     if found.recovery_time_seconds is not None and found.recovery_time_seconds < 0:
         message = (
             f"the linked deployment finished {-found.recovery_time_seconds:g} s before the failed one: link another"

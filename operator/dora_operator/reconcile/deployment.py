@@ -158,7 +158,8 @@ class DeploymentReconciler:
             is_limited = reason_of(planned.status) == Reason.RATE_LIMITED  # then `limits` knows for how long
             if not is_limited:
                 return await self._wait(planned, plan, action)
-        if (finding is not None and finding.create) or self._is_creating(planned):
+        is_creating = finding.create if finding is not None else self._is_creating(planned, plan)
+        if is_creating:
             plan = self._creating(planned, plan)
         return await self._attempt(planned, plan, finding)
 
@@ -264,9 +265,11 @@ class DeploymentReconciler:
         self.metrics.readback_findings.labels(finding.verification.reason.value).inc()
         return finding
 
-    def _is_creating(self, planned: Planned) -> bool:
+    def _is_creating(self, planned: Planned, plan: Send) -> bool:
         """Return whether a missing deployment was to be created, and that has not succeeded yet."""
-        status = planned.status
+        status, known_id = planned.status, plan.target.id
+        if known_id is not None and not is_own_id(known_id):  # it was missing, and has been found since
+            return False
         is_resend = status.accepted is None and status.accepted_time is not None
         if not is_resend or planned.on_missing is not OnMissing.CREATE:
             return False

@@ -65,12 +65,13 @@ class LinkChecks:
         if status.accepted is None or status.accepted.change_failure != state.change_failure:
             return CheckedLink(stripped, is_pending=True)
         result, link, count = self.reader.take(key), state.remediation, self._checks.get(key, 0)
-        is_over = count >= min(CHECKS, len(self.schedule)) or _is_negative(planned, without)
-        if result is None or link is None:
-            waits = result is None and not is_over
-            if waits:
-                self._read(planned, plan, self.clock())
-            return None if waits else CheckedLink(stripped)
+        is_left_out = _is_negative(planned, without)
+        is_over = count >= min(CHECKS, len(self.schedule)) or is_left_out
+        if result is None and not is_over:
+            self._read(planned, plan, self.clock())
+            return None
+        if result is None or link is None or is_left_out:
+            return CheckedLink(stripped, result=result)
         if isinstance(result.stored, ReadProblem):
             return CheckedLink(stripped if is_over else plan, result=result)  # nothing is known against the link
         not_after = planned.source.time if planned.source is not None else None

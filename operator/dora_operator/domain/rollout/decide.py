@@ -88,6 +88,19 @@ def decide_in_order(
     )
 
 
+def context_of(
+    observation: Observation, records: Iterable[Verdict], policy: Policy, now: datetime, memory: Memory = NO_MEMORY
+) -> RuleContext | None:
+    """Return the revisions as `decide` sees them, or None where no ReplicaSet has a revision yet.
+
+    Between two revisions it goes up to the one that the Rollout names.
+    """
+    given = _Input(observation, _of_this_rollout(observation, records), policy, now, memory)
+    numbers = [each.numbers[-1] for each in observation.replica_sets]
+    newest = position(observation) or observation.rollout.revision or max(numbers, default=0)
+    return _context(given, newest) if any(each.numbers[0] <= newest for each in observation.replica_sets) else None
+
+
 def _at_revision(given: _Input, number: int) -> Decision:
     context = _context(given, number)
     result = _ended(context, _merged(given.recorded, failures(context)))

@@ -45,7 +45,6 @@ class RolloutEvent:
 class ReplicaSet:
     """One pod template of the Rollout and all the revision numbers that it has had, ascending."""
 
-    uid: str
     pod_template_hash: str
     numbers: tuple[int, ...]
     created_at: datetime | None
@@ -177,7 +176,6 @@ def _replica_set(body: Mapping[str, Any]) -> ReplicaSet:
     # A set: Argo repeats the current number in the history when an annotation of the Rollout changes.
     numbers = {number for number in (raw.counted(each.strip()) for each in written) if number}
     return ReplicaSet(
-        uid=raw.identifier(body, "metadata", "uid"),
         pod_template_hash=raw.identifier(body, "metadata", "labels", POD_TEMPLATE_HASH),
         numbers=tuple(sorted(numbers)),
         created_at=raw.moment(body, "metadata", "creationTimestamp"),

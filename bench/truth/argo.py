@@ -1,0 +1,144 @@
+"""A Rollout as an Argo Rollouts controller writes it, level by level, with its ReplicaSets and Events."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.truth.stories import HOUR, Action, Word
+from bench.truth.world import ENV, moment
+
+NAMESPACE = "shop"
+REVISION = "rollout.argoproj.io/revision"
+HISTORY = "rollout.argoproj.io/revision-history"
+REPLICAS, LEFT = 4, 3
+"""All replicas, and what an update leaves to the stable version."""
+HISTORY_LIMIT = 10
+
+Body = dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Template:
+    version: str
+    created: int
+    numbers: list[int] = field(default_factory=list)
+    ready: int = REPLICAS
+
+
+@dataclass(slots=True)
+class Rollout:
+    """One Rollout and its controller. The name is the service."""
+
+    name: str
+    generation: int = 0
+    revision: int = 0
+    status: Body = field(default_factory=dict)
+    templates: dict[str, _Template] = field(default_factory=dict)
+    events: list[tuple[int, Body]] = field(default_factory=list)
+    _written: int = 0
+
+    def act(self, action: Action) -> Iterator[Body]:
+        """Take one action; yields the Rollout after each write."""
+        at = action.at
+        match action.word:
+            case Word.DEPLOY:
+                yield from self._deploy(action.version, at)
+            case Word.PROMOTE:
+                self._state(at, stable=self.status["currentPodHash"], phase="Healthy")
+                self._post(at, "RolloutCompleted", f"Rollout completed update to revision {self.revision} (x): steps")
+                self._collect()
+                yield self.body()
+            case Word.ABORT:
+                message = f"Rollout aborted update to revision {self.revision}"
+                told = {"abort": True, "abortedAt": _text(at), "message": f"RolloutAborted: {message}"}
+                self._state(at, phase="Degraded", **told)
+                self._post(at, "RolloutAborted", message)
+                yield self.body()
+            case Word.RETRY:
+                self._state(at, abort=False)
+                yield self.body()
+            case Word.SHRINK | Word.READY:
+                ready = LEFT if action.word is Word.SHRINK else REPLICAS
+                self.templates[self.status["stableRS"]].ready = ready
+                yield self.body()
+
+    def body(self) -> Body:
+        """Return the Rollout as it is now."""
+        self._written += 1
+        return {
+            "metadata": {
+                "name": self.name,
+                "namespace": NAMESPACE,
+                "uid": f"uid-{self.name}",
+                "generation": self.generation,
+                "resourceVersion": str(self._written),
+                "annotations": {REVISION: str(self.revision)},
+            },
+            "spec": {"replicas": REPLICAS, "selector": {"matchLabels": {"app": self.name}}},
+            "status": dict(self.status),
+        }
+
+    def replica_sets(self) -> list[Body]:
+        """Return its ReplicaSets."""
+        return [self._replica_set(pod_hash, template) for pod_hash, template in self.templates.items()]
+
+    def events_at(self, at: float) -> list[Body]:
+        """Return the Events of the last hour."""
+        return [event for time, event in self.events if time >= at - HOUR]
+
+    def _deploy(self, version: str, at: int) -> Iterator[Body]:
+        pod_hash = f"h{version.replace('.', '')}"
+        self.revision, self.generation = self.revision + 1, self.generation + 1
+        template = self.templates.setdefault(pod_hash, _Template(version, at))
+        template.numbers.append(self.revision)
+        if self.status:  # for one write the annotation is new, and the status is about the revision before
+            yield self.body()
+        stable = self.status.get("stableRS", pod_hash)
+        self._state(at, current=pod_hash, stable=stable, phase="Healthy" if stable == pod_hash else "Progressing")
+        yield self.body()
+
+    def _state(self, at: int, **status: Any) -> None:
+        hashes = {name: self.status[name] for name in ("stableRS", "currentPodHash") if name in self.status}
+        named = {{"stable": "stableRS", "current": "currentPodHash"}.get(name, name): status[name] for name in status}
+        self.status = {"observedGeneration": str(self.generation), "phase": "Progressing"} | hashes | named
+        is_done = self.status["stableRS"] == self.status["currentPodHash"]
+        times = {"lastTransitionTime": _text(at), "lastUpdateTime": _text(at)}
+        self.status["conditions"] = [{"type": "Completed", "status": str(is_done)} | times]
+
+    def _post(self, at: int, reason: str, message: str) -> None:
+        event = {
+            "reason": reason,
+            "message": message,
+            "involvedObject": {"kind": "Rollout", "uid": f"uid-{self.name}"},
+            "lastTimestamp": _text(at),
+        }
+        self.events = [*self.events[-5:], (at, event)]
+
+    def _collect(self) -> None:
+        """Delete the oldest ReplicaSets, as by revisionHistoryLimit."""
+        kept = {self.status["stableRS"], self.status["currentPodHash"]}
+        old = sorted(self.templates.keys() - kept, key=lambda each: self.templates[each].numbers[-1])
+        for pod_hash in old[:-HISTORY_LIMIT]:
+            del self.templates[pod_hash]
+
+    def _replica_set(self, pod_hash: str, template: _Template) -> Body:
+        *former, current = template.numbers
+        tags = {"service": self.name, "env": ENV, "version": template.version}
+        return {
+            "metadata": {
+                "uid": f"uid-{self.name}-{pod_hash}",
+                "labels": {"app": self.name, "rollouts-pod-template-hash": pod_hash},
+                "annotations": {REVISION: str(current), HISTORY: ",".join(map(str, former))},
+                "creationTimestamp": _text(template.created),
+                "ownerReferences": [{"kind": "Rollout", "uid": f"uid-{self.name}"}],
+            },
+            "spec": {
+                "replicas": REPLICAS,
+                "template": {"metadata": {"labels": {f"tags.datadoghq.com/{name}": tags[name] for name in tags}}},
+            },
+            "status": {"readyReplicas": template.ready},
+        }
+
+
+def _text(at: int) -> str:
+    return moment(at).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,111 @@
+"""Who tells Datadog about failures: nobody, Argo's webhook, a person, or the operator with three settings."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from random import Random
+
+from bench.truth.cells import Cell
+from bench.truth.datadog import Datadog
+from bench.truth.operator import LAST_READS, Records, report, settings
+from bench.truth.score import Score, Truth, score
+from bench.truth.sources import rows_of
+from bench.truth.stories import HOUR, Failure, Word
+from bench.truth.world import ENV, World, timestamp
+from dora_operator.domain.fields import OnMissing
+from dora_operator.domain.rollout.verdict import AbortRecovery
+from sandbox.datadog.model import Listing
+from sandbox.datadog.query import parse_query
+from sandbox.datadog.values import Deployment, Mark, Remediation
+
+TRIES = (0, 1, 3, 7)
+"""Argo's notification controller gives up after these seconds, as measured."""
+SHARE = 0.5
+"""Of the failures that a person marks."""
+
+
+class Teller(StrEnum):
+    """Who tells Datadog."""
+
+    NOBODY = "Datadog's rule alone"
+    WEBHOOK = "Argo's webhook on abort"
+    PERSON = "a person, half of them"
+    DEFAULT = "operator, defaults"
+    CREATE = "operator, Create"
+    RESTORED = "operator, Create and Restored"
+
+
+SETTINGS = {
+    Teller.DEFAULT: (OnMissing.WAIT, AbortRecovery.NONE),
+    Teller.CREATE: (OnMissing.CREATE, AbortRecovery.NONE),
+    Teller.RESTORED: (OnMissing.CREATE, AbortRecovery.RESTORED),
+}
+"""onMissing and abortRecovery of the operator."""
+
+
+def tell(teller: Teller, world: World, cell: Cell, truth: Truth, records: Mapping[AbortRecovery, Records]) -> Score:
+    """Let one teller tell a year, and return what Datadog shows then."""
+    datadog = Datadog(world, cell.behaviour, rows_of(world, cell.source, cell.variant.apm))
+    if teller is Teller.WEBHOOK:
+        _webhook(world, datadog)
+    elif teller is Teller.PERSON:
+        _person(world, datadog)
+    elif teller in SETTINGS:
+        on_missing, abort_recovery = SETTINGS[teller]
+        report(world, records[abort_recovery], settings(on_missing, abort_recovery), datadog)
+    end = world.until + LAST_READS
+    datadog.take_in(end)
+    return score(datadog.model, truth, timestamp(end), datadog.calls)
+
+
+def _webhook(world: World, datadog: Datadog) -> None:
+    """Mark each abort by version, at once; clear nothing, and see no undo and no rollback."""
+    versions: dict[str, str] = {}
+    for action in world.actions:
+        if action.word is Word.DEPLOY:
+            versions[action.service] = action.version
+        if action.word is not Word.ABORT:
+            continue
+        for seconds in TRIES:
+            now = action.at + seconds
+            datadog.take_in(now)
+            datadog.calls["mark by version"] += 1
+            if not world.is_datadog_down(now):
+                key = (action.service, ENV, versions[action.service])
+                datadog.model.patch_version(key, Mark(change_failure=True), timestamp(now))
+                break
+
+
+def _person(world: World, datadog: Datadog) -> None:
+    """Mark half of the failures in the UI some hours later, linked to what restored service if that is there."""
+    random = Random(f"{world.seed} person")
+    chosen = [failure for failure in world.failures if random.random() < SHARE]
+    times = [(failure.restored + random.randrange(HOUR, 8 * HOUR), failure) for failure in chosen]
+    for at, failure in sorted(times, key=lambda each: each[0]):
+        datadog.take_in(at)
+        now = timestamp(at)
+        datadog.model.settle(now)
+        failed = datadog.model.newest((failure.service, ENV, failure.version))
+        if failed is not None:
+            remedy = _remedy(datadog, failure, failed, now)
+            link = Remediation(id=remedy.id, type="rollback") if remedy is not None else None
+            datadog.calls["edit"] += 1
+            datadog.model.edit(failed.id, now, change_failure=True)
+            if link is not None:
+                datadog.model.edit(failed.id, now, remediation=link)
+
+
+def _remedy(datadog: Datadog, failure: Failure, failed: Deployment, now: float) -> Deployment | None:
+    query = parse_query(f'service:"{failure.service}" env:"{ENV}"')
+    begun = failed.event.started_at
+    later = datadog.model.select(Listing(start=begun, end=now, limit=1000, query=query, sort="finished_at"), now)
+    finished = failed.event.finished_at
+    return next(
+        (
+            each
+            for each in later
+            if each.event.version == failure.restored_by
+            and each.event.finished_at > finished
+            and each.event.started_at <= timestamp(failure.restored)
+        ),
+        None,
+    )

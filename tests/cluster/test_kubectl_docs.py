@@ -1,0 +1,144 @@
+"""The pages about `kubectl dora` show what the commands print: run here, and compared with the pages.
+
+`KUBECTL_DOCS=write .venv/bin/python -m pytest tests/cluster/test_kubectl_docs.py` writes the pages.
+"""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from sandbox.cluster import LocalCluster
+from sandbox.datadog import Match, Respond, Seed, StandIn
+from sandbox.running import OWN_API_KEY, OWN_APP_KEY, running_operator
+from tests.support.kubectl_dora import apply_operator, dora
+from tests.support.rollouts import App, release
+from tests.support.shop import eventually
+
+pytestmark = pytest.mark.cluster
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = DOCS / "kubectl"
+PICTURE = DOCS / "images" / "kubectl-dora.svg"
+NAMESPACE = "store"
+WIDTH = 120
+BLOCK = re.compile(r"(?s)(<!-- output: ([\w-]+) -->\n)```text\n.*?```\n")
+FONTS = re.compile(r"(?s)\s*@font-face \{.*?\}\n")
+CHANGING = (
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "2026-11-24T09:30:00Z"),
+    (re.compile(r"\bage \d+\w*"), "age 4m"),
+    (re.compile(r"\d+ s (behind|ahead of) Datadog"), "0 s behind Datadog"),
+    (re.compile(r"\d+ of \d+ requests left, new in \d+ s"), "96 of 100 requests left, new in 42 s"),
+)
+"""What another run prints otherwise."""
+Outputs = dict[str, str]
+
+
+def shown(cluster: LocalCluster, *words: str, environment: dict[str, str] | None = None, code: int = 0) -> str:
+    """Run a command as the reader types it, and return both."""
+    found = dora(cluster, *words, environment=environment)
+    assert found.code == code, found.out + found.err
+    lines = [line.rstrip() for line in (found.out + found.err).splitlines()]
+    return "\n".join([f"$ kubectl dora {' '.join(words)}", *lines, ""])
+
+
+def steady(text: str) -> str:
+    """Replace what changes from run to run."""
+    for pattern, replacement in CHANGING:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+@pytest.fixture(scope="module")
+def outputs(rollouts_cluster: LocalCluster) -> Iterator[Outputs]:
+    """Play what the pages tell, and return what every command printed."""
+    rollouts_cluster.kubectl("create", "namespace", NAMESPACE)
+    with StandIn() as datadog:
+        datadog.fault(Respond(status=200, body='{"valid":true}'), match=Match(path_prefix="/api/v1/validate"))
+        times = {"started_at": time.time() - 900, "finished_at": time.time() - 800}
+        datadog.seed(Seed(id="4aBcD_fGh-1", service="checkout", env="prod", version="1.4.0", **times))
+        apply_operator(rollouts_cluster, NAMESPACE)
+        yield {name: steady(text) for name, text in _play(rollouts_cluster, datadog)}
+
+
+def _play(cluster: LocalCluster, datadog: StandIn) -> Iterator[tuple[str, str]]:
+    checkout = _fail(cluster, datadog)
+    scope = ("-n", NAMESPACE)
+    yield "backfill", shown(cluster, "backfill", *scope)
+    yield "backfill-apply", shown(cluster, "backfill", *scope, "--apply").split("\n\n")[-1]
+    yield "explain-why-not", shown(cluster, "explain", "rollout/cart", "--revision", "2", *scope)
+    variables = {"DORA_OPERATOR_NAMESPACES": NAMESPACE, "DORA_OPERATOR_DATADOG_URL": datadog.url}
+    with running_operator(cluster, datadog.url, **variables):
+        eventually(lambda: "acceptedTime" in checkout.record("1.5.0").get("status", {}), checkout.levels)
+        yield "explain-abort", shown(cluster, "explain", "rollout/checkout", "--revision", "2", *scope)
+        yield "explain-resource", shown(cluster, "explain", checkout.record("1.5.0")["metadata"]["name"], *scope)
+        deployment = ("--service", "payments", "--env", "prod", "--version", "2.0.0")
+        yield "mark-yaml", shown(cluster, "mark", *deployment, *scope, "-o", "yaml")
+        yield "mark", shown(cluster, "mark", *deployment, "--rolled-back-to", "1.9.0", *scope, "--wait")
+        yield "clear", shown(cluster, "clear", "rollout/checkout", "--revision", "2", *scope, "--wait")
+        yield "report", shown(cluster, "report", *scope, "--since", "30d")
+    environment = variables | {"DD_API_KEY": OWN_API_KEY, "DD_APP_KEY": OWN_APP_KEY}
+    yield "doctor", shown(cluster, "doctor", "--local", "-o", "wide", environment=environment)
+    environment["DORA_OPERATOR_NAMESPACES"] += ",payment"
+    yield "doctor-failed", shown(cluster, "doctor", "--local", environment=environment, code=1)
+
+
+def _fail(cluster: LocalCluster, datadog: StandIn) -> App:
+    """Abort a Rollout, roll one back, and abort one without a version label; return the first."""
+    checkout, search = (App(cluster, datadog, NAMESPACE, name) for name in ("checkout", "search"))
+    cart = App(cluster, datadog, NAMESPACE, "cart", untagged=("version",))
+    release(checkout, search, cart, versions=("1.4.0",))
+    search.release("1.5.0")
+    search.argo("undo")
+    for app in (checkout, cart):
+        app.deploy("1.5.0")
+    for app in (checkout, cart):
+        app.until("Paused")
+        app.argo("abort")
+        app.until("Degraded")
+    search.until("Paused")
+    search.argo("promote")
+    search.until("Healthy")
+    return checkout
+
+
+def test_the_pages_show_what_the_commands_print(outputs: Outputs) -> None:
+    """Every block is the output of this run, and every output is shown."""
+    used: set[str] = set()
+    for page in sorted(PAGES.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        used |= {name for _, name in BLOCK.findall(text)}
+        wanted = BLOCK.sub(lambda found: f"{found[1]}```text\n{outputs[found[2]]}```\n", text)
+        if os.environ.get("KUBECTL_DOCS") == "write":
+            page.write_text(wanted, encoding="utf-8")
+        else:
+            assert text == wanted, f"{page.name} is stale: run with KUBECTL_DOCS=write"
+    assert used == set(outputs)
+
+
+def test_the_picture_is_a_recording_of_this_run(outputs: Outputs) -> None:
+    """A terminal with the commands of an incident, drawn by Rich."""
+    with Path(os.devnull).open("w") as nowhere:
+        screen = Console(file=nowhere, record=True, width=WIDTH, highlight=False)
+        for name in ("explain-abort", "clear", "doctor-failed"):
+            for line in outputs[name].splitlines():
+                screen.print(_styled(line))
+            screen.print()
+        drawn = FONTS.sub("\n", screen.export_svg(title="kubectl dora"))
+    if os.environ.get("KUBECTL_DOCS") == "write":
+        PICTURE.write_text(drawn, encoding="utf-8")
+    assert PICTURE.read_text(encoding="utf-8") == drawn
+
+
+def _styled(line: str) -> Text:
+    """Return a line with the colours of a terminal; the process that printed it had none."""
+    text = Text(line, style="bold" if line.startswith("$") else "")
+    text.highlight_regex(r"^(ok)\b", "green")
+    text.highlight_regex(r"^(warning)\b", "yellow")
+    text.highlight_regex(r"^(failed)\b", "bold red")
+    text.highlight_regex(r"^  [A-Z][a-z ]+(?=  )", "dim")
+    return text

@@ -1,0 +1,305 @@
+"""Each check of doctor as a table: what was gathered, and what is found."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dora_operator.domain.resource import DoraDeployment, parse
+from dora_operator.domain.rollout.identity import ByVersion, Unidentified
+from dora_operator.kubectl import account_checks as account
+from dora_operator.kubectl import checks
+from dora_operator.kubectl.datadog_facts import seen_services
+from dora_operator.kubectl.doctor import checks_from, installation_checks, outside_check
+from dora_operator.kubectl.doctor_facts import LEASES, WATCHED, WITH_ROLLOUTS, needed
+from dora_operator.kubectl.facts import settings_of
+from dora_operator.kubectl.findings import (
+    AccountFacts,
+    Check,
+    Facts,
+    LeaseFacts,
+    Permission,
+    Reply,
+    RolloutIdentity,
+    SeenService,
+    Status,
+    read_check,
+)
+from dora_operator.kubectl.installation import Installation, read_installation
+from dora_operator.kubectl.output import to_plain
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+FIELDS = frozenset({"spec", "spec.suspend", "status"})
+RULES = Path(__file__).parents[3] / "charts/dora-operator/templates/_rules.tpl"
+
+
+def deployment(reason: str = "Accepted", minutes: int | None = None, **conditions: str) -> DoraDeployment:
+    """Return a DoraDeployment whose Ready has a reason."""
+    states = {"Ready": "False", "Stalled": "False", "Reconciling": "False"} | conditions
+    written = [
+        {
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "message": "",
+            "observedGeneration": 1,
+            "lastTransitionTime": "2026-11-24T00:00:00Z",
+        }
+        for kind, status in states.items()
+    ]
+    status: dict[str, Any] = {"conditions": written}
+    if minutes is not None:
+        status["pendingSinceTime"] = (NOW - timedelta(minutes=minutes)).isoformat()
+    metadata = {"name": "one", "namespace": "shop", "uid": "u", "resourceVersion": "1"}
+    metadata["creationTimestamp"] = "2026-11-24T00:00:00Z"
+    spec = {"deployment": {"service": "checkout", "env": "prod", "version": "1"}, "changeFailure": True}
+    return parse({"metadata": metadata, "spec": spec, "status": status})
+
+
+ACCOUNT = AccountFacts(
+    site="datadoghq.eu",
+    has_api_key=True,
+    has_app_key=True,
+    validate=Reply(200),
+    listing=Reply(200),
+    write=Reply(400),
+    skew_seconds=0.4,
+    limit=100,
+    remaining=90,
+    reset_seconds=12,
+    services={("checkout", "prod"): SeenService(4, frozenset({"api"}))},
+)
+FACTS = Facts(
+    now=NOW,
+    settings=settings_of({}),
+    account=ACCOUNT,
+    served_fields=FIELDS,
+    known_fields=FIELDS,
+    permissions={Permission("", "events", "create"): True},
+    is_own_login=True,
+    rollouts=(RolloutIdentity("shop/checkout", ByVersion("checkout", "prod", "1.0.0")),),
+    deployments=(deployment(Ready="True"),),
+)
+
+
+def given(**changes: Any) -> Facts:
+    """Return the facts of a good installation, with changes; those of the account by their own names."""
+    own = {name: value for name, value in changes.items() if name in AccountFacts.__dataclass_fields__}
+    rest = {name: value for name, value in changes.items() if name not in own}
+    return replace(FACTS, account=replace(ACCOUNT, **own), **rest)
+
+
+def environment(**variables: str) -> Facts:
+    """Return the facts of an operator with these settings."""
+    return given(settings=settings_of({f"DORA_OPERATOR_{name}": value for name, value in variables.items()}))
+
+
+def test_a_good_installation_has_no_finding() -> None:
+    """Everything is ok, each with one line of evidence."""
+    found = checks.run_checks(FACTS)
+    assert {each.status for each in found} == {Status.OK}
+    assert all(each.evidence and "\n" not in each.evidence for each in found)
+    assert len({each.name for each in found}) == len(found)
+
+
+LEADER = {"LEADER_ELECTION": "true"}
+ELECTED = environment(**LEADER)
+
+
+@pytest.mark.parametrize(
+    ("check", "facts", "status", "words"),
+    [
+        pytest.param(account.check_keys, given(has_api_key=False), Status.FAILED, "DD_API_KEY", id="no API key"),
+        pytest.param(account.check_keys, given(validate=Reply(403)), Status.FAILED, "datadoghq.eu", id="wrong API key"),
+        pytest.param(account.check_keys, given(validate=Reply(None, "DNS")), Status.FAILED, "DNS", id="no connection"),
+        pytest.param(account.check_keys, given(validate=Reply(429)), Status.WARNING, "429", id="no request left"),
+        pytest.param(account.check_keys, given(validate=Reply(502)), Status.WARNING, "502", id="a proxy's error"),
+        pytest.param(account.check_read_permission, given(listing=Reply(403)), Status.FAILED, "403", id="no read"),
+        pytest.param(account.check_write_permission, given(write=Reply(403)), Status.FAILED, "403", id="no write"),
+        pytest.param(account.check_write_permission, given(write=None), Status.WARNING, "no keys", id="unchecked"),
+        pytest.param(account.check_clock, given(skew_seconds=400.0), Status.FAILED, "400 s behind", id="a slow clock"),
+        pytest.param(account.check_clock, given(skew_seconds=-40.0), Status.WARNING, "40 s ahead", id="a fast clock"),
+        pytest.param(account.check_rate_limit, given(remaining=3), Status.WARNING, "3 of 100", id="few requests left"),
+        pytest.param(checks.check_crd, given(served_fields=None), Status.FAILED, "not installed", id="no CRD"),
+        pytest.param(checks.check_crd, given(served_fields=FIELDS - {"status"}), Status.FAILED, "older", id="old CRD"),
+        pytest.param(checks.check_crd, given(served_fields=FIELDS | {"x"}), Status.WARNING, "newer", id="newer CRD"),
+        pytest.param(
+            checks.check_permissions,
+            given(permissions={Permission("apps", "replicasets", "list", "shop"): False}),
+            Status.FAILED,
+            "list replicasets.apps in shop",
+            id="a verb that is not granted",
+        ),
+        pytest.param(checks.check_scope, given(missing_namespaces=("gone",)), Status.FAILED, "exist", id="nowhere"),
+        pytest.param(
+            checks.check_scope, given(rollouts=(), not_selected=3), Status.WARNING, "no Rollout is left", id="selector"
+        ),
+        pytest.param(checks.check_scope, environment(DRY_RUN="true"), Status.WARNING, "dry run", id="dry run"),
+        pytest.param(checks.check_argo, given(has_rollouts=False), Status.WARNING, "not installed", id="no Argo"),
+        pytest.param(checks.check_leader, ELECTED, Status.FAILED, "nobody", id="no leader"),
+        pytest.param(
+            checks.check_leader,
+            replace(ELECTED, lease=LeaseFacts("pod-1", NOW - timedelta(minutes=5), NOW)),
+            Status.FAILED,
+            "pod-1 has not renewed",
+            id="a leader that is gone",
+        ),
+        pytest.param(
+            checks.check_leader,
+            replace(ELECTED, lease=LeaseFacts("pod-1", NOW, NOW - timedelta(hours=3))),
+            Status.OK,
+            "pod-1 for 3h",
+            id="a leader",
+        ),
+        pytest.param(
+            checks.check_identity,
+            given(rollouts=(*FACTS.rollouts, RolloutIdentity("shop/cart", Unidentified("no version", "set it")))),
+            Status.WARNING,
+            "1 of 2 Rollouts",
+            id="a Rollout without labels",
+        ),
+        pytest.param(
+            checks.check_duplicates,
+            given(rollouts=(*FACTS.rollouts, replace(FACTS.rollouts[0], name="shop/checkout-2"))),
+            Status.WARNING,
+            "1 deployments belong to several",
+            id="two Rollouts of one deployment",
+        ),
+        pytest.param(
+            account.check_services,
+            given(services={("checkout", "prod"): SeenService(0)}),
+            Status.WARNING,
+            "1 of 1 services",
+            id="a service that Datadog does not know",
+        ),
+        pytest.param(account.check_services, given(services=None), Status.WARNING, "not checked", id="no reading"),
+        pytest.param(
+            account.check_sources,
+            given(services={("checkout", "prod"): SeenService(4, frozenset({"api", "apm_deployments"}))}),
+            Status.WARNING,
+            "1 services have several",
+            id="two sources of one service",
+        ),
+        pytest.param(
+            checks.check_resources,
+            given(deployments=(deployment("RequestRejected", Stalled="True"),)),
+            Status.WARNING,
+            "1 of 1 DoraDeployments are stalled",
+            id="a stalled resource",
+        ),
+        pytest.param(
+            checks.check_resources,
+            given(deployments=(deployment("Forbidden", 61, Reconciling="True"),)),
+            Status.WARNING,
+            "1 fail for more than an hour",
+            id="a resource that fails for long",
+        ),
+        pytest.param(
+            checks.check_resources,
+            given(deployments=(deployment("Forbidden", 59, Reconciling="True"),)),
+            Status.OK,
+            "none stalled",
+            id="a resource that fails since a short time",
+        ),
+    ],
+)
+def test_a_break_is_found(check: Callable[[Facts], Check], facts: Facts, status: Status, words: str) -> None:
+    """The evidence names what is wrong, and a finding says what to do."""
+    found = check(facts)
+    assert found.status is status
+    assert words in found.evidence
+    assert found.fix or status is Status.OK
+    assert read_check(to_plain(found)) == found
+
+
+def test_the_permissions_are_those_of_the_chart() -> None:
+    """A verb that the chart grants for all watched namespaces is checked, and none that it does not grant."""
+    rules = RULES.read_text()
+    found = set()
+    pattern = r"apiGroups: \[\"?(.*?)\"?\]\s+resources: \[(.*?)\]\s+(?:resourceNames: .*\s+)?verbs: \[(.*?)\]"
+    for group, resource, verbs in re.findall(pattern, rules):
+        found |= {(group, resource, verb) for verb in verbs.split(", ")}
+    assert set(WATCHED) | set(WITH_ROLLOUTS) | set(LEASES) == found - {("", "secrets", "get")}
+
+
+def test_permissions_are_asked_for_in_each_watched_namespace() -> None:
+    """Those for the Lease only where it is."""
+    settings = settings_of({"DORA_OPERATOR_NAMESPACES": "a,b", "DORA_OPERATOR_LEADER_ELECTION": "true"})
+    places = {each.namespace for each in needed(settings, "own")}
+    assert places == {"a", "b", "own"}
+    assert {each.resource for each in needed(settings, "own") if each.namespace == "own"} == {"leases"}
+
+
+def test_services_are_counted_by_service_and_env() -> None:
+    """What another env has does not count."""
+    items = [
+        {"attributes": {"service": "checkout", "env": "prod", "source": "api"}},
+        {"attributes": {"service": "checkout", "env": "staging"}},
+        {},
+    ]
+    found = seen_services(items, [("checkout", "prod"), ("cart", "prod")])
+    assert found == {("checkout", "prod"): SeenService(1, frozenset({"api"})), ("cart", "prod"): SeenService(0)}
+
+
+INSTALLED = Installation("dora", "operator", "0.1.0", 1, 1, settings_of({}))
+
+
+@pytest.mark.parametrize(
+    ("installations", "statuses"),
+    [
+        pytest.param([], ["failed"], id="none"),
+        pytest.param([INSTALLED], ["ok", "ok"], id="a good one"),
+        pytest.param([replace(INSTALLED, ready=0)], ["failed", "ok"], id="no replica is ready"),
+        pytest.param([replace(INSTALLED, version="0.2.0")], ["ok", "warning"], id="another version"),
+        pytest.param([replace(INSTALLED, problem="bad")], ["failed", "ok"], id="invalid settings"),
+        pytest.param([INSTALLED, INSTALLED], ["warning", "ok", "ok"], id="two"),
+    ],
+)
+def test_the_deployment_of_the_operator_is_checked(installations: list[Installation], statuses: list[str]) -> None:
+    """Before anything is run in its pod."""
+    assert [each.status.value for each in installation_checks(installations, "0.1.0")] == statuses
+
+
+def test_settings_are_read_from_the_deployment() -> None:
+    """Of the container of the operator; what a Secret gives is left out."""
+    env = [
+        {"name": "DORA_OPERATOR_NAMESPACES", "value": "shop,cart"},
+        {"name": "DD_SITE", "value": "datadoghq.eu"},
+        {"name": "DD_API_KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "api-key"}}},
+        {"name": "DORA_OPERATOR_LOOKBACK_HOURS", "value": "48"},
+    ]
+    containers = [
+        {"name": "proxy", "image": "x"},
+        {"name": "operator", "image": "example/dora:1.2.3@sha256:0", "env": env},
+    ]
+    body = {
+        "metadata": {"namespace": "dora", "name": "operator"},
+        "spec": {"template": {"spec": {"containers": containers}}},
+    }
+    found = read_installation(body)
+    assert (found.version, found.replicas, found.ready, found.problem) == ("1.2.3", 1, 0, "")
+    assert found.settings.namespaces == ("shop", "cart")
+    assert found.settings.lookback_hours == 48
+    env[3]["value"] = "never"
+    assert "invalid" in read_installation(body).problem
+
+
+def test_what_the_pod_printed_is_read() -> None:
+    """Anything else is a failed check with the program's words."""
+    assert checks_from('{"checks": [{"name": "crd", "status": "ok", "evidence": "x"}]}', "") == (
+        Check("crd", Status.OK, "x"),
+    )
+    (found,) = checks_from("", "pods is forbidden:\n cannot create pods/exec")
+    assert (found.status, "cannot create pods/exec" in found.evidence) == (Status.FAILED, True)
+
+
+def test_resources_outside_the_watched_namespaces_are_named() -> None:
+    """They would wait for ever without a word."""
+    key = deployment().key
+    assert outside_check([], {"cart"}).status is Status.OK
+    found = outside_check([key], {"cart"})
+    assert (found.status, found.details) == (Status.FAILED, ("shop/one",))

@@ -1,0 +1,1 @@
+"""`make dist`: kubectl's plugin as one file, and its manifest for krew. `python -m tools.plugin [FOLDER]`."""
