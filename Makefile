@@ -21,7 +21,7 @@ $(READY): pyproject.toml requirements/uv.txt requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib operator sandbox || true # else each start compiles anew, where the environment forbids to write
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib operator sandbox || true # else each start compiles again, where the environment forbids to write
 	@touch $@
 
 .PHONY: setup
@@ -35,8 +35,10 @@ demo: $(READY) ## show the operator at work on a real API server
 cluster: $(READY) ## start the local cluster alone and keep it until Ctrl-C
 	@$(BIN)/python -m sandbox.cluster
 
+WORDED := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md Makefile docs charts config crds gitops operator tools sandbox bench
+
 .PHONY: check
-check: $(READY) ## lint, types, layers, workflows, generated files, the documentation's links
+check: $(READY) ## lint, types, layers, workflows, wording, generated files, the documentation's links
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -44,6 +46,8 @@ check: $(READY) ## lint, types, layers, workflows, generated files, the document
 	@$(BIN)/python -m tools.workflows
 	@PYTHONPATH=operator $(BIN)/lint-imports --no-logo
 	@$(BIN)/deptry operator
+	@$(BIN)/codespell tests
+	@$(BIN)/codespell --dictionary - --dictionary tools/wording.txt $(WORDED)
 	@$(BIN)/python -m dora_operator.crd --check crds
 	@$(BIN)/python -m tools.chart --check
 	@$(BIN)/python -m tools.reference --check

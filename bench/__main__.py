@@ -11,17 +11,14 @@ from rich.console import Console
 
 from bench import candidates, kopf_settled, objects, tables
 from bench.aborts import measure_aborts
-from bench.candidates import Candidate
 from bench.faults import measure_faults
 from bench.idle import measure_idle
 from bench.limited import measure_limited
 from bench.measure import Result, measure, settle
-from bench.plugin import measure_plugin, plugin_table
 from bench.relisting import measure_relisting
-from bench.starting import StartAndEnd, start_and_end
+from bench.starting import Stage, StartAndEnd, start_and_end
 from bench.throughput import measure_throughput
 from dora_operator.clients.kubernetes import PAGE
-from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
 from sandbox.programs.cache import SandboxError
 
@@ -104,91 +101,90 @@ def faults(console: Console, _: argparse.Namespace) -> None:
 def settled(console: Console, chosen: argparse.Namespace) -> None:
     """Measure the operator and its peers on many settled objects.
 
-    The earlier version has a cluster of its own, because its CRD is another one. Naive kopf comes last, because what
-    it needs stays in the objects; the others find the operator's status, of which the peer in Go keeps two fields.
+    The earlier version has a cluster of its own, because its CRD is another one; both run at the same time, so that
+    starts can take turns. Naive kopf comes last, because what it needs stays in the objects; the others find the
+    operator's status, of which the peer in Go keeps two fields.
     """
-    starts: dict[int, list[StartAndEnd]] = defaultdict(list)
-    results: dict[int, list[Result]] = defaultdict(list)
-    with candidates.own_cluster(candidates.OPERATOR) as cluster, StandIn() as datadog:
-        run = _Settled(console, cluster, datadog, chosen.changes, starts, results)
-        quick = [candidates.OPERATOR, candidates.CONTROLLER_RUNTIME]
+    run = _Settled(console, chosen.changes)
+    with (
+        candidates.own_cluster(candidates.OPERATOR) as cluster,
+        candidates.own_cluster(candidates.EARLIER) as other_cluster,
+        StandIn() as datadog,
+        StandIn() as other_datadog,
+    ):
+        operator, go_peer, bare_watch, naive_kopf = (
+            Stage(each, cluster, datadog)
+            for each in (
+                candidates.OPERATOR,
+                candidates.CONTROLLER_RUNTIME,
+                candidates.BARE_WATCH,
+                candidates.NAIVE_KOPF,
+            )
+        )
+        earlier = Stage(candidates.EARLIER, other_cluster, other_datadog)
         for count in (FEW, SOME, chosen.objects):
             console.print(f"Making {count} settled DoraDeployments ...")
             asyncio.run(objects.delete_all(cluster))
             asyncio.run(objects.make_settled(cluster, count))
-            run.measure(count, quick, [*quick, candidates.BARE_WATCH])
+            _settle_with(earlier, count)
+            run.starts_on(count, [operator, go_peer, earlier])
             if count == FEW and not chosen.no_naive_kopf:
-                run.measure_naive_kopf(count)
-        relisting = measure_relisting(
-            candidates.OPERATOR, cluster, datadog, chosen.changes, max(1, chosen.objects // PAGE - 1)
-        )
+                run.naive_kopf_on(count, naive_kopf)
+            if count >= SOME:
+                run.changes_on(count, [operator, earlier, go_peer, bare_watch])
+        pages = max(1, chosen.objects // PAGE - 1)
+        relisting = measure_relisting(candidates.OPERATOR, cluster, datadog, chosen.changes, pages)
         console.print(f"Changing nothing for {chosen.idle_minutes:g} minutes ...")
         idle = measure_idle(candidates.OPERATOR, cluster, datadog, chosen.idle_minutes)
         console.print(tables.long_table(relisting, idle, chosen.objects))
         if not chosen.no_naive_kopf:
-            run.measure_naive_kopf(chosen.objects)
-    with candidates.own_cluster(candidates.EARLIER) as cluster, StandIn() as datadog:
-        run = _Settled(console, cluster, datadog, chosen.changes, starts, results)
-        for count in (FEW, SOME, chosen.objects):
-            console.print(f"Making {count} DoraDeployments, and letting {candidates.EARLIER.name} settle them ...")
-            asyncio.run(objects.delete_all(cluster))
-            asyncio.run(objects.make_due(cluster, count))
-            with candidates.EARLIER.launched(cluster, datadog):
-                settle(cluster, datadog)
-            run.measure(count, [candidates.EARLIER], [candidates.EARLIER])
-    console.print(tables.starts_table(starts))
-    for count, found in results.items():
+            run.naive_kopf_on(chosen.objects, naive_kopf)
+    console.print(tables.starts_table(run.starts))
+    for count, found in run.results.items():
         console.print(tables.settled_table(found, count, chosen.changes))
 
 
+def _settle_with(stage: Stage, count: int) -> None:
+    """Make objects, and let the candidate itself settle them."""
+    asyncio.run(objects.delete_all(stage.cluster))
+    asyncio.run(objects.make_due(stage.cluster, count))
+    with stage.candidate.launched(stage.cluster, stage.datadog):
+        settle(stage.cluster, stage.datadog)
+
+
 class _Settled:
-    """Measures candidates on one cluster with settled objects, and prints each figure at once."""
+    """Measures candidates on settled objects, and prints each figure at once."""
 
-    def __init__(
-        self,
-        console: Console,
-        cluster: LocalCluster,
-        datadog: StandIn,
-        changes: int,
-        starts: dict[int, list[StartAndEnd]],
-        results: dict[int, list[Result]],
-    ) -> None:
+    def __init__(self, console: Console, changes: int) -> None:
+        self.starts: dict[int, list[StartAndEnd]] = defaultdict(list)
+        self.results: dict[int, list[Result]] = defaultdict(list)
         self._console = console
-        self._cluster = cluster
-        self._datadog = datadog
         self._changes = changes
-        self._starts = starts
-        self._results = results
 
-    def measure(self, count: int, started: list[Candidate], changed: list[Candidate]) -> None:
-        """Measure starts, and from a thousand objects on changes and memory too."""
+    def starts_on(self, count: int, stages: list[Stage]) -> None:
+        """Measure starts."""
         self._console.print(f"Starting on {count} settled DoraDeployments ...")
-        for start in start_and_end(started, self._cluster, self._datadog, count):
+        for start in start_and_end(stages, count):
             self._console.print(tables.start_line(start))
-            self._starts[count].append(start)
-        for candidate in changed if count >= SOME else ():
-            self._measure(candidate, count)
+            self.starts[count].append(start)
 
-    def measure_naive_kopf(self, count: int) -> None:
-        """Measure naive kopf on objects that it has settled."""
+    def changes_on(self, count: int, stages: list[Stage]) -> None:
+        """Measure changes, and memory after them."""
+        for stage in stages:
+            self._console.print(f"Measuring {stage.candidate.name} on {count} ...")
+            result = measure(stage.candidate, stage.cluster, stage.datadog, self._changes)
+            self._console.print(tables.line(result))
+            self.results[count].append(result)
+
+    def naive_kopf_on(self, count: int, stage: Stage) -> None:
+        """Measure naive kopf on objects that are settled as it would settle them."""
         try:
-            asyncio.run(kopf_settled.settle(self._cluster))
-            self.measure(count, [candidates.NAIVE_KOPF], [candidates.NAIVE_KOPF])
+            asyncio.run(kopf_settled.settle(stage.cluster))
+            self.starts_on(count, [stage])
+            if count >= SOME:
+                self.changes_on(count, [stage])
         except (SandboxError, TimeoutError) as error:
-            self._console.print(f"{candidates.NAIVE_KOPF.name} is left out of the tables: {error}")
-
-    def _measure(self, candidate: Candidate, count: int) -> None:
-        self._console.print(f"Measuring {candidate.name} on {count} ...")
-        result = measure(candidate, self._cluster, self._datadog, self._changes)
-        self._console.print(tables.line(result))
-        self._results[count].append(result)
-
-
-def plugin(console: Console, chosen: argparse.Namespace) -> None:
-    """Measure the commands of kubectl's plugin."""
-    console.print(f"kubectl dora on {chosen.objects} DoraDeployments and {chosen.rollouts} Rollouts ...")
-    costs = measure_plugin(chosen.objects, chosen.rollouts)
-    console.print(plugin_table(costs, chosen.objects, chosen.rollouts))
+            self._console.print(f"{stage.candidate.name} is left out of the tables: {error}")
 
 
 PARTS: dict[str, Part] = {

@@ -38,20 +38,28 @@ class StartAndEnd:
         return statistics.median(self.end)
 
 
-def start_and_end(
-    candidates: Sequence[Candidate], cluster: LocalCluster, datadog: StandIn, count: int
-) -> list[StartAndEnd]:
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A candidate with the cluster and the Datadog that it runs on."""
+
+    candidate: Candidate
+    cluster: LocalCluster
+    datadog: StandIn
+
+
+def start_and_end(stages: Sequence[Stage], count: int) -> list[StartAndEnd]:
     """Start each candidate some times, in turns; each finds one of the last of so many objects changed."""
-    found = {candidate.name: StartAndEnd(candidate.name, [], []) for candidate in candidates}
+    found = [StartAndEnd(stage.candidate.name, [], []) for stage in stages]
     for turn in range(TIMES):
-        for candidate in in_turn(candidates, turn):
-            first_patch, end = _once(candidate, cluster, datadog, count - 1 - turn)
-            found[candidate.name].first_patch.append(first_patch)
-            found[candidate.name].end.append(end)
-    return list(found.values())
+        for place, stage in in_turn(enumerate(stages), turn):
+            first_patch, end = _once(stage, count - 1 - turn)
+            found[place].first_patch.append(first_patch)
+            found[place].end.append(end)
+    return found
 
 
-def _once(candidate: Candidate, cluster: LocalCluster, datadog: StandIn, number: int) -> tuple[float, float]:
+def _once(stage: Stage, number: int) -> tuple[float, float]:
+    candidate, cluster, datadog = stage.candidate, stage.cluster, stage.datadog
     asyncio.run(_change(cluster, number))
     datadog.clear_requests()
     begun = time.time()

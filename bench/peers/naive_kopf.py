@@ -19,7 +19,7 @@ logging.basicConfig(level=logging.WARNING)
 client = httpx.AsyncClient(
     base_url=os.environ["DATADOG_URL"],
     headers={"DD-API-KEY": "a", "DD-APPLICATION-KEY": "b"},
-    timeout=httpx.Timeout(30, pool=None),  # kopf runs all handlers at once; whoever waits too long fails for a minute
+    timeout=httpx.Timeout(30, pool=None),  # kopf runs all handlers at once; one that waits too long fails for a minute
 )
 GROUP = ("dora-operator.io", "v1alpha1", "doradeployments")
 

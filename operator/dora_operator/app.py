@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from dora_operator import tracing
-from dora_operator.clients.datadog import DatadogClient, open_http
+from dora_operator.clients.datadog import DatadogClient, Keys, open_http
 from dora_operator.clients.kubernetes import (
     DEPLOYMENTS,
     ROLLOUTS,
@@ -36,10 +36,11 @@ from dora_operator.observe import Observer
 from dora_operator.probes import serving
 from dora_operator.reconcile.changes import DeploymentChanges, RolloutChanges
 from dora_operator.reconcile.context import NamespaceAnnotations, Planner
-from dora_operator.reconcile.credentials import CredentialStore, own_keys
+from dora_operator.reconcile.credentials import CredentialStore, NoKeys, keys_in, own_keys
 from dora_operator.reconcile.deployment import DeploymentReconciler
 from dora_operator.reconcile.events import EventPoster
 from dora_operator.reconcile.links import LinkChecks
+from dora_operator.reconcile.own_services import OwnServices
 from dora_operator.reconcile.rate_limits import RateLimits
 from dora_operator.reconcile.read_back import Reader, ReadGroup
 from dora_operator.reconcile.records import Records
@@ -82,7 +83,7 @@ class App:
     observer: Observer
 
     async def poll_secrets(self) -> None:
-        """Reconcile the resources whose Secret has changed since it did not help them."""
+        """Reconcile the resources whose keys have changed since they did not help."""
         self.deployments.requeue(await self.credentials.poll(), Priority.CHANGE)
 
 
@@ -97,20 +98,17 @@ def build(  # noqa: PLR0913 - everything that comes from outside
     jitter: Callable[[], float] = random.random,
 ) -> App:
     """Build the operator around its clients. Opens and starts nothing."""
-    store, rollout_store = DeploymentStore(partial(links_of, settings.site)), RolloutStore()
+    namespaces_to_list: tuple[str | None, ...] = settings.namespaces or (None,)
+    store, rollout_store = DeploymentStore(partial(links_of, settings.site)), RolloutStore(set(namespaces_to_list))
     queue, rollout_queue = WorkQueue[ObjectKey](monotonic), WorkQueue[ObjectKey](monotonic)
     rollouts = RolloutChanges(rollout_store, rollout_queue, clock)
-    deployments = DeploymentChanges(store, queue, rollouts, clock, set(settings.namespaces or (None,)))
+    deployments = DeploymentChanges(store, queue, rollouts, clock, set(namespaces_to_list))
+    own_services = OwnServices(
+        rollout_store, settings.own_services, lambda keys: deployments.requeue(keys, Priority.CHANGE)
+    )
     events = EventPoster(client)
     namespaces = NamespaceAnnotations(client, clock)
-    api_key, app_key = settings.api_key, settings.app_key
-    credentials = CredentialStore(
-        client,
-        own_keys(
-            api_key.get_secret_value() if api_key is not None else None,
-            app_key.get_secret_value() if app_key is not None else None,
-        ),
-    )
+    credentials = CredentialStore(client, own_keys_of(settings))
     limits = RateLimits(most_in_all=max(1, settings.workers * 3 // 4))
     reader = Reader(datadog, credentials, limits, queue, clock, WorkQueue[ReadGroup](monotonic), clock())
     deployment_reconciler = DeploymentReconciler(
@@ -118,7 +116,7 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         queue=queue,
         client=client,
         datadog=datadog,
-        planner=Planner(store, namespaces, settings, settings.allowed),
+        planner=Planner(store, namespaces, settings, settings.allowed, own_services),
         credentials=credentials,
         limits=limits,
         events=events,
@@ -146,6 +144,7 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         client=client,
         namespaces=namespaces,
         records=records,
+        own_services=own_services,
         events=events,
         metrics=metrics,
         policy=settings.rollout_policy,
@@ -204,6 +203,18 @@ async def run(settings: Settings) -> None:
                 await supervise(app, watches, leader)
             if leader.lost.is_set():
                 raise LeaseLostError(leader.why_lost)
+
+
+def own_keys_of(settings: Settings) -> Callable[[], Keys | NoKeys]:
+    """Return what reads the operator's own keys: from files, which may change, or as they were set."""
+    if settings.keys_dir is not None:
+        return partial(keys_in, settings.keys_dir)
+    api_key, app_key = settings.api_key, settings.app_key
+    keys = own_keys(
+        api_key.get_secret_value() if api_key is not None else None,
+        app_key.get_secret_value() if app_key is not None else None,
+    )
+    return lambda: keys
 
 
 def elect(settings: Settings, kubernetes: KubernetesClient) -> Leader | AlwaysLeader:

@@ -116,7 +116,7 @@ class Metrics:
         )
         self.oldest_unverified_mark_seconds = self._gauge(
             "oldest_unverified_mark_seconds",
-            "Age of the oldest accepted change failure that is not verified; 0 if none.",
+            "Age of the oldest accepted change failure that was never read back as stored; 0 if there is none.",
         )
         self.queue_length = self._gauge(
             "queue_length",

@@ -118,7 +118,8 @@ class Observer:
 
     def _rate_limits(self) -> None:
         """Show the account with the least left of those that share the labels."""
-        own = self.credentials.own if isinstance(self.credentials.own, Keys) else None
+        keys = self.credentials.own
+        own = keys if isinstance(keys, Keys) else None
         self.metrics.rate_limit_remaining.clear()
         self.metrics.rate_limit_reset_seconds.clear()
         for left in sorted(self.limits.remaining(self.clock(), own), key=lambda each: -each.remaining):

@@ -5,6 +5,7 @@ No other module reads the environment. A resource can change none of these, abov
 
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, Field, HttpUrl, SecretStr, field_validator, model_validator
@@ -39,6 +40,12 @@ class Settings(BaseSettings):
         default=None,
         validation_alias=AliasChoices("DD_APP_KEY"),
         description="Application key of the operator's account, with the permission dora_metrics_write.",
+    )
+    keys_dir: Path | None = Field(
+        default=None,
+        validation_alias=AliasChoices("DORA_OPERATOR_KEYS_DIR"),
+        description="Directory with the files api-key and app-key, read for each request: changed keys count without a "
+        "restart. Takes precedence over DD_API_KEY and DD_APP_KEY.",
     )
     datadog_url: HttpUrl | None = Field(
         default=None, description="Base URL instead of https://api.<site>, for a proxy or tests."
@@ -138,11 +145,16 @@ class Settings(BaseSettings):
         description="Environments that may be marked with the operator's keys, unless the Namespace names its own. "
         "Empty: all.",
     )
+    own_services: bool = Field(
+        default=False,
+        description="true allows a namespace to mark with the operator's keys only services that its own Rollouts run, "
+        "unless the Namespace names its own. Needs the watch of Rollouts.",
+    )
     resync_seconds: Seconds = Field(
         default=1800.0, description="How often everything is listed again, in case a watch has missed a change."
     )
     secret_poll_seconds: Seconds = Field(
-        default=2.0, description="How often a Secret is read while a resource waits for better keys."
+        default=2.0, description="How often keys are read while a resource waits for better ones."
     )
 
     @field_validator("namespaces", "allowed_services", "allowed_envs", mode="before")
@@ -166,7 +178,9 @@ class Settings(BaseSettings):
             raise ValueError("the seconds must be greater than 0 and ascend, such as 30,120,600,3600,86400")
         return value
 
-    @field_validator("health_port", "metrics_port", "log_format", "datadog_url", "api_key", "app_key", mode="before")
+    @field_validator(
+        "health_port", "metrics_port", "log_format", "datadog_url", "api_key", "app_key", "keys_dir", mode="before"
+    )
     @classmethod
     def _empty_is_absent(cls, value: object) -> object:
         return None if value == "" else value
@@ -178,6 +192,16 @@ class Settings(BaseSettings):
                 "DORA_OPERATOR_DEPLOYMENT_SELECTOR must consist of equalities (a=b,c=d) while Rollouts are watched,"
                 " because the DoraDeployments that the operator creates have to match it;"
                 " or set DORA_OPERATOR_ROLLOUTS=false"
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _rollouts_show_services(self) -> Self:
+        if self.own_services and not self.rollouts:
+            message = (
+                "DORA_OPERATOR_OWN_SERVICES needs DORA_OPERATOR_ROLLOUTS=true: the Rollouts of a namespace show which"
+                " services are its own; or limit services with DORA_OPERATOR_ALLOWED_SERVICES"
             )
             raise ValueError(message)
         return self

@@ -1,4 +1,4 @@
-"""A program in the background: started with a log of its own, never outliving whoever started it.
+"""A program in the background: started with a log of its own, never outliving the process that started it.
 
 Knows nothing of Kubernetes.
 """
@@ -21,8 +21,8 @@ POLL_SECONDS = 0.05
 STOP_SECONDS = 5.0
 PR_SET_PDEATHSIG = 1
 CONTROL_PLANE = {"GOGC": "400"}
-"""For Go programs of the control plane: a real one's heap is large and seldom looked through. Over so few objects,
-Go's own rule would look several times a second, for a quarter of the API server's processor time."""
+"""For Go programs of the control plane: a real one's heap is large and seldom collected. Over so few objects,
+Go's own rule would collect several times a second, for a quarter of the API server's processor time."""
 
 
 @dataclass(slots=True)

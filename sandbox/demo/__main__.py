@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from sandbox.cluster import LocalCluster
-from sandbox.datadog import StandIn
+from sandbox.datadog import Settings, StandIn
 from sandbox.demo.rollouts import metrics_service
 from sandbox.demo.stage import Stage
 from sandbox.demo.story import prepare, tell
@@ -17,6 +17,8 @@ from sandbox.running import running_operator
 
 CRDS = Path(__file__).parents[2] / "crds"
 WIDTH = 130
+READS = "2,30,908,3600,86400"
+"""Seconds after a 202 at which is read back: sooner than usual, and soon after a missing deployment was created."""
 
 
 def main() -> int:
@@ -29,13 +31,13 @@ def main() -> int:
         console.print("Starting a cluster with Argo Rollouts, a stand-in for Datadog and the operator ...")
         with (
             LocalCluster.start(with_rollouts=True) as cluster,
-            StandIn() as datadog,
+            StandIn(Settings(detection=False)) as datadog,  # what is marked was marked by the operator
             metrics_service(success_rate=0.71) as metrics_url,
         ):
             stage = Stage(console, cluster, datadog)
             cluster.kubectl("apply", "-f", str(CRDS))
             prepare(stage, metrics_url)
-            with running_operator(cluster, datadog.url):
+            with running_operator(cluster, datadog.url, DORA_OPERATOR_READ_BACK_SCHEDULE=READS):
                 console.print(f"All of them run after {time.monotonic() - begun:.1f} s.")
                 tell(stage)
     except SandboxError as error:

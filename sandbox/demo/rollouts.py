@@ -20,12 +20,17 @@ CANARY_AT_ONCE = """
 
 
 def rollout(name: str, version: str, strategy: str) -> str:
-    """Return a Rollout whose pods carry Datadog's unified service tags."""
+    """Return a Rollout whose pods carry Datadog's unified service tags.
+
+    What Datadog does not have of it, the operator may create.
+    """
     return f"""
 apiVersion: argoproj.io/v1alpha1
 kind: Rollout
 metadata:
   name: {name}
+  annotations:
+    dora-operator.io/on-missing: Create
 spec:
   replicas: 1
   selector:

@@ -7,6 +7,8 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 
 from rich.columns import Columns
@@ -17,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sandbox.cluster import LocalCluster
-from sandbox.datadog import Recorded, StandIn
+from sandbox.datadog import Recorded, Seed, StandIn
 from sandbox.programs.cache import SandboxError
 
 WAIT_SECONDS = 60.0
@@ -48,8 +50,28 @@ class Stage:
         self.console.print(Text(text.strip(), style=colour))
         return result.returncode == 0
 
-    def wait(self, name: str, reason: str) -> dict[str, Any]:
-        """Wait until Ready has a reason.
+    def report(self, service: str, version: str, *, ago: float = 0, deployment_id: str = "") -> None:
+        """Let CI tell Datadog of a deployment that succeeded so many seconds ago."""
+        finished = time.time() - ago
+        deployment_id = deployment_id or f"ci-{service}-{version}-{finished:.0f}"
+        self.datadog.seed(
+            Seed(
+                id=deployment_id,
+                service=service,
+                env="prod",
+                version=version,
+                started_at=finished - 5,
+                finished_at=finished,
+                source="api_deployments",
+            )
+        )
+
+    def writes(self) -> list[Recorded]:
+        """Return the requests that Datadog has received, without the reads."""
+        return [one for one in self.datadog.requests() if not _is_read(one)]
+
+    def wait(self, name: str, reason: str, condition: str = "Ready") -> dict[str, Any]:
+        """Wait until a condition has a reason.
 
         Raises:
             SandboxError: it did not happen in time.
@@ -57,10 +79,16 @@ class Stage:
 
         def told() -> bool:
             conditions = self.status(name).get("conditions", [])
-            return any(one["type"] == "Ready" and one["reason"] == reason for one in conditions)
+            return any(one["type"] == condition and one["reason"] == reason for one in conditions)
 
         self.wait_until(told, f"DoraDeployment {name} did not become {reason}")
         return self.status(name)
+
+    def move_acceptance(self, name: str, ago: timedelta) -> None:
+        """Let a mark be as old as this, as if so much time had passed since Datadog accepted it."""
+        moved = datetime.fromtimestamp(time.time() - ago.total_seconds(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        patch = json.dumps({"status": {"acceptedTime": moved}})
+        self.cluster.kubectl("patch", "dora", name, "--subresource=status", "--type=merge", "--patch", patch)
 
     def status(self, name: str) -> dict[str, Any]:
         """Return the status of a DoraDeployment."""
@@ -95,10 +123,15 @@ class Stage:
                 raise SandboxError(f"{words} within {WAIT_SECONDS:.0f} s")
             time.sleep(0.1)
 
-    def show(self, name: str, status: dict[str, Any]) -> None:
-        """Show a resource's conditions beside the requests that Datadog has received since the last time."""
+    def show(self, name: str, status: dict[str, Any], *, reads_of: str = "") -> None:
+        """Show a resource's conditions beside the requests that Datadog has received since the last time.
+
+        Reads follow a schedule of their own: only the last one of a service is shown, and only where it is the point.
+        """
         requests = self.datadog.requests()
-        fresh, self._shown = requests[self._shown :], len(requests)
+        fresh, self._shown = [one for one in requests[self._shown :] if not _is_read(one)], len(requests)
+        if reads_of:
+            fresh += [one for one in requests if _is_read(one) and f'\\"{reads_of}\\"' in one.body][-1:]
         left = Panel(_conditions(status), title=f"status of DoraDeployment {name}", width=64)
         right = Panel(_received(fresh), title="what Datadog received", width=60)
         self.console.print(Columns([left, right], padding=(0, 1)))
@@ -134,5 +167,10 @@ def _received(requests: Sequence[Recorded]) -> Group:
         parts.append(Text(f"{time.strftime('%H:%M:%S', time.localtime(request.time))} {request.method} {request.path}"))
         document = json.dumps(json.loads(request.body or "{}"), indent=1)
         parts.append(Syntax(document, "json", background_color="default", word_wrap=True))
-        parts.append(Text(f"answered {request.status}", style="green" if request.status == 202 else "red"))  # noqa: PLR2004
+        style = "green" if request.status in {HTTPStatus.OK, HTTPStatus.ACCEPTED} else "red"
+        parts.append(Text(f"answered {request.status}", style=style))
     return Group(*parts)
+
+
+def _is_read(request: Recorded) -> bool:
+    return request.method == "GET" or (request.method == "POST" and request.path.endswith("/deployments"))

@@ -1,5 +1,7 @@
 """The story of the demo: one scene for each thing that a new user wants to see."""
 
+from datetime import timedelta
+
 from sandbox.datadog import Match, Respond
 from sandbox.demo import rollouts
 from sandbox.demo.stage import Stage
@@ -63,6 +65,9 @@ spec:
   changeFailure: true
 """
 RESET_SECONDS = 2
+HOUR = 3600
+BEFORE_CREATION = timedelta(minutes=15)
+"""How long a deployment has to be missing before the operator creates it."""
 
 
 def tell(stage: Stage) -> None:
@@ -73,11 +78,14 @@ def tell(stage: Stage) -> None:
     """
     by_id(stage)
     by_version(stage)
+    read_back(stage)
     refused_by_the_api_server(stage)
     rate_limited(stage)
     refused_by_datadog(stage)
     aborted_by_analysis(stage)
     undone_after_promotion(stage)
+    missing(stage)
+    created(stage)
     overview(stage)
 
 
@@ -86,7 +94,7 @@ def by_id(stage: Stage) -> None:
     stage.scene("1. A failed deployment, by its id", "CI knows the id of the deployment that it reported.")
     stage.apply(BY_ID)
     stage.show("payments-failed", stage.wait("payments-failed", "Accepted"))
-    stage.expect(fact=len(stage.datadog.requests()) == 1, words="one change was one request")
+    stage.expect(fact=len(stage.writes()) == 1, words="one change was one request")
 
 
 def by_version(stage: Stage) -> None:
@@ -97,21 +105,33 @@ def by_version(stage: Stage) -> None:
     stage.show("checkout-1.5.0", stage.wait("checkout-1.5.0", "Accepted"))
 
 
+def read_back(stage: Stage) -> None:
+    """What Datadog stored is read back."""
+    words = "A 202 proves that a request was well formed, no more. So the operator reads back what Datadog stored."
+    stage.scene("3. Did Datadog store it?", words)
+    status = stage.wait("checkout-1.5.0", "ReadBack", "Verified")
+    stage.show("checkout-1.5.0", status, reads_of="checkout")
+    found = status["readBack"]
+    minutes = found["recoveryTimeSeconds"] // 60
+    stage.expect(
+        fact=found["changeFailure"] and minutes == HOUR // 60,
+        words=f"Verified is True: deployment {found['id']} is failed in Datadog, its recovery time {minutes} minutes",
+    )
+
+
 def refused_by_the_api_server(stage: Stage) -> None:
     """A mistake is refused before anything happens."""
     words = "Two mistakes. The API server refuses them at once, and says what to do about each."
-    stage.scene("3. A bad one", words)
-    before = len(stage.datadog.requests())
+    stage.scene("4. A bad one", words)
+    before = len(stage.writes())
     taken = stage.apply(BAD)
-    stage.expect(
-        fact=not taken and len(stage.datadog.requests()) == before, words="it was refused; Datadog heard nothing of it"
-    )
+    stage.expect(fact=not taken and len(stage.writes()) == before, words="it was refused; Datadog heard nothing of it")
 
 
 def rate_limited(stage: Stage) -> None:
     """A 429 is waited for and survived."""
     words = f"Datadog answers the first request with 429 and X-RateLimit-Reset: {RESET_SECONDS}."
-    stage.scene("4. One that gets a 429 first", words)
+    stage.scene("5. One that gets a 429 first", words)
     headers: dict[str, str | list[str] | None] = {"X-RateLimit-Reset": str(RESET_SECONDS)}
     answer = Respond(status=429, body={"errors": ["Too many requests"]}, headers=headers)
     stage.datadog.fault(answer, match=Match(method="PATCH"), times=1)
@@ -119,7 +139,7 @@ def rate_limited(stage: Stage) -> None:
     stage.show("search-failed", stage.wait("search-failed", "RateLimited"))
     stage.console.print("[dim]... and without anybody's doing:[/dim]")
     stage.show("search-failed", stage.wait("search-failed", "Accepted"))
-    refused, accepted = stage.datadog.requests()[-2:]
+    refused, accepted = stage.writes()[-2:]
     passed = accepted.time - refused.time
     stage.expect(fact=passed >= RESET_SECONDS, words=f"the second request came {passed:.1f} s later, after the reset")
 
@@ -127,7 +147,7 @@ def rate_limited(stage: Stage) -> None:
 def refused_by_datadog(stage: Stage) -> None:
     """A 400 stalls the resource, with Datadog's words."""
     words = "Datadog refuses a request for good. Its own words reach status and a Warning Event; nothing is repeated."
-    stage.scene("5. One that Datadog refuses", words)
+    stage.scene("6. One that Datadog refuses", words)
     detail = {"errors": [{"status": "400", "title": "Bad Request", "detail": "deployment is too old to be changed"}]}
     stage.datadog.fault(Respond(status=400, body=detail), match=Match(method="PATCH"), times=1)
     stage.apply(REJECTED)
@@ -135,10 +155,18 @@ def refused_by_datadog(stage: Stage) -> None:
 
 
 def prepare(stage: Stage, metrics_url: str) -> None:
-    """Deploy the first version of two services, which become healthy while the first scenes play."""
+    """Deploy the first version of two services, which become healthy while the first scenes play.
+
+    CI tells Datadog of every deployment that succeeded.
+    """
+    stage.report("payments", "7", ago=HOUR, deployment_id="4242fcdd31586083")
+    stage.report("search", "7", ago=HOUR, deployment_id="43vkaZNgiso")
+    for version, hours in (("1.4.2", 3), ("1.5.0", 2), ("1.4.2", 1)):
+        stage.report("checkout", version, ago=hours * HOUR)
     stage.cluster.kubectl("apply", "-f", "-", input=rollouts.analysis_template(metrics_url))
     for name, strategy in (("web", rollouts.CANARY_WITH_ANALYSIS), ("cart", rollouts.CANARY_AT_ONCE)):
         stage.cluster.kubectl("apply", "-f", "-", input=rollouts.rollout(name, "1.0.0", strategy))
+        stage.report(name, "1.0.0", ago=60)
 
 
 def aborted_by_analysis(stage: Stage) -> None:
@@ -147,7 +175,7 @@ def aborted_by_analysis(stage: Stage) -> None:
         "Service web runs 1.0.0. A canary of 1.1.0 begins; its analysis asks a metrics service, which reports a success"
         "\nrate of 71 %. Argo aborts. Nothing is deployed, so Datadog alone would never learn of it."
     )
-    stage.scene("6. A canary that is aborted by its analysis", words)
+    stage.scene("7. A canary that is aborted by its analysis", words)
     stage.wait_healthy("web", "cart")
     stage.cluster.kubectl("apply", "-f", "-", input=rollouts.rollout("cart", "1.1.0", rollouts.CANARY_AT_ONCE))
     stage.cluster.kubectl("apply", "-f", "-", input=rollouts.rollout("web", "1.1.0", rollouts.CANARY_WITH_ANALYSIS))
@@ -155,22 +183,56 @@ def aborted_by_analysis(stage: Stage) -> None:
     message = stage.cluster.kubectl("get", "rollout", "web", "-o", "jsonpath={.status.message}")
     stage.console.print(f"[dim]Rollout web says:[/dim] {message}")
     stage.show(made, stage.wait(made, "Accepted"))
-    requests = [request for request in stage.datadog.requests() if '"web"' in request.body]
+    requests = [request for request in stage.writes() if '"web"' in request.body]
     stage.expect(fact=len(requests) == 1, words="one abort was one request, and nobody had to do anything")
 
 
 def undone_after_promotion(stage: Stage) -> None:
     """A promoted version is rolled back by hand."""
-    words = "Service cart has promoted 1.1.0. Somebody finds it bad and goes back: kubectl argo rollouts undo cart."
-    stage.scene("7. An undo after promotion", words)
+    words = "Service cart has promoted 1.1.0. A user finds it bad and goes back: kubectl argo rollouts undo cart."
+    stage.scene("8. An undo after promotion", words)
     stage.wait_healthy("cart")
+    stage.report("cart", "1.1.0", ago=30, deployment_id="ci-cart-1.1.0")
     stage.cluster.argo("undo", "cart")
     made = stage.wait_made("cart")
+    stage.wait_healthy("cart")
+    stage.report("cart", "1.0.0")
     stage.wait_until(lambda: "remediation" in stage.status(made).get("accepted", {}), "the rollback was not linked")
     stage.show(made, stage.wait(made, "Accepted"))
-    requests = [request for request in stage.datadog.requests() if '"cart"' in request.body]
+    requests = [request for request in stage.writes() if "cart" in request.body]
     words = "marked when the rollback started, linked when 1.0.0 was promoted again"
     stage.expect(fact=len(requests) == len(("mark", "link")), words=words)
+
+
+def missing(stage: Stage) -> None:
+    """A mark for a deployment that Datadog does not have."""
+    words = (
+        "The abort of scene 7 again. This CI tells Datadog only of deployments that succeed: Datadog has no web 1.1.0."
+        "\nIt answered 202 all the same, and marked nothing. The list of deployments shows it."
+    )
+    stage.scene("9. A deployment that Datadog does not have", words)
+    made = stage.wait_made("web")
+    stage.show(made, stage.wait(made, "DeploymentMissing"), reads_of="web")
+
+
+def created(stage: Stage) -> None:
+    """The missing deployment is created, and marked."""
+    words = (
+        "Rollout web has the annotation dora-operator.io/on-missing: Create. When a deployment has been missing for 15"
+        "\nminutes, the operator posts its event, with the times of the Rollout, and marks it by its id. The demo moves"
+        "\nstatus.acceptedTime back by these 15 minutes."
+    )
+    stage.scene("10. The missing deployment is created", words)
+    made = stage.wait_made("web")
+    stage.move_acceptance(made, BEFORE_CREATION - timedelta(seconds=3))
+    status = stage.wait(made, "ReadBack", "Verified")
+    stage.show(made, status, reads_of="web")
+    deployment = stage.datadog.deployment(status["target"]["id"])
+    events = [request for request in stage.writes() if request.path.endswith("/deployment")]
+    stage.expect(
+        fact=len(events) == 1 and deployment["change_failure"] and deployment["version"] == "1.1.0",
+        words="one event, one mark: Datadog has web 1.1.0 as a failed deployment, and Verified is True",
+    )
 
 
 def overview(stage: Stage) -> None:

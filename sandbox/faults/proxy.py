@@ -1,6 +1,6 @@
 """The fault proxy: forwards to the local cluster's API server, and in between does what faults are in force.
 
-Plain HTTP on loopback; the login of whoever asks is passed on, so rights and the audit log stay theirs.
+Plain HTTP on loopback; the login of the client is passed on, so rights and the audit log stay theirs.
 """
 
 import asyncio

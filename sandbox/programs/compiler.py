@@ -52,7 +52,7 @@ class Compiler:
             raise SandboxError(
                 f"go build {self.program.package} failed with {self.process.returncode}; its last words:\n  "
                 + "\n  ".join(self.tail)
-                + "\nRun the same command again: what was built is kept. If it fails again, look at the words above:"
+                + "\nRun the same command again: what was built is kept. If it fails again, read the words above:"
                 " a full disk, no network, and too little memory are the usual causes."
             )
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Tells a person how far a build is: one line that moves on a terminal, a line now and then elsewhere."""
+"""Shows a person how far a build is: one line that moves on a terminal, a line now and then elsewhere."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Each right of the chart by its name: the page on security says what for, and the README counts them.
+"""Each right of the chart by its name: the page on security says what for, and the page on performance counts them.
 
 That none is to spare and none is missing, `test_chart_operator.py` sees in the audit log of the whole work.
 """
@@ -15,7 +15,7 @@ from tests.support.pages import ROOT
 pytestmark = pytest.mark.cluster
 
 PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+FIGURES = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
 PAIR = {"replicaCount": 2, "credentials": {"fromNamespaces": "all"}}
 """Values with which every permission is needed."""
 
@@ -43,10 +43,10 @@ def test_no_right_is_left_unsaid(helm: Helm) -> None:
     assert sorted(said()) == sorted(allowed(helm, PAIR))
 
 
-def test_the_figures_of_the_readme(helm: Helm) -> None:
+def test_the_figures_of_the_documentation(helm: Helm) -> None:
     """How many verbs, and how many sets of values are tried."""
     one, two = len(allowed(helm, {})), len(allowed(helm, PAIR))
-    print(f"verbs of RBAC: {one}, with two replicas and Secrets {two}")  # noqa: T201 - a figure of the README
+    print(f"verbs of RBAC: {one}, with two replicas and Secrets {two}")  # noqa: T201 - a figure of docs/performance.md
     print(f"sets of values that the API server takes: {len(TAKEN)}, that the chart refuses: {len(REFUSED)}")  # noqa: T201
-    assert f"| {one}, with two replicas and Secrets {two} |" in README
-    assert f"| {len(TAKEN)} and {len(REFUSED)} |" in README
+    assert f"| {one}, with two replicas and Secrets {two} |" in FIGURES
+    assert f"| {len(TAKEN)} and {len(REFUSED)} |" in FIGURES

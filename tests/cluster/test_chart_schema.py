@@ -97,7 +97,7 @@ def test_names_of_digits_stay_text(helm: Helm) -> None:
         **{name: {"enabled": True} for name in ("podMonitor", "prometheusRule")},
     }
     text = helm("template", "123", str(CHART), "-n", "007", values=values)
-    names = {"name", "namespace", "serviceAccountName", "priorityClassName"}
+    names = {"name", "namespace", "serviceAccountName", "priorityClassName", "secretName"}
     found = [
         one
         for whole in yaml.safe_load_all(text)

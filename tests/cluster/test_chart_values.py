@@ -80,13 +80,17 @@ def test_every_setting_reaches_the_operator(helm: Helm, name: str, monkeypatch: 
     """Another value than the default arrives in the variable that the operator reads, as the operator takes it."""
     default, schema, _ = settings()[name]
     choices = next(one for one in schema.get("anyOf", [schema]) if "const" not in one)
-    wanted = next(one for one in choices["enum"] if one != default) if "enum" in choices else OTHER[choices["type"]]
+    wanted: Any = (
+        next(one for one in choices["enum"] if one != default) if "enum" in choices else OTHER[choices["type"]]
+    )
     if choices.get("type") == "boolean":
         wanted = not default
     if name == "datadogUrl":
         wanted = "http://127.0.0.1:1/"
     if name.endswith("Selector"):
         wanted = "team=red"
+    if name == "readBackSchedule":
+        wanted = [1.0, 2.5]
     found = environment(helm.template({"settings": {name: wanted}}))
     field = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
     assert f"DORA_OPERATOR_{field.upper()}" in found
@@ -108,17 +112,36 @@ def test_defaults_are_the_operators_own(helm: Helm, monkeypatch: pytest.MonkeyPa
 
 
 def test_with_an_existing_secret_there_is_no_other(helm: Helm) -> None:
-    """No Secret, and no key, in what the chart makes; without any key there is no variable for one either."""
+    """No Secret, and no key, in what the chart makes."""
     objects = helm.template({"datadog": {"existingSecret": "datadog-keys"}})
     assert of_kind(objects, "Secret") == []
+    assert mounted_keys(objects) == ("datadog-keys", {"api-key": "api-key", "app-key": "app-key"})
+    assert mounted_keys(helm.template({})) is None
+
+
+def mounted_keys(objects: list[dict[str, Any]]) -> tuple[str, dict[str, str]] | None:
+    """Return which Secret the operator has as files, and the keys by their file; None: it has none."""
     (deployment,) = of_kind(objects, "Deployment")
-    references = {one["name"]: one["valueFrom"] for one in container(deployment)["env"] if "valueFrom" in one}
-    assert references == {
-        "DD_API_KEY": {"secretKeyRef": {"name": "datadog-keys", "key": "api-key"}},
-        "DD_APP_KEY": {"secretKeyRef": {"name": "datadog-keys", "key": "app-key"}},
-    }
-    (bare,) = of_kind(helm.template({}), "Deployment")
-    assert [one for one in container(bare)["env"] if "valueFrom" in one] == []
+    found = [one for one in deployment["spec"]["template"]["spec"]["volumes"] if "secret" in one]
+    directory = environment(objects).get("DORA_OPERATOR_KEYS_DIR")
+    mounts = {one["mountPath"]: one for one in container(deployment)["volumeMounts"]}
+    assert (directory is not None) == bool(found)
+    assert all("valueFrom" not in one for one in container(deployment)["env"])
+    if directory is None:
+        return None
+    (volume,) = found
+    assert mounts[directory] == {"name": volume["name"], "mountPath": directory, "readOnly": True}  # and no subPath
+    return volume["secret"]["secretName"], {one["path"]: one["key"] for one in volume["secret"]["items"]}
+
+
+def test_new_keys_restart_nothing(helm: Helm) -> None:
+    """The pod is the same for other keys, so that an upgrade leaves it alone; the names of keys in a Secret count."""
+    (one, other) = (
+        helm.template({"datadog": {"apiKey": key, "appKey": key, "secretKeys": {"appKey": "APP"}}}) for key in "ab"
+    )
+    assert of_kind(one, "Secret") != of_kind(other, "Secret")
+    assert of_kind(one, "Deployment") == of_kind(other, "Deployment")
+    assert mounted_keys(one) == ("dora-operator", {"api-key": "api-key", "app-key": "APP"})
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,7 @@ def outputs(rollouts_cluster: LocalCluster) -> Iterator[Outputs]:
         datadog.seed(Seed(id="4aBcD_fGh-1", service="checkout", env="prod", version="1.4.0", **times))
         apply_operator(rollouts_cluster, NAMESPACE)
         yield {name: steady(text) for name, text in _play(rollouts_cluster, datadog)}
+    rollouts_cluster.kubectl("delete", "deployment", "dora-operator", "-n", NAMESPACE)
 
 
 def _play(cluster: LocalCluster, datadog: StandIn) -> Iterator[tuple[str, str]]:
@@ -72,14 +73,21 @@ def _play(cluster: LocalCluster, datadog: StandIn) -> Iterator[tuple[str, str]]:
     yield "backfill-apply", shown(cluster, "backfill", *scope, "--apply").split("\n\n")[-1]
     yield "explain-why-not", shown(cluster, "explain", "rollout/cart", "--revision", "2", *scope)
     variables = {"DORA_OPERATOR_NAMESPACES": NAMESPACE, "DORA_OPERATOR_DATADOG_URL": datadog.url}
-    with running_operator(cluster, datadog.url, **variables):
-        eventually(lambda: "acceptedTime" in checkout.record("1.5.0").get("status", {}), checkout.levels)
+    just_now = {"started_at": int(time.time()) - 20, "finished_at": int(time.time()) - 10}
+    datadog.seed(Seed(id="7fKmQ_xWz-2", service="checkout", env="prod", version="1.5.0", **just_now))
+    datadog.seed(Seed(id="9hTbR_cVn-3", service="payments", env="prod", version="2.0.0", **just_now))
+    datadog.seed(Seed(id="2mXpL_sKd-4", service="payments", env="prod", version="1.9.0", **just_now))
+    reading = {"DORA_OPERATOR_READ_BACK": "true", "DORA_OPERATOR_READ_BACK_SCHEDULE": "0.5,1,2"}
+    with running_operator(cluster, datadog.url, **variables, **reading):
+        eventually(lambda: "readBack" in checkout.record("1.5.0").get("status", {}), checkout.levels)
         yield "explain-abort", shown(cluster, "explain", "rollout/checkout", "--revision", "2", *scope)
         yield "explain-resource", shown(cluster, "explain", checkout.record("1.5.0")["metadata"]["name"], *scope)
         deployment = ("--service", "payments", "--env", "prod", "--version", "2.0.0")
         yield "mark-yaml", shown(cluster, "mark", *deployment, *scope, "-o", "yaml")
         yield "mark", shown(cluster, "mark", *deployment, "--rolled-back-to", "1.9.0", *scope, "--wait")
         yield "clear", shown(cluster, "clear", "rollout/checkout", "--revision", "2", *scope, "--wait")
+        marks = (f"dora/{checkout.record('1.5.0')['metadata']['name']}", "dora/payments-prod-2.0.0")
+        cluster.kubectl("wait", *scope, "--for=condition=Verified", *marks, "--timeout=30s")
         yield "report", shown(cluster, "report", *scope, "--since", "30d")
     environment = variables | {"DD_API_KEY": OWN_API_KEY, "DD_APP_KEY": OWN_APP_KEY}
     yield "doctor", shown(cluster, "doctor", "--local", "-o", "wide", environment=environment)

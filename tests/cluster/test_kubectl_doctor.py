@@ -43,11 +43,12 @@ def _just_now() -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def doctors_cluster(rollouts_cluster: LocalCluster) -> LocalCluster:
+def doctors_cluster(rollouts_cluster: LocalCluster) -> Iterator[LocalCluster]:
     """Return a cluster with one Rollout that is set up right; no controller has to run it."""
     rollouts_cluster.kubectl("create", "namespace", NAMESPACE)
     apply_rollout(rollouts_cluster, "checkout", {"service": "checkout", "env": "prod", "version": "1.0.0"})
-    return rollouts_cluster
+    yield rollouts_cluster
+    rollouts_cluster.kubectl("delete", "deployment", "dora-operator", "-n", NAMESPACE, "--ignore-not-found")
 
 
 def apply_rollout(cluster: LocalCluster, name: str, tags: dict[str, str]) -> None:

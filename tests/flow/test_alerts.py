@@ -10,9 +10,11 @@ import pytest
 import yaml
 
 from dora_operator.watch.health import WatchHealth
+from tests.flow.test_read_back import VERSION, condition
 from tests.flow.test_rollouts import last_rollout, live
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 from tests.support.promql import Moment, Vector, scrape
+from tests.support.storing import StoringDatadog
 from tests.unit.rollout.test_traces import trace
 
 FILE = Path(__file__).parents[2] / "charts" / "dora-operator" / "rules" / "dora-operator.yaml"
@@ -167,6 +169,71 @@ async def test_an_alert_fires_alone_and_falls_silent(alert: str, begins: Act, en
         await begins(stage)
         assert firing(start, during := stage.scrape()) == {alert}
         await ends(stage)
+        assert firing(during, stage.scrape()) == set()
+
+
+async def a_deployment_is_missing(stage: Stage, _: StoringDatadog) -> None:
+    """Datadog accepts a mark of a deployment that it does not have."""
+    stage.operator.cluster.apply("late", deployment=VERSION | {"version": "3"}, changeFailure=True)
+    await stage.operator.settle()
+    await stage.operator.pass_time(40)
+
+
+async def it_arrives(stage: Stage, datadog: StoringDatadog) -> None:
+    """It is ingested; the mark is sent again and read back."""
+    datadog.deployed("3")
+    for _ in range(3):
+        await stage.operator.pass_time(500)
+
+
+async def reading_is_forbidden(stage: Stage, datadog: StoringDatadog) -> None:
+    """The permission to read is taken away; nothing shows what became of the next mark for hours."""
+    datadog.api.configure(datadog.api.settings.changed({"permissions": ["dora_metrics_write"]}))
+    datadog.deployed("3")
+    stage.operator.cluster.apply("late", deployment=VERSION | {"version": "3"}, changeFailure=True)
+    await stage.operator.settle()
+    for _ in range(15):
+        await stage.operator.pass_time(500)
+
+
+async def reading_is_allowed(stage: Stage, datadog: StoringDatadog) -> None:
+    """It is given back, and noticed within an hour."""
+    datadog.api.configure(datadog.api.settings.changed({"permissions": ["dora_metrics_read", "dora_metrics_write"]}))
+    for _ in range(80):
+        await stage.operator.pass_time(50)
+
+
+@pytest.mark.parametrize(
+    ("alert", "begins", "ends"),
+    [
+        pytest.param("DoraDeploymentMissing", a_deployment_is_missing, it_arrives, id="a deployment is missing"),
+        pytest.param("DoraMarkNotVerified", reading_is_forbidden, reading_is_allowed, id="reading is forbidden"),
+    ],
+)
+async def test_an_alert_about_what_datadog_stored_fires_alone_and_falls_silent(
+    alert: str,
+    begins: Callable[[Stage, StoringDatadog], Awaitable[None]],
+    ends: Callable[[Stage, StoringDatadog], Awaitable[None]],
+) -> None:
+    """Silent while marks are verified, or changed later by a person; alone on a bad day; silent again."""
+    datadog = StoringDatadog()
+    async with running_operator(FakeCluster(), datadog, read_back=True) as operator:
+        stage, datadog.operator = Stage(operator), operator
+        changed = datadog.deployed("2")
+        operator.cluster.apply("verified", deployment=VERSION, changeFailure=True)
+        await operator.settle()
+        await operator.pass_time(40)
+        datadog.api.model.edit(changed, datadog.now, change_failure=False)
+        for _ in range(2):
+            await operator.pass_time(86_000)
+        stage.hear()
+        assert condition(operator.cluster, "verified") == ("False", "ChangedInDatadog")
+        assert firing(start := stage.scrape(), start) == set()
+        await begins(stage, datadog)
+        stage.hear()
+        assert firing(start, during := stage.scrape()) == {alert}
+        await ends(stage, datadog)
+        stage.hear()
         assert firing(during, stage.scrape()) == set()
 
 

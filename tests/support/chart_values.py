@@ -102,7 +102,7 @@ TAKEN = [
         {
             "commonLabels": {"team": "x", "a": "b"},
             "podLabels": {"team": "red"},
-            "podAnnotations": {"checksum/secret": "z"},
+            "podAnnotations": {"team": "z"},
         }
         | {"datadog": {"apiKey": "a-key", "appKey": "another"}, "deploymentAnnotations": {"reload": "true"}},
         id="labels and annotations that are set twice",
@@ -219,7 +219,13 @@ REFUSED = [
     pytest.param(
         {"extraPodSpec": {"tolerations": []}}, "extraPodSpec sets tolerations", id="a field with its own value"
     ),
+    pytest.param(
+        {"extraEnv": [{"name": "DORA_OPERATOR_KEYS_DIR", "value": "/x"}], "datadog": {"existingSecret": "a"}},
+        "and so does datadog.existingSecret",
+        id="another directory of keys",
+    ),
     pytest.param({"extraVolumes": [{"name": "tmp"}]}, "choose another", id="the chart's own volume"),
+    pytest.param({"extraVolumes": [{"name": "keys"}]}, "choose another", id="the volume of the keys"),
     pytest.param(
         {"extraVolumeMounts": [{"name": "a", "mountPath": "/tmp/"}]}, "another path", id="the chart's own path"
     ),
@@ -239,6 +245,11 @@ REFUSED = [
         {"settings": {"deploymentSelector": "env in (a)"}},
         "at '/settings/deploymentSelector': 'env in (a)' does not match pattern",
         id="a set selector while Rollouts are watched",
+    ),
+    pytest.param(
+        {"settings": {"ownServices": True, "rollouts": False}},
+        "at '/settings/rollouts': value must be true",
+        id="a policy about Rollouts without Rollouts",
     ),
     pytest.param({"settings": {"rolloutSelector": "a=b=c"}}, "at '/settings/rolloutSelector'", id="no selector"),
     pytest.param({"settings": {"datadogUrl": "proxy:8080"}}, "at '/settings/datadogUrl'", id="a URL without a scheme"),

@@ -95,6 +95,13 @@ class FakeCluster:
             generation = before["metadata"]["generation"] + 1
             self._store(before | {"spec": spec, "metadata": before["metadata"] | {"generation": generation}})
 
+    def annotate(self, name: str, namespace: str = NAMESPACE, **annotations: str) -> None:
+        """Set annotations of the operator's own group, as `kubectl annotate --overwrite` does."""
+        before = self.objects[ObjectKey(namespace, name)]
+        named = {f"dora-operator.io/{word.replace('_', '-')}": value for word, value in annotations.items()}
+        kept = before["metadata"].get("annotations") or {}
+        self._store(before | {"metadata": before["metadata"] | {"annotations": kept | named}})
+
     def delete(self, name: str, namespace: str = NAMESPACE) -> None:
         """Delete an object."""
         self.report("DELETED", self.objects.pop(ObjectKey(namespace, name)))

@@ -58,17 +58,24 @@ class Installation:
         self.cluster.kubectl("delete", "namespace", self.name, self.shop.namespace, "--wait=false")
 
     def environment(self) -> dict[str, str]:
-        """Return the variables of the live Deployment, with its Secrets' values, and its account's way in."""
+        """Return the variables of the live Deployment, with its mounted Secret as files, and its account's way in."""
         deployment = live(self.cluster, "deployment", self.name, RELEASE)
-        found = {}
-        for one in container(deployment)["env"]:
-            if "valueFrom" in one:
-                reference = one["valueFrom"]["secretKeyRef"]
-                data = live(self.cluster, "secret", self.name, reference["name"])["data"]
-                found[one["name"]] = base64.b64decode(data[reference["key"]]).decode()
-            else:
-                found[one["name"]] = one["value"]
-        return found | {"KUBECONFIG": str(self.kubeconfig(deployment["spec"]["template"]["spec"]))}
+        pod = deployment["spec"]["template"]["spec"]
+        found = {one["name"]: one["value"] for one in container(deployment)["env"]}
+        if "DORA_OPERATOR_KEYS_DIR" in found:  # else it has no keys, as in a dry run
+            mounts = {mount["mountPath"]: mount["name"] for mount in container(deployment)["volumeMounts"]}
+            (volume,) = [one for one in pod["volumes"] if one["name"] == mounts[found["DORA_OPERATOR_KEYS_DIR"]]]
+            found["DORA_OPERATOR_KEYS_DIR"] = str(self.mount(volume["secret"]))
+        return found | {"KUBECONFIG": str(self.kubeconfig(pod))}
+
+    def mount(self, secret: dict[str, Any]) -> Path:
+        """Write the files of a Secret's volume, as the kubelet does, also after a change of the Secret."""
+        folder = self.folder / "keys"
+        folder.mkdir(exist_ok=True)
+        data = live(self.cluster, "secret", self.name, secret["secretName"])["data"]
+        for item in secret["items"]:
+            (folder / item["path"]).write_bytes(base64.b64decode(data[item["key"]]))
+        return folder
 
     def kubeconfig(self, pod: dict[str, Any]) -> Path:
         """Write a kubeconfig with a token of the pod's ServiceAccount and nothing else."""

@@ -40,6 +40,7 @@ class Rollout:
     generation: int = 0
     status: dict[str, Any] = field(default_factory=dict)
     templates: dict[str, Template] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
     _versions: int = 0
 
     def deploy(self, pod_hash: str, version: str | None = None) -> None:
@@ -61,6 +62,10 @@ class Rollout:
     def retry(self) -> None:
         """Try it again."""
         self._stand(abort=False)
+
+    def annotate(self, name: str, value: str) -> None:
+        """Set an annotation."""
+        self.annotations[name] = value
 
     def show(self, operator: Operator) -> None:
         """Let the watch bring it."""
@@ -88,7 +93,7 @@ class Rollout:
                 "uid": self.uid,
                 "generation": self.generation,
                 "resourceVersion": str(self._versions),
-                "annotations": {"rollout.argoproj.io/revision": str(self.revision)},
+                "annotations": self.annotations | {"rollout.argoproj.io/revision": str(self.revision)},
             },
             "spec": {"replicas": self.replicas, "selector": {"matchLabels": {"app": self.name}}},
             "status": self.status,

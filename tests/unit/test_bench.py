@@ -15,7 +15,7 @@ from bench.measure import in_turn
 from bench.throughput import Speed, median
 from sandbox.programs.catalogue import CORE, HELM, MODULE_FOLDER, ROLLOUTS
 from tools.walk import scenarios, tracer
-from tools.walk.report import Call, Walk
+from tools.walk.report import WORKERS, Call, Walk
 
 
 def made(number: int, generation: int, **spec: Any) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def test_the_peer_in_go_is_no_program_of_the_cluster() -> None:
 
 def walk(*calls: str) -> Walk:
     """Return a walk through functions, each as file:name."""
-    return Walk("any", [Call(*call.split(":"), 1, "main") for call in calls])  # type: ignore[arg-type]
+    return Walk("any", [Call(*call.split(":"), 1, "main", 1) for call in calls], 1)  # type: ignore[arg-type]
 
 
 def test_the_figures_of_a_walk() -> None:
@@ -80,6 +80,14 @@ def test_the_figures_of_a_walk() -> None:
     made = walk("a:f", "a:g", "b:f", "a:f", "b:f")
     assert (made.files, len(made.calls), made.moves) == (["a", "b"], 5, 3)
     assert made.moves_between() == {("a", "b"): 2, ("b", "a"): 1}
+
+
+def test_other_events_are_no_part_of_a_walk() -> None:
+    """What the watch reports meanwhile counts apart; workers serve every event."""
+    calls = [Call("a", "f", 1, "kopf", 7), Call("b", "f", 1, "kopf", 8), Call("c", "f", 1, "main", WORKERS)]
+    made = Walk("any", calls, 7)
+    assert (made.files, made.moves) == (["a", "c"], 1)
+    assert made.summary_with_others() == "with other events meanwhile: 3 files, 3 calls, 2 moves"
 
 
 def test_a_walk_as_a_list() -> None:
@@ -123,7 +131,7 @@ def test_the_tracer(tmp_path: Path) -> None:
     command = [sys.executable, "-S", str(Path(tracer.__file__)), str(output), json.dumps(marks)]
     subprocess.run(command, env={"PYTHONPATH": str(tmp_path)}, check=True)
     found = json.loads(output.read_text())
-    assert [name for _, name, _, _ in found["calls"]] == ["event", "handled", "after"]
+    assert [(name, event) for _, name, _, _, event in found["calls"]] == [("event", 2), ("handled", 2), ("after", 2)]
     assert (found["waited"], found["ended"]) == ({"end": 2}, {"end": 3})
 
 

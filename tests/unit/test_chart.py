@@ -19,7 +19,12 @@ from tools.chart.table import UndescribedError, table
 
 CHART = chart_files.CHART
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
-ELSEWHERE = {"site": "datadog.site", "api_key": "datadog.apiKey", "app_key": "datadog.appKey"}
+ELSEWHERE = {
+    "site": "datadog.site",
+    "api_key": "datadog.apiKey",
+    "app_key": "datadog.appKey",
+    "keys_dir": "datadog.existingSecret",
+}
 """Values outside `settings`."""
 
 

@@ -134,14 +134,6 @@ def test_a_port_beside_a_path_is_the_charts() -> None:
     assert {int(port) for port in forwarded} <= {_value(path) for path in PORTS.values()}
 
 
-def test_a_section_that_is_named_in_words_exists() -> None:
-    """As in `README, Performance`: what no link can check."""
-    headings = set(re.findall(r"(?m)^## (.+)$", (ROOT / "README.md").read_text(encoding="utf-8")))
-    named = re.findall(r"\(README, (\w+)\)", text())
-    assert named
-    assert [word for word in named if word not in headings] == []
-
-
 def test_every_value_of_the_chart_that_is_named_exists() -> None:
     """Dotted paths in code, as `settings.dryRun`."""
     heads = "|".join(name for name, value in VALUES.items() if isinstance(value, dict) and value)

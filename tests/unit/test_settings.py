@@ -1,6 +1,7 @@
 """Settings: from the environment, refused with the name of what is wrong and never with a key."""
 
 import base64
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -10,10 +11,10 @@ from dora_operator.cli import app
 from dora_operator.clients.datadog import Keys
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.sites import Site, api_url
-from dora_operator.reconcile.credentials import NoKeys, keys_of, own_keys
+from dora_operator.reconcile.credentials import NoKeys, keys_in, keys_of, own_keys
 from dora_operator.settings import Settings
 
-NAMES = ("DD_SITE", "DD_API_KEY", "DD_APP_KEY")
+NAMES = ("DD_SITE", "DD_API_KEY", "DD_APP_KEY", "DORA_OPERATOR_KEYS_DIR")
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +69,17 @@ def test_wrong_settings_are_named(name: str, value: str, monkeypatch: pytest.Mon
     assert result.exit_code == 2
     assert name.removeprefix("DORA_OPERATOR_").lower() in result.output.lower()
     assert "canary" not in result.output
+
+
+def test_a_policy_about_rollouts_needs_rollouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dora-operator run` ends with 2 and names both settings and the other policy."""
+    monkeypatch.setenv("DORA_OPERATOR_OWN_SERVICES", "true")
+    assert Settings().own_services
+    monkeypatch.setenv("DORA_OPERATOR_ROLLOUTS", "false")
+    result = CliRunner().invoke(app, ["run"])
+    assert result.exit_code == 2
+    for name in ("OWN_SERVICES", "ROLLOUTS=true", "ALLOWED_SERVICES"):
+        assert f"DORA_OPERATOR_{name}" in result.output
 
 
 def test_every_site_has_its_own_host() -> None:
@@ -129,3 +141,52 @@ def test_the_operators_own_keys_are_judged_like_those_of_a_secret(
     assert isinstance(found, NoKeys)
     assert found.reason is reason
     assert own_keys(" one ", "two\n") == Keys("one", "two")
+
+
+def test_the_directory_of_keys_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty variable is as good as none."""
+    for value, expected in (("/etc/keys", Path("/etc/keys")), ("", None)):
+        monkeypatch.setenv("DORA_OPERATOR_KEYS_DIR", value)
+        assert Settings().keys_dir == expected
+
+
+def test_keys_in_files(tmp_path: Path) -> None:
+    """Both files are read, without line ends, and again when they have changed; a repr shows nothing."""
+    (tmp_path / "api-key").write_text("one\n")
+    (tmp_path / "app-key").write_text(" two")
+    keys = keys_in(tmp_path)
+    assert keys == Keys("one", "two")
+    assert "one" not in repr(keys)
+    (tmp_path / "app-key").write_text("three")
+    assert keys_in(tmp_path) == Keys("one", "three")
+
+
+@pytest.mark.parametrize(
+    ("files", "reason", "words"),
+    [
+        pytest.param({}, Reason.CREDENTIALS_NOT_FOUND, "own api-key", id="an empty directory"),
+        pytest.param({"api-key": b"canary"}, Reason.CREDENTIALS_NOT_FOUND, "own app-key", id="one file of two"),
+        pytest.param(
+            {"api-key": b"", "app-key": b"two"}, Reason.CREDENTIALS_INVALID, "own api-key", id="an empty file"
+        ),
+        pytest.param(
+            {"api-key": b"one", "app-key": b"can\nary"}, Reason.CREDENTIALS_INVALID, "own app-key", id="two lines"
+        ),
+        pytest.param(
+            {"api-key": b"canary\xff", "app-key": b"two"}, Reason.CREDENTIALS_INVALID, "own api-key", id="no text"
+        ),
+        pytest.param(
+            {"api-key": b"canary" * 50, "app-key": b"two"}, Reason.CREDENTIALS_INVALID, "own api-key", id="too long"
+        ),
+    ],
+)
+def test_unusable_files_of_keys(tmp_path: Path, files: dict[str, bytes], reason: Reason, words: str) -> None:
+    """The message names the file and the directory, never a value."""
+    for name, value in files.items():
+        (tmp_path / name).write_bytes(value)
+    found = keys_in(tmp_path)
+    assert isinstance(found, NoKeys)
+    assert found.reason is reason
+    assert words in found.message
+    assert str(tmp_path) in found.message
+    assert "canary" not in found.message

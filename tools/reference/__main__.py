@@ -35,7 +35,7 @@ STATUS = """
 ## status
 
 Written by the operator alone, and only when something changed. Conditions and their reasons: [reasons](reasons.md).
-Until the operator has looked at a resource, `status.observedGeneration` is -1.
+Until the operator has reconciled a resource, `status.observedGeneration` is -1.
 
 """
 CHART_HEAD = """# Values of the chart

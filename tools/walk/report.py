@@ -1,10 +1,14 @@
-"""What a walk looks like: its figures, and its functions as a numbered list."""
+"""How a walk is printed: its figures, and its functions as a numbered list."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
+
+
+WORKERS = 0
+"""The event of code that no context ties to one: behind the work queue."""
 
 
 class Call(NamedTuple):
@@ -14,6 +18,7 @@ class Call(NamedTuple):
     name: str
     line: int
     task: str
+    event: int
 
 
 class Step(NamedTuple):
@@ -28,7 +33,14 @@ class Walk:
     """The functions that were entered because of one event."""
 
     name: str
-    calls: list[Call]
+    everything: list[Call]
+    """With what ran at the same time because of other events, above all what the watch reports of our own writes."""
+    event: int
+
+    @property
+    def calls(self) -> list[Call]:
+        """Return the calls of this event and of the workers."""
+        return [call for call in self.everything if call.event in {WORKERS, self.event}]
 
     @property
     def files(self) -> list[str]:
@@ -38,7 +50,7 @@ class Walk:
     @property
     def moves(self) -> int:
         """Count the calls that follow one in another file."""
-        return sum(one.file != other.file for one, other in pairwise(self.calls))
+        return _moves(self.calls)
 
     def steps(self) -> list[Step]:
         """Return the walk file by file; a function that is called again and again in a row is named once."""
@@ -66,6 +78,13 @@ class Walk:
         """Say the figures in a line."""
         return f"{self.name}: {len(self.files)} files, {len(self.calls)} calls, {self.moves} moves between files"
 
+    def summary_with_others(self) -> str:
+        """Say the figures with everything that ran at the same time."""
+        files = len({call.file for call in self.everything})
+        return (
+            f"with other events meanwhile: {files} files, {len(self.everything)} calls, {_moves(self.everything)} moves"
+        )
+
     def lines(self) -> Iterator[str]:
         """Return the walk as a numbered list."""
         for number, (step, repeats) in enumerate(_collapsed(self.steps()), 1):
@@ -77,14 +96,17 @@ class Walk:
     def tasks(self) -> Iterator[str]:
         """Return what each task entered: the first function of it that runs in one, and its figures."""
         for calls in _by_task(self.calls):
-            moves = sum(one.file != other.file for one, other in pairwise(calls))
             files = len({call.file for call in calls})
-            yield f"{files:4} files {len(calls):5} calls {moves:5} moves  {calls[0].file} {calls[0].name}"
+            yield f"{files:4} files {len(calls):5} calls {_moves(calls):5} moves  {calls[0].file} {calls[0].name}"
 
     def causes(self) -> Iterator[str]:
         """Return where moves come from: the pairs of files, the most frequent first."""
         for (one, other), count in self.moves_between().most_common():
             yield f"{count:5}  {one} -> {other}"
+
+
+def _moves(calls: list[Call]) -> int:
+    return sum(one.file != other.file for one, other in pairwise(calls))
 
 
 def _by_task(calls: list[Call]) -> list[list[Call]]:

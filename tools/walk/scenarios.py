@@ -122,7 +122,7 @@ def applied(tracing: Tracing, cluster: LocalCluster, datadog: StandIn, namespace
     }
     datadog.clear_requests()
     found = tracing.trace(lambda: create(cluster, body), datadog.requests)
-    return Walk("an applied DoraDeployment, until its status is written", _until(found, "ended", "status"))
+    return _walk("an applied DoraDeployment, until its status is written", found, found["ended"]["status"])
 
 
 def aborted(tracing: Tracing, cluster: LocalCluster, datadog: StandIn, namespace: str) -> Walk:
@@ -140,7 +140,7 @@ def aborted(tracing: Tracing, cluster: LocalCluster, datadog: StandIn, namespace
     datadog.clear_requests()
     status = after["status"] | {"observedGeneration": generation}
     found = tracing.trace(lambda: _set_status(cluster, namespace, status), datadog.requests)
-    return Walk("an aborted Rollout, until its PATCH is sent", _until(found, "waited", "patch"))
+    return _walk("an aborted Rollout, until its PATCH is sent", found, found["waited"]["patch"])
 
 
 def create(cluster: LocalCluster, body: dict[str, Any]) -> dict[str, Any]:
@@ -178,6 +178,6 @@ def recorded_abort() -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any
     raise AssertionError(f"nothing is aborted in {TRACE}")
 
 
-def _until(found: dict[str, Any], what: str, mark: str) -> list[Call]:
-    """Return the calls until a marked function first waited, or ended."""
-    return [Call(*call) for call in found["calls"][: found[what][mark]]]
+def _walk(name: str, found: dict[str, Any], end: int) -> Walk:
+    """Return the calls until a mark."""
+    return Walk(name, [Call(*call) for call in found["calls"][:end]], found["event"])

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+from contextvars import ContextVar
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import CodeType, FrameType
@@ -20,6 +21,8 @@ from typing import NamedTuple
 
 PACKAGE = f"{os.sep}dora_operator{os.sep}"
 SUSPENDED = opcode.opmap["YIELD_VALUE"]
+EVENT: ContextVar[int] = ContextVar("event", default=0)
+"""The event because of which code runs, as far as contexts carry it: not through the work queue, where it is 0."""
 
 
 class Place(NamedTuple):
@@ -46,7 +49,9 @@ class Recorder:
         self._places: dict[CodeType, Place | None] = {}
         self._armed = False
         self._records = False
-        self._calls: list[tuple[str, str, int, str]] = []
+        self._events = 0
+        self._first_event = 0
+        self._calls: list[tuple[str, str, int, str, int]] = []
         self._waited: dict[str, int] = {}
         self._ended: dict[str, int] = {}
 
@@ -59,7 +64,8 @@ class Recorder:
         """Write what was recorded, and stop recording."""
         self._records = self._armed = False
         partial = self._output.with_suffix(".partial")
-        partial.write_text(json.dumps({"calls": self._calls, "waited": self._waited, "ended": self._ended}))
+        found = {"calls": self._calls, "event": self._first_event, "waited": self._waited, "ended": self._ended}
+        partial.write_text(json.dumps(found))
         partial.rename(self._output)
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
@@ -76,10 +82,13 @@ class Recorder:
             self._entered(place)
 
     def _entered(self, place: Place) -> None:
-        if self._armed and place.function in self._start:
-            self._armed, self._records = False, True
+        if place.function in self._start:
+            self._events += 1
+            EVENT.set(self._events)
+            if self._armed:
+                self._first_event, self._armed, self._records = self._events, False, True
         if self._records:
-            self._calls.append((place.file, place.name, place.line, _task()))
+            self._calls.append((place.file, place.name, place.line, _task(), EVENT.get()))
 
     def _left(self, place: Place, instruction: int) -> None:
         mark = self._ends.get(place.function)
@@ -99,7 +108,7 @@ class Recorder:
 
 
 def _task() -> str:
-    """Return what tells apart the tasks that run at the same time; callbacks of a loop are one of them."""
+    """Return what distinguishes the tasks that run at the same time; callbacks of a loop are one of them."""
     thread = threading.current_thread().name
     loop = asyncio._get_running_loop()  # noqa: SLF001 - the public one raises outside of a loop
     task = asyncio.current_task(loop) if loop is not None else None

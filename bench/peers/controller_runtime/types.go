@@ -50,7 +50,7 @@ func (d *DoraDeployment) DeepCopy() *DoraDeployment {
 	return &copied
 }
 
-// DeepCopyObject returns the same for whoever knows no types.
+// DeepCopyObject returns the same for callers that know no types.
 func (d *DoraDeployment) DeepCopyObject() runtime.Object { return d.DeepCopy() }
 
 // DeepCopyObject returns a copy of a whole page.

@@ -66,6 +66,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
+{{/* Where the pod has that Secret as files. */}}
+{{- define "dora-operator.keysDir" -}}/etc/dora-operator/keys{{- end }}
+
 {{/* "true" if the replicas elect a leader. */}}
 {{- define "dora-operator.leaderElection" -}}
 {{- if or (gt (int .Values.replicaCount) 1) .Values.settings.leaderElection }}true{{ end }}
@@ -168,11 +171,11 @@ dora-operator.io/test-of: {{ include "dora-operator.fullname" . | quote }}
 {{- define "dora-operator.checkPod" -}}
 {{- $names := list }}
 {{- range .Values.extraEnv }}
-{{- if hasPrefix "DORA_OPERATOR_" .name }}
+{{- if and (hasPrefix "DORA_OPERATOR_" .name) (ne .name "DORA_OPERATOR_KEYS_DIR") }}
 {{- fail (printf "extraEnv sets %s: use settings.%s" .name (.name | trimPrefix "DORA_OPERATOR_" | lower | camelcase | untitle)) }}
 {{- else if eq .name "DD_SITE" }}
 {{- fail "extraEnv sets DD_SITE: use datadog.site" }}
-{{- else if and (has .name (list "DD_API_KEY" "DD_APP_KEY")) (include "dora-operator.secretName" $) }}
+{{- else if and (has .name (list "DD_API_KEY" "DD_APP_KEY" "DORA_OPERATOR_KEYS_DIR")) (include "dora-operator.secretName" $) }}
 {{- fail (printf "extraEnv sets %s, and so does datadog.existingSecret or datadog.apiKey: remove one of them" .name) }}
 {{- else if has .name $names }}
 {{- fail (printf "extraEnv sets %s twice: remove one of them" .name) }}
@@ -186,13 +189,13 @@ dora-operator.io/test-of: {{ include "dora-operator.fullname" . | quote }}
 {{- end }}
 {{- end }}
 {{- range .Values.extraVolumes }}
-{{- if eq .name "tmp" }}
-{{- fail "extraVolumes has tmp, which is the name of the chart's own volume: choose another name" }}
+{{- if has .name (list "tmp" "keys") }}
+{{- fail (printf "extraVolumes has %s, which is the name of a volume of the chart's own: choose another name" .name) }}
 {{- end }}
 {{- end }}
 {{- range .Values.extraVolumeMounts }}
-{{- if eq (.mountPath | trimSuffix "/") "/tmp" }}
-{{- fail "extraVolumeMounts mounts /tmp, where the chart mounts its own volume: choose another path" }}
+{{- if has (.mountPath | trimSuffix "/") (list "/tmp" (include "dora-operator.keysDir" $)) }}
+{{- fail (printf "extraVolumeMounts mounts %s, where the chart mounts a volume of its own: choose another path" .mountPath) }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -88,7 +88,7 @@ class DatadogClient:
             NotLeaderError: this process may not write.
         """
         call = Call.BY_ID if isinstance(request, PatchById) else Call.BY_VERSION
-        return await self._guarded(self._send(call, "PATCH", request.path, encode(request), site, keys))
+        return await self._guarded(self.send(call, "PATCH", request.path, encode(request), site, keys))
 
     async def post_deployment(self, event: DeploymentEvent, site: Site, keys: Keys) -> Answer | NoAnswer:
         """Send a deployment event.
@@ -97,26 +97,27 @@ class DatadogClient:
             NotLeaderError: this process may not write.
         """
         body = encode_event(event)
-        return await self._guarded(self._send(Call.EVENT, "POST", DEPLOYMENT_PATH, body, site, keys))
+        return await self._guarded(self.send(Call.EVENT, "POST", DEPLOYMENT_PATH, body, site, keys))
 
     async def get_deployment(self, deployment_id: str, site: Site, keys: Keys) -> Answer | NoAnswer:
         """Read one deployment."""
         path = f"{COLLECTION}/{quote(deployment_id, safe='')}"
-        return await self._send(Call.READ, "GET", path, b"", site, keys, LIST_LIMIT)
+        return await self.send(Call.READ, "GET", path, b"", site, keys, LIST_LIMIT)
 
     async def list_deployments(  # noqa: PLR0913, PLR0917 - what a list takes
         self, service: str, env: str, since: datetime, until: datetime, limit: int, site: Site, keys: Keys
     ) -> Answer | NoAnswer:
         """Read the deployments of a service and env that began between two times, the newest first."""
         body = encode_list(service, env, since, until, limit)
-        return await self._send(Call.LIST, "POST", COLLECTION, body, site, keys, LIST_LIMIT)
+        return await self.send(Call.LIST, "POST", COLLECTION, body, site, keys, LIST_LIMIT)
 
     async def _guarded(self, request: Coroutine[Any, Any, Result]) -> Result:
         return await (request if self._leader is None else self._leader.guard(request))
 
-    async def _send(  # noqa: PLR0913, PLR0917 - one request
+    async def send(  # noqa: PLR0913, PLR0917 - one request
         self, call: Call, method: str, path: str, body: bytes, site: Site, keys: Keys, most_bytes: int = BODY_LIMIT
     ) -> Answer | NoAnswer:
+        """Send any request and return the answer, or why there is none. Whether it may be sent is not checked."""
         begun = time.monotonic()
         answer = await self._answer(method, (self._base_url or _API_URLS[site]) + path, body, keys, most_bytes)
         code = answer.status if isinstance(answer, Answer) else None

@@ -290,7 +290,8 @@ def _is_not_allowed(given: _Input) -> Plan | None:
     chosen, link = given.spec.deployment, given.state.remediation
     by_id = chosen.id is not None  # whatever else it names: the id is what is marked
     service, env = (None, None) if by_id else (chosen.service, chosen.env)
-    message = why_not(given.context.allowed, given.context.namespace, service, env, link.id if link else None)
+    named_id = link.id if link is not None and link.version is None else None  # else a read has found the id
+    message = why_not(given.context.allowed, given.context.namespace, service, env, named_id)
     return None if message is None else Refuse(given.state, given.target, Reason.NOT_ALLOWED, message)
 
 

@@ -251,7 +251,7 @@ def _compared(
     if differences:
         text = shorten("; ".join(differences))
         if _reason(status) in {Reason.READ_BACK, Reason.CHANGED_IN_DATADOG, Reason.RECOVERY_NEGATIVE}:
-            message = f"somebody, or Datadog's own detection, changed it later: {text}; nothing is sent"
+            message = f"a user, or Datadog's own detection, changed it later: {text}; nothing is sent"
             return Verification(ConditionStatus.FALSE, Reason.CHANGED_IN_DATADOG, message)
         return Verification(ConditionStatus.FALSE, Reason.NOT_APPLIED, f"Datadog stored something else: {text}")
     return _equal(found, accepted, status)

@@ -36,6 +36,7 @@ from dora_operator.domain.fields import (
     WithRules,
     adapter,
 )
+from dora_operator.domain.outcome import shorten
 from dora_operator.domain.reasons import WAITING
 from dora_operator.domain.rollout.identity import ById
 from dora_operator.domain.rollout.verdict import VERDICT_ANNOTATION, Verdict, read_record
@@ -44,6 +45,8 @@ from dora_operator.domain.sites import Site
 __all__ = ["API_VERSION", "GROUP", "KIND", "PLURAL", "VERSION"]  # beside all that is defined here
 
 HISTORY_LIMIT = 10
+FORCE_SYNC_ANNOTATION = f"{GROUP}/force-sync"
+"""Each new value sends the desired state once more, and reads it back."""
 _Model = TypeVar("_Model")
 
 
@@ -369,6 +372,11 @@ class DoraDeploymentStatus:
     next_attempt_time: datetime | None = Field(default=None, description="When the next request is due.")
     last_error: Text | None = Field(default=None, description="Last error, cleaned and shortened.")
     dry_run: DryRunRequest | None = Field(default=None, description="What would be sent, while dry run is on.")
+    last_force_sync: Text | None = Field(
+        default=None,
+        description="Value of the annotation dora-operator.io/force-sync that was handled last. A new value sends the "
+        "desired state again.",
+    )
     history: Annotated[tuple[HistoryEntry, ...], Field(max_length=HISTORY_LIMIT)] | None = Field(
         default=None,
         description="The last 10 changes of outcome, newest first.",
@@ -400,6 +408,8 @@ class DoraDeployment:
     """Whether the operator created it for a verdict."""
     record: Verdict | None = None
     """The verdict that it carries, if that can be read and is about the deployment in spec."""
+    force_sync: str | None = None
+    """The value of the annotation that asks to send the desired state again."""
 
     @property
     def is_due(self) -> bool:
@@ -414,7 +424,8 @@ class DoraDeployment:
 def parse(body: Mapping[str, Any]) -> DoraDeployment:
     """Read a raw object. Metadata is as the API server writes it; spec and status may be anything."""
     metadata = body["metadata"]
-    annotation = (metadata.get("annotations") or {}).get(VERDICT_ANNOTATION)
+    annotations = metadata.get("annotations") or {}
+    annotation = annotations.get(VERDICT_ANNOTATION)
     spec = _read(_SPEC, body.get("spec"))
     return DoraDeployment(
         key=ObjectKey(metadata["namespace"], metadata["name"]),
@@ -426,6 +437,7 @@ def parse(body: Mapping[str, Any]) -> DoraDeployment:
         status=_read(_STATUS, body.get("status") or {}) or EMPTY_STATUS,
         is_record=annotation is not None,
         record=_record(annotation, spec) if annotation is not None else None,
+        force_sync=shorten(annotations.get(FORCE_SYNC_ANNOTATION, "")) or None,
     )
 
 

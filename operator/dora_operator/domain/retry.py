@@ -110,7 +110,7 @@ NextAction = SendNow | Settled | WaitUntil
 def next_action(
     plan: Send, status: DoraDeploymentStatus, generation: int, now: datetime, policy: RetryPolicy
 ) -> NextAction:
-    """Decide about the request of this plan."""
+    """Decide about the request of this plan. `forced` decides whether a force sync precedes that."""
     same_target = plan.target.is_same_as(status.target)
     if same_target and status.accepted == plan.request.state:
         return Settled()
@@ -120,6 +120,18 @@ def next_action(
         return WaitUntil(None)
     until = believed_next_attempt(status, now, policy)
     return SendNow() if until is None else WaitUntil(until)
+
+
+def forced(status: DoraDeploymentStatus, force_sync: str | None) -> DoraDeploymentStatus | None:
+    """Return the status with which a force sync is tried, or None where none is asked for, or it was handled.
+
+    Nothing counts as accepted any more, so after a failure the desired state is sent again as any other. Every status
+    that follows has the handled value, so that it is not handled twice.
+    """
+    if force_sync is None or force_sync == status.last_force_sync:
+        return None
+    forgotten = status if status.accepted is None else forget_acceptance(status)
+    return replace(forgotten, last_force_sync=force_sync)
 
 
 def believed_next_attempt(status: DoraDeploymentStatus, now: datetime, policy: RetryPolicy) -> datetime | None:

@@ -347,7 +347,7 @@ class Summary:
     judged: bool = True
     """Whether the status is about the newest spec."""
     unverified_since: datetime | None = None
-    """Since when an accepted change failure is not verified, where it is not."""
+    """Since when an accepted change failure was never read back as stored, where it was not."""
 
 
 def summary_of(deployment: DoraDeployment) -> Summary:
@@ -368,9 +368,13 @@ def summary_of(deployment: DoraDeployment) -> Summary:
     return Summary(ready, reason, unreported=True, unreported_since=since, judged=judged)
 
 
+_NOT_OPEN = frozenset({Reason.DISABLED, Reason.CHANGED_IN_DATADOG, Reason.RECOVERY_NEGATIVE})
+"""Reasons of Verified with which a mark is not waiting: it is not read back at all, or was read back as stored."""
+
+
 def _unverified_since(status: DoraDeploymentStatus) -> datetime | None:
     verified = status.condition(ConditionType.VERIFIED)
-    is_open = verified is None or (verified.status is not ConditionStatus.TRUE and verified.reason != Reason.DISABLED)
+    is_open = verified is None or (verified.status is not ConditionStatus.TRUE and verified.reason not in _NOT_OPEN)
     return status.accepted_time if _is_failure(status.accepted) and is_open else None
 
 

@@ -122,7 +122,7 @@ def _stable_entry(context: RuleContext | None) -> Entry | None:
     stable = context.observation.stable if context is not None else None
     if context is None or stable is None:
         return None
-    candidates = [each for each in context.timeline.entries if each.replica_set.uid == stable.uid]
+    candidates = [each for each in context.timeline.entries if each.replica_set is stable]
     promoted = [each for each in candidates if each.promotion is not Promotion.NOT_PROMOTED] or candidates
     return promoted[-1] if promoted else None
 

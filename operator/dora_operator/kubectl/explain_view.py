@@ -54,7 +54,7 @@ def deployment_name(name: str) -> str:
 
 async def _rollout(options: Options, name: str, revision: int | None, now: datetime) -> RolloutExplained:
     async with open_cluster(options) as cluster:
-        facts = await read_rollout(cluster, name, chosen(await find_installations(cluster)))
+        facts = await read_rollout(cluster, name, chosen(await find_installations(cluster), cluster.namespace))
     explained = explain_rollout(facts, now, revision)
     if revision is not None and not explained.revisions:
         known = ", ".join(str(each.revision) for each in explain_rollout(facts, now).revisions)
@@ -80,7 +80,7 @@ async def _read_resource(cluster: Cluster, name: str) -> ResourceExplained:
     if found is None:
         fix = f"list them with `kubectl get dora -n {cluster.namespace}`; for a Rollout, write rollout/{name}"
         raise NotFoundError(f"DoraDeployment {cluster.namespace}/{name}", fix)
-    installation = chosen(installations)
+    installation = chosen(installations, cluster.namespace)
     settings = installation.settings if installation else default_settings()
     return explain_resource(found, deployments, settings, annotations)
 

@@ -143,7 +143,7 @@ class ClusterFacts:
 async def read_all(cluster: Cluster, namespace: str | None, *, with_events: bool = False) -> ClusterFacts:
     """Read all Rollouts of a namespace, or of the cluster, with one list for each kind."""
     installations = await find_installations(cluster)
-    installation = chosen(installations)
+    installation = chosen(installations, namespace)
     rollouts, replica_sets, deployments, events, namespaces = await asyncio.gather(
         list_rollouts(cluster, namespace),
         cluster.list(
@@ -164,9 +164,10 @@ async def read_all(cluster: Cluster, namespace: str | None, *, with_events: bool
     )
 
 
-def chosen(installations: Sequence[Installation]) -> Installation | None:
-    """Return the operator whose settings count: a cluster has one."""
-    return installations[0] if installations else None
+def chosen(installations: Sequence[Installation], namespace: str | None) -> Installation | None:
+    """Return the operator whose settings count: of several, the first that watches the namespace."""
+    watching = [each for each in installations if not each.settings.namespaces or namespace in each.settings.namespaces]
+    return next(iter([*watching, *installations]), None)
 
 
 async def list_rollouts(cluster: Cluster, namespace: str | None) -> list[Body]:

@@ -47,7 +47,8 @@ class RolloutChanges:
         return self.store.versions(namespace)
 
     def listed(self, namespace: str | None, *, served: bool) -> None:  # noqa: ARG002 - both kinds have one interface
-        """Note that a whole list is stored."""
+        """Note that a whole list is stored, or that the kind is not installed."""
+        self.store.unlisted.discard(namespace)
         self._listed = True
 
     def recovered(self) -> None:

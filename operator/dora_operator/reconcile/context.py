@@ -43,6 +43,7 @@ from dora_operator.domain.retry import (
 from dora_operator.domain.rollout.restoration import DeploymentEvent, restoration_event
 from dora_operator.domain.rollout.verdict import ON_MISSING_ANNOTATION, Verdict
 from dora_operator.domain.status import Override
+from dora_operator.reconcile.own_services import OwnServices
 from dora_operator.settings import Settings
 from dora_operator.store import DeploymentStore
 
@@ -109,6 +110,7 @@ class Planner:
     settings: Settings
     allowed: Allowed
     """What a namespace may mark unless it names its own."""
+    own_services: OwnServices
 
     async def plan(self, deployment: DoraDeployment, spec: DoraDeploymentSpec) -> Planned | None:
         """Return the plan, or None where the resource has changed in the meantime.
@@ -121,7 +123,7 @@ class Planner:
             return None
         allowed = Allowed()  # keys of one's own may mark whatever these keys may mark
         if spec.credentials_secret_ref is None:
-            allowed = allowed_in(annotations, self.allowed)
+            allowed = allowed_in(annotations, self.own_services.limit(self.allowed, deployment, spec))
         source, record = self._source(deployment, spec)
         status, target = deployment.status, target_of(spec, self.settings.site)
         if record is not None:

@@ -1,14 +1,16 @@
 """The keys of Datadog accounts: the operator's own, and those in Secrets that resources name.
 
-A Secret is read for each request, so a changed one counts at once. While a resource waits for better keys its Secret is
-polled with plain `get`: the operator needs no permission to list or watch Secrets, and reads no other Secret.
+Keys are read for each request, so changed ones count at once: those of a Secret with plain `get`, the operator's own
+from the files of a mounted Secret. While a resource waits for better keys, its Secret or these files are polled. The
+operator needs no permission to list or watch Secrets, and reads no other Secret.
 """
 
 import base64
 import binascii
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from dora_operator.clients.datadog import Keys
 from dora_operator.clients.kubernetes import ForbiddenError, KubernetesClient, KubernetesError, NotFoundError
@@ -32,10 +34,10 @@ class NoKeys:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The keys of an account, or why there are none, and the version of the Secret that they come from."""
+    """The keys of an account, or why there are none, and the version of where they come from."""
 
     keys: Keys | NoKeys
-    secret_version: str = ""
+    version: str = ""
 
 
 def own_keys(api_key: str | None, app_key: str | None) -> Keys | NoKeys:
@@ -52,6 +54,28 @@ def own_keys(api_key: str | None, app_key: str | None) -> Keys | NoKeys:
         f"the operator's DD_API_KEY or DD_APP_KEY is unusable: each needs 1 to {LONGEST_KEY} printable ASCII characters"
     )
     return NoKeys(Reason.CREDENTIALS_INVALID, message)
+
+
+def keys_in(directory: Path) -> Keys | NoKeys:
+    """Return the keys of the operator's own account from the two files of a mounted Secret, as they are now."""
+    values: list[str] = []
+    for name in (API_KEY, APP_KEY):
+        try:
+            value = (directory / name).read_bytes().decode("ascii", "replace").strip()
+        except OSError as error:
+            message = (
+                f"the operator cannot read its own {name} in {directory} ({error.strerror}): create the Secret that is"
+                " mounted there, or name a Secret in spec.credentialsSecretRef"
+            )
+            return NoKeys(Reason.CREDENTIALS_NOT_FOUND, message)
+        if not _is_usable(value):
+            message = (
+                f"the operator's own {name} in {directory} is unusable: set 1 to {LONGEST_KEY} printable ASCII"
+                " characters in the Secret that is mounted there"
+            )
+            return NoKeys(Reason.CREDENTIALS_INVALID, message)
+        values.append(value)
+    return Keys(*values)
 
 
 def keys_of(secret_name: str, data: Mapping[str, str]) -> Keys | NoKeys:
@@ -83,7 +107,7 @@ def _decoded(encoded: str) -> str | None:
 
 @dataclass(slots=True)
 class _Awaited:
-    """A Secret that did not help, and the resources that wait for another version."""
+    """Keys that did not help, and the resources that wait for another version of them."""
 
     version: str | None
     waiting: set[ObjectKey] = field(default_factory=set)
@@ -91,12 +115,25 @@ class _Awaited:
 
 @dataclass(slots=True)
 class CredentialStore:
-    """Reads keys, and polls the Secrets that resources wait for."""
+    """Reads keys, and polls those that resources wait for. No Secret's key (None) means the operator's own keys."""
 
     client: KubernetesClient
-    own: Keys | NoKeys
-    _awaited: dict[ObjectKey, _Awaited] = field(default_factory=dict)
+    read_own: Callable[[], Keys | NoKeys] = field(repr=False)
+    _own: Keys | NoKeys | None = field(default=None, repr=False)
+    _own_version: int = 0
+    """How often the operator's own keys have changed."""
+    _awaited: dict[ObjectKey | None, _Awaited] = field(default_factory=dict)
     _changed_for: set[ObjectKey] = field(default_factory=set)
+
+    @property
+    def own(self) -> Keys | NoKeys:
+        """The operator's own keys as they are now."""
+        keys = self.read_own()
+        if keys != self._own:
+            if self._own is not None:
+                logger.info("the operator's own keys have changed")
+            self._own, self._own_version = keys, self._own_version + 1
+        return keys
 
     async def read(self, secret: ObjectKey | None) -> Credentials:
         """Return the keys of a Secret, or the operator's own.
@@ -105,7 +142,7 @@ class CredentialStore:
             KubernetesError: the Secret could not be read this time.
         """
         if secret is None:
-            return Credentials(self.own)
+            return Credentials(self.own, str(self._own_version))
         try:
             found = await self.client.read_secret(secret)
         except NotFoundError:
@@ -116,23 +153,21 @@ class CredentialStore:
             return Credentials(NoKeys(Reason.CREDENTIALS_NOT_FOUND, message))
         except ForbiddenError:
             message = (
-                f"the operator may not read Secret {secret.name} in namespace {secret.namespace}:"
-                " grant it `get` on this Secret"
+                f"the operator may not read Secret {secret.name} in namespace {secret.namespace}: add"
+                f" {secret.namespace} to the chart value credentials.fromNamespaces, or grant it `get` on this Secret"
             )
             return Credentials(NoKeys(Reason.CREDENTIALS_NOT_READABLE, message))
         return Credentials(keys_of(secret.name, found.data), found.resource_version)
 
     def wait_for_change(self, secret: ObjectKey | None, version: str | None, key: ObjectKey) -> None:
-        """Note that this version of a Secret did not help a resource. None: the version is not known."""
-        if secret is None:
-            return
+        """Note that this version of an account's keys did not help a resource. None: the version is not known."""
         awaited = self._awaited.get(secret)
         if awaited is None or (version is not None and version != awaited.version):
             awaited = self._awaited[secret] = _Awaited(version, awaited.waiting if awaited else set())
         awaited.waiting.add(key)
 
     def take_change(self, key: ObjectKey) -> bool:
-        """Return, once, whether the Secret that a resource waited for has changed."""
+        """Return, once, whether the keys that a resource waited for have changed."""
         if key not in self._changed_for:
             return False
         self._changed_for.discard(key)
@@ -147,11 +182,11 @@ class CredentialStore:
                 del self._awaited[secret]
 
     async def poll(self) -> set[ObjectKey]:
-        """Read every awaited Secret once. Return the resources to reconcile because theirs has changed."""
+        """Read all awaited keys once. Return the resources to reconcile because theirs have changed."""
         changed: set[ObjectKey] = set()
         for secret, awaited in list(self._awaited.items()):
             try:
-                version = (await self.read(secret)).secret_version
+                version = (await self.read(secret)).version
             except KubernetesError as error:
                 logger.debug("Secret %s was not read: %s", secret, error)
                 continue

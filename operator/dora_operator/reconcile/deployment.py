@@ -26,7 +26,7 @@ from dora_operator.domain.outcome import (
     classify,
     classify_event,
 )
-from dora_operator.domain.plan import Claim, Send, lock_of, request_for
+from dora_operator.domain.plan import Claim, Refuse, Send, lock_of, request_for
 from dora_operator.domain.read_back import Finding, Read, evaluate, next_read, reads_due, searched_from
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
 from dora_operator.domain.resource import (
@@ -37,7 +37,15 @@ from dora_operator.domain.resource import (
     DoraDeploymentStatus,
     TargetKind,
 )
-from dora_operator.domain.retry import RetryPolicy, Settled, WaitUntil, believed_next_attempt, next_action, reason_of
+from dora_operator.domain.retry import (
+    RetryPolicy,
+    Settled,
+    WaitUntil,
+    believed_next_attempt,
+    forced,
+    next_action,
+    reason_of,
+)
 from dora_operator.domain.rollout.restoration import failed_event, is_own_id
 from dora_operator.domain.sites import Site
 from dora_operator.domain.status import ConditionSummary, Phase, StatusContext
@@ -57,6 +65,8 @@ logger = logging.getLogger(__name__)
 ROLLOUT_API_VERSION = "argoproj.io/v1alpha1"
 RECHECK_ALLOWED = timedelta(seconds=60)
 """Namespaces are not watched: how often it is checked whether one allows by now what it did not."""
+RECHECK_LISTED = timedelta(seconds=1)
+"""How often it is checked whether the Rollouts are listed, where a decision needs them."""
 UNREPORTED_WAIT = timedelta(seconds=5)
 """How long a request may wait for its rate limit before the status says so."""
 
@@ -108,24 +118,28 @@ class DeploymentReconciler:
             self.credentials.forget(key)
             self.reader.forget(key)
             self.links.forget(key)
+            self.planner.own_services.forget(key)
             self.store.pending_verdicts.pop(key, None)
             return None
         if deployment.spec is None:
             message = "the spec cannot be understood: apply the CRD of this version of the operator"
             status = statuses.invalid(deployment.status, message, self._status_context(deployment))
             return await self._save(deployment, status)
-        planned = await self.planner.plan(deployment, deployment.spec)
+        is_unknown = self.planner.own_services.is_unknown(deployment, deployment.spec)
+        planned = None if is_unknown else await self.planner.plan(deployment, deployment.spec)
         if planned is None:
-            return self.clock()
+            return self.clock() + RECHECK_LISTED if is_unknown else self.clock()
         if planned.source != planned.status.source and not deployment.is_record:
             # Written before it is sent: a kill in between must not lose the verdict.
             await self._save(deployment, replace(planned.status, source=planned.source))
             return self.clock()
+        is_refused = isinstance(planned.plan, Refuse) and planned.plan.reason is Reason.NOT_ALLOWED
+        self.planner.own_services.note(deployment, is_refused=is_refused)
         if isinstance(planned.plan, Send):
             return await self._send(planned, planned.plan)
         self.credentials.forget(key)
         status = statuses.without_request(planned.status, planned.plan, self._status_context(deployment, planned))
-        again = self.clock() + RECHECK_ALLOWED if planned.plan.reason is Reason.NOT_ALLOWED else None
+        again = self.clock() + RECHECK_ALLOWED if is_refused else None
         return await self._save(deployment, status) or again
 
     async def _is_superseded(self, record: DoraDeployment) -> bool:
@@ -147,6 +161,10 @@ class DeploymentReconciler:
             plan, finding, result = checked.plan, checked.finding, checked.result
             planned = replace(planned, plan=plan, is_link_pending=checked.is_pending)
         secret_changed = self.credentials.take_change(deployment.key)
+        forced_status = forced(planned.status, deployment.force_sync)
+        if forced_status is not None:
+            self.reader.forget(deployment.key)  # what was read before says nothing about what is sent now
+            return await self._attempt(replace(planned, status=forced_status), plan, finding)
         action = next_action(plan, planned.status, deployment.generation, self.clock(), self.retry_policy)
         if isinstance(action, Settled):
             finding = finding or self._finding(planned, plan, result or self.reader.take(deployment.key))
@@ -154,10 +172,8 @@ class DeploymentReconciler:
                 return await self._settle(planned, plan, finding)
             planned = replace(planned, status=replace(planned.status, accepted=None))
             plan = replace(plan, target=finding.target, request=request_for(finding.target, plan.request.state))
-        elif isinstance(action, WaitUntil) and not secret_changed:
-            is_limited = reason_of(planned.status) == Reason.RATE_LIMITED  # then `limits` knows for how long
-            if not is_limited:
-                return await self._wait(planned, plan, action)
+        elif isinstance(action, WaitUntil) and not (secret_changed or reason_of(planned.status) == Reason.RATE_LIMITED):
+            return await self._wait(planned, plan, action)  # of a rate limit, `limits` knows for how long
         is_creating = finding.create if finding is not None else self._is_creating(planned, plan)
         if is_creating:
             plan = self._creating(planned, plan)
@@ -186,7 +202,7 @@ class DeploymentReconciler:
         account = account_of(key.namespace, plan.target)
         credentials = await self.credentials.read(account.secret)
         if isinstance(credentials.keys, NoKeys):
-            self.credentials.wait_for_change(account.secret, credentials.secret_version, key)
+            self.credentials.wait_for_change(account.secret, credentials.version, key)
             return await self._postpone(planned, plan, credentials.keys)
         limit = self.limits.key_of(account, credentials.keys)
         if not self.limits.free(limit, self.clock()):
@@ -201,7 +217,7 @@ class DeploymentReconciler:
             if outcome is None:
                 return self.clock()
             if isinstance(outcome, TryAgain) and outcome.reason in CREDENTIAL_REASONS:
-                self.credentials.wait_for_change(account.secret, credentials.secret_version, key)
+                self.credentials.wait_for_change(account.secret, credentials.version, key)
             return await self._write_outcome(planned, plan, outcome, limit, finding)
         finally:
             self._locked.discard(lock)

@@ -54,7 +54,7 @@ class LinkChecks:
         is_own = spec is not None and (spec.remediation is None or planned.deployment.is_record)
         return planned.reads_back and is_own and link is not None and link.id is None and None not in plan.target.tags
 
-    def check(self, planned: Planned, plan: Send) -> CheckedLink | None:
+    def check(self, planned: Planned, plan: Send) -> CheckedLink | None:  # noqa: PLR0911 - one for each state of a check
         """Return the plan with the link by id, or without a link. None: a read is on its way.
 
         The mark never waits for its link.

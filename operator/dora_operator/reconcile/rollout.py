@@ -25,6 +25,7 @@ from dora_operator.domain.rollout.verdict import IGNORE_ANNOTATION, AbortRecover
 from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import NamespaceAnnotations
 from dora_operator.reconcile.events import EventPoster
+from dora_operator.reconcile.own_services import OwnServices
 from dora_operator.reconcile.records import REFUSED_RECHECK, Records, is_outdated, subject_of
 from dora_operator.store import RolloutStore, TrackedRollout
 
@@ -41,6 +42,7 @@ class RolloutReconciler:
     client: KubernetesClient
     namespaces: NamespaceAnnotations
     records: Records
+    own_services: OwnServices
     events: EventPoster
     metrics: Metrics
     policy: Policy
@@ -54,10 +56,14 @@ class RolloutReconciler:
         """
         tracked = self.store.get(key)
         self.store.are_decided = True
-        if tracked is None or is_ignored(tracked.rollout.annotations):
+        if tracked is None:
             return None
-        if tracked.needs_replica_sets():
+        ignored = is_ignored(tracked.rollout.annotations)
+        if not ignored and tracked.needs_replica_sets():
             await self._list_replica_sets(tracked)
+        self.own_services.found(tracked)
+        if ignored:
+            return None
         shown = (*tracked.passed, tracked.rollout)
         observation, decision = await self._decide(tracked, shown)
         missing = self._missing(key, decision)

@@ -171,8 +171,9 @@ def _with_finding(old: Verdict | None, found: Verdict) -> Verdict:
     if _overrules(old, found):
         return replace(found, pod_template_hash=old.pod_template_hash)
     if _completes(old, found):
-        return replace(old, time=found.time, message=found.message)
-    return old
+        return replace(old, time=found.time, message=found.message, on_missing=found.on_missing)
+    is_same = (old.revision, old.decided_by_revision) == (found.revision, found.decided_by_revision)
+    return replace(old, on_missing=found.on_missing) if is_same else old  # annotated after the failure
 
 
 def _overrules(old: Verdict, found: Verdict) -> bool:
