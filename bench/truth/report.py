@@ -79,8 +79,8 @@ def figures(results: Results) -> list[Figure]:
             own <= MOST_POINTS,
         ),
         Figure(f"Create: rate as shown at most {shown_worst:.2f} points from the truth", shown_worst <= MOST_POINTS),
-        Figure(f"operator: {false} false marks", not false),
-        Figure(f"operator: {negative} negative recoveries", not negative),
+        Figure(f"operator: {false} false marks in all years and cases together", not false),
+        Figure(f"operator: {negative} negative recoveries in all years and cases together", not negative),
         Figure(f"Restored: median recovery of aborts at most {aborts:.1%} from the truth", aborts <= MOST_SHARE),
         *(_recovery_of_all(results, source) for source in Source),
     ]

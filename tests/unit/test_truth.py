@@ -12,7 +12,7 @@ from bench.truth.tellers import Teller
 from bench.truth.world import make_world
 from sandbox.datadog.behaviour import Precedence
 
-SMALL = Size(seeds=1, services=16, until=300 * DAY)
+SMALL = Size(seeds=1, services=12, until=300 * DAY)
 CHOSEN = (
     Cell(Source.APM, 2, Variant(Precedence.PATCH)),
     Cell(Source.CI_SUCCESS, 2, Variant(Precedence.PATCH)),
