@@ -47,6 +47,7 @@ class Installation:
         secret(self.cluster, self.name, "datadog-keys", OWN)
         health, metrics = free_ports(2)
         settings = {"datadogUrl": self.datadog.url, "healthPort": health, "metricsPort": metrics}
+        settings["readBack"] = False  # the stand-in has only the deployments that it was given
         values = self.values | {"settings": settings | self.values.get("settings", {})} | QUICK_PODS
         values["datadog"] = {"existingSecret": "datadog-keys"}
         arguments = ("--take-ownership", "--wait", "--timeout", "60s")  # the CRD of the release before is still there
