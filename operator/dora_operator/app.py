@@ -103,9 +103,9 @@ def build(  # noqa: PLR0913 - everything that comes from outside
     queue, rollout_queue = WorkQueue[ObjectKey](monotonic), WorkQueue[ObjectKey](monotonic)
     rollouts = RolloutChanges(rollout_store, rollout_queue, clock)
     deployments = DeploymentChanges(store, queue, rollouts, clock, set(namespaces_to_list))
-    own_services = OwnServices(
-        rollout_store, settings.own_services, lambda keys: deployments.requeue(keys, Priority.CHANGE)
-    )
+    own_services = None
+    if settings.own_services:
+        own_services = OwnServices(rollout_store, lambda keys: deployments.requeue(keys, Priority.CHANGE))
     events = EventPoster(client)
     namespaces = NamespaceAnnotations(client, clock)
     credentials = CredentialStore(client, own_keys_of(settings))

@@ -426,6 +426,7 @@ def parse(body: Mapping[str, Any]) -> DoraDeployment:
     metadata = body["metadata"]
     annotations = metadata.get("annotations") or {}
     annotation = annotations.get(VERDICT_ANNOTATION)
+    force_sync = annotations.get(FORCE_SYNC_ANNOTATION)
     spec = _read(_SPEC, body.get("spec"))
     return DoraDeployment(
         key=ObjectKey(metadata["namespace"], metadata["name"]),
@@ -437,7 +438,7 @@ def parse(body: Mapping[str, Any]) -> DoraDeployment:
         status=_read(_STATUS, body.get("status") or {}) or EMPTY_STATUS,
         is_record=annotation is not None,
         record=_record(annotation, spec) if annotation is not None else None,
-        force_sync=shorten(annotations.get(FORCE_SYNC_ANNOTATION, "")) or None,
+        force_sync=(shorten(force_sync) or None) if force_sync is not None else None,
     )
 
 

@@ -110,7 +110,8 @@ class Planner:
     settings: Settings
     allowed: Allowed
     """What a namespace may mark unless it names its own."""
-    own_services: OwnServices
+    own_services: OwnServices | None
+    """None: the policy is off."""
 
     async def plan(self, deployment: DoraDeployment, spec: DoraDeploymentSpec) -> Planned | None:
         """Return the plan, or None where the resource has changed in the meantime.
@@ -123,7 +124,10 @@ class Planner:
             return None
         allowed = Allowed()  # keys of one's own may mark whatever these keys may mark
         if spec.credentials_secret_ref is None:
-            allowed = allowed_in(annotations, self.own_services.limit(self.allowed, deployment, spec))
+            allowed = self.allowed
+            if self.own_services is not None:
+                allowed = self.own_services.limit(allowed, deployment, spec)
+            allowed = allowed_in(annotations, allowed)
         source, record = self._source(deployment, spec)
         status, target = deployment.status, target_of(spec, self.settings.site)
         if record is not None:

@@ -118,14 +118,16 @@ class DeploymentReconciler:
             self.credentials.forget(key)
             self.reader.forget(key)
             self.links.forget(key)
-            self.planner.own_services.forget(key)
+            if self.planner.own_services is not None:
+                self.planner.own_services.forget(key)
             self.store.pending_verdicts.pop(key, None)
             return None
         if deployment.spec is None:
             message = "the spec cannot be understood: apply the CRD of this version of the operator"
             status = statuses.invalid(deployment.status, message, self._status_context(deployment))
             return await self._save(deployment, status)
-        is_unknown = self.planner.own_services.is_unknown(deployment, deployment.spec)
+        policy = self.planner.own_services
+        is_unknown = policy is not None and policy.is_unknown(deployment, deployment.spec)
         planned = None if is_unknown else await self.planner.plan(deployment, deployment.spec)
         if planned is None:
             return self.clock() + RECHECK_LISTED if is_unknown else self.clock()
@@ -134,7 +136,8 @@ class DeploymentReconciler:
             await self._save(deployment, replace(planned.status, source=planned.source))
             return self.clock()
         is_refused = isinstance(planned.plan, Refuse) and planned.plan.reason is Reason.NOT_ALLOWED
-        self.planner.own_services.note(deployment, is_refused=is_refused)
+        if policy is not None:
+            policy.note(deployment, is_refused=is_refused)
         if isinstance(planned.plan, Send):
             return await self._send(planned, planned.plan)
         self.credentials.forget(key)
@@ -284,10 +287,10 @@ class DeploymentReconciler:
     def _is_creating(self, planned: Planned, plan: Send) -> bool:
         """Return whether a missing deployment was to be created, and that has not succeeded yet."""
         status, known_id = planned.status, plan.target.id
-        if known_id is not None and not is_own_id(known_id):  # it was missing, and has been found since
-            return False
         is_resend = status.accepted is None and status.accepted_time is not None
         if not is_resend or planned.on_missing is not OnMissing.CREATE:
+            return False
+        if known_id is not None and not is_own_id(known_id):  # it was missing, and has been found since
             return False
         verified = status.condition(ConditionType.VERIFIED)
         return verified is not None and verified.reason == Reason.DEPLOYMENT_MISSING

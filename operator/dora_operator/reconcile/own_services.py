@@ -12,10 +12,9 @@ from dora_operator.store import RolloutStore, TrackedRollout
 
 @dataclass(slots=True)
 class OwnServices:
-    """Applies the policy, if it is enabled."""
+    """Applies the policy."""
 
     rollouts: RolloutStore
-    is_enabled: bool
     requeue: Callable[[Iterable[ObjectKey]], None]
     """Reconciles resources again."""
     _refused: defaultdict[str, dict[ObjectKey, str]] = field(default_factory=lambda: defaultdict(dict))
@@ -34,7 +33,7 @@ class OwnServices:
     def note(self, deployment: DoraDeployment, *, is_refused: bool) -> None:
         """Note whether a resource is refused: it is reconciled again when a Rollout runs its service."""
         key, spec = deployment.key, deployment.spec
-        if is_refused and self.is_enabled and spec is not None and spec.deployment.service is not None:
+        if is_refused and spec is not None and spec.deployment.service is not None:
             self._refused[key.namespace][key] = spec.deployment.service
         else:
             self.forget(key)
@@ -49,5 +48,6 @@ class OwnServices:
         if refused:
             self.requeue([key for key, service in refused.items() if service in tracked.services])
 
-    def _applies_to(self, deployment: DoraDeployment, spec: DoraDeploymentSpec) -> bool:
-        return self.is_enabled and spec.credentials_secret_ref is None and not was_allowed(deployment.status)
+    @staticmethod
+    def _applies_to(deployment: DoraDeployment, spec: DoraDeploymentSpec) -> bool:
+        return spec.credentials_secret_ref is None and not was_allowed(deployment.status)

@@ -42,7 +42,7 @@ class RolloutReconciler:
     client: KubernetesClient
     namespaces: NamespaceAnnotations
     records: Records
-    own_services: OwnServices
+    own_services: OwnServices | None
     events: EventPoster
     metrics: Metrics
     policy: Policy
@@ -61,7 +61,8 @@ class RolloutReconciler:
         ignored = is_ignored(tracked.rollout.annotations)
         if not ignored and tracked.needs_replica_sets():
             await self._list_replica_sets(tracked)
-        self.own_services.found(tracked)
+        if self.own_services is not None:
+            self.own_services.found(tracked)
         if ignored:
             return None
         shown = (*tracked.passed, tracked.rollout)

@@ -111,8 +111,9 @@ class Verdict:
     @model_validator(mode="after")
     def _names_a_deployment(self) -> Self:
         tags = (self.service, self.env, self.version)
-        is_known = all(map(is_tag, tags)) if self.deployment_id is None else is_deployment_id(self.deployment_id)
-        if not is_known or not all(tag is None or is_tag(tag) for tag in tags):
+        named = tags if self.deployment_id is None else [tag for tag in tags if tag is not None]
+        is_known = self.deployment_id is None or is_deployment_id(self.deployment_id)
+        if not is_known or not all(map(is_tag, named)):
             raise ValueError("a verdict is about a deployment, by id or by service, env and version")
         return self
 
