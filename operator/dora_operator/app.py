@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from dora_operator import tracing
-from dora_operator.clients.datadog import DatadogClient, Keys, open_http
+from dora_operator.clients.datadog import DatadogClient, open_http
 from dora_operator.clients.kubernetes import (
     DEPLOYMENTS,
     ROLLOUTS,
@@ -36,7 +36,7 @@ from dora_operator.observe import Observer
 from dora_operator.probes import serving
 from dora_operator.reconcile.changes import DeploymentChanges, RolloutChanges
 from dora_operator.reconcile.context import NamespaceAnnotations, Planner
-from dora_operator.reconcile.credentials import CredentialStore, NoKeys, keys_in, own_keys
+from dora_operator.reconcile.credentials import CredentialStore, own_keys_of
 from dora_operator.reconcile.deployment import DeploymentReconciler
 from dora_operator.reconcile.events import EventPoster
 from dora_operator.reconcile.links import LinkChecks
@@ -203,18 +203,6 @@ async def run(settings: Settings) -> None:
                 await supervise(app, watches, leader)
             if leader.lost.is_set():
                 raise LeaseLostError(leader.why_lost)
-
-
-def own_keys_of(settings: Settings) -> Callable[[], Keys | NoKeys]:
-    """Return what reads the operator's own keys: from files, which may change, or as they were set."""
-    if settings.keys_dir is not None:
-        return partial(keys_in, settings.keys_dir)
-    api_key, app_key = settings.api_key, settings.app_key
-    keys = own_keys(
-        api_key.get_secret_value() if api_key is not None else None,
-        app_key.get_secret_value() if app_key is not None else None,
-    )
-    return lambda: keys
 
 
 def elect(settings: Settings, kubernetes: KubernetesClient) -> Leader | AlwaysLeader:

@@ -10,12 +10,14 @@ import binascii
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from dora_operator.clients.datadog import Keys
 from dora_operator.clients.kubernetes import ForbiddenError, KubernetesClient, KubernetesError, NotFoundError
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.reasons import Reason
+from dora_operator.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,18 @@ class Credentials:
 
     keys: Keys | NoKeys
     version: str = ""
+
+
+def own_keys_of(settings: Settings) -> Callable[[], Keys | NoKeys]:
+    """Return what reads the operator's own keys: from files, which may change, or as they were set."""
+    if settings.keys_dir is not None:
+        return partial(keys_in, settings.keys_dir)
+    api_key, app_key = settings.api_key, settings.app_key
+    keys = own_keys(
+        api_key.get_secret_value() if api_key is not None else None,
+        app_key.get_secret_value() if app_key is not None else None,
+    )
+    return lambda: keys
 
 
 def own_keys(api_key: str | None, app_key: str | None) -> Keys | NoKeys:
