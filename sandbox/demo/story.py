@@ -207,7 +207,7 @@ def undone_after_promotion(stage: Stage) -> None:
 def missing(stage: Stage) -> None:
     """A mark for a deployment that Datadog does not have."""
     words = (
-        "The abort of scene 7 again. This CI reports to Datadog only deployments that succeed: Datadog has no web 1.1.0."
+        "The abort of scene 7 again. This CI reports only deployments that succeed: Datadog has no web 1.1.0."
         "\nIt answered 202 all the same, and marked nothing. The list of deployments shows it."
     )
     stage.scene("9. A deployment that Datadog does not have", words)
