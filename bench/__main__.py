@@ -15,6 +15,7 @@ from bench.faults import measure_faults
 from bench.idle import measure_idle
 from bench.limited import measure_limited
 from bench.measure import Result, measure, settle
+from bench.plugin import measure_plugin, plugin_table
 from bench.relisting import measure_relisting
 from bench.starting import Stage, StartAndEnd, start_and_end
 from bench.throughput import measure_throughput
@@ -185,6 +186,13 @@ class _Settled:
                 self.changes_on(count, [stage])
         except (SandboxError, TimeoutError) as error:
             self._console.print(f"{stage.candidate.name} is left out of the tables: {error}")
+
+
+def plugin(console: Console, chosen: argparse.Namespace) -> None:
+    """Measure the commands of kubectl's plugin."""
+    console.print(f"kubectl dora on {chosen.objects} DoraDeployments and {chosen.rollouts} Rollouts ...")
+    costs = measure_plugin(chosen.objects, chosen.rollouts)
+    console.print(plugin_table(costs, chosen.objects, chosen.rollouts))
 
 
 PARTS: dict[str, Part] = {

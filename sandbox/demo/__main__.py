@@ -17,8 +17,8 @@ from sandbox.running import running_operator
 
 CRDS = Path(__file__).parents[2] / "crds"
 WIDTH = 130
-READS = "2,30,908,3600,86400"
-"""Seconds after a 202 at which is read back: sooner than usual, and soon after a missing deployment was created."""
+READS = {"DORA_OPERATOR_READ_BACK": "true", "DORA_OPERATOR_READ_BACK_SCHEDULE": "2,30,908,3600,86400"}
+"""Reads sooner than usual after a 202, and soon after a missing deployment was created."""
 
 
 def main() -> int:
@@ -37,7 +37,7 @@ def main() -> int:
             stage = Stage(console, cluster, datadog)
             cluster.kubectl("apply", "-f", str(CRDS))
             prepare(stage, metrics_url)
-            with running_operator(cluster, datadog.url, DORA_OPERATOR_READ_BACK_SCHEDULE=READS):
+            with running_operator(cluster, datadog.url, **READS):
                 console.print(f"All of them run after {time.monotonic() - begun:.1f} s.")
                 tell(stage)
     except SandboxError as error:

@@ -157,7 +157,7 @@ def refused_by_datadog(stage: Stage) -> None:
 def prepare(stage: Stage, metrics_url: str) -> None:
     """Deploy the first version of two services, which become healthy while the first scenes play.
 
-    CI reports to Datadog every deployment that succeeded.
+    CI reports every deployment that succeeded.
     """
     stage.report("payments", "7", ago=HOUR, deployment_id="4242fcdd31586083")
     stage.report("search", "7", ago=HOUR, deployment_id="43vkaZNgiso")

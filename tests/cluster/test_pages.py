@@ -37,6 +37,7 @@ def test_mark_by_hand_and_wait(reader: Reader) -> None:
     (reader.folder / "mark.yaml").write_text(blocks_of(page, "yaml")[0].text)
     reader.follow(only(page, "kubectl wait"), {}, {})
     reader.follow(only(page, "Stalled"), {}, {"kubectl get": "False"})
+    reader.follow(only(page, "kubectl annotate"), {}, {"kubectl annotate": "annotated"})
 
 
 def test_look_at_a_dry_run(reader: Reader) -> None:

@@ -15,7 +15,7 @@ from bench.measure import in_turn
 from bench.throughput import Speed, median
 from sandbox.programs.catalogue import CORE, HELM, MODULE_FOLDER, ROLLOUTS
 from tools.walk import scenarios, tracer
-from tools.walk.report import WORKERS, Call, Walk
+from tools.walk.report import MAIN_THREAD, WORKERS, Call, Walk
 
 
 def made(number: int, generation: int, **spec: Any) -> dict[str, Any]:
@@ -84,10 +84,15 @@ def test_the_figures_of_a_walk() -> None:
 
 def test_other_events_are_no_part_of_a_walk() -> None:
     """What the watch reports meanwhile counts apart; workers serve every event."""
-    calls = [Call("a", "f", 1, "kopf", 7), Call("b", "f", 1, "kopf", 8), Call("c", "f", 1, "main", WORKERS)]
+    calls = [
+        Call("a", "f", 1, "kopf", 7),
+        Call("b", "f", 1, "kopf", 8),
+        Call("c", "f", 1, "kopf", WORKERS),
+        Call("d", "f", 1, f"{MAIN_THREAD} Task-1", WORKERS),
+    ]
     made = Walk("any", calls, 7)
-    assert (made.files, made.moves) == (["a", "c"], 1)
-    assert made.summary_with_others() == "with other events meanwhile: 3 files, 3 calls, 2 moves"
+    assert (made.files, made.moves) == (["a", "d"], 1)
+    assert made.summary_with_others() == "with other events meanwhile: 4 files, 4 calls, 3 moves"
 
 
 def test_a_walk_as_a_list() -> None:
@@ -131,7 +136,7 @@ def test_the_tracer(tmp_path: Path) -> None:
     command = [sys.executable, "-S", str(Path(tracer.__file__)), str(output), json.dumps(marks)]
     subprocess.run(command, env={"PYTHONPATH": str(tmp_path)}, check=True)
     found = json.loads(output.read_text())
-    assert [(name, event) for _, name, _, _, event in found["calls"]] == [("event", 2), ("handled", 2), ("after", 2)]
+    assert [(name, event) for _, name, _, _, event in found["calls"]] == [("event", 1), ("handled", 1), ("after", 1)]
     assert (found["waited"], found["ended"]) == ({"end": 2}, {"end": 3})
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
-
+MAIN_THREAD = "MainThread"
 WORKERS = 0
 """The event of code that no context ties to one: behind the work queue."""
 
@@ -39,8 +39,12 @@ class Walk:
 
     @property
     def calls(self) -> list[Call]:
-        """Return the calls of this event and of the workers."""
-        return [call for call in self.everything if call.event in {WORKERS, self.event}]
+        """Return the calls of this event and of the workers; in the threads of kopf there are no workers."""
+        return [
+            call
+            for call in self.everything
+            if call.event == self.event or (call.event == WORKERS and call.task.startswith(MAIN_THREAD))
+        ]
 
     @property
     def files(self) -> list[str]:

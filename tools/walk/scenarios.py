@@ -128,7 +128,7 @@ def applied(tracing: Tracing, cluster: LocalCluster, datadog: StandIn, namespace
 def aborted(tracing: Tracing, cluster: LocalCluster, datadog: StandIn, namespace: str) -> Walk:
     """Abort a Rollout as it was recorded, and trace it until its PATCH is sent."""
     create(cluster, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    before, after, replica_sets = recorded_abort()
+    before, after, replica_sets = recorded_abort(service=namespace)
     rollout = create(cluster, _in(namespace, before))
     owner = {"apiVersion": rollout["apiVersion"], "kind": rollout["kind"], "name": SERVICE, "controller": True}
     for each in replica_sets:
@@ -162,13 +162,14 @@ def _in(namespace: str, body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def recorded_abort() -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+def recorded_abort(service: str = SERVICE) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
     """Return the Rollout before and after it was aborted, and its ReplicaSets at that time."""
+    label = f'"tags.datadoghq.com/service": "{SERVICE}"'
     before: dict[str, Any] = {}
     replica_sets: dict[str, dict[str, Any]] = {}
     with gzip.open(TRACE, "rt") as lines:
-        for line in map(json.loads, lines):
-            body = line["object"]
+        for line in lines:
+            body = json.loads(line.replace(label, label.replace(SERVICE, service)))["object"]
             if body["kind"] == "ReplicaSet":
                 replica_sets[body["metadata"]["name"]] = body
             if body["kind"] == "Rollout" and body.get("status", {}).get("abort"):

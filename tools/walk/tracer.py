@@ -91,10 +91,12 @@ class Recorder:
             self._calls.append((place.file, place.name, place.line, _task(), EVENT.get()))
 
     def _left(self, place: Place, instruction: int) -> None:
+        waits = place.instructions[instruction] == SUSPENDED
         mark = self._ends.get(place.function)
         if self._records and mark is not None:
-            marked = self._waited if place.instructions[instruction] == SUSPENDED else self._ended
-            marked.setdefault(mark, len(self._calls))
+            (self._waited if waits else self._ended).setdefault(mark, len(self._calls))
+        if place.function in self._start and not waits:
+            EVENT.set(0)  # a task of kopf handles the next event of the object too
 
     def _place(self, code: CodeType) -> Place | None:
         """Return the place of a function, or None for what is not the operator's or is a module's body."""
