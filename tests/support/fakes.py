@@ -268,7 +268,7 @@ class Operator:
     async def settle(self) -> None:
         """Serve every key that is due."""
         quiet = 0
-        for _ in range(10_000):
+        for _ in range(100_000):
             served = [await self._serve(each) for each in (self.app.rollout_workers, self.app.deployment_workers)]
             quiet = 0 if any(served) else quiet + 1
             if quiet:

@@ -193,6 +193,47 @@ def test_reads_leave_requests_to_marks() -> None:
     assert limits.can_read(KEY, after(60))
 
 
+@pytest.mark.parametrize(
+    ("marks", "reads", "found", "expected"),
+    [
+        pytest.param(0, 0, {}, True, id="nothing is known and nothing in flight"),
+        pytest.param(MOST_AT_ONCE - 1, 0, {}, True, id="a mark may still begin"),
+        pytest.param(MOST_AT_ONCE, 0, {}, False, id="marks in flight fill the account"),
+        pytest.param(0, MOST_READS - 1, {}, True, id="one read in flight"),
+        pytest.param(0, MOST_READS, {}, False, id="as many reads as there may be"),
+        pytest.param(0, 0, headers(RESERVED_FOR_MARKS + 1, 9, 100), True, id="one more than is kept for marks"),
+        pytest.param(0, 0, headers(RESERVED_FOR_MARKS, 9, 100), False, id="as many as are kept for marks"),
+        pytest.param(1, 0, headers(RESERVED_FOR_MARKS + 1, 9, 100), False, id="a mark in flight uses the last one"),
+        pytest.param(0, 1, headers(RESERVED_FOR_MARKS + 1, 9, 100), False, id="a read in flight uses the last one"),
+        pytest.param(0, 0, headers(6, 9, 10), True, id="a small window: more than half remains"),
+        pytest.param(0, 0, headers(5, 9, 10), False, id="a small window: half remains"),
+        pytest.param(0, 0, headers(0, 9, 100), False, id="nothing remains"),
+    ],
+)
+def test_when_a_read_may_begin(marks: int, reads: int, found: dict[str, str], expected: bool) -> None:  # noqa: FBT001
+    """Only out of what marks do not need; and a read that may begin leaves a mark as many places as before."""
+    limits = RateLimits()
+    answered(limits, found)
+    for _ in range(marks):
+        limits.begin(KEY, NOW)
+    for _ in range(reads):
+        limits.begin_read(KEY, NOW)
+    assert limits.can_read(KEY, NOW) is expected
+    if expected:
+        free = limits.free(KEY, NOW)
+        limits.begin_read(KEY, NOW)
+        assert limits.free(KEY, NOW) >= min(free, int(found.get("x-ratelimit-limit", "100")) // 2)
+
+
+def test_a_blocked_account_is_not_read() -> None:
+    """A 429 holds reads back as it does marks, of this account alone."""
+    limits = RateLimits()
+    limits.block(KEY, after(30), NOW)
+    assert not limits.can_read(KEY, after(29))
+    assert limits.can_read(KEY, after(30))
+    assert limits.can_read(OTHER, NOW)
+
+
 def test_a_mark_does_not_wait_for_the_end_of_a_read() -> None:
     """The end of a read wakes no key: where a read holds the last request of a window, its end is waited for."""
     limits = RateLimits()
