@@ -418,7 +418,7 @@ async def open_kubernetes(metrics: Metrics, clock: Callable[[], datetime]) -> As
         LoginError: there is no usable login.
     """
     configuration = await log_in()
-    # Who sends requests is bounded elsewhere; a limit here could make the renewal of the Lease wait.
+    # The number of requests is bounded elsewhere; a limit here could make the renewal of the Lease wait.
     configuration.connection_pool_maxsize = 0
     configuration.client_session_kwargs = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
     configuration.trace_configs = trace_configs()
