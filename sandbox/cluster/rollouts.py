@@ -49,6 +49,9 @@ def add_to(cluster: "LocalCluster", programs: dict[str, Path]) -> None:
     _wait(cluster, lambda: _node_is_ready(cluster), f"Node {NODE} is not ready")
 
 
+KINDS = ("rollouts", "experiments", "analysisruns", "analysistemplates", "clusteranalysistemplates")
+
+
 def install_crds(cluster: "LocalCluster") -> None:
     """Apply the CRDs of Argo Rollouts, and wait until they are served."""
     folder = ensure_manifests()["argo-rollouts-crds"]
@@ -58,6 +61,8 @@ def install_crds(cluster: "LocalCluster") -> None:
 
 def remove_crds(cluster: "LocalCluster") -> None:
     """Take the CRDs of Argo Rollouts away, with every Rollout."""
+    # An API server that has never listed a kind may fail to list it when it deletes it, and tries again minutes later.
+    cluster.kubectl("get", "-A", ",".join(f"{name}.argoproj.io" for name in KINDS))
     cluster.kubectl("delete", "-R", "-f", str(ensure_manifests()["argo-rollouts-crds"]), "--wait=true")
 
 

@@ -78,7 +78,9 @@ def running(buildah: Buildah, name: str, installation: Installation) -> Iterator
     server = urlsplit(installation.cluster.url)
     variables = {name: text for name, text in installation.environment().items() if name != "KUBECONFIG"}
     variables |= {"KUBERNETES_SERVICE_HOST": str(server.hostname), "KUBERNETES_SERVICE_PORT": str(server.port)}
-    process = with_read_only_root(buildah, name, account(installation), variables, ACCOUNT)
+    folder = account(installation, Path(variables["DORA_OPERATOR_KEYS_DIR"]))
+    variables["DORA_OPERATOR_KEYS_DIR"] = f"/{ACCOUNT}/keys"  # one mount serves both; the kubelet makes two
+    process = with_read_only_root(buildah, name, folder, variables, ACCOUNT)
     url = f"http://127.0.0.1:{variables['DORA_OPERATOR_HEALTH_PORT']}{only['readinessProbe']['httpGet']['path']}"
     try:
         eventually(lambda: loopback.is_well(url), lambda: "it is not ready", seconds=60)
@@ -88,8 +90,8 @@ def running(buildah: Buildah, name: str, installation: Installation) -> Iterator
     assert process.wait(30) == 0
 
 
-def account(installation: Installation) -> Path:
-    """Return a folder with what the kubelet mounts: token, authority and namespace of the pod's account."""
+def account(installation: Installation, keys: Path) -> Path:
+    """Return a folder with what the kubelet mounts: token, authority and namespace of the account, and the keys."""
     folder = installation.folder / "account"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -97,6 +99,7 @@ def account(installation: Installation) -> Path:
     (folder / "token").write_text(kubectl("-n", NAMESPACE, "create", "token", "dora-operator").strip())
     (folder / "namespace").write_text(NAMESPACE)
     shutil.copy(installation.cluster.folder / "certificates" / "apiserver.crt", folder / "ca.crt")
-    for path in (folder, *folder.iterdir()):
+    shutil.copytree(keys, folder / "keys")
+    for path in (folder, *folder.rglob("*")):
         path.chmod(0o755)
     return folder

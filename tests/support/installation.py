@@ -56,6 +56,8 @@ class Installation:
     def remove(self) -> None:
         """Uninstall, and take the namespaces away."""
         self.helm("uninstall", RELEASE, "-n", self.name)
+        # In a namespace that is being deleted nothing can be created: the next operator must not see a failure there.
+        self.shop.kubectl("delete", "rollouts", "--all")
         self.cluster.kubectl("delete", "namespace", self.name, self.shop.namespace, "--wait=false")
 
     def environment(self) -> dict[str, str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.cluster import LocalCluster
+from tests.support.shop import eventually
 
 LOCATION = "{{ .Group }}-{{ .ResourceAPIVersion }}-{{ .ResourceKind }}.json"
 """Name of a schema's file, as a template of kubeconform."""
@@ -12,8 +13,14 @@ LOCATION = "{{ .Group }}-{{ .ResourceAPIVersion }}-{{ .ResourceKind }}.json"
 
 def write_schemas(cluster: LocalCluster, folder: Path) -> None:
     """Write a strict schema for each kind that the API server serves."""
-    paths = json.loads(cluster.kubectl("get", "--raw", "/openapi/v3"))["paths"]
-    for path in paths:
+    crds = json.loads(cluster.kubectl("get", "crd", "-o", "json"))["items"]
+    versions = {f"apis/{crd['spec']['group']}/{one['name']}" for crd in crds for one in crd["spec"]["versions"]}
+
+    def complete() -> set[str] | None:
+        paths = set(json.loads(cluster.kubectl("get", "--raw", "/openapi/v3"))["paths"])
+        return paths if versions <= paths else None
+
+    for path in eventually(complete, lambda: f"the API server does not describe all of {versions}"):
         if path.startswith(("api/", "apis/")) and path.count("/") == (1 if path.startswith("api/") else 2):
             document = json.loads(cluster.kubectl("get", "--raw", f"/openapi/v3/{path}"))
             components = {"schemas": {name: strict(one) for name, one in document["components"]["schemas"].items()}}
