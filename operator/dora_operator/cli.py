@@ -63,6 +63,7 @@ def probe(
     from dora_operator import tenant  # noqa: PLC0415
     from dora_operator.app import utc_now  # noqa: PLC0415
     from dora_operator.domain.assumptions import Scope  # noqa: PLC0415
+    from dora_operator.reconcile.credentials import NoKeys, own_keys_of  # noqa: PLC0415
 
     if write and not send:
         _refuse("--write needs --run: without it nothing is sent")
@@ -74,9 +75,9 @@ def probe(
         typer.echo("\n".join(tenant.describe(settings, scope)))
         typer.echo("Nothing was sent. --run --service NAME --env NAME sends the reads, with --write all of them.")
         return
-    keys = tenant.keys_of(settings)
-    if isinstance(keys, str):
-        _refuse(keys)
+    keys = own_keys_of(settings)()
+    if isinstance(keys, NoKeys):
+        _refuse(keys.message)
     is_contradicted = asyncio.run(tenant.run(settings, keys, scope, write=write, wait_seconds=wait_seconds))
     raise typer.Exit(1 if is_contradicted else 0)
 

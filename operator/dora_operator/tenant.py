@@ -23,7 +23,6 @@ from dora_operator.domain.assumptions import (
 from dora_operator.domain.outcome import Answer, NoAnswer
 from dora_operator.domain.sites import Site, api_url
 from dora_operator.metrics import Call, Metrics
-from dora_operator.reconcile.credentials import own_keys
 from dora_operator.settings import Settings
 
 POLL_SECONDS = 5.0
@@ -50,16 +49,6 @@ def describe(settings: Settings, scope: Scope) -> Iterable[str]:
 def url_of(settings: Settings) -> str:
     """Return where requests go."""
     return str(settings.datadog_url).rstrip("/") if settings.datadog_url else api_url(settings.site)
-
-
-def keys_of(settings: Settings) -> Keys | str:
-    """Return the operator's keys, or why there are none."""
-    api_key, app_key = settings.api_key, settings.app_key
-    found = own_keys(
-        api_key.get_secret_value() if api_key is not None else None,
-        app_key.get_secret_value() if app_key is not None else None,
-    )
-    return found if isinstance(found, Keys) else found.message
 
 
 async def run(settings: Settings, keys: Keys, scope: Scope, *, write: bool, wait_seconds: float) -> bool:

@@ -1,11 +1,14 @@
 """`dora-operator probe` against the stand-in: what confirms or contradicts each assumption, what is never sent."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import HttpUrl
 from typer.testing import CliRunner
 
 from dora_operator import tenant
@@ -13,7 +16,10 @@ from dora_operator.cli import app
 from dora_operator.clients.datadog import DatadogClient, Keys, open_http
 from dora_operator.domain.assumptions import CLEANUP, GROUPS, READS, WRITES, Scope, Verdict
 from dora_operator.domain.sites import Site
+from dora_operator.kubectl.datadog_facts import read_account
+from dora_operator.kubectl.findings import Reply
 from dora_operator.metrics import Metrics
+from dora_operator.settings import Settings as OperatorSettings
 from sandbox.datadog import Match, Respond, Seed, StandIn
 from sandbox.datadog.settings import Settings
 from tests.support.builders import NOW
@@ -246,6 +252,9 @@ def run(url: str, *arguments: str, keys: bool = True) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+SENT = ("--run", "--service", "checkout", "--env", "test")
+
+
 def test_the_dry_run_prints_each_request_and_sends_none(stand_in: StandIn) -> None:
     """Method, URL and body of every probe, and what its answer decides; no keys are needed, and none are printed."""
     code, text = run(stand_in.url, "--service", "checkout", "--env", "test")
@@ -291,3 +300,21 @@ def test_the_exit_code_says_whether_something_is_contradicted(stand_in: StandIn,
     assert f"{0 if may_read else 1} contradicted" in text.splitlines()[-1]
     assert API_KEY not in text
     assert APP_KEY not in text
+
+
+async def test_the_keys_of_a_mounted_secret_count(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the chart mounts them: `probe` and `doctor` use the keys that the operator uses."""
+    monkeypatch.setenv("DORA_OPERATOR_KEYS_DIR", str(tmp_path))
+    code, text = await asyncio.to_thread(run, stand_in.url, *SENT, keys=False)
+    assert (code, stand_in.requests()) == (2, [])
+    assert f"cannot read its own api-key in {tmp_path}" in text
+    operator = OperatorSettings(datadog_url=HttpUrl(stand_in.url))
+    assert str(tmp_path) in (await read_account(operator, [], lambda: NOW)).no_keys
+    (tmp_path / "api-key").write_text(API_KEY)
+    (tmp_path / "app-key").write_text(APP_KEY)
+    assert (await asyncio.to_thread(run, stand_in.url, *SENT, keys=False))[0] == 0
+    account = await read_account(operator, [], lambda: NOW)
+    assert account.no_keys == ""
+    assert account.listing == Reply(200)

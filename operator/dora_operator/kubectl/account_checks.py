@@ -15,13 +15,11 @@ REFUSED_FOR_CONTENT = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, H
 def check_keys(facts: Facts) -> Check:
     """The API key is known on the site."""
     account, name = facts.account, "api key"
-    if not account.has_api_key or not account.has_app_key:
-        keys = (("DD_API_KEY", account.has_api_key), ("DD_APP_KEY", account.has_app_key))
-        missing = " and ".join(key for key, is_given in keys if not is_given)
+    if account.no_keys:
         specs = [each.spec for each in facts.deployments if each.spec is not None]
         own = any(spec.credentials_secret_ref is None for spec in specs)
         fix = "set datadog.existingSecret in the chart's values, or credentialsSecretRef in every DoraDeployment"
-        return Check(name, Status.FAILED if own or not facts.deployments else Status.OK, f"{missing} is not set", fix)
+        return Check(name, Status.FAILED if own or not facts.deployments else Status.OK, account.no_keys, fix)
     return _of_reply(
         name,
         account.validate,

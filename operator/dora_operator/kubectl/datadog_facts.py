@@ -18,6 +18,7 @@ from dora_operator.domain.outcome import shorten
 from dora_operator.domain.request import COLLECTION, REQUEST_TYPE
 from dora_operator.domain.sites import api_url
 from dora_operator.kubectl.findings import SEEN_DAYS, AccountFacts, Reply, SeenService, Service
+from dora_operator.reconcile.credentials import NoKeys, own_keys_of
 from dora_operator.settings import Settings
 
 VALIDATE = "/api/v1/validate"
@@ -33,14 +34,12 @@ PROBE_ID = "dora-operator-doctor"
 
 async def read_account(settings: Settings, services: Sequence[Service], now: Callable[[], datetime]) -> AccountFacts:
     """Return what Datadog answers with the keys of these settings."""
-    api_key = settings.api_key.get_secret_value() if settings.api_key else ""
-    app_key = settings.app_key.get_secret_value() if settings.app_key else ""
-    known = {"site": settings.site.value, "has_api_key": bool(api_key), "has_app_key": bool(app_key)}
-    if not api_key or not app_key:
-        return AccountFacts(**known)  # type: ignore[arg-type]
+    keys = own_keys_of(settings)()
+    if isinstance(keys, NoKeys):
+        return AccountFacts(settings.site.value, no_keys=keys.message)
     url = str(settings.datadog_url).rstrip("/") if settings.datadog_url else api_url(settings.site)
     async with open_http(connections=4, base_url=url, trust_env=settings.trust_env) as http:
-        client = _Client(http, url, Keys(api_key, app_key))
+        client = _Client(http, url, keys)
         validate, listing, write = await asyncio.gather(
             client.ask("GET", VALIDATE),
             client.ask("POST", COLLECTION, _listing(None, now(), PAGE)),
@@ -49,7 +48,7 @@ async def read_account(settings: Settings, services: Sequence[Service], now: Cal
         seen, unchecked = await _services(client, services, listing, now())
     headers = listing.headers
     return AccountFacts(
-        **known,  # type: ignore[arg-type]
+        settings.site.value,
         validate=validate.reply,
         listing=listing.reply,
         write=write.reply,

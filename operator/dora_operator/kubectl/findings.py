@@ -59,8 +59,8 @@ class AccountFacts:
     """What Datadog answered with the operator's keys."""
 
     site: str
-    has_api_key: bool
-    has_app_key: bool
+    no_keys: str = ""
+    """Why there are none; then nothing was asked."""
     validate: Reply | None = None
     listing: Reply | None = None
     write: Reply | None = None

@@ -62,8 +62,6 @@ def deployment(reason: str = "Accepted", minutes: int | None = None, **condition
 
 ACCOUNT = AccountFacts(
     site="datadoghq.eu",
-    has_api_key=True,
-    has_app_key=True,
     validate=Reply(200),
     listing=Reply(200),
     write=Reply(400),
@@ -107,13 +105,14 @@ def test_a_good_installation_has_no_finding() -> None:
 
 
 LEADER = {"LEADER_ELECTION": "true"}
+NO_KEYS = "the operator has no DD_API_KEY and DD_APP_KEY: set both"
 ELECTED = environment(**LEADER)
 
 
 @pytest.mark.parametrize(
     ("check", "facts", "status", "words"),
     [
-        pytest.param(account.check_keys, given(has_api_key=False), Status.FAILED, "DD_API_KEY", id="no API key"),
+        pytest.param(account.check_keys, given(no_keys=NO_KEYS), Status.FAILED, "DD_API_KEY", id="no API key"),
         pytest.param(account.check_keys, given(validate=Reply(403)), Status.FAILED, "datadoghq.eu", id="wrong API key"),
         pytest.param(account.check_keys, given(validate=Reply(None, "DNS")), Status.FAILED, "DNS", id="no connection"),
         pytest.param(account.check_keys, given(validate=Reply(429)), Status.WARNING, "429", id="no request left"),
