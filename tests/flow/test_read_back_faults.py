@@ -190,3 +190,23 @@ async def test_a_read_that_was_due_while_nothing_ran_is_made(
         await wait(operator, 3600, 600)
     assert datadog.calls() == ["mark", "list", "list"]
     assert condition(cluster, "a") == ("False", "ChangedInDatadog")
+
+
+async def test_a_defect_in_a_read_does_not_end_the_reads(
+    cluster: FakeCluster, datadog: StoringDatadog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An answer that the operator's own code cannot take: logged, and read again a minute later."""
+
+    def broken(_: object) -> tuple[()]:
+        raise ZeroDivisionError
+
+    datadog.deployed("2")
+    cluster.apply("a", deployment=VERSION, changeFailure=True)
+    async with running(cluster, datadog) as operator:
+        with monkeypatch.context() as patched:
+            patched.setattr("dora_operator.reconcile.read_back.parse_deployments", broken)
+            await wait(operator, 40)
+        assert "ZeroDivisionError" in caplog.text
+        assert condition(cluster, "a")[1] == "Pending"
+        await wait(operator, 100)
+        assert condition(cluster, "a") == ("True", "ReadBack")

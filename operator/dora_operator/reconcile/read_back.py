@@ -32,7 +32,8 @@ BETWEEN_LISTS = timedelta(seconds=20)
 SPARE_CHECK = timedelta(seconds=1)
 PROBE_FORBIDDEN = timedelta(hours=1)
 """How often an account without the permission is tried again. A changed key is tried at once."""
-CHECK_SECRET = timedelta(minutes=1)
+TRY_AGAIN = timedelta(minutes=1)
+"""After this time a read is tried again that could not be made: no keys, no permission, a defect."""
 
 
 class ReadGroup(NamedTuple):
@@ -132,7 +133,10 @@ class Reader:
             again = await self._read(group, due) if due else None
         except KubernetesError as error:
             logger.debug("the Secret of %s cannot be read: %s", group.account, error)
-            again = self.clock() + CHECK_SECRET
+            again = self.clock() + TRY_AGAIN
+        except Exception:  # a defect of ours, which must not end the reads of these resources
+            logger.exception("reading back %s %s at %s failed", group.service, group.env, group.account.site)
+            again = self.clock() + TRY_AGAIN
         members = self._due.get(group, {})
         if again is not None or members:
             earliest = self.clock() + BETWEEN_LISTS if due and again is None else self.clock()
@@ -142,11 +146,11 @@ class Reader:
         """Read and deliver. Return when to try again if nothing could be asked for now."""
         credentials = await self.credentials.read(group.account.secret)
         if not isinstance(credentials.keys, Keys):
-            return self.clock() + CHECK_SECRET
+            return self.clock() + TRY_AGAIN
         limit, now = self.limits.key_of(group.account, credentials.keys), self.clock()
         if limit in self._forbidden and now < self._forbidden[limit][0]:
             self._deliver_refusal(due, limit)
-            return min(now + CHECK_SECRET, self._forbidden[limit][0])
+            return min(now + TRY_AGAIN, self._forbidden[limit][0])
         if limit in self.deployments.waiting_for() or not self.limits.can_read(limit, now):
             return max(now + SPARE_CHECK, self.limits.opens_at(limit, now) or now)
         since = min(each.since for each in due.values())
@@ -155,7 +159,7 @@ class Reader:
         if isinstance(stored, ReadProblem) and stored.reason is Reason.READ_FORBIDDEN:
             self._forbidden[limit] = self.clock() + PROBE_FORBIDDEN, stored
             self._deliver_refusal(due, limit)
-            return self.clock() + CHECK_SECRET
+            return self.clock() + TRY_AGAIN
         self._forbidden.pop(limit, None)
         self._told.difference_update(due)
         for key, each in due.items():
