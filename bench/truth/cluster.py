@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.truth.argo import Body, Rollout
-from bench.truth.virtual import seconds
 from bench.truth.world import moment
 from dora_operator.clients.kubernetes import NotFoundError, Subject
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey
+from sandbox.virtual import seconds
 
 Report = Callable[[Body], None]
 

@@ -14,7 +14,6 @@ from typing import cast
 from bench.truth.argo import Body, Rollout
 from bench.truth.cluster import Cluster
 from bench.truth.datadog import Datadog
-from bench.truth.virtual import run, seconds, sleep_until
 from bench.truth.world import Span, World, moment
 from dora_operator.app import App, build
 from dora_operator.clients.datadog import DatadogClient
@@ -23,6 +22,7 @@ from dora_operator.domain.fields import OnMissing
 from dora_operator.domain.rollout.verdict import AbortRecovery
 from dora_operator.metrics import Metrics
 from dora_operator.settings import Settings
+from sandbox.virtual import run, seconds, sleep_until
 
 SEEN_AFTER = 0.05
 """Seconds in which a change is reconciled; the next write of the same action comes after that."""

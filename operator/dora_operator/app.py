@@ -183,7 +183,7 @@ async def run(settings: Settings) -> None:
             open_kubernetes(metrics, utc_now) as kubernetes,
             open_http(
                 connections=settings.workers,
-                base_url=str(settings.datadog_url) if settings.datadog_url else None,
+                base_url=settings.base_url,
                 trust_env=settings.trust_env,
             ) as http,
         ):
@@ -191,7 +191,7 @@ async def run(settings: Settings) -> None:
             guard = leader if isinstance(leader, Leader) else None
             datadog = DatadogClient(
                 http,
-                base_url=str(settings.datadog_url) if settings.datadog_url else None,
+                base_url=settings.base_url,
                 timeout_seconds=settings.request_timeout_seconds,
                 metrics=metrics,
                 leader=guard,

@@ -207,6 +207,11 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def base_url(self) -> str | None:
+        """Where all requests to Datadog go. None: to the API of the site of each account."""
+        return str(self.datadog_url).rstrip("/") if self.datadog_url is not None else None
+
+    @property
     def allowed(self) -> Allowed:
         """What may be marked, unless the Namespace names its own."""
         return Allowed(self.allowed_services, self.allowed_envs)

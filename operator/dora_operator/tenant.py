@@ -32,7 +32,7 @@ LIST_QUERY = "list-query"
 
 def describe(settings: Settings, scope: Scope) -> Iterable[str]:
     """Return each request, and what its answer would decide. Sends nothing."""
-    base_url = url_of(settings)
+    base_url = settings.base_url or api_url(settings.site)
     for group, probes in GROUPS.items():
         for probe in probes:
             request = probe.request(scope)
@@ -46,14 +46,9 @@ def describe(settings: Settings, scope: Scope) -> Iterable[str]:
             yield ""
 
 
-def url_of(settings: Settings) -> str:
-    """Return where requests go."""
-    return str(settings.datadog_url).rstrip("/") if settings.datadog_url else api_url(settings.site)
-
-
 async def run(settings: Settings, keys: Keys, scope: Scope, *, write: bool, wait_seconds: float) -> bool:
     """Send the probes and print what each answer decides. Return whether one contradicts an assumption."""
-    base_url = str(settings.datadog_url) if settings.datadog_url else None
+    base_url = settings.base_url
     async with open_http(connections=1, base_url=base_url, trust_env=settings.trust_env) as http:
         datadog = DatadogClient(
             http, base_url=base_url, timeout_seconds=settings.request_timeout_seconds, metrics=Metrics()

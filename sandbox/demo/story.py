@@ -236,7 +236,7 @@ def created(stage: Stage) -> None:
 
 
 def overview(stage: Stage) -> None:
-    """What a person sees who comes later."""
+    """What `kubectl get` shows in the end."""
     stage.scene("What a later reader sees", "[dim]$ kubectl get dora[/dim]")
     stage.console.print(stage.cluster.kubectl("get", "dora").rstrip(), highlight=False)
     stage.console.print("\n[dim]$ kubectl get events --field-selector type=Warning[/dim]")

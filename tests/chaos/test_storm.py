@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from dora_operator.domain.fields import ObjectKey
+from sandbox import virtual
 from tests.chaos.harness import TALLY
 from tests.chaos.storm import StormyCluster, StormyDatadog, process
-from tests.support import virtual
 
 IDS = ("deployment-a", "deployment-b", "deployment-c")
 NAMES = ("one", "two", "three", "four")

@@ -137,7 +137,7 @@ def test_one_replica_two_and_one_again(chart_cluster: LocalCluster, helm: Helm, 
 
 
 def test_users_rights_come_with_it(chart_cluster: LocalCluster, helm: Helm, namespace: str) -> None:
-    """Who may view sees DoraDeployments, who may edit changes them; nobody writes status."""
+    """Users with view see DoraDeployments, users with edit change them; none writes status."""
     helm("install", RELEASE, str(CHART), "-n", namespace, values={"rbac": {"aggregateRoles": True}})
     wanted = {"view": {"list"}, "edit": {"list", "create", "delete"}, "admin": {"list", "create", "delete"}}
     for role in wanted:

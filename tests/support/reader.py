@@ -1,4 +1,4 @@
-"""Somebody who follows a page: its commands run in a shell, as they stand there, on the local cluster.
+"""A user that follows a page: its commands run in a shell, as they stand there, on the local cluster.
 
 What a test machine lacks is a program of the same name on PATH: docker, kind. The rest is real: kubectl, Helm, the
 plugin of Argo Rollouts, the chart.

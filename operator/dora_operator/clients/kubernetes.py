@@ -137,6 +137,11 @@ class Subject:
     key: ObjectKey
     uid: str
 
+    @classmethod
+    def of(cls, kind: Kind, key: ObjectKey, uid: str) -> "Subject":
+        """Return an object of a kind that is watched."""
+        return cls(f"{kind.group}/{kind.version}", kind.kind, key, uid)
+
 
 @dataclass(frozen=True, slots=True)
 class Secret:

@@ -37,7 +37,7 @@ async def read_account(settings: Settings, services: Sequence[Service], now: Cal
     keys = own_keys_of(settings)()
     if isinstance(keys, NoKeys):
         return AccountFacts(settings.site.value, no_keys=keys.message)
-    url = str(settings.datadog_url).rstrip("/") if settings.datadog_url else api_url(settings.site)
+    url = settings.base_url or api_url(settings.site)
     async with open_http(connections=4, base_url=url, trust_env=settings.trust_env) as http:
         client = _Client(http, url, keys)
         validate, listing, write = await asyncio.gather(

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 
 from dora_operator.clients.datadog import DatadogClient, Keys
 from dora_operator.clients.kubernetes import (
+    DEPLOYMENTS,
+    ROLLOUTS,
     ConflictError,
     KubernetesClient,
     KubernetesError,
@@ -30,8 +32,6 @@ from dora_operator.domain.plan import Claim, Refuse, Send, lock_of, request_for
 from dora_operator.domain.read_back import Finding, Read, evaluate, next_read, reads_due, searched_from
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
 from dora_operator.domain.resource import (
-    API_VERSION,
-    KIND,
     ConditionType,
     DoraDeployment,
     DoraDeploymentStatus,
@@ -62,7 +62,6 @@ from dora_operator.workqueue import Priority, WorkQueue
 
 logger = logging.getLogger(__name__)
 
-ROLLOUT_API_VERSION = "argoproj.io/v1alpha1"
 RECHECK_ALLOWED = timedelta(seconds=60)
 """Namespaces are not watched: how often it is checked whether one allows by now what it did not."""
 RECHECK_LISTED = timedelta(seconds=1)
@@ -336,7 +335,7 @@ class DeploymentReconciler:
         if finding is None or finding.duplicate_id is None or created_id is None or not is_own_id(created_id):
             return
         note = duplicate_event(created_id, finding.duplicate_id)
-        self.events.post(Subject(API_VERSION, KIND, deployment.key, deployment.uid), note)
+        self.events.post(Subject.of(DEPLOYMENTS, deployment.key, deployment.uid), note)
 
     def _park(self, key: ObjectKey, limit: RateLimitKey) -> datetime | None:
         """Let a key wait for its rate limit without a worker. It may have capacity again already."""
@@ -433,10 +432,10 @@ class DeploymentReconciler:
         note = event_for(before, after)
         if note is None:
             return
-        self.events.post(Subject(API_VERSION, KIND, deployment.key, deployment.uid), note)
+        self.events.post(Subject.of(DEPLOYMENTS, deployment.key, deployment.uid), note)
         if note.type == "Normal" and after.source is not None and after.source.uid:
             rollout = ObjectKey(deployment.key.namespace, after.source.name)
-            self.events.post(Subject(ROLLOUT_API_VERSION, "Rollout", rollout, after.source.uid), note)
+            self.events.post(Subject.of(ROLLOUTS, rollout, after.source.uid), note)
 
     def _due_at(
         self, deployment: DoraDeployment, before: DoraDeploymentStatus, after: DoraDeploymentStatus

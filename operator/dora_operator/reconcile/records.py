@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from dora_operator.clients.kubernetes import ConflictError, KubernetesClient, Subject
+from dora_operator.clients.kubernetes import ROLLOUTS, ConflictError, KubernetesClient, Subject
 from dora_operator.domain.events import NOT_WRITTEN, EventNote
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.plan import RolloutLink, follows
@@ -23,7 +23,6 @@ from dora_operator.workqueue import Priority
 
 logger = logging.getLogger(__name__)
 
-ROLLOUT_API_VERSION = "argoproj.io/v1alpha1"
 REFUSED_RECHECK = timedelta(seconds=60)
 """How often it is checked whether a user still owns the place of a record."""
 
@@ -128,7 +127,7 @@ class Records:
 
 def subject_of(tracked: TrackedRollout) -> Subject:
     """Return the Rollout as the subject of Events."""
-    return Subject(ROLLOUT_API_VERSION, "Rollout", tracked.rollout.key, tracked.rollout.uid)
+    return Subject.of(ROLLOUTS, tracked.rollout.key, tracked.rollout.uid)
 
 
 def is_outdated(deployment: DoraDeployment, verdict: Verdict) -> bool:
