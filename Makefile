@@ -120,7 +120,7 @@ reference: $(READY) ## write the generated pages of docs/reference/ from the mod
 
 .PHONY: docs
 docs: $(READY) ## build the documentation into site/; a broken link fails
-	@set -o pipefail; NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict 2>&1 | { grep -v '^INFO' || true; }
+	@set -o pipefail; NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict 2>&1 | { grep -v '^INFO' || true; }
 
 .PHONY: chart
 chart: $(READY) ## write the generated parts of charts/ from the models and values.yaml

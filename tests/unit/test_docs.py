@@ -79,6 +79,8 @@ def test_a_broken_link_fails_make_docs(tmp_path: Path, line: str, passes: object
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     for name in ("mkdocs.yml", "Makefile"):
         shutil.copy(ROOT / name, tmp_path)
+    for name in ("tools", "sandbox"):
+        (tmp_path / name).symlink_to(ROOT / name)
     with (tmp_path / "docs/index.md").open("a", encoding="utf-8") as page:
         page.write(f"\n{line}\n")
     installed = ["--old-file", ".venv/.ready", f"BIN={Path(sys.executable).parent}"]
