@@ -26,7 +26,7 @@ class Result:
 
     name: str
     ready_seconds: float | None
-    """From the start of the process until its list is complete; None where it does not tell."""
+    """From the start of the process until its list is complete; None where it does not say."""
     resident_mib: float
     p50_ms: float
     p99_ms: float

@@ -1,6 +1,6 @@
 """`make truth`: how far Datadog's DORA numbers are from what really happened, by the source of the marks.
 
-A simulated year of many services has a known truth. Four tellers tell the same stand-in model of Datadog about it.
+A simulated year of many services has a known truth. Four tellers report it to the same stand-in model of Datadog.
 
 **What is true here, in plain words.**
 

@@ -18,7 +18,7 @@ def main() -> int:
     chosen = _arguments()
     console = Console(width=None if sys.stdout.isatty() else 170, highlight=False)
     console.print(f"Simulating {chosen.seeds} years of {chosen.services} services ...")
-    results = run(Size(chosen.seeds, chosen.services), chosen.processes, told=console.print)
+    results = run(Size(chosen.seeds, chosen.services), chosen.processes, say=console.print)
     if chosen.markdown is not None:
         chosen.markdown.write_text(markdown(results) + "\n")
     if chosen.svg is not None:

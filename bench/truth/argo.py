@@ -50,8 +50,8 @@ class Rollout:
                 yield self.body()
             case Word.ABORT:
                 message = f"Rollout aborted update to revision {self.revision}"
-                told = {"abort": True, "abortedAt": _text(at), "message": f"RolloutAborted: {message}"}
-                self._state(at, phase="Degraded", **told)
+                abort = {"abort": True, "abortedAt": _text(at), "message": f"RolloutAborted: {message}"}
+                self._state(at, phase="Degraded", **abort)
                 self._post(at, "RolloutAborted", message)
                 yield self.body()
             case Word.RETRY:

@@ -10,7 +10,7 @@ from bench.truth.operator import Records, record, settings
 from bench.truth.score import Score, truth_of
 from bench.truth.sources import Source, rows_of
 from bench.truth.stories import YEAR
-from bench.truth.tellers import Teller, tell
+from bench.truth.tellers import Teller, year_of
 from bench.truth.world import World, make_world
 from dora_operator.domain.fields import OnMissing
 from dora_operator.domain.rollout.verdict import AbortRecovery
@@ -60,7 +60,7 @@ class Results:
 
 
 def run(
-    size: Size, processes: int = 2, chosen: Sequence[Cell] | None = None, told: Callable[[str], None] = print
+    size: Size, processes: int = 2, chosen: Sequence[Cell] | None = None, say: Callable[[str], None] = print
 ) -> Results:
     """Run everything."""
     every_cell = list(cells() if chosen is None else chosen)
@@ -70,7 +70,7 @@ def run(
             (seed, recovery): pool.submit(_record, size, seed, recovery) for seed in numbers for recovery in RECOVERIES
         }
         records = {key: future.result() for key, future in recording.items()}
-        told("The operator has recorded every year; now each source marks them.")
+        say("The operator has recorded every year; now each source marks them.")
         running = [
             (cell, pool.submit(_run, size, seed, cell, {each: records[seed, each] for each in RECOVERIES}))
             for cell in every_cell
@@ -99,7 +99,7 @@ def _record(size: Size, seed: int, recovery: AbortRecovery) -> Records:
 def _run(size: Size, seed: int, cell: Cell, records: Mapping[AbortRecovery, Records]) -> Outcome:
     world = size.world(seed)
     truth = truth_of(world, rows_of(world, cell.source, cell.variant.apm))
-    return Outcome(truth.score(), {teller: tell(teller, world, cell, truth, records) for teller in Teller})
+    return Outcome(truth.score(), {teller: year_of(teller, world, cell, truth, records) for teller in Teller})
 
 
 def _rarely_collect() -> None:

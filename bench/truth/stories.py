@@ -59,7 +59,7 @@ class Exposure:
     kind: Kind
     began: int
     ended: int
-    """Promoted, aborted, undone or overtaken."""
+    """Promoted, aborted, undone or replaced."""
     is_promoted: bool
     by_pipeline: bool = True
 
@@ -135,7 +135,7 @@ class Life:
         self.expose(version, kind, began, promoted=True, by_pipeline=by_pipeline)
 
     def is_by_pipeline(self) -> bool:
-        """Tell whether a person uses the pipeline and not the command line: one of two."""
+        """Return whether a person uses the pipeline and not the command line: one of two."""
         return self.random.random() < 0.5
 
 
@@ -220,7 +220,7 @@ def hot_fix(life: Life) -> None:
     life.fail(failed, HIDDEN, ended, life.stable)
 
 
-def overtaken(life: Life) -> None:
+def superseded(life: Life) -> None:
     """Replace a release in flight by a newer one. Nothing has failed."""
     version, began = life.begin()
     life.within(3 * MINUTE, 9 * MINUTE)
@@ -239,7 +239,7 @@ STORIES: tuple[tuple[float, Callable[[Life], None]], ...] = (
     (2.5, rolled_back),
     (0.5, rolled_back_twice),
     (1.0, hot_fix),
-    (1.5, overtaken),
+    (1.5, superseded),
 )
 """How many of a hundred."""
 

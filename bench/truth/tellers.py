@@ -42,8 +42,8 @@ SETTINGS = {
 """onMissing and abortRecovery of the operator."""
 
 
-def tell(teller: Teller, world: World, cell: Cell, truth: Truth, records: Mapping[AbortRecovery, Records]) -> Score:
-    """Let one teller tell a year, and return what Datadog shows then."""
+def year_of(teller: Teller, world: World, cell: Cell, truth: Truth, records: Mapping[AbortRecovery, Records]) -> Score:
+    """Let one teller report a year, and return what Datadog shows then."""
     datadog = Datadog(world, cell.behaviour, rows_of(world, cell.source, cell.variant.apm))
     if teller is Teller.WEBHOOK:
         _webhook(world, datadog)

@@ -34,7 +34,7 @@ class World:
         return sum(each.kind in {Kind.RELEASE, Kind.REDEPLOYMENT} for each in self.exposures)
 
     def is_datadog_down(self, at: float) -> bool:
-        """Tell whether Datadog answers 503."""
+        """Return whether Datadog answers 503."""
         return any(begin <= at < end for begin, end in self.datadog_down)
 
     def taken_in(self, at: int) -> int:

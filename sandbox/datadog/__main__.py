@@ -1,4 +1,4 @@
-"""`python -m sandbox.datadog --port N`: the stand-in as a process, until it is interrupted or told to stop.
+"""`python -m sandbox.datadog --port N`: the stand-in as a process, until it is interrupted or stopped.
 
 Prints one line with its URL once it listens. Translates options to settings and does nothing else: an option is named
 after its setting, and one that is not given keeps the default.

@@ -13,7 +13,7 @@ from sandbox.datadog.settings import Permission, Settings
 
 @lru_cache(maxsize=4096)
 def fingerprint(secret: str) -> str:
-    """Return a short fingerprint by which tests can tell keys apart without ever seeing them."""
+    """Return a short fingerprint by which tests can distinguish keys without ever seeing them."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 

@@ -1,4 +1,4 @@
-"""What the model can be told: delays, and a choice for each behaviour that Datadog does not document.
+"""Settings of the model: delays, and a choice for each behaviour that Datadog does not document.
 
 Values only: no clock, no HTTP, no environment.
 """

@@ -1,4 +1,4 @@
-"""What the stand-in can be told: how its HTTP answers are, beside the behaviour of its model.
+"""Settings of the stand-in: how its HTTP answers are, beside the behaviour of its model.
 
 Values only: no clock, no connection, no environment.
 """

@@ -11,7 +11,7 @@ from sandbox.cluster import LocalCluster
 from sandbox.datadog import Settings, StandIn
 from sandbox.demo.rollouts import metrics_service
 from sandbox.demo.stage import Stage
-from sandbox.demo.story import prepare, tell
+from sandbox.demo.story import play, prepare
 from sandbox.programs.cache import SandboxError
 from sandbox.running import running_operator
 
@@ -22,7 +22,7 @@ READS = {"DORA_OPERATOR_READ_BACK": "true", "DORA_OPERATOR_READ_BACK_SCHEDULE": 
 
 
 def main() -> int:
-    """Play the demo; 1 where something went otherwise than told."""
+    """Play the demo; 1 where something went otherwise than expected."""
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets background jobs ignore it
@@ -39,7 +39,7 @@ def main() -> int:
             prepare(stage, metrics_url)
             with running_operator(cluster, datadog.url, **READS):
                 console.print(f"All of them run after {time.monotonic() - begun:.1f} s.")
-                tell(stage)
+                play(stage)
     except SandboxError as error:
         console.print(f"[red]error:[/red] {error}", markup=True)
         return 1

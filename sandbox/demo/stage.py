@@ -42,7 +42,7 @@ class Stage:
         self.console.print(words)
 
     def apply(self, manifest: str) -> bool:
-        """Show a manifest, apply it with kubectl, show what kubectl says; tell whether it was taken."""
+        """Show a manifest, apply it with kubectl, show what kubectl says; return whether it was accepted."""
         self.console.print(Syntax(manifest.strip(), "yaml", background_color="default"))
         result = self.cluster.run_kubectl("apply", "-f", "-", input=manifest)
         self.console.print("[dim]$ kubectl apply -f -[/dim]")
@@ -51,7 +51,7 @@ class Stage:
         return result.returncode == 0
 
     def report(self, service: str, version: str, *, ago: float = 0, deployment_id: str = "") -> None:
-        """Let CI tell Datadog of a deployment that succeeded so many seconds ago."""
+        """Let CI report a deployment that succeeded so many seconds ago to Datadog."""
         finished = time.time() - ago
         deployment_id = deployment_id or f"ci-{service}-{version}-{finished:.0f}"
         self.datadog.seed(
@@ -77,11 +77,11 @@ class Stage:
             SandboxError: it did not happen in time.
         """
 
-        def told() -> bool:
+        def shown() -> bool:
             conditions = self.status(name).get("conditions", [])
             return any(one["type"] == condition and one["reason"] == reason for one in conditions)
 
-        self.wait_until(told, f"DoraDeployment {name} did not become {reason}")
+        self.wait_until(shown, f"DoraDeployment {name} did not become {reason}")
         return self.status(name)
 
     def move_acceptance(self, name: str, ago: timedelta) -> None:

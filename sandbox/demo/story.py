@@ -70,11 +70,11 @@ BEFORE_CREATION = timedelta(minutes=15)
 """How long a deployment has to be missing before the operator creates it."""
 
 
-def tell(stage: Stage) -> None:
+def play(stage: Stage) -> None:
     """Play all scenes.
 
     Raises:
-        SandboxError: something went otherwise than told.
+        SandboxError: something went otherwise than expected.
     """
     by_id(stage)
     by_version(stage)

@@ -1,6 +1,6 @@
 """The fault proxy: forwards to the local cluster's API server, and in between does what faults are in force.
 
-Plain HTTP on loopback; the login of the client is passed on, so rights and the audit log stay theirs.
+Plain HTTP on loopback; the login of the client is passed on, so permissions and the audit log stay theirs.
 """
 
 import asyncio
@@ -171,4 +171,4 @@ def _cut(request: web.BaseRequest) -> web.Response:
 
 
 def _status(code: int) -> dict[str, object]:
-    return {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": f"told to fail: {code}"}
+    return {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": f"made to fail: {code}"}

@@ -34,7 +34,7 @@ class Compiler:
         self.reader.start()
 
     def running(self) -> bool:
-        """Wait a moment and tell whether the build still runs."""
+        """Wait a moment and return whether the build still runs."""
         try:
             self.process.wait(POLL_SECONDS)
         except subprocess.TimeoutExpired:

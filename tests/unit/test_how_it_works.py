@@ -108,8 +108,8 @@ async def aborted(operator: Operator, calls: list[str]) -> None:
 @pytest.mark.parametrize(
     ("heading", "act"),
     [
-        pytest.param("The way of an applied resource", applied, id="an applied DoraDeployment, until its status"),
-        pytest.param("The way of an aborted Rollout", aborted, id="an aborted Rollout, until its PATCH"),
+        pytest.param("The path of an applied resource", applied, id="an applied DoraDeployment, until its status"),
+        pytest.param("The path of an aborted Rollout", aborted, id="an aborted Rollout, until its PATCH"),
     ],
 )
 async def test_a_walk_names_functions_in_the_order_of_a_run(heading: str, act: Any) -> None:

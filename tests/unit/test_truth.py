@@ -23,7 +23,7 @@ CHOSEN = (
 @pytest.fixture(scope="module")
 def results() -> Results:
     """Return what each teller made of a small year."""
-    return run(SMALL, processes=2, chosen=CHOSEN, told=lambda _: None)
+    return run(SMALL, processes=2, chosen=CHOSEN, say=lambda _: None)
 
 
 @pytest.mark.parametrize("source", list(Source))
@@ -48,7 +48,7 @@ def test_the_others_miss_failures(results: Results, teller: Teller) -> None:
 def test_the_same_seed_gives_the_same_numbers(results: Results) -> None:
     """World, operator and table."""
     assert make_world(1, 2) == make_world(1, 2)
-    again = run(SMALL, processes=1, chosen=CHOSEN[:1], told=lambda _: None)
+    again = run(SMALL, processes=1, chosen=CHOSEN[:1], say=lambda _: None)
     assert again.by_case[Source.APM, 2] == results.by_case[Source.APM, 2]
 
 

@@ -483,7 +483,7 @@ WRITES = (
         _list,
         _of_event(1, _linked_to_second),
         "links are verified",
-        "name remediations by id; Verified says NotApplied or cannot tell for those by version",
+        "name remediations by id; Verified has the reason NotApplied or none for those by version",
         writes=True,
         polled=True,
     ),

@@ -194,7 +194,7 @@ def seconds_until_reset(header: str | None, now: datetime) -> float | None:
     """Return the seconds to wait, 0 to 3600, or None where the header says nothing usable.
 
     `X-RateLimit-Reset` is documented as seconds until the next window. It also arrives as a list ("7, 7"), as an epoch,
-    as rubbish, or not at all.
+    as invalid content, or not at all.
     Source: Datadog API reference, "Rate Limits"; pull requests datadog-api-client-python 3460 and dd-trace-py 17170.
     """
     if header is None:

@@ -38,7 +38,7 @@ class State(StrEnum):
     BLOCKED = "blocked"
     """The Rollout is opted out or not selected, or a user's DoraDeployment has the record's name."""
     UNKNOWN = "unknown"
-    """It cannot be told what happened: never applied."""
+    """The cluster does not show what happened: never applied."""
 
 
 class Confidence(StrEnum):
@@ -182,10 +182,10 @@ def _skipped_row(context: RuleContext, skipped: Skipped) -> Row:
 
 def _unknown_rows(context: RuleContext, decision: Decision) -> Iterator[Row]:
     """Yield the replaced revisions of which nothing shows any more whether they were promoted."""
-    told = {verdict.revision for verdict in decision.verdicts} | {skipped.revision for skipped in decision.skipped}
+    decided = {verdict.revision for verdict in decision.verdicts} | {skipped.revision for skipped in decision.skipped}
     key = context.observation.rollout.key
     for entry in context.timeline.entries[:-1]:
-        if entry.promotion is Promotion.UNKNOWN and entry.number not in told and context.is_news(entry.number):
+        if entry.promotion is Promotion.UNKNOWN and entry.number not in decided and context.is_news(entry.number):
             yield Row(
                 namespace=key.namespace,
                 rollout=key.name,

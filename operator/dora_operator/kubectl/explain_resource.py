@@ -119,7 +119,7 @@ def explain_resource(
 
 
 def is_judged(deployment: DoraDeployment) -> bool:
-    """Tell whether the operator has acted on the newest spec."""
+    """Return whether the operator has acted on the newest spec."""
     return deployment.status.observed_generation == deployment.generation
 
 

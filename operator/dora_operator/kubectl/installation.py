@@ -87,7 +87,7 @@ async def served_versions(cluster: Cluster) -> list[str]:
 
 
 def is_served(versions: list[str]) -> bool:
-    """Tell whether the API server serves the version that this package knows."""
+    """Return whether the API server serves the version that this package knows."""
     return API_VERSION in versions
 
 

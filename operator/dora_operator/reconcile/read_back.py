@@ -171,7 +171,7 @@ class Reader:
         return None
 
     def _deliver_refusal(self, due: dict[ObjectKey, _Due], limit: RateLimitKey) -> None:
-        """Tell each resource once that its account may not read. The reads stay due until it may."""
+        """Report once for each resource that its account may not read. The reads stay due until it may."""
         for key in due:
             if key not in self._told:
                 self._told.add(key)

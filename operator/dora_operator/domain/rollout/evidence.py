@@ -103,7 +103,7 @@ def _is_linked(record: Verdict, entry: Entry) -> bool:
 
 
 def aborted_on_record(records: Iterable[Verdict]) -> frozenset[int]:
-    """Return the revisions that were seen aborted. Each may have been retried and promoted since, unseen."""
+    """Return the revisions that were seen aborted. Each may have been retried and promoted since."""
     return frozenset(record.revision for record in records if record.verdict is VerdictKind.ABORTED)
 
 

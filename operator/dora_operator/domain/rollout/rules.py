@@ -85,7 +85,7 @@ def aborted(context: RuleContext, entry: Entry) -> Iterator[Finding]:
 
 
 def aborted_by_events(context: RuleContext, entry: Entry) -> Iterator[Finding]:
-    """A former revision was aborted unseen, and an Event still says so."""
+    """A former revision was aborted while no watch showed it, and an Event still says so."""
     event = _abort_event(context, entry.number)
     if event is None or entry == context.timeline.current or entry.promotion is not Promotion.NOT_PROMOTED:
         return
@@ -249,7 +249,7 @@ def ending(context: RuleContext, verdict: Verdict) -> Ending:
     if not _can_end(verdict):
         return Ending(verdict)
     cause = verdict.decided_by_revision
-    # Seen aborted, and not seen replaced without promotion: it may have been retried unseen.
+    # Seen aborted, and not seen replaced without promotion: a retry may have been missed.
     is_certain = cause in context.certain.unpromoted or cause == context.timeline.current.number
     doubtful = verdict.verdict is VerdictKind.ABORTED and not is_certain
     for entry in context.timeline.after(cause - 1):
