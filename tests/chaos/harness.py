@@ -216,7 +216,8 @@ class Tally:
     def taken(self) -> dict[str, dict[str, int]]:
         """Return the counts by run and column, and start again from nothing."""
         columns = (self.runs, self.kills, self.requests, self.repeats, self.wrong)
-        found = {name: {head: column[name] for head, column in zip(COLUMNS, columns, strict=True)} for name in self.runs}
+        named = dict(zip(COLUMNS, columns, strict=True))
+        found = {name: {head: column[name] for head, column in named.items()} for name in self.runs}
         for column in columns:
             column.clear()
         return found

@@ -1,4 +1,4 @@
-"""The table of the tests with faults: what their reports carry, and its lines. pytest-xdist sends reports, no objects."""
+"""The table of the tests with faults. Their reports carry the counts, because pytest-xdist sends only reports."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
