@@ -31,6 +31,7 @@ VARIABLES = {
     for name, field in Settings.model_fields.items()
 }
 TARGETS = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8")))
+GUIDES = [*sorted((DOCS / "how-to").glob("*.md")), DOCS / "rollouts.md", *sorted((DOCS / "kubectl").glob("*.md"))]
 BESIDE = {"DORA_OPERATOR_CACHE"}
 """Variables that are not the operator's: of its sandbox."""
 
@@ -59,6 +60,13 @@ def test_the_reference_of_events_is_complete() -> None:
     page = (DOCS / "reference" / "events.md").read_text(encoding="utf-8")
     said = set(re.findall(r"(?m)^\| `(\w+)` \|", page))
     assert said == {MARKED, CLEARED, LINKED, NOT_WRITTEN, DUPLICATE} | {reason.value for reason in SkipReason}
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_a_guide_starts_with_when_it_is_needed(page: Path) -> None:
+    """Its first paragraph."""
+    first = page.read_text(encoding="utf-8").split("\n\n")[1]
+    assert re.match(r"Use (this page|this command|these commands|the plugin) (when|before|after) ", first)
 
 
 def test_the_generated_reference_is_up_to_date() -> None:
