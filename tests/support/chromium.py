@@ -32,6 +32,8 @@ ARGUMENTS = (
 SECONDS = 20
 """Limit of each wait: the start, a page, its diagrams."""
 
+SETTLED = 3
+"""How many checks in a row must find a page settled: a script can send a request after another has ended."""
 WITH_WORKERS = {"autoAttach": True, "waitForDebuggerOnStart": True, "flatten": True}
 """The theme searches in a worker, whose requests count too."""
 OPEN_SHADOWS = """
@@ -177,11 +179,12 @@ class Chromium:
         await self.call("Page.addScriptToEvaluateOnNewDocument", session, source=OPEN_SHADOWS)
         await self.call("Page.navigate", session, url=url)
         clock = asyncio.get_running_loop().time
-        ends = clock() + seconds
-        while not page.settled(diagrams) and clock() < ends:
+        ends, settled = clock() + seconds, 0
+        while settled < SETTLED and clock() < ends:
             await asyncio.sleep(0.02)
             result = await self.call("Runtime.evaluate", session, expression=STATE, returnByValue=True)
             page.state = result["result"].get("value", UNKNOWN)
+            settled = settled + 1 if page.settled(diagrams) else 0
         await self.call("Target.closeTarget", targetId=target)
         return page
 
