@@ -1,7 +1,7 @@
 """Which deployment a late mark is sent to: by id, by version, or to none yet. No requests here."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,17 +11,14 @@ from hypothesis import strategies as st
 from dora_operator.domain.fields import OnMissing
 from dora_operator.domain.late import PROMPT, is_created, is_deployed_again, is_late, locate
 from dora_operator.domain.outcome import Pace, TryAgain
-from dora_operator.domain.read_back import ReadProblem, Stored, StoredDeployment
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import DoraDeploymentStatus, HistoryEntry, MarkState, Target, TargetKind
 from dora_operator.domain.rollout.observation import ReplicaSet, parse_replica_sets, parse_rollout
 from dora_operator.domain.rollout.verdict import Verdict, VerdictKind
-from tests.support.builders import NOW
+from dora_operator.domain.stored import ReadProblem, Stored, StoredDeployment
+from tests.support.builders import FAILURE, FORBIDDEN, NOW, PINNED, TAGS, TARGET, UNAVAILABLE, after
 from tests.support.levels import Rollout
 
-TAGS = {"service": "checkout", "env": "prod", "version": "2"}
-BY_VERSION = Target(by=TargetKind.VERSION, site="datadoghq.com", **TAGS)
-BY_ID = replace(BY_VERSION, by=TargetKind.ID, id="deployment-one")
 ABORTED = Verdict(
     name="checkout",
     uid="uid-1",
@@ -33,14 +30,7 @@ ABORTED = Verdict(
     **TAGS,
 )
 RECOVERED = replace(ABORTED, verdict=VerdictKind.RECOVERED)
-FAILURE, STABLE = MarkState(change_failure=True), MarkState(change_failure=False)
-FORBIDDEN = ReadProblem(Reason.READ_FORBIDDEN, "give the keys dora_metrics_read")
-UNAVAILABLE = ReadProblem(Reason.READ_UNAVAILABLE, "Datadog could not be read (503)")
-
-
-def after(seconds: float) -> datetime:
-    """Return a time."""
-    return NOW + timedelta(seconds=seconds)
+STABLE = MarkState(change_failure=False)
 
 
 def row(deployment_id: str, began: float | None, finished: float | None, **fields: Any) -> StoredDeployment:
@@ -65,7 +55,7 @@ FAILED, RETRY = row("failed", -60, -5), row("retry", 100, 200)
         pytest.param(5, True, {}, True, id="at once, and deployed again already"),
         pytest.param(5, None, {}, False, id="at once, before the Rollouts are listed"),
         pytest.param(-5, False, {}, False, id="the clock is behind"),
-        pytest.param(61, False, {"target": BY_ID}, False, id="the id is known"),
+        pytest.param(61, False, {"target": PINNED}, False, id="the id is known"),
         pytest.param(61, True, {"verdict": replace(ABORTED, time=None)}, False, id="the time is not known"),
         pytest.param(61, True, {"state": STABLE}, False, id="the spec says that it did not fail"),
         pytest.param(0, False, {"verdict": RECOVERED, "state": STABLE}, True, id="the end of a failure"),
@@ -74,7 +64,7 @@ FAILED, RETRY = row("failed", -60, -5), row("retry", 100, 200)
 )
 def test_when_a_mark_is_late(seconds: float, is_again: bool | None, changes: dict[str, Any], expected: bool) -> None:  # noqa: FBT001
     """A prompt mark stays one request."""
-    given_values = {"target": BY_VERSION, "state": FAILURE, "verdict": ABORTED} | changes
+    given_values = {"target": TARGET, "state": FAILURE, "verdict": ABORTED} | changes
     assert is_late(now=after(seconds), is_again=is_again, **given_values) is expected
 
 
@@ -124,7 +114,7 @@ def test_what_the_cluster_knows(steps: tuple[str, ...], verdict: Verdict, expect
 
 def located(stored: Stored | ReadProblem, verdict: Verdict = ABORTED, *, is_again: bool | None = False) -> object:
     """Return the id to mark, "by version", the reason for none, or None."""
-    found = locate(stored, BY_VERSION, verdict, is_again=is_again)
+    found = locate(stored, TARGET, verdict, is_again=is_again)
     if isinstance(found, TryAgain):
         return found.reason
     return found and (found.id or "by version")
@@ -198,7 +188,7 @@ def test_the_end_of_a_failure(stored: Stored | ReadProblem, expected: str) -> No
 )
 def test_a_message_names_the_fix(stored: Stored | ReadProblem, is_again: bool, words: str) -> None:  # noqa: FBT001
     """And the deployment that is not marked."""
-    found = locate(stored, BY_VERSION, ABORTED, is_again=is_again)
+    found = locate(stored, TARGET, ABORTED, is_again=is_again)
     assert isinstance(found, TryAgain)
     assert words in found.message
     assert "checkout 2 in prod" in found.message
@@ -228,22 +218,22 @@ def test_a_later_deployment_is_never_marked(
     verdict: Verdict,
 ) -> None:
     """By id: one of the version that began not after the verdict. By version: only where no other can be meant."""
-    found = locate(stored, BY_VERSION, verdict, is_again=is_again)
+    found = locate(stored, TARGET, verdict, is_again=is_again)
     rows = () if isinstance(stored, ReadProblem) else stored
     of_version = {each.id: each for each in rows if each.version == "2"}
     if isinstance(found, Target) and found.id is not None:
         began = of_version[found.id].started_at
         assert began is not None
         assert began <= NOW
-        assert found == replace(BY_VERSION, by=TargetKind.ID, id=found.id)
+        assert found == replace(TARGET, by=TargetKind.ID, id=found.id)
     elif isinstance(found, Target):
-        assert found == BY_VERSION
+        assert found == TARGET
         assert is_again is False
         assert not of_version
     elif found is None:
         assert is_again is None
     if not isinstance(stored, ReadProblem):
-        assert locate(stored[::-1], BY_VERSION, verdict, is_again=is_again) == found
+        assert locate(stored[::-1], TARGET, verdict, is_again=is_again) == found
 
 
 # When a missing deployment is created

@@ -11,15 +11,15 @@ from datetime import datetime, timedelta
 
 from dora_operator.domain.fields import OnMissing
 from dora_operator.domain.outcome import Pace, TryAgain
-from dora_operator.domain.read_back import CREATE_AFTER, ReadProblem, Stored, StoredDeployment, find
+from dora_operator.domain.read_schedule import CREATE_AFTER
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import DoraDeploymentStatus, MarkState, Target, TargetKind
 from dora_operator.domain.rollout.observation import ReplicaSet, Rollout
 from dora_operator.domain.rollout.verdict import Verdict, VerdictKind
+from dora_operator.domain.stored import ReadProblem, Stored, StoredDeployment, find
 
 PROMPT = timedelta(seconds=60)
 """A mark that is older than that is late. A retry takes longer until Datadog has its deployment."""
-NOT_READ = ReadProblem(Reason.DISABLED, "reading back is switched off")
 BY_ID = "apply a DoraDeployment with its id in spec.deployment.id, and with sourceRef"
 
 

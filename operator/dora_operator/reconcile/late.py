@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.domain.late import NOT_READ, PROMPT, is_created, is_deployed_again, is_late, locate
+from dora_operator.domain.late import PROMPT, is_created, is_deployed_again, is_late, locate
 from dora_operator.domain.outcome import TryAgain
 from dora_operator.domain.plan import Send, request_for
-from dora_operator.domain.read_back import REFUSED, ReadProblem, Stored, searched_from
 from dora_operator.domain.rollout.verdict import Verdict
+from dora_operator.domain.stored import NOT_READ, REFUSED, ReadProblem, Stored, searched_from
 from dora_operator.reconcile.context import Planned
 from dora_operator.reconcile.creation import creating
 from dora_operator.reconcile.rate_limits import account_of
