@@ -259,3 +259,40 @@ async def test_a_lost_mark_is_not_sent_again_to_the_deployment_of_a_retry(course
         await wait(operator, 700)
         assert condition(course.cluster, NAME) == ("False", "DeploymentMissing")
     assert course.mark_of(retried) is False
+
+
+async def test_an_operator_that_watches_no_rollouts_waits_for_none(course: Course) -> None:
+    """DORA_OPERATOR_ROLLOUTS was switched off since the abort: by version, as nothing is known of a retry."""
+    async with running_operator(course.cluster, course.datadog) as operator:
+        await course.abort(operator)
+        failed, later = course.failed(), operator.now + timedelta(seconds=200)
+    async with running_operator(course.cluster, course.datadog, now=later, leads=False, rollouts=False) as operator:
+        course.datadog.operator = operator
+        operator.app.rollouts.store.unlisted.add(None)
+        operator.lead()
+        await course.back(operator, 30)
+    assert course.mark_of(failed) is True
+
+
+async def test_a_read_that_was_not_used_in_time_is_made_again(course: Course) -> None:
+    """Suspended while it was under way: what it has shown an hour before says nothing of what there is now."""
+    mine = {"deployment": VERSION, "sourceRef": {"name": "checkout"}}
+
+    def suspend(request: httpx.Request) -> None:
+        if request.method == "POST":
+            course.cluster.apply("mine", **mine, suspend=True)
+
+    course.cluster.apply("mine", age_seconds=60, **mine)
+    async with running_operator(course.cluster, course.datadog, read_back=True) as operator:
+        await course.abort(operator)
+        operator.rollout_event("DELETED", course.rollout.body())
+        await wait(operator, 200)
+        course.datadog.before = suspend
+        await wait(operator, 4000, 100)
+        retried = course.retried(3000)
+        assert condition(course.cluster, "mine", "Ready") == ("False", "Suspended")
+        course.datadog.before = lambda _: None
+        course.cluster.apply("mine", **mine)
+        await wait(operator, 100)
+        assert condition(course.cluster, "mine", "Ready") == ("False", "DeploymentMissing")
+    assert course.mark_of(retried) is False
