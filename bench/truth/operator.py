@@ -108,6 +108,8 @@ async def _operator(
     for body in cluster.objects.values():
         app.deployments.observed(body, listed=True)
     app.deployments.listed(None, served=True)
+    if reports:  # no Rollout is known, so that the deployments alone say what was deployed again
+        app.rollouts.listed(None, served=True)
     cluster.report = lambda body: _observe(app, body)
     work = [app.deployment_workers.run, app.deployment_reconciler.reader.run] if reports else [app.rollout_workers.run]
     tasks = [asyncio.create_task(each()) for each in work]

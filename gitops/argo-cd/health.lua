@@ -1,7 +1,7 @@
 -- Health of a DoraDeployment for Argo CD; argocd-cm.yaml beside this file carries the same text. See docs/how-to/argo-cd.md.
 local needs_user = {
   Unauthorized = true, Forbidden = true, CredentialsInvalid = true, CredentialsNotReadable = true,
-  DeploymentMissing = true, NotApplied = true,
+  DeploymentMissing = true, Ambiguous = true, NotApplied = true,
 }
 -- Nothing has to be sent, or nothing may be: no sync wave has to wait for that.
 local at_rest = { WaitingForRollout = true, DryRun = true }

@@ -39,6 +39,7 @@ from dora_operator.reconcile.context import NamespaceAnnotations, Planner
 from dora_operator.reconcile.credentials import CredentialStore, own_keys_of
 from dora_operator.reconcile.deployment import DeploymentReconciler
 from dora_operator.reconcile.events import EventPoster
+from dora_operator.reconcile.late import LateMarks
 from dora_operator.reconcile.links import LinkChecks
 from dora_operator.reconcile.own_services import OwnServices
 from dora_operator.reconcile.rate_limits import RateLimits
@@ -126,6 +127,7 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         random=jitter,
         reader=reader,
         links=LinkChecks(reader, settings.read_back_schedule, clock),
+        late=LateMarks(reader, rollout_store, settings.rollouts, clock),
         retry_policy=settings.retry_policy,
     )
     records = Records(

@@ -282,9 +282,13 @@ class RolloutStore:
         """Return a Rollout."""
         return self._tracked.get(key)
 
+    def is_listed(self, namespace: str) -> bool:
+        """Return whether the first list of a namespace is complete."""
+        return self.unlisted.isdisjoint({None, namespace})
+
     def services(self, namespace: str) -> frozenset[str] | None:
         """Return the services that Rollouts of a namespace run. None: they are not listed yet."""
-        if not self.unlisted.isdisjoint({None, namespace}):
+        if not self.is_listed(namespace):
             return None
         return frozenset[str]().union(*(self._tracked[key].services for key in self._names.get(namespace, ())))
 

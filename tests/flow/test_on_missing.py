@@ -1,10 +1,11 @@
 """What happens to a missing deployment is decided by the resource, the Rollout, the Namespace, then the setting."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from tests.flow.test_read_back import VERSION, wait
+from tests.flow.test_read_back import DAY, VERSION, condition, wait
 from tests.support.fakes import FakeCluster, running_operator
 from tests.support.levels import Rollout, play
 from tests.support.storing import StoringDatadog
@@ -65,6 +66,56 @@ async def test_the_resource_wins_over_its_rollout(wins: str) -> None:
         await wait(operator, 1000, 20)
         assert cluster.status("mine")["target"]["version"] == "2"
     assert ("event" in datadog.calls()) is (wins == "Create")
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds", "asked"),
+    [
+        pytest.param({}, 35, ["event", "mark"], id="visible at once"),
+        pytest.param(
+            {"ingest_delay": 100, "early_mark": "applied_later"}, 125, ["event", "mark"], id="visible after 100 s"
+        ),
+        pytest.param(
+            {"ingest_delay": 100}, 605, ["event", "mark", "mark"], id="visible after 100 s, and its mark lost"
+        ),
+    ],
+)
+async def test_a_created_deployment_is_verified_within_minutes(
+    settings: dict[str, Any], seconds: int, asked: list[str]
+) -> None:
+    """The schedule begins again with the creation; then one last read after a day."""
+    cluster, datadog = FakeCluster(), StoringDatadog(settings=settings)
+    async with running_operator(cluster, datadog, read_back=True, on_missing="Create") as operator:
+        datadog.operator = operator
+        await play(operator, Rollout(), *DEPLOYED, "abort")
+        await wait(operator, 900)
+        first = cluster.status("checkout-h2")["acceptedTime"]
+        assert condition(cluster, "checkout-h2") == ("False", "DeploymentMissing")
+        await wait(operator, 20)
+        assert condition(cluster, "checkout-h2", "Ready") == ("True", "Accepted")
+        assert condition(cluster, "checkout-h2") == ("Unknown", "Pending")
+        assert cluster.status("checkout-h2")["acceptedTime"] > first
+        await wait(operator, seconds)
+        assert condition(cluster, "checkout-h2") == ("True", "ReadBack")
+        reads = len(datadog.calls("list"))
+        await wait(operator, DAY * 2, 600)
+    assert datadog.calls("event", "mark") == ["mark", *asked]
+    assert len(datadog.calls("list")) == reads + 1
+
+
+async def test_a_creation_that_is_lost_is_repeated_a_few_times() -> None:
+    """Datadog takes the event and never shows it: the same event on the schedule, then once a day for a week."""
+    cluster, datadog = FakeCluster(), StoringDatadog(settings={"ingest_delay": DAY * 90})
+    async with running_operator(cluster, datadog, read_back=True, on_missing="Create") as operator:
+        datadog.operator = operator
+        await play(operator, Rollout(), *DEPLOYED, "abort")
+        await wait(operator, DAY * 12, 300)
+        events, reads = len(datadog.calls("event")), len(datadog.calls("list"))
+        await wait(operator, DAY * 12, 600)
+    posted = {each.content for each in datadog.requests if each.url.path.endswith("/deployment")}
+    assert len(posted) == 1
+    assert 1 < events == len(datadog.calls("event")) <= 11
+    assert reads == len(datadog.calls("list")) <= 18
 
 
 async def test_a_mark_by_hand_is_never_created() -> None:

@@ -130,7 +130,6 @@ async def test_a_link_that_could_not_be_written_down_is_no_second_event(cluster:
     [
         pytest.param(("deploy h3 3",), id="a newer version is in flight"),
         pytest.param(("deploy h1",), id="the abort was undone"),
-        pytest.param(("retry",), id="it is tried again"),
     ],
 )
 async def test_the_event_is_owed_whatever_the_rollout_does_next(cluster: FakeCluster, later: tuple[str, ...]) -> None:
@@ -138,6 +137,13 @@ async def test_the_event_is_owed_whatever_the_rollout_does_next(cluster: FakeClu
     datadog = await played(cluster, [DOWN] * 5 + [TAKEN], 600, *later)
     assert datadog.order()[-2:] == ["event", "link"]
     assert len(datadog.bodies()) == 1
+
+
+async def test_a_link_by_version_is_not_sent_after_a_retry(cluster: FakeCluster) -> None:
+    """Read-back is off, so the event would be linked to the deployment of the retry: it is reported instead."""
+    datadog = await played(cluster, [DOWN] * 5 + [TAKEN], 600, "retry")
+    assert "link" not in datadog.order()
+    assert cluster.warnings() == [("checkout-h2", "Ambiguous")]
 
 
 async def test_a_newer_version_is_not_the_remediation(cluster: FakeCluster) -> None:

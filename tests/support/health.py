@@ -52,6 +52,9 @@ WRITTEN: dict[tuple[Reason, Phase], tuple[str, str, str]] = {
     (Reason.DEPLOYMENT_NOT_FOUND, Phase.WORKING): UNDER_WAY,
     (Reason.DEPLOYMENT_NOT_FOUND, Phase.STALLED): STALLED,
     (Reason.DEPLOYMENT_MISSING, Phase.WORKING): NEEDS_USER,
+    (Reason.DEPLOYMENT_MISSING, Phase.STALLED): STALLED,
+    (Reason.AMBIGUOUS, Phase.WORKING): NEEDS_USER,
+    (Reason.AMBIGUOUS, Phase.STALLED): STALLED,
     (Reason.NOT_APPLIED, Phase.WORKING): NEEDS_USER,
 }
 """What Argo CD, Flux with its expressions, and kstatus alone say, for each reason of Ready."""

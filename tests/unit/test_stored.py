@@ -113,6 +113,18 @@ def test_no_answer_is_an_outage() -> None:
         pytest.param((stored("a", 5), stored("b", 5)), 10, Reason.AMBIGUOUS, id="both finished in the same second"),
         pytest.param((stored("a", None), stored("b", 5)), 10, "b", id="only one has finished"),
         pytest.param((stored("a", None), stored("b", None)), 10, Reason.AMBIGUOUS, id="none has finished"),
+        pytest.param(
+            (stored("a", 50, started_at=after(11)),), 10, Reason.DEPLOYMENT_MISSING, id="one that began later"
+        ),
+        pytest.param((stored("a", 50, started_at=after(11)),), None, "a", id="one, whenever it began"),
+        pytest.param((stored("a", 50, started_at=after(10)),), 10, "a", id="one that began at the verdict"),
+        pytest.param((stored("a"), stored("b", 50, started_at=after(11))), 10, "a", id="one of two began later"),
+        pytest.param(
+            (stored("a"), stored("b", 50, started_at=after(9))), 10, "b", id="the one under way at the verdict"
+        ),
+        pytest.param(
+            (stored("a"), stored("b", None, started_at=after(9))), 10, "b", id="under way, and its end is not known"
+        ),
     ],
 )
 def test_the_deployment_of_a_version(found: Stored, not_after: float | None, expected: str | Reason) -> None:

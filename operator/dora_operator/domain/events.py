@@ -25,6 +25,7 @@ WARNINGS = frozenset(
         Reason.UNEXPECTED_ANSWER,
         Reason.REQUEST_REJECTED,
         Reason.DEPLOYMENT_MISSING,
+        Reason.AMBIGUOUS,
         Reason.NOT_APPLIED,
     }
 )

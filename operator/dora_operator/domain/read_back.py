@@ -194,9 +194,8 @@ def _news(found: ReadBack, before: ReadBack | None) -> ReadBack:
 
 
 def _duplicate(stored: Stored, found: StoredDeployment) -> str | None:
-    named = (found.service, found.env, found.version)
-    twins = [each.id for each in stored if each.id != found.id and (each.service, each.env, each.version) == named]
-    return twins[0] if twins and None not in named else None
+    twins = [each.id for each in stored if each.id != found.id and each.tags == found.tags]
+    return twins[0] if twins and None not in found.tags else None
 
 
 def is_present(status: DoraDeploymentStatus) -> bool:

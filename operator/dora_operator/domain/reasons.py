@@ -61,7 +61,7 @@ class Reason(StrEnum):
     PENDING = "Pending"
     """On Verified: not read back yet."""
     DEPLOYMENT_MISSING = "DeploymentMissing"
-    """Datadog accepted the request, and its list has no such deployment. See `onMissing`."""
+    """Datadog's list has no such deployment, though the request was accepted, or only later ones. See `onMissing`."""
     NOT_APPLIED = "NotApplied"
     """Datadog has the deployment, and stored something else; the state is sent again."""
     CHANGED_IN_DATADOG = "ChangedInDatadog"
@@ -71,7 +71,7 @@ class Reason(StrEnum):
     NOT_EVALUATED = "NotEvaluated"
     """On Verified: Datadog has not evaluated the deployment yet."""
     AMBIGUOUS = "Ambiguous"
-    """On Verified: several deployments have this service, env and version, and none can be singled out."""
+    """Several deployments have this service, env and version, and none can be singled out. A late mark is not sent."""
     READ_FORBIDDEN = "ReadForbidden"
     """On Verified: the application key lacks the permission `dora_metrics_read`. Marks are not affected."""
     FIELDS_NOT_RETURNED = "FieldsNotReturned"
@@ -92,6 +92,10 @@ CREDENTIAL_REASONS = frozenset(
     }
 )
 """Reasons that a changed Secret can fix."""
+
+
+INGESTION_REASONS = frozenset({Reason.DEPLOYMENT_NOT_FOUND, Reason.DEPLOYMENT_MISSING, Reason.AMBIGUOUS})
+"""Reasons of Ready that a deployment which Datadog ingests later can end."""
 
 
 ON_PURPOSE = frozenset({Reason.SUSPENDED, Reason.DRY_RUN})

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from dora_operator.domain.outcome import LONGEST_RESET, Pace, TryAgain, remaining_requests, seconds_until_reset
 from dora_operator.domain.plan import Send, contradicts
-from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
+from dora_operator.domain.reasons import CREDENTIAL_REASONS, INGESTION_REASONS, Reason
 from dora_operator.domain.resource import ConditionType, DoraDeploymentStatus, Target
 
 __all__ = ["remaining_requests", "seconds_until_reset"]
@@ -40,7 +40,7 @@ class RetryPolicy:
             return max(self.longest, LONGEST_RESET + LONGEST_AFTER_RESET)
         if reason in CREDENTIAL_REASONS:
             return self.slowly
-        if reason == Reason.DEPLOYMENT_NOT_FOUND:
+        if reason in INGESTION_REASONS:
             is_late = pending_for >= timedelta(seconds=self.ingestion_deadline)
             return self.after_deadline if is_late else self.ingestion_longest
         return self.longest

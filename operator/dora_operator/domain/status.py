@@ -102,6 +102,8 @@ def with_outcome(
     current = _for_plan(previous, plan, context)
     if isinstance(outcome, Accepted):
         resent = current.accepted is None and current.accepted_time is not None and previous.desired == current.desired
+        if _is_created(previous, plan):  # a new deployment, which no read has shown: the schedule begins again
+            resent, context = False, replace(context, finding=None)
         current = replace(
             _cleared(current),
             accepted=current.desired,
@@ -126,6 +128,12 @@ def with_outcome(
         next_attempt_time=next_attempt_time,
     )
     return _with_conditions(current, previous, ConditionSummary(phase, outcome.reason, outcome.message), context)
+
+
+def _is_created(previous: DoraDeploymentStatus, plan: Send) -> bool:
+    """Return whether the marked deployment itself was just posted, for the first time."""
+    known_id = previous.target.id if previous.target is not None else None
+    return plan.event is not None and plan.event.deployment_id == plan.target.id != known_id
 
 
 def postponed(

@@ -40,6 +40,11 @@ class StoredDeployment:
     remediation_id: str | None = None
     recovery_time_seconds: float | None = None
 
+    @property
+    def tags(self) -> tuple[str | None, str | None, str | None]:
+        """Service, env and version."""
+        return self.service, self.env, self.version
+
 
 @dataclass(frozen=True, slots=True)
 class ReadProblem:
@@ -49,6 +54,8 @@ class ReadProblem:
     message: str
 
 
+REFUSED = ReadProblem(Reason.READ_FORBIDDEN, "Datadog does not let these keys read deployments")
+NOT_READ = ReadProblem(Reason.DISABLED, "reading back is switched off")
 Stored = tuple[StoredDeployment, ...]
 """All deployments of a service and env in a window, or the one with an id. Empty: Datadog has none."""
 
@@ -116,15 +123,19 @@ def searched_from(created: datetime, started: datetime | None) -> datetime:
 def find(stored: Stored, target: Target, not_after: datetime | None) -> StoredDeployment | Reason:
     """Return the deployment that a target means, or DeploymentMissing or Ambiguous.
 
-    Of several of one version it is the last that finished not later than the verdict, if there is one.
+    One that began after the verdict is another deployment. Of several of one version it is the one that was under way
+    at the verdict, else the last that had finished by then, if there is one.
     """
     if target.id is not None:
         return next((each for each in stored if each.id == target.id), Reason.DEPLOYMENT_MISSING)
-    named = (target.service, target.env, target.version)
-    found = [each for each in stored if (each.service, each.env, each.version) == named]
+    found = [each for each in stored if each.tags == target.tags]
+    if not_after is not None:
+        found = [each for each in found if each.started_at is None or each.started_at <= not_after]
     if len(found) > 1 and not_after is not None:
         times = [each.finished_at for each in found if each.finished_at is not None and each.finished_at <= not_after]
-        found = [each for each in found if each.finished_at == max(times)] if times else found
+        under_way = [each for each in found if each.started_at is not None and each.finished_at not in times]
+        last = [each for each in found if each.finished_at == max(times)] if times else found
+        found = under_way or last
     if len(found) > 1:
         return Reason.AMBIGUOUS
     return found[0] if found else Reason.DEPLOYMENT_MISSING

@@ -17,7 +17,7 @@ from dora_operator.clients.kubernetes import (
 )
 from dora_operator.domain import status as statuses
 from dora_operator.domain.events import duplicate_event, event_for
-from dora_operator.domain.fields import ObjectKey, OnMissing
+from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.outcome import (
     Accepted,
     Answer,
@@ -36,7 +36,6 @@ from dora_operator.domain.resource import (
     ConditionType,
     DoraDeployment,
     DoraDeploymentStatus,
-    TargetKind,
 )
 from dora_operator.domain.retry import (
     RetryPolicy,
@@ -52,8 +51,10 @@ from dora_operator.domain.status import ConditionSummary, Phase, StatusContext
 from dora_operator.domain.stored import searched_from
 from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import Planned, Planner, is_superseded
-from dora_operator.reconcile.credentials import CredentialStore, NoKeys
+from dora_operator.reconcile.creation import creating, is_creating
+from dora_operator.reconcile.credentials import Credentials, CredentialStore, NoKeys
 from dora_operator.reconcile.events import EventPoster
+from dora_operator.reconcile.late import LateMarks
 from dora_operator.reconcile.links import LinkChecks
 from dora_operator.reconcile.rate_limits import RateLimitKey, RateLimits, account_of
 from dora_operator.reconcile.read_back import Reader, ReadGroup, ReadResult
@@ -89,6 +90,7 @@ class DeploymentReconciler:
     random: Callable[[], float]
     reader: Reader
     links: LinkChecks
+    late: LateMarks
     retry_policy: RetryPolicy
     _locked: set[Claim] = field(default_factory=set)
     """Datadog deployments about which a request is in flight, or its outcome is being written."""
@@ -167,7 +169,7 @@ class DeploymentReconciler:
         forced_status = forced(planned.status, deployment.force_sync)
         if forced_status is not None:
             self.reader.forget(deployment.key)  # what was read before says nothing about what is sent now
-            return await self._attempt(replace(planned, status=forced_status), plan, finding)
+            return await self._attempt(replace(planned, status=forced_status), plan, finding, None)
         action = next_action(plan, planned.status, deployment.generation, self.clock(), self.retry_policy)
         if isinstance(action, Settled):
             finding = finding or self._finding(planned, plan, result or self.reader.take(deployment.key))
@@ -177,10 +179,9 @@ class DeploymentReconciler:
             plan = replace(plan, target=finding.target, request=request_for(finding.target, plan.request.state))
         elif isinstance(action, WaitUntil) and not (secret_changed or _is_rate_limited(planned.status)):
             return await self._wait(planned, plan, action)  # of a rate limit, `limits` knows for how long
-        is_creating = finding.create if finding is not None else self._is_creating(planned, plan)
-        if is_creating:
-            plan = self._creating(planned, plan)
-        return await self._attempt(planned, plan, finding)
+        if finding.create if finding is not None else is_creating(planned, plan):
+            plan = creating(planned, plan) or plan
+        return await self._attempt(planned, plan, finding, result)
 
     async def _settle(self, planned: Planned, plan: Send, finding: Finding | None) -> datetime | None:
         """Datadog has accepted exactly this: write what is new, and plan the next read."""
@@ -199,8 +200,10 @@ class DeploymentReconciler:
             self.credentials.wait_for_change(account.secret, None, planned.deployment.key)
         return await self._save(planned.deployment, planned.status) or action.until
 
-    async def _attempt(self, planned: Planned, plan: Send, finding: Finding | None) -> datetime | None:
-        """Send the request if its account has keys and capacity, and no other request is about the same deployment."""
+    async def _attempt(
+        self, planned: Planned, plan: Send, finding: Finding | None, result: ReadResult | None
+    ) -> datetime | None:
+        """Send the request if its account has keys and capacity, and it is known which deployment it is about."""
         key = planned.deployment.key
         account = account_of(key.namespace, plan.target)
         credentials = await self.credentials.read(account.secret)
@@ -210,12 +213,26 @@ class DeploymentReconciler:
         limit = self.limits.key_of(account, credentials.keys)
         if not self.limits.free(limit, self.clock()):
             return await self._wait_for_limit(planned, plan, limit)
-        lock = lock_of(plan.target)
+        located = self.late.locate(planned, plan, result)
+        if isinstance(located, TryAgain):
+            return await self._write_outcome(planned, plan, located, limit, finding)
+        if not isinstance(located, Send):
+            return await self._save(planned.deployment, planned.status) or located
+        return await self._exchange(planned, located, finding, credentials)
+
+    async def _exchange(
+        self, planned: Planned, plan: Send, finding: Finding | None, credentials: Credentials
+    ) -> datetime | None:
+        """Send the request and write its outcome, if no other request is about the same deployment."""
+        assert isinstance(credentials.keys, Keys)
+        key, lock = planned.deployment.key, lock_of(plan.target)
         if lock in self._locked:
             self.queue.park(key, lock)
             return None
         self._locked.add(lock)
         try:
+            account = account_of(key.namespace, plan.target)
+            limit = self.limits.key_of(account, credentials.keys)
             outcome = await self._request(planned, plan, limit, credentials.keys)
             if outcome is None:
                 return self.clock()
@@ -283,25 +300,6 @@ class DeploymentReconciler:
         finding = evaluate(result.stored, plan.target, planned.status, read)
         self.metrics.readback_findings.labels(finding.verification.reason.value).inc()
         return finding
-
-    def _is_creating(self, planned: Planned, plan: Send) -> bool:
-        """Return whether a missing deployment was to be created, and that has not succeeded yet."""
-        status, known_id = planned.status, plan.target.id
-        is_resend = status.accepted is None and status.accepted_time is not None
-        if not is_resend or planned.on_missing is not OnMissing.CREATE:
-            return False
-        if known_id is not None and not is_own_id(known_id):  # it was missing, and has been found since
-            return False
-        verified = status.condition(ConditionType.VERIFIED)
-        return verified is not None and verified.reason == Reason.DEPLOYMENT_MISSING
-
-    def _creating(self, planned: Planned, plan: Send) -> Send:
-        """Post the event of the failed revision first, and mark it by its id."""
-        event = failed_event(planned.source) if planned.source is not None else None
-        if event is None:
-            return plan
-        target = replace(plan.target, by=TargetKind.ID, id=event.deployment_id)
-        return replace(plan, event=event, target=target, request=request_for(target, plan.request.state))
 
     def _schedule_read(self, planned: Planned, status: DoraDeploymentStatus) -> None:
         """Plan the next read of an accepted state. Nothing is kept of a state with no more reads."""
