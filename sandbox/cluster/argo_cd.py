@@ -1,13 +1,14 @@
-"""Argo CD on a local cluster: its application controller and repository server, with the CRDs and settings of a release.
+"""Argo CD on a local cluster: its application controller and repository server, with a release's CRDs and settings.
 
-`make gitops-test` builds them. No API server and no user interface: Applications are read and written by kubectl. Health
-of each resource is stored in the Application (`--persist-resource-health`), where it can be read without them.
+`make gitops-test` builds them. There is no API server of Argo CD and no user interface: kubectl reads and writes the
+Applications, and the controller stores the health of each resource in them (`--persist-resource-health`).
 """
 
 import json
 import os
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sandbox import loopback
@@ -56,14 +57,17 @@ def add_to(cluster: LocalCluster) -> None:
     (folder / "bin" / VERIFY).chmod(0o755)
     ports = _Ports(*free_ports(4))
     variables = CONTROL_PLANE | _variables(cluster, folder)
-    probes = {"cache": None, "repo-server": ports.repository_metrics, "application-controller": ports.controller_metrics}
+    probes = {
+        "cache": None,
+        "repo-server": ports.repository_metrics,
+        "application-controller": ports.controller_metrics,
+    }
     for name, port in probes.items():
         command = (str(program), *_arguments(ports)[name])
         background = Background.start(f"argo-cd-{name}", command, folder, variables)
         cluster.controllers.append(background)
         if port is not None:
-            url = f"http://127.0.0.1:{port}/healthz"
-            background.wait_until(lambda url=url: loopback.is_well(url), READY_SECONDS)
+            background.wait_until(partial(loopback.is_well, f"http://127.0.0.1:{port}/healthz"), READY_SECONDS)
 
 
 def _install(cluster: LocalCluster, settings: Path) -> None:

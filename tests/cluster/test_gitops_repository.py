@@ -1,7 +1,7 @@
-"""`gitops/repository` at work: releases, an abort and marks by commits, with the real Argo Rollouts and a live operator.
+"""`gitops/repository` at work: releases, an abort and marks by commits, with the real Argo Rollouts and an operator.
 
-Argo CD's own application controller syncs it and evaluates the health, where `make gitops-test` has built it; else kubectl
-applies and prunes it, and Argo CD's Lua runs in an interpreter.
+Argo CD's own application controller syncs it and evaluates the health, where `make gitops-test` has built it. kubectl
+applies and prunes it everywhere, and Argo CD's Lua runs in an interpreter then.
 """
 
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ def delivery(
 
 
 def test_from_a_release_to_its_mark_and_back(delivery: Delivery, cluster: LocalCluster, datadog: StandIn) -> None:
-    """Each step is a commit or an abort; Datadog gets one request for each fact, and the health shows what became of it."""
+    """Each step is a commit or an abort. Datadog gets one request for each fact, and the health shows its outcome."""
     app = App(cluster, datadog, NAMESPACE, "checkout")
     delivery.sync()
     becomes(delivery, "checkout-1.5.0", "Healthy", "Accepted")
@@ -75,8 +75,7 @@ def test_from_a_release_to_its_mark_and_back(delivery: Delivery, cluster: LocalC
     asked = [marked("1.5.0", "rollforward", "1.5.1")]
     app.wait_asked(*asked)
 
-    delivery.repository.release("1.6.0")
-    delivery.repository.push("Release 1.6.0")
+    delivery.repository.commit("Release 1.6.0", release="1.6.0")
     delivery.sync()
     app.until("Paused")
     app.argo("abort")
@@ -84,35 +83,30 @@ def test_from_a_release_to_its_mark_and_back(delivery: Delivery, cluster: LocalC
     app.wait_asked(*asked)
     record = app.record("1.6.0")["metadata"]["name"]
 
-    delivery.repository.release("1.5.1")
-    delivery.repository.write("checkout/dora/checkout-1.6.0.yaml", shown("checkout-1.6.0"))
-    delivery.repository.push("Revert to 1.5.1")
+    mark = {"checkout-1.6.0": shown("checkout-1.6.0")}
+    delivery.repository.commit("Revert to 1.5.1", release="1.5.1", marks=mark)
     delivery.sync()
     becomes(delivery, "checkout-1.6.0", "Healthy", "Accepted")
     app.until("Healthy")
     asked.append(marked("1.6.0", "rollback", "1.5.1"))
     app.wait_asked(*asked)
-    assert record not in marks(app)
+    assert record not in names(app)
 
-    wrong = shown("checkout-1.5.0").replace("1.5.0", "1.4.9")
-    delivery.repository.write("checkout/dora/checkout-1.4.9.yaml", wrong)
-    delivery.repository.push("Mark a version that Datadog refuses")
+    wrong = {"checkout-1.4.9": shown("checkout-1.5.0").replace("1.5.0", "1.4.9")}
+    delivery.repository.commit("Mark a version that Datadog refuses", marks=wrong)
     delivery.sync()
     becomes(delivery, "checkout-1.4.9", "Degraded", "RequestRejected")
-    refused = marked("1.4.9", "rollforward", "1.5.1")
 
-    for version in ("1.4.9", "1.6.0"):
-        delivery.repository.remove(f"checkout/dora/checkout-{version}.yaml")
-    delivery.repository.push("Remove two marks")
+    delivery.repository.commit("Remove two marks", removed=("checkout-1.4.9", "checkout-1.6.0"))
     delivery.sync()
-    kept = {"checkout-1.5.0", "checkout-1.5.1", record}
-    eventually(lambda: marks(app) == kept, lambda: f"{marks(app)} is left, not {kept}", PATIENCE_SECONDS)
-    app.wait_asked(*asked, refused, marked("1.6.0"))
+    kept = {"checkout-1.5.0", "checkout-1.5.1", record}  # the Rollout still shows the abort
+    eventually(lambda: names(app) == kept, lambda: f"{names(app)} is left, not {kept}", PATIENCE_SECONDS)
+    app.wait_asked(*asked, marked("1.4.9", "rollforward", "1.5.1"), marked("1.6.0"))
     assert delivery.health("checkout-1.4.9") is None
     becomes(delivery, "checkout-1.5.0", "Healthy", "Accepted")
 
 
-def marks(app: App) -> set[str]:
+def names(app: App) -> set[str]:
     """Return the names of all DoraDeployments."""
     return set(app.kubectl("get", "dora", "-o", "jsonpath={.items[*].metadata.name}").split())
 

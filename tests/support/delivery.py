@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from tests.support.shop import eventually
 
 NAMESPACE = "shop"
 ROLLOUT = "checkout/app/rollout.yaml"
+MARKS = "checkout/dora"
 APPLICATIONS = ("checkout", "checkout-dora")
 URL = "https://git.example.com/platform/deployments.git"
 Health = tuple[str, str]
@@ -38,29 +40,25 @@ class Repository:
         shutil.copytree(GITOPS / "repository", one.clone)
         _git("init", "--quiet", "--initial-branch=main", cwd=one.clone)
         _git("remote", "add", "origin", str(one.origin), cwd=one.clone)
-        one.push("Begin")
+        one.commit("Begin")
         return one
 
-    def push(self, message: str) -> None:
-        """Commit everything, and push it."""
+    def commit(
+        self, message: str, *, release: str | None = None, marks: Mapping[str, str] = {}, removed: Iterable[str] = ()
+    ) -> None:
+        """Push a commit: another version of the Rollout, and files of marks that come or go."""
+        if release is not None:
+            text = (self.clone / ROLLOUT).read_text(encoding="utf-8")
+            (old,) = re.findall(r"tags\.datadoghq\.com/version: (\S+)", text)
+            (self.clone / ROLLOUT).write_text(text.replace(old, release), encoding="utf-8")
+        for name, text in marks.items():
+            (self.clone / MARKS / f"{name}.yaml").write_text(text, encoding="utf-8")
+        for name in removed:
+            (self.clone / MARKS / f"{name}.yaml").unlink()
         _git("add", "--all", cwd=self.clone)
         author = ("-c", "user.name=ci", "-c", "user.email=ci@example.com")
         _git(*author, "commit", "--quiet", f"--message={message}", cwd=self.clone)
         _git("push", "--quiet", "origin", "main", cwd=self.clone)
-
-    def write(self, path: str, text: str) -> None:
-        """Write a file."""
-        (self.clone / path).write_text(text, encoding="utf-8")
-
-    def remove(self, path: str) -> None:
-        """Remove a file."""
-        (self.clone / path).unlink()
-
-    def release(self, version: str) -> None:
-        """Set the version that the Rollout runs."""
-        text = (self.clone / ROLLOUT).read_text(encoding="utf-8")
-        (old,) = re.findall(r"tags\.datadoghq\.com/version: (\S+)", text)
-        self.write(ROLLOUT, text.replace(old, version))
 
     def head(self) -> str:
         """Return the newest commit."""
@@ -69,6 +67,10 @@ class Repository:
 
 class Delivery(Protocol):
     """What brings commits into the cluster, and shows the health of what they brought."""
+
+    @property
+    def repository(self) -> Repository:
+        """Where the commits are."""
 
     def sync(self) -> None:
         """Bring the newest commit into the cluster, and wait until it is applied."""
@@ -98,8 +100,7 @@ class ArgoCd:
         names = [f"application/{name}" for name in APPLICATIONS]
         refresh = "argocd.argoproj.io/refresh=normal"
         self.cluster.kubectl("-n", argo_cd.NAMESPACE, "annotate", *names, refresh, "--overwrite")
-        for name in APPLICATIONS:
-            eventually(lambda name=name: self._synced(name), lambda name=name: self._words(name), PATIENCE_SECONDS)
+        eventually(lambda: all(map(self._is_synced, APPLICATIONS)), self._words, PATIENCE_SECONDS)
 
     def health(self, name: str) -> Health | None:
         """Return what the Application says about the resource: Argo CD's own evaluation."""
@@ -109,7 +110,7 @@ class ArgoCd:
                 return found.get("status", ""), found.get("message", "")
         return None
 
-    def _synced(self, name: str) -> bool:
+    def _is_synced(self, name: str) -> bool:
         body = self._application(name)
         status = body.get("status", {})
         sync, operation = status.get("sync", {}), status.get("operationState", {})
@@ -123,8 +124,9 @@ class ArgoCd:
         found: dict[str, Any] = json.loads(text)
         return found
 
-    def _words(self, name: str) -> str:
-        return f"{name} is not in sync: {json.dumps(self._application(name).get('status'), indent=1)}"
+    def _words(self) -> str:
+        found = {name: self._application(name).get("status") for name in APPLICATIONS}
+        return f"not in sync with {self.repository.head()}: {json.dumps(found, indent=1)}"
 
 
 @dataclass(frozen=True, slots=True)
