@@ -110,6 +110,11 @@ compat: $(READY) ## the tests on the oldest and the newest supported Kubernetes,
 	  DORA_OPERATOR_KUBERNETES=$$version $(BIN)/python -m pytest tests/cluster $(SIDE_BY_SIDE) || exit 1; \
 	done
 
+.PHONY: gitops-test
+gitops-test: $(READY) programs ## build Argo CD (about 7 minutes, once), and let it sync gitops/repository on the local cluster
+	@$(BIN)/python -m sandbox.cluster --build-only --argo-cd
+	@$(BIN)/python -m pytest tests/cluster/test_gitops_repository.py
+
 .PHONY: programs
 programs: $(READY) ## build the local cluster's programs, Helm and the chart's linters into the cache, and fetch CRDs, where they are missing
 	@$(BIN)/python -m sandbox.cluster --build-only --rollouts --helm --gitops

@@ -8,7 +8,7 @@ from pathlib import Path
 from sandbox.cluster.local import LocalCluster
 from sandbox.programs.build import ensure, ensure_manifests
 from sandbox.programs.cache import Cache, SandboxError
-from sandbox.programs.catalogue import CHART_LINTERS, CORE, GITOPS, HELM, MONITORING, ROLLOUTS
+from sandbox.programs.catalogue import ARGO_CD, CHART_LINTERS, CORE, GITOPS, HELM, MONITORING, ROLLOUTS
 
 CRDS = Path(__file__).parents[2] / "crds"
 
@@ -24,6 +24,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--gitops", action="store_true", help="with --build-only: the CRDs of Argo CD and Flux, for tests"
     )
+    parser.add_argument("--argo-cd", action="store_true", help="with --build-only: Argo CD too, for `make gitops-test`")
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # SystemExit runs the clean-up, as Ctrl-C does
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets background jobs ignore it
@@ -31,6 +32,8 @@ def main(arguments: list[str]) -> int:
         if chosen.remove_cache:
             cache = Cache.default()
             print(f"removed {cache.folder}: {cache.remove() / 2**20:.0f} MiB are free again")
+        elif chosen.build_only and chosen.argo_cd:
+            ensure([ARGO_CD])
         elif chosen.build_only:
             build(with_rollouts=chosen.rollouts, with_helm=chosen.helm, with_gitops=chosen.gitops)
         else:

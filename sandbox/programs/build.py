@@ -26,13 +26,28 @@ def ensure(programs: Sequence[Program], *, cache: Cache | None = None) -> dict[s
         SandboxError: a program cannot be built; the message says what to do.
     """
     programs = [_in_chosen_version(program) for program in programs]
-    assets = os.environ.get("KUBEBUILDER_ASSETS")
-    found = {program.name: Path(assets) / program.name for program in programs} if assets else {}
-    found = {name: path for name, path in found.items() if path.exists()}
+    found = _among_assets(programs)
     wanted = [program for program in programs if program.name not in found]
     if wanted:
         found |= _from_cache(wanted, cache or Cache.default())
     return found
+
+
+def is_built(program: Program) -> bool:
+    """Return whether a program is there already."""
+    return bool(_among_assets([program])) or _paths([program], Cache.default(), find_go())[program.name].exists()
+
+
+def _among_assets(programs: Sequence[Program]) -> dict[str, Path]:
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    found = {program.name: Path(assets) / program.name for program in programs} if assets else {}
+    return {name: path for name, path in found.items() if path.exists()}
+
+
+def _paths(programs: Sequence[Program], cache: Cache, go: Path) -> dict[str, Path]:
+    version = go_command(go, None, "env", "GOVERSION")
+    keys = {program.name: cache_key(program.name, version, module=program.module) for program in programs}
+    return {name: cache.path(key) / name for name, key in keys.items()}
 
 
 def _in_chosen_version(program: Program) -> Program:
@@ -76,9 +91,7 @@ def find_go() -> Path:
 
 def _from_cache(wanted: Sequence[Program], cache: Cache) -> dict[str, Path]:
     go = find_go()
-    version = go_command(go, None, "env", "GOVERSION")
-    keys = {program.name: cache_key(program.name, version, module=program.module) for program in wanted}
-    paths = {name: cache.path(key) / name for name, key in keys.items()}
+    paths = _paths(wanted, cache, go)
     if all(path.exists() for path in paths.values()):
         return paths
     with cache.locked():

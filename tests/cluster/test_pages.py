@@ -70,7 +70,7 @@ def test_teach_argo_cd_the_health(reader: Reader) -> None:
 def test_a_job_of_ci_commits_a_mark(reader: Reader) -> None:
     """The page's job, in a clone of a repository with the template, ends in a resource that the operator reports."""
     origin, clone = reader.folder / "origin", reader.folder / "clone"
-    mark = yaml.safe_load(only("docs/how-to/argo-cd.md", "remediation", "yaml").text)
+    mark = yaml.safe_load(only("docs/how-to/argo-cd.md", "rollforward", "yaml").text)
     template = yaml.safe_dump(mark | {"metadata": {"name": "checkout-VERSION"}}).replace("1.5.0", "VERSION")
 
     def shell(script: str) -> None:

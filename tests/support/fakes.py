@@ -102,6 +102,12 @@ class FakeCluster:
         kept = before["metadata"].get("annotations") or {}
         self._store(before | {"metadata": before["metadata"] | {"annotations": kept | named}})
 
+    def begin_deletion(self, name: str, namespace: str = NAMESPACE) -> None:
+        """Delete an object that has a finalizer, as Argo CD does when it prunes: it stays, with a new generation."""
+        before = self.objects[ObjectKey(namespace, name)]
+        changed = {"deletionTimestamp": NOW.isoformat(), "generation": before["metadata"]["generation"] + 1}
+        self._store(before | {"metadata": before["metadata"] | changed})
+
     def delete(self, name: str, namespace: str = NAMESPACE) -> None:
         """Delete an object."""
         self.report("DELETED", self.objects.pop(ObjectKey(namespace, name)))

@@ -256,6 +256,8 @@ class DoraDeployment:
     """The verdict that it carries, if that can be read and is about the deployment in spec."""
     force_sync: str | None = None
     """The value of the annotation that asks to send the desired state again."""
+    is_deleted: bool = False
+    """Whether it was deleted, and stays until others remove their finalizers: nothing is sent or written for it."""
 
     @property
     def is_due(self) -> bool:
@@ -285,6 +287,7 @@ def parse(body: Mapping[str, Any]) -> DoraDeployment:
         is_record=annotation is not None,
         record=_record(annotation, spec) if annotation is not None else None,
         force_sync=(shorten(force_sync) or None) if force_sync is not None else None,
+        is_deleted="deletionTimestamp" in metadata,
     )
 
 

@@ -116,7 +116,11 @@ class DeploymentReconciler:
             KubernetesError: the API server has to be asked again; nothing is lost.
         """
         deployment = self.store.get(key)
-        if deployment is None or (deployment.is_record and await self._is_superseded(deployment)):
+        if (
+            deployment is None
+            or deployment.is_deleted
+            or (deployment.is_record and await self._is_superseded(deployment))
+        ):
             self.credentials.forget(key)
             self.reader.forget(key)
             self.links.forget(key)

@@ -1,10 +1,9 @@
-// The CRDs of Argo CD and Flux, for the tests of documentation and gitops/. Nothing of it is built.
+// The CRDs of Flux, for the tests of documentation and gitops/. Nothing of it is built.
 module dora-operator.io/sandbox/programs/gitops
 
 go 1.26.0
 
 require (
-	github.com/argoproj/argo-cd/v3 v3.6.1
 	github.com/fluxcd/kustomize-controller v1.10.1
 	github.com/fluxcd/source-controller v1.10.1
 )
