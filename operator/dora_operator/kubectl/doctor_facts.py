@@ -64,7 +64,7 @@ async def read_facts(
     lease_namespace = settings.lease_namespace or cluster.namespace
     fields, permissions, missing, deployments, (rollouts, not_selected, has_rollouts), lease = await asyncio.gather(
         _served_fields(cluster),
-        _permissions(cluster, needed(settings, lease_namespace)),
+        _permissions(cluster, needed(settings, lease_namespace), settings.lease_name),
         _missing_namespaces(cluster, settings.namespaces),
         _deployments(cluster, settings),
         _rollouts(cluster, settings),
@@ -96,7 +96,7 @@ def needed(settings: Settings, lease_namespace: str) -> list[Permission]:
     return [Permission(group, resource, verb, namespace) for namespace, (group, resource, verb) in places]
 
 
-async def _permissions(cluster: Cluster, wanted: Sequence[Permission]) -> dict[Permission, bool]:
+async def _permissions(cluster: Cluster, wanted: Sequence[Permission], lease_name: str) -> dict[Permission, bool]:
     async def one(permission: Permission) -> bool:
         resource, _, subresource = permission.resource.partition("/")
         attributes = {
@@ -107,7 +107,7 @@ async def _permissions(cluster: Cluster, wanted: Sequence[Permission]) -> dict[P
             "namespace": permission.namespace,
         }
         if permission.resource == "leases" and permission.verb != "create":
-            attributes["name"] = "dora-operator"
+            attributes["name"] = lease_name
         return await cluster.is_permitted(attributes)
 
     answers = await asyncio.gather(*(one(permission) for permission in wanted))
