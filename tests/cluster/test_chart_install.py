@@ -1,5 +1,6 @@
 """A release's life: installed, upgraded, uninstalled; what users made stays."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -10,6 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
+from dora_operator.kubectl.cluster import open_cluster
+from dora_operator.kubectl.facts import settings_of
+from dora_operator.kubectl.findings import Check, Status
+from dora_operator.kubectl.options import Options
+from dora_operator.kubectl.policy import read_policy
 from sandbox.cluster import LocalCluster
 from tests.support.chart import QUICK_PODS, RELEASE, Helm, container, live
 from tests.support.shop import Shop, eventually
@@ -134,7 +140,7 @@ def test_one_replica_two_and_one_again(chart_cluster: LocalCluster, helm: Helm, 
 
 
 def test_users_rights_come_with_it(chart_cluster: LocalCluster, helm: Helm, namespace: str) -> None:
-    """Users with view see DoraDeployments, users with edit change them; none writes status."""
+    """Users with view see DoraDeployments, users with edit change them; none writes status. Doctor warns."""
     helm("install", RELEASE, str(CHART), "-n", namespace, values={"rbac": {"aggregateRoles": True}})
     wanted = {"view": {"list"}, "edit": {"list", "create", "delete"}, "admin": {"list", "create", "delete"}}
     for role in wanted:
@@ -149,3 +155,13 @@ def test_users_rights_come_with_it(chart_cluster: LocalCluster, helm: Helm, name
 
     eventually(lambda: allowed() == wanted, lambda: str(allowed()))
     assert not any(may(role, "patch", "dora", "--subresource=status") for role in wanted)
+    check = asyncio.run(policy_of(chart_cluster, namespace))
+    assert (check.status, check.details) == (Status.WARNING, (namespace,))
+    assert f"{namespace}-{RELEASE}-edit" in check.evidence
+
+
+async def policy_of(cluster: LocalCluster, namespace: str) -> Check:
+    """Return what doctor says about the policy, for an operator that watches one namespace."""
+    async with open_cluster(Options(kubeconfig=cluster.kubeconfig)) as opened:
+        (check,) = await read_policy(opened, settings_of({"DORA_OPERATOR_NAMESPACES": namespace}))
+    return check
