@@ -35,6 +35,10 @@ demo: $(READY) ## show the operator at work on a real API server
 cluster: $(READY) ## start the local cluster alone and keep it until Ctrl-C
 	@$(BIN)/python -m sandbox.cluster
 
+# Test files run side by side. A process has clusters of its own, about 1.5 GB with all of them; PROCESSES=0 runs one file after another.
+PROCESSES ?= auto
+SIDE_BY_SIDE := --numprocesses $(PROCESSES) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 WORDED := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md Makefile docs charts config crds gitops operator tools sandbox bench
 
 .PHONY: check
@@ -55,7 +59,7 @@ check: $(READY) ## lint, types, layers, workflows, wording, generated files, the
 
 .PHONY: unit
 unit: $(READY) ## the quick tests: no cluster
-	@$(BIN)/python -m pytest tests/unit tests/flow
+	@$(BIN)/python -m pytest tests/flow tests/unit $(SIDE_BY_SIDE)
 
 .PHONY: image-test
 image-test: $(READY) programs ## build and run the image with buildah (as root; apt-get install buildah debootstrap)
@@ -92,18 +96,18 @@ CHAOS_SEEDS ?= 1000
 
 .PHONY: chaos
 chaos: $(READY) programs ## the long tests with faults: CHAOS_SEEDS generated lives, every crash, a failing API server
-	@CHAOS_SEEDS=$(CHAOS_SEEDS) $(BIN)/python -m pytest tests/chaos tests/cluster/test_faults.py tests/cluster/test_high_availability.py --timeout 1800
+	@CHAOS_SEEDS=$(CHAOS_SEEDS) $(BIN)/python -m pytest tests/chaos tests/cluster/test_faults.py tests/cluster/test_high_availability.py $(SIDE_BY_SIDE) --timeout 1800
 
 .PHONY: test
 test: check programs ## check and every test, on the real API server too
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 .PHONY: compat
 compat: $(READY) ## the tests on the oldest and the newest supported Kubernetes, and the alerts with promtool; takes an hour
 	@$(BIN)/python -m tools.alerts
 	@for version in oldest newest; do \
 	  echo "Kubernetes: $$version supported version"; \
-	  DORA_OPERATOR_KUBERNETES=$$version $(BIN)/python -m pytest tests/cluster || exit 1; \
+	  DORA_OPERATOR_KUBERNETES=$$version $(BIN)/python -m pytest tests/cluster $(SIDE_BY_SIDE) || exit 1; \
 	done
 
 .PHONY: programs

@@ -12,9 +12,10 @@ from kubernetes.aio.client import ApiClient, ApiException, Configuration, Custom
 from dora_operator.domain.fields import GROUP, KIND, PLURAL, VERSION, adapter, to_api
 from dora_operator.domain.outcome import Accepted
 from dora_operator.domain.plan import Context, Send, make_plan
-from dora_operator.domain.resource import DoraDeploymentSpec, DoraDeploymentStatus
+from dora_operator.domain.resource import DoraDeploymentStatus
 from dora_operator.domain.retry import RetryPolicy
 from dora_operator.domain.sites import Site
+from dora_operator.domain.spec import DoraDeploymentSpec
 from dora_operator.domain.status import StatusContext, with_outcome
 from sandbox.cluster import LocalCluster
 

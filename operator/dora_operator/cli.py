@@ -62,7 +62,7 @@ def probe(
     """Print what the operator assumes about Datadog, and the requests that would confirm it; --run sends them."""
     from dora_operator import tenant  # noqa: PLC0415
     from dora_operator.app import utc_now  # noqa: PLC0415
-    from dora_operator.domain.assumptions import Scope  # noqa: PLC0415
+    from dora_operator.domain.assumptions.probe import Scope  # noqa: PLC0415
     from dora_operator.reconcile.credentials import NoKeys, own_keys_of  # noqa: PLC0415
 
     if write and not send:

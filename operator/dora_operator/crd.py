@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from dora_operator.domain.fields import API_VERSION, FIX, GROUP, KIND, PLURAL, VERSION, Rule, adapter
-from dora_operator.domain.resource import ROOT_RULES, DoraDeploymentSpec, DoraDeploymentStatus
+from dora_operator.domain.resource import DoraDeploymentStatus
+from dora_operator.domain.spec import ROOT_RULES, DoraDeploymentSpec
 
 FILE_NAME = f"{GROUP}_{PLURAL}.yaml"
 HEADER = "# Made from the models in operator/dora_operator/domain by `make crd`. Do not edit.\n"

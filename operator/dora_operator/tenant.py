@@ -9,17 +9,9 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
 from dora_operator.clients.datadog import LIST_LIMIT, DatadogClient, Keys, open_http
-from dora_operator.domain.assumptions import (
-    CLEANUP,
-    GROUPS,
-    READS,
-    WRITES,
-    Probe,
-    ProbeRequest,
-    Scope,
-    Verdict,
-    deployments_in,
-)
+from dora_operator.domain.assumptions.judges import deployments_in
+from dora_operator.domain.assumptions.probe import Probe, ProbeRequest, Scope, Verdict
+from dora_operator.domain.assumptions.table import CLEANUP, GROUPS, READS, WRITES
 from dora_operator.domain.outcome import Answer, NoAnswer
 from dora_operator.domain.sites import Site, api_url
 from dora_operator.metrics import Call, Metrics

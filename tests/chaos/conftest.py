@@ -1,10 +1,12 @@
-"""How long the long ones are, and the table at their end. `make chaos` sets CHAOS_SEEDS."""
+"""How many seeds a test takes, and what it counts for the table at the end. `make chaos` sets CHAOS_SEEDS."""
 
 import os
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.chaos.harness import TALLY
+from tests.support.tally import PROPERTY
 
 QUICK_SEEDS = 60
 
@@ -18,20 +20,8 @@ def seeds() -> range:
     return range(int(os.environ.get("CHAOS_SEEDS", QUICK_SEEDS)))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the runs came to."""
-    if not TALLY.runs:
-        return
-    terminalreporter.section("chaos")
-    heads = ("", "runs", "kills", "requests to Datadog", "repeats", "lost or wrong")
-    rows = [
-        (name, *(str(column[name]) for column in (TALLY.runs, TALLY.kills, TALLY.requests, TALLY.repeats, TALLY.wrong)))
-        for name in TALLY.runs
-    ]
-    widths = [max(len(row[index]) for row in [heads, *rows]) for index in range(len(heads))]
-    for row in [heads, *rows]:
-        cells = [
-            cell.ljust(width) if not index else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        terminalreporter.write_line("  ".join(cells))
+@pytest.fixture(autouse=True)
+def _tallied(record_property: Callable[[str, object], None]) -> Iterator[None]:
+    """Hand what a test counted to its report, which reaches the process that prints the table."""
+    yield
+    record_property(PROPERTY, TALLY.taken())

@@ -19,6 +19,7 @@ from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey
 from tests.support.builders import NOW
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
+from tests.support.tally import COLUMNS
 
 ACCEPTED = httpx.Response(202, text='{"data":null}')
 
@@ -211,6 +212,15 @@ class Tally:
         self.requests[name] += len(world.datadog.requests)
         self.repeats[name] += max(0, len(world.datadog.requests) - undisturbed)
         self.wrong[name] += wrong
+
+    def taken(self) -> dict[str, dict[str, int]]:
+        """Return the counts by run and column, and start again from nothing."""
+        columns = (self.runs, self.kills, self.requests, self.repeats, self.wrong)
+        named = dict(zip(COLUMNS, columns, strict=True))
+        found = {name: {head: column[name] for head, column in named.items()} for name in self.runs}
+        for column in columns:
+            column.clear()
+        return found
 
 
 TALLY = Tally()

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic.alias_generators import to_camel
 
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.resource import DoraDeploymentSpec
 from dora_operator.domain.rollout.verdict import VERDICT_ANNOTATION
+from dora_operator.domain.spec import DoraDeploymentSpec
 from tests.support.builders import BY_ID, NOW, OTHER_ID
 from tests.support.fakes import NAMESPACE, FakeCluster, FakeDatadog, Operator, running_operator
 

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from dora_operator import tenant
 from dora_operator.cli import app
 from dora_operator.clients.datadog import DatadogClient, Keys, open_http
-from dora_operator.domain.assumptions import CLEANUP, GROUPS, READS, WRITES, Scope, Verdict
+from dora_operator.domain.assumptions.probe import Scope, Verdict
+from dora_operator.domain.assumptions.table import CLEANUP, GROUPS, READS, WRITES
 from dora_operator.domain.sites import Site
 from dora_operator.kubectl.datadog_facts import read_account
 from dora_operator.kubectl.findings import Reply

@@ -1,21 +1,49 @@
 """Short ways to make the values that many tests need. No assertions here."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dora_operator.domain.fields import adapter
-from dora_operator.domain.plan import Context, Rival, Send, desired_state, make_plan
-from dora_operator.domain.resource import DoraDeployment, DoraDeploymentSpec, DoraDeploymentStatus, parse
+from dora_operator.domain.fields import RemediationLink, RemediationType, adapter
+from dora_operator.domain.plan import Context, Plan, Rival, Send, desired_state, make_plan
+from dora_operator.domain.reasons import Reason
+from dora_operator.domain.resource import (
+    Condition,
+    ConditionStatus,
+    DoraDeployment,
+    DoraDeploymentStatus,
+    MarkState,
+    Target,
+    TargetKind,
+    parse,
+)
 from dora_operator.domain.retry import RetryPolicy
 from dora_operator.domain.rollout.verdict import Verdict, VerdictKind
 from dora_operator.domain.sites import Site
+from dora_operator.domain.spec import DoraDeploymentSpec
 from dora_operator.domain.status import StatusContext
+from dora_operator.domain.stored import ReadProblem, StoredDeployment
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 DEPLOYMENT_ID = "43vkaZNgiso"
 OTHER_ID = "X9RMqDwK-4c"
 BY_ID = {"id": DEPLOYMENT_ID}
 BY_VERSION = {"service": "checkout", "env": "prod", "version": "1.5.0"}
+SITE = "datadoghq.com"
+TAGS = {"service": "checkout", "env": "prod", "version": "2"}
+TARGET = Target(by=TargetKind.VERSION, site=SITE, **TAGS)
+PINNED = Target(by=TargetKind.ID, id="deployment-one", site=SITE, **TAGS)
+"""The target after a read has shown its id."""
+STATUSES = {
+    Reason.READ_BACK: ConditionStatus.TRUE,
+    Reason.DEPLOYMENT_MISSING: ConditionStatus.FALSE,
+    Reason.NOT_APPLIED: ConditionStatus.FALSE,
+    Reason.CHANGED_IN_DATADOG: ConditionStatus.FALSE,
+    Reason.RECOVERY_NEGATIVE: ConditionStatus.FALSE,
+}
+"""DESIGN, section 7: with every other reason Verified is Unknown."""
+FAILURE = MarkState(change_failure=True)
+UNAVAILABLE = ReadProblem(Reason.READ_UNAVAILABLE, "Datadog could not be read (503)")
+FORBIDDEN = ReadProblem(Reason.READ_FORBIDDEN, "give it dora_metrics_read")
 
 
 def spec(**fields: Any) -> DoraDeploymentSpec:
@@ -52,6 +80,11 @@ def context(**fields: Any) -> Context:
     return Context(**(defaults | fields))
 
 
+def planned(fields: dict[str, Any], given: dict[str, Any] | None = None) -> Plan:
+    """Return the plan of a spec in a context."""
+    return make_plan(spec(**fields), context(**(given or {})))
+
+
 def rival(name: str, created_at: datetime, **fields: Any) -> Rival:
     """Build another resource for the same deployment."""
     return Rival("shop", name, created_at, desired_state(spec(**fields), None))
@@ -59,9 +92,43 @@ def rival(name: str, created_at: datetime, **fields: Any) -> Rival:
 
 def send(**fields: Any) -> Send:
     """Build the plan of a spec that is to be sent."""
-    plan = make_plan(spec(**({"changeFailure": True} | fields)), context())
+    plan = planned({"changeFailure": True} | fields)
     assert isinstance(plan, Send)
     return plan
+
+
+def link(**fields: str) -> RemediationLink:
+    """Build a rollback as it is sent, by id or by version."""
+    return RemediationLink(type=RemediationType.ROLLBACK, **fields)
+
+
+def after(seconds: float) -> datetime:
+    """Return the time so long after NOW."""
+    return NOW + timedelta(seconds=seconds)
+
+
+def stored(deployment_id: str = "deployment-one", finished: float | None = 0, **fields: Any) -> StoredDeployment:
+    """Return a deployment of version 2 that is marked, as Datadog has it."""
+    at = after(finished) if finished is not None else None
+    marked = {"has_mark": True, "change_failure": True}
+    return StoredDeployment(deployment_id, **(TAGS | {"finished_at": at} | marked | fields))
+
+
+def read_status(
+    reason: Reason | None = None, accepted: MarkState | None = FAILURE, **fields: Any
+) -> DoraDeploymentStatus:
+    """Return the status of a state that was accepted at NOW, and verified with a reason."""
+    verified = Condition(
+        type="Verified",
+        status=STATUSES.get(reason, ConditionStatus.UNKNOWN) if reason is not None else ConditionStatus.UNKNOWN,
+        observed_generation=1,
+        last_transition_time=NOW,
+        reason=reason.value if reason is not None else "Pending",
+        message="as it was found before",
+    )
+    conditions = (verified,) if reason is not None else None
+    made = {"accepted": accepted, "accepted_time": NOW, "conditions": conditions} | fields
+    return DoraDeploymentStatus(observed_generation=1, **made)
 
 
 def status_context(generation: int = 1, now: datetime = NOW, jitter: float = 0.5) -> StatusContext:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from dora_operator import crd
 from dora_operator.domain.fields import is_deployment_id, is_tag
-from dora_operator.domain.resource import DeploymentSelector, DoraDeploymentSpec
+from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec
 
 DEPLOYMENT = crd.structural_schema(DoraDeploymentSpec)["properties"]["deployment"]["properties"]
 

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_operator.domain.fields import RemediationLink, RemediationType
 from dora_operator.domain.plan import (
     CHECKS,
     Hold,
@@ -18,22 +17,28 @@ from dora_operator.domain.plan import (
     contradicts,
     desired_state,
     follows,
-    make_plan,
     state_of,
 )
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.request import PatchById, PatchByVersion
-from dora_operator.domain.resource import DeploymentSelector, MarkState
-from tests.support.builders import BY_VERSION, DEPLOYMENT_ID, NOW, OTHER_ID, context, rival, spec, verdict
+from dora_operator.domain.resource import MarkState
+from dora_operator.domain.spec import DeploymentSelector
+from tests.support.builders import (
+    BY_VERSION,
+    DEPLOYMENT_ID,
+    NOW,
+    OTHER_ID,
+    after,
+    link,
+    planned,
+    rival,
+    spec,
+    verdict,
+)
 
 ROLLBACK = {"type": "rollback", "id": OTHER_ID}
 REFERRING = {"type": "rollback", "doraDeploymentRef": {"name": "other"}}
-BEFORE, AFTER = NOW - timedelta(seconds=1), NOW + timedelta(seconds=1)
-
-
-def link(**fields: str) -> RemediationLink:
-    """Build a remediation as it is sent."""
-    return RemediationLink(type=RemediationType.ROLLBACK, **fields)
+BEFORE, AFTER = after(-1), after(1)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +89,7 @@ def link(**fields: str) -> RemediationLink:
 )
 def test_what_is_sent(fields: dict, given_context: dict, expected: PatchById | PatchByVersion) -> None:
     """A complete spec becomes exactly one request."""
-    plan = make_plan(spec(**fields), context(**given_context))
+    plan = planned(fields, given_context)
     assert isinstance(plan, Send)
     assert plan.request == expected
 
@@ -183,7 +188,7 @@ def test_what_is_sent(fields: dict, given_context: dict, expected: PatchById | P
 )
 def test_what_is_not_sent(fields: dict, given_context: dict, kind: type, reason: Reason) -> None:
     """A spec that must not be sent has one reason and a message."""
-    plan = make_plan(spec(**fields), context(**given_context))
+    plan = planned(fields, given_context)
     assert isinstance(plan, kind)
     assert plan.reason is reason
     assert plan.message
@@ -206,7 +211,7 @@ def test_what_is_not_sent(fields: dict, given_context: dict, kind: type, reason:
 )
 def test_rivals_that_do_not_matter(rivals: tuple) -> None:
     """Only a contradiction with an older resource that is itself in force holds a request back."""
-    assert isinstance(make_plan(spec(changeFailure=False), context(rivals=rivals)), Send)
+    assert isinstance(planned({"changeFailure": False}, {"rivals": rivals}), Send)
 
 
 def test_the_order_of_the_checks() -> None:
@@ -245,8 +250,8 @@ def test_of_any_rivals_the_senders_agree(wishes: list[tuple[int, bool]]) -> None
     senders = []
     for name, created_at, failure in resources:
         others = tuple(rival(n, c, changeFailure=f) for n, c, f in resources if n != name)
-        others_known = context(name=name, created_at=created_at, rivals=others)
-        if isinstance(make_plan(spec(changeFailure=failure), others_known), Send):
+        given_context = {"name": name, "created_at": created_at, "rivals": others}
+        if isinstance(planned({"changeFailure": failure}, given_context), Send):
             senders.append((created_at, name, failure))
     assert len({failure for _, _, failure in senders}) == 1
     assert min(senders)[:2] == min((created_at, name) for name, created_at, _ in resources)

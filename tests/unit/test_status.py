@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from dora_operator.domain import status as statuses
 from dora_operator.domain.fields import adapter, to_api
 from dora_operator.domain.outcome import Accepted, Answer, FailureKind, NoAnswer, Outcome, Pace, TryAgain, classify
-from dora_operator.domain.plan import Hold, Send, make_plan
+from dora_operator.domain.plan import Hold, Send
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import DoraDeploymentStatus
 from dora_operator.domain.retry import RetryPolicy, SendNow, Settled, WaitUntil, next_action, next_backoff
-from tests.support.builders import NOW, OTHER_ID, conditions, context, reason, send, spec, status_context, verdict
+from tests.support.builders import NOW, OTHER_ID, conditions, planned, reason, send, status_context, verdict
 
 NEW = DoraDeploymentStatus(observed_generation=-1)
 LATER = NOW + timedelta(minutes=5)
@@ -47,9 +47,7 @@ def failed(outcome: Outcome, previous: DoraDeploymentStatus = NEW) -> DoraDeploy
         pytest.param(failed(answered(400)), "Stalled", id="a refused request"),
         pytest.param(failed(classify(NoAnswer(FailureKind.TIMEOUT, "x"), NOW)), "Reconciling", id="a timeout"),
         pytest.param(
-            statuses.without_request(
-                NEW, make_plan(spec(changeFailure=True, suspend=True), context()), status_context()
-            ),
+            statuses.without_request(NEW, planned({"changeFailure": True, "suspend": True}), status_context()),
             "",
             id="suspended: neither at work nor stalled",
         ),
@@ -194,7 +192,7 @@ def test_history_keeps_ten_changes_newest_first() -> None:
 
 def test_a_dry_run_shows_the_request() -> None:
     """status.dryRun has method, path and body, and vanishes when the dry run ends."""
-    plan = make_plan(spec(changeFailure=True, dryRun=True), context())
+    plan = planned({"changeFailure": True, "dryRun": True})
     dry = statuses.without_request(NEW, plan, status_context())
     assert dry.dry_run is not None
     assert dry.dry_run.path == "/api/v2/dora/deployments/43vkaZNgiso"
@@ -205,7 +203,7 @@ def test_a_dry_run_shows_the_request() -> None:
 
 def test_holding_back_what_is_accepted_already_changes_nothing() -> None:
     """Suspending a resource whose state Datadog has keeps it Ready."""
-    plan = make_plan(spec(changeFailure=True, suspend=True), context())
+    plan = planned({"changeFailure": True, "suspend": True})
     status = statuses.without_request(ACCEPTED, plan, status_context(2))
     assert conditions(status)["Ready"] == "True"
     assert status.observed_generation == 2
@@ -224,9 +222,7 @@ def test_holding_back_what_is_accepted_already_changes_nothing() -> None:
         pytest.param(failed(answered(400)), 1, LATER, WaitUntil(None), id="a refused request is not repeated"),
         pytest.param(failed(answered(400)), 2, NOW, SendNow(), id="until the user edits"),
         pytest.param(
-            statuses.without_request(
-                NEW, make_plan(spec(changeFailure=True, suspend=True), context()), status_context()
-            ),
+            statuses.without_request(NEW, planned({"changeFailure": True, "suspend": True}), status_context()),
             1,
             NOW,
             SendNow(),
@@ -281,7 +277,7 @@ def walk(path: list[tuple[dict, int, int, float]]) -> list[DoraDeploymentStatus]
     status, now, seen = NEW, NOW, []
     for generation, (fields, http_status, seconds, jitter) in enumerate(path, 1):
         now += timedelta(seconds=seconds)
-        plan = make_plan(spec(**fields), context())
+        plan = planned(fields)
         here = status_context(generation, now, jitter)
         if type(plan).__name__ == "Send":
             status = statuses.with_outcome(status, plan, answered(http_status), here)
@@ -354,7 +350,7 @@ def test_the_largest_status_is_bounded() -> None:
     tag, wide = "\U0001f680" * 200, "\U0001f680" * 256
     deployment = {"service": tag, "env": tag, "version": "0" + tag[1:]}
     wanted = {"deployment": deployment, "remediation": {"type": "rollforward", "version": tag}, "changeFailure": True}
-    plan = make_plan(spec(**wanted), context())
+    plan = planned(wanted)
     assert isinstance(plan, Send)
     source = verdict(name=wide, uid=wide, pod_template_hash=wide, message=wide, time=NOW, **deployment)
     status = NEW
@@ -362,7 +358,7 @@ def test_the_largest_status_is_bounded() -> None:
         answer = answered(503 if step % 2 else 401, body=("\U0001f680" * 20_000).encode())
         at = replace(status_context(now=NOW + timedelta(seconds=step)), source=source)
         status = statuses.with_outcome(status, plan, answer, at)
-    held = make_plan(spec(**wanted, dryRun=True), context())
+    held = planned(wanted | {"dryRun": True})
     assert isinstance(held, Hold)
     status = statuses.without_request(status, held, replace(status_context(), source=source))
     assert len(status.history or ()) == 10

@@ -12,19 +12,12 @@ from dora_operator.domain.allowed import Allowed, why_not
 from dora_operator.domain.fields import ObjectKey, RemediationLink, RemediationType
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.request import PatchById, PatchByVersion, PatchRequest
-from dora_operator.domain.resource import (
-    DeploymentSelector,
-    DoraDeployment,
-    DoraDeploymentSpec,
-    MarkState,
-    Remediation,
-    Target,
-    TargetKind,
-)
+from dora_operator.domain.resource import DoraDeployment, MarkState, Target, TargetKind
 from dora_operator.domain.rollout.identity import ById
 from dora_operator.domain.rollout.restoration import DeploymentEvent
 from dora_operator.domain.rollout.verdict import Verdict
 from dora_operator.domain.sites import Site
+from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec, Remediation
 
 
 @dataclass(frozen=True, slots=True)

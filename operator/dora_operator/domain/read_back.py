@@ -1,19 +1,15 @@
-"""What Datadog really stored: when to read it back, and what an answer means for a mark.
+"""What a read of a deployment means for its mark: the condition Verified, and what to do about it.
 
-A 202 proves that a request was well formed and authorised, nothing more. Reads follow a schedule after the time of the
-202; each compares what Datadog returns with what was accepted. Knows no requests; `reconcile.read_back` makes them.
-Source: Datadog API reference, "Get a list of deployment events" and "Get a deployment event".
+A 202 proves that a request was well formed and authorised, nothing more. Each read compares what Datadog returns with
+what was accepted. When it is read: `read_schedule`. Knows no requests; `reconcile.read_back` makes them.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
-from typing import Any
+from datetime import UTC, datetime
 
-from dora_operator.domain.fields import OnMissing, RemediationLink, RemediationType, is_deployment_id, is_tag
-from dora_operator.domain.outcome import Answer, NoAnswer, first_words, shorten
+from dora_operator.domain.fields import OnMissing, RemediationLink, RemediationType
+from dora_operator.domain.outcome import shorten
+from dora_operator.domain.read_schedule import APPLIED, CREATE_AFTER, UNREAD
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import (
     ConditionStatus,
@@ -24,55 +20,12 @@ from dora_operator.domain.resource import (
     Target,
     TargetKind,
 )
-from dora_operator.domain.rollout import raw
+from dora_operator.domain.stored import ReadProblem, Stored, StoredDeployment, find
 
-CREATE_AFTER = timedelta(minutes=15)
-"""How long a deployment must be missing before its event is posted."""
-DAYS_MISSING = 7
-"""For how many days a missing deployment is read once a day, after the schedule."""
 RESEND_READS = range(2, 5)
 """At these reads, counted from 1, a mark that was not applied is sent again."""
-LONGEST_AMBIGUITY = timedelta(seconds=60)
-"""A read that was due so shortly before the last process ended is made: that process may not have made it."""
-UNREAD = frozenset({None, Reason.PENDING, Reason.READ_FORBIDDEN})
-"""Reasons of Verified with which no read was made."""
 UNKNOWN = UNREAD | {Reason.READ_UNAVAILABLE, Reason.DISABLED}
 """Reasons of Verified with which no read has shown anything."""
-BEFORE_START = timedelta(minutes=10)
-BEFORE_CREATION = timedelta(days=30)
-"""Deployments are searched from this time before the revision, or the resource, was created."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredDeployment:
-    """A deployment as Datadog returns it. Fields that are missing or mistyped are None."""
-
-    id: str
-    service: str | None = None
-    env: str | None = None
-    version: str | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    source: str | None = None
-    has_mark: bool = False
-    """Whether the answer has the field change_failure at all: absent is not false."""
-    change_failure: bool | None = None
-    """None: Datadog has not evaluated the deployment yet."""
-    remediation_type: str | None = None
-    remediation_id: str | None = None
-    recovery_time_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReadProblem:
-    """Nothing could be read."""
-
-    reason: Reason
-    message: str
-
-
-Stored = tuple[StoredDeployment, ...]
-"""All deployments of a service and env in a window, or the one with an id. Empty: Datadog has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,83 +55,6 @@ PENDING = Verification(ConditionStatus.UNKNOWN, Reason.PENDING, "the state is re
 DISABLED = Verification(ConditionStatus.UNKNOWN, Reason.DISABLED, "reading back is switched off")
 
 
-def parse_answer(answer: Answer | NoAnswer) -> list[Mapping[str, Any]] | ReadProblem:
-    """Return the deployments in an answer to a list or a get, or why there is none to read."""
-    if isinstance(answer, NoAnswer):
-        return ReadProblem(Reason.READ_UNAVAILABLE, f"Datadog could not be read: {answer.detail}")
-    if answer.status == HTTPStatus.NOT_FOUND:
-        return []
-    if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        message = (
-            f"Datadog does not let these keys read deployments ({answer.status}): give the application key's owner, and"
-            " its scopes, dora_metrics_read. Marks are not affected"
-        )
-        return ReadProblem(Reason.READ_FORBIDDEN, message)
-    data = _data(answer)
-    if answer.status != HTTPStatus.OK or data is None:
-        words = first_words(answer.body) if answer.status != HTTPStatus.OK else "the answer has no deployments"
-        return ReadProblem(Reason.READ_UNAVAILABLE, shorten(f"Datadog could not be read ({answer.status}): {words}"))
-    return data
-
-
-def parse_deployments(items: Iterable[Mapping[str, Any]]) -> Stored:
-    """Read deployments. One without a usable id is left out."""
-    return tuple(found for item in items if (found := _deployment(item)) is not None)
-
-
-def _data(answer: Answer) -> list[Mapping[str, Any]] | None:
-    try:
-        document = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return None
-    data = document.get("data") if isinstance(document, dict) else None
-    if isinstance(data, dict):
-        return [data]
-    return [item for item in data if isinstance(item, dict)] if isinstance(data, list) else None
-
-
-def _deployment(item: Mapping[str, Any]) -> StoredDeployment | None:
-    attributes = raw.mapping(item, "attributes")
-    failure, recovery = attributes.get("change_failure"), attributes.get("recovery_time_sec")
-    if not is_deployment_id(item.get("id")):
-        return None
-    tags = {name: value for name in ("service", "env", "version") if is_tag(value := attributes.get(name))}
-    return StoredDeployment(
-        id=item["id"],
-        **tags,
-        started_at=raw.moment(attributes, "started_at"),
-        finished_at=raw.moment(attributes, "finished_at"),
-        source=shorten(raw.text(attributes, "source")) or None,
-        has_mark="change_failure" in attributes,
-        change_failure=failure if isinstance(failure, bool) else None,
-        remediation_type=raw.text(attributes, "remediation", "type") or None,
-        remediation_id=raw.text(attributes, "remediation", "id") or None,
-        recovery_time_seconds=float(recovery) if isinstance(recovery, int | float) else None,
-    )
-
-
-def searched_from(created: datetime, started: datetime | None) -> datetime:
-    """Return from when deployments are searched: shortly before the revision, else long before the resource."""
-    return created - BEFORE_CREATION if started is None else started - BEFORE_START
-
-
-def find(stored: Stored, target: Target, not_after: datetime | None) -> StoredDeployment | Reason:
-    """Return the deployment that a target means, or DeploymentMissing or Ambiguous.
-
-    Of several of one version it is the last that finished not later than the verdict, if there is one.
-    """
-    if target.id is not None:
-        return next((each for each in stored if each.id == target.id), Reason.DEPLOYMENT_MISSING)
-    named = (target.service, target.env, target.version)
-    found = [each for each in stored if (each.service, each.env, each.version) == named]
-    if len(found) > 1 and not_after is not None:
-        times = [each.finished_at for each in found if each.finished_at is not None and each.finished_at <= not_after]
-        found = [each for each in found if each.finished_at == max(times)] if times else found
-    if len(found) > 1:
-        return Reason.AMBIGUOUS
-    return found[0] if found else Reason.DEPLOYMENT_MISSING
-
-
 @dataclass(frozen=True, slots=True)
 class Read:
     """The circumstances of one read of one resource."""
@@ -206,7 +82,7 @@ def evaluate(stored: Stored | ReadProblem, target: Target, status: DoraDeploymen
         return _missing(target, status, read)
     verification = _compared(found, accepted, status, stored)
     not_applied = verification.reason is Reason.NOT_APPLIED
-    was_missing = _reason(status) == Reason.DEPLOYMENT_MISSING
+    was_missing = status.reason(ConditionType.VERIFIED) == Reason.DEPLOYMENT_MISSING
     return Finding(
         verification,
         _learnt(target, found),
@@ -250,7 +126,7 @@ def _compared(
     differences = _differences(found, accepted, stored)
     if differences:
         text = shorten("; ".join(differences))
-        if _reason(status) in {Reason.READ_BACK, Reason.CHANGED_IN_DATADOG, Reason.RECOVERY_NEGATIVE}:
+        if status.reason(ConditionType.VERIFIED) in APPLIED:
             message = f"a user, or Datadog's own detection, changed it later: {text}; nothing is sent"
             return Verification(ConditionStatus.FALSE, Reason.CHANGED_IN_DATADOG, message)
         return Verification(ConditionStatus.FALSE, Reason.NOT_APPLIED, f"Datadog stored something else: {text}")
@@ -323,68 +199,14 @@ def _duplicate(stored: Stored, found: StoredDeployment) -> str | None:
     return twins[0] if twins and None not in named else None
 
 
-def _reason(status: DoraDeploymentStatus) -> str | None:
-    verified = status.condition(ConditionType.VERIFIED)
-    return verified.reason if verified is not None else None
-
-
 def is_present(status: DoraDeploymentStatus) -> bool:
     """Return whether the deployment was read back, and is not missing."""
-    return status.read_back is not None and _reason(status) != Reason.DEPLOYMENT_MISSING
+    return status.read_back is not None and status.reason(ConditionType.VERIFIED) != Reason.DEPLOYMENT_MISSING
 
 
 def is_earlier(failed: datetime | None, fixed: datetime) -> bool:
     """Return whether a link gives a recovery time that is not negative, as far as the times are known."""
     return failed is None or failed <= fixed
-
-
-def next_read(
-    status: DoraDeploymentStatus,
-    schedule: Sequence[float],
-    *,
-    led_until: datetime,
-    last_read: datetime | None = None,
-    on_missing: OnMissing = OnMissing.WAIT,
-) -> datetime | None:
-    """Return the time of the next read of an accepted state, or None where no more is due.
-
-    The times follow from the acceptance. `last_read` is known by this process; what an earlier one has read without
-    news was not written, and counts as made unless it was due shortly before that one ended at `led_until`, or later.
-    """
-    if status.accepted is None or status.accepted_time is None:
-        return None
-    times = _times(status, schedule, on_missing)
-    known = [time for time in (last_read, status.read_back.time if status.read_back else None) if time is not None]
-    known = [time for time in known if time >= status.accepted_time]
-    is_unread = not known and _reason(status) in UNREAD
-    before = status.accepted_time
-    for due in times:
-        ambiguity = min(LONGEST_AMBIGUITY, (due - before) / 2)
-        before = due
-        if any(due <= time for time in known):
-            continue
-        if is_unread or due > led_until - ambiguity:
-            return due
-    return None
-
-
-def reads_due(status: DoraDeploymentStatus, schedule: Sequence[float], now: datetime) -> int:
-    """Return how many reads of the schedule are due by now: a late one stands for all of them."""
-    since = (now - (status.accepted_time or now)).total_seconds()
-    return sum(seconds <= since for seconds in schedule)
-
-
-def _times(status: DoraDeploymentStatus, schedule: Sequence[float], on_missing: OnMissing) -> list[datetime]:
-    assert status.accepted_time is not None
-    offsets = [timedelta(seconds=seconds) for seconds in schedule]
-    is_missing = _reason(status) == Reason.DEPLOYMENT_MISSING
-    if is_missing and on_missing is OnMissing.CREATE:
-        offsets = sorted({*offsets, CREATE_AFTER})
-    if is_missing:
-        offsets += [offsets[-1] + timedelta(days=day) for day in range(1, DAYS_MISSING + 1)]
-    times = [status.accepted_time + offset for offset in offsets]
-    is_equal = _reason(status) in {Reason.READ_BACK, Reason.CHANGED_IN_DATADOG, Reason.RECOVERY_NEGATIVE}
-    return times[-1:] if is_equal else times
 
 
 @dataclass(frozen=True, slots=True)

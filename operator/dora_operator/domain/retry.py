@@ -116,7 +116,7 @@ def next_action(
         return Settled()
     if not same_target or status.desired != plan.request.state or status.observed_generation != generation:
         return SendNow()  # a change by the user is tried at once, whatever came before
-    if reason_of(status) == Reason.REQUEST_REJECTED:
+    if status.reason(ConditionType.READY) == Reason.REQUEST_REJECTED:
         return WaitUntil(None)
     until = believed_next_attempt(status, now, policy)
     return SendNow() if until is None else WaitUntil(until)
@@ -138,7 +138,7 @@ def believed_next_attempt(status: DoraDeploymentStatus, now: datetime, policy: R
     """Return until when to wait, as a status says; None where that is over, or longer than any delay can be."""
     until = status.next_attempt_time
     pending_for = now - (status.pending_since_time or now)
-    latest = now + timedelta(seconds=policy.longest_after(reason_of(status), pending_for))
+    latest = now + timedelta(seconds=policy.longest_after(status.reason(ConditionType.READY), pending_for))
     return until if until is not None and now < until <= latest else None
 
 
@@ -179,9 +179,3 @@ def overwrites(other: DoraDeploymentStatus, status: DoraDeploymentStatus) -> boo
     if other.accepted_time < status.accepted_time or other.target is None or not other.target.is_same_as(status.target):
         return False
     return contradicts(other.accepted, status.accepted)
-
-
-def reason_of(status: DoraDeploymentStatus) -> str | None:
-    """Return the reason of Ready, if it was ever written."""
-    ready = status.condition(ConditionType.READY)
-    return ready.reason if ready else None

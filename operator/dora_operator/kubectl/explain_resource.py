@@ -21,12 +21,9 @@ from dora_operator.domain.plan import (
     target_of,
 )
 from dora_operator.domain.request import PatchRequest, encode
-from dora_operator.domain.resource import (
-    DeploymentSelector,
-    DoraDeployment,
-    DoraDeploymentSpec,
-)
+from dora_operator.domain.resource import DoraDeployment
 from dora_operator.domain.rollout.verdict import Verdict
+from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec
 from dora_operator.settings import Settings
 
 

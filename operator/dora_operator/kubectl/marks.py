@@ -17,8 +17,9 @@ from dora_operator.domain.fields import (
     is_deployment_id,
     is_tag,
 )
-from dora_operator.domain.resource import DeploymentSelector, DoraDeployment
+from dora_operator.domain.resource import DoraDeployment
 from dora_operator.domain.rollout.identity import ById, Identity, Unidentified
+from dora_operator.domain.spec import DeploymentSelector
 from dora_operator.kubectl.errors import CommandError, UsageError
 
 ID_PREFIX = "id:"

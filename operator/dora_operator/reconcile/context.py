@@ -27,21 +27,16 @@ from dora_operator.domain.plan import (
 )
 from dora_operator.domain.read_back import is_earlier, is_present
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.resource import (
-    DeploymentSelector,
-    DoraDeployment,
-    DoraDeploymentSpec,
-    DoraDeploymentStatus,
-)
+from dora_operator.domain.resource import ConditionType, DoraDeployment, DoraDeploymentStatus
 from dora_operator.domain.retry import (
     adopt_acceptance,
     forget_acceptance,
     overwrites,
-    reason_of,
     without_overwritten,
 )
 from dora_operator.domain.rollout.restoration import DeploymentEvent, restoration_event
 from dora_operator.domain.rollout.verdict import ON_MISSING_ANNOTATION, Verdict
+from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec
 from dora_operator.domain.status import Override
 from dora_operator.reconcile.own_services import OwnServices
 from dora_operator.settings import Settings
@@ -273,7 +268,8 @@ def _same_source(deployment: DoraDeployment, store: DeploymentStore) -> list[Dor
 def _is_active(other: DoraDeployment) -> bool:
     """Return whether a resource may send something: it does not hold back, and is allowed to."""
     spec = other.spec
-    return spec is not None and not spec.suspend and not spec.dry_run and reason_of(other.status) != Reason.NOT_ALLOWED
+    is_held_back = spec is None or spec.suspend or spec.dry_run
+    return not is_held_back and other.status.reason(ConditionType.READY) != Reason.NOT_ALLOWED
 
 
 def _leaves_it_to_others(plan: Plan, status: DoraDeploymentStatus, others: list[DoraDeployment]) -> bool:

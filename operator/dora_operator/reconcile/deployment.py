@@ -29,7 +29,8 @@ from dora_operator.domain.outcome import (
     classify_event,
 )
 from dora_operator.domain.plan import Claim, Refuse, Send, lock_of, request_for
-from dora_operator.domain.read_back import Finding, Read, evaluate, next_read, reads_due, searched_from
+from dora_operator.domain.read_back import Finding, Read, evaluate
+from dora_operator.domain.read_schedule import next_read, reads_due
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
 from dora_operator.domain.resource import (
     ConditionType,
@@ -44,11 +45,11 @@ from dora_operator.domain.retry import (
     believed_next_attempt,
     forced,
     next_action,
-    reason_of,
 )
 from dora_operator.domain.rollout.restoration import failed_event, is_own_id
 from dora_operator.domain.sites import Site
 from dora_operator.domain.status import ConditionSummary, Phase, StatusContext
+from dora_operator.domain.stored import searched_from
 from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import Planned, Planner, is_superseded
 from dora_operator.reconcile.credentials import CredentialStore, NoKeys
@@ -101,7 +102,7 @@ class DeploymentReconciler:
         self.reader.led_until = min(now, led_until or now)
         for deployment in self.store:
             status = deployment.status
-            if status.target is not None and reason_of(status) == Reason.RATE_LIMITED:
+            if status.target is not None and _is_rate_limited(status):
                 until = believed_next_attempt(status, now, self.retry_policy)
                 if until is not None:
                     self.limits.block(account_of(deployment.key.namespace, status.target), until, now)
@@ -174,7 +175,7 @@ class DeploymentReconciler:
                 return await self._settle(planned, plan, finding)
             planned = replace(planned, status=replace(planned.status, accepted=None))
             plan = replace(plan, target=finding.target, request=request_for(finding.target, plan.request.state))
-        elif isinstance(action, WaitUntil) and not (secret_changed or reason_of(planned.status) == Reason.RATE_LIMITED):
+        elif isinstance(action, WaitUntil) and not (secret_changed or _is_rate_limited(planned.status)):
             return await self._wait(planned, plan, action)  # of a rate limit, `limits` knows for how long
         is_creating = finding.create if finding is not None else self._is_creating(planned, plan)
         if is_creating:
@@ -193,7 +194,7 @@ class DeploymentReconciler:
         return again or self._after_acceptance(planned, status)
 
     async def _wait(self, planned: Planned, plan: Send, action: WaitUntil) -> datetime | None:
-        if reason_of(planned.status) in CREDENTIAL_REASONS:
+        if planned.status.reason(ConditionType.READY) in CREDENTIAL_REASONS:
             account = account_of(planned.deployment.key.namespace, plan.target)
             self.credentials.wait_for_change(account.secret, None, planned.deployment.key)
         return await self._save(planned.deployment, planned.status) or action.until
@@ -366,7 +367,7 @@ class DeploymentReconciler:
         """Park the key until its rate limit has capacity. The status mentions a long wait, once."""
         opens_at = self.limits.opens_at(limit, self.clock())
         is_long = opens_at is not None and opens_at - self.clock() > UNREPORTED_WAIT
-        is_reported = reason_of(planned.status) == Reason.RATE_LIMITED
+        is_reported = _is_rate_limited(planned.status)
         if is_long and not (is_reported and planned.status.desired == plan.request.state):
             message = "the rate limit of this account is used up; the request is sent in a later window"
             summary = ConditionSummary(Phase.WORKING, Reason.RATE_LIMITED, message)
@@ -464,4 +465,8 @@ class DeploymentReconciler:
 
 def _visible_to_others(status: DoraDeploymentStatus) -> tuple[object, ...]:
     """Return what other resources decide from. One that is not allowed is no rival."""
-    return status.desired, status.accepted, reason_of(status) == Reason.NOT_ALLOWED
+    return status.desired, status.accepted, status.reason(ConditionType.READY) == Reason.NOT_ALLOWED
+
+
+def _is_rate_limited(status: DoraDeploymentStatus) -> bool:
+    return status.reason(ConditionType.READY) == Reason.RATE_LIMITED

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.plan import Send, request_for
-from dora_operator.domain.read_back import Finding, ReadProblem, Verification, check_link, searched_from
+from dora_operator.domain.read_back import Finding, Verification, check_link
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import ConditionStatus, ConditionType, MarkState
+from dora_operator.domain.stored import ReadProblem, searched_from
 from dora_operator.reconcile.context import Planned
 from dora_operator.reconcile.rate_limits import account_of
 from dora_operator.reconcile.read_back import Reader, ReadGroup, ReadResult
@@ -99,6 +100,5 @@ class LinkChecks:
 
 
 def _is_negative(planned: Planned, without: MarkState) -> bool:
-    verified = planned.status.condition(ConditionType.VERIFIED)
-    reason = verified.reason if verified is not None else None
+    reason = planned.status.reason(ConditionType.VERIFIED)
     return reason == Reason.RECOVERY_NEGATIVE and planned.status.accepted == without

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from dora_operator.domain.allowed import Allowed, needs_own_service
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.domain.resource import DoraDeployment, DoraDeploymentSpec
+from dora_operator.domain.resource import DoraDeployment
+from dora_operator.domain.spec import DoraDeploymentSpec
 from dora_operator.store import RolloutStore, TrackedRollout
 
 

@@ -15,9 +15,9 @@ from dora_operator.clients.datadog import DatadogClient, Keys
 from dora_operator.clients.kubernetes import KubernetesError
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.outcome import Answer, NoAnswer
-from dora_operator.domain.read_back import ReadProblem, Stored, StoredDeployment, parse_answer, parse_deployments
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.sites import Site
+from dora_operator.domain.stored import ReadProblem, Stored, StoredDeployment, parse_answer, parse_deployments
 from dora_operator.reconcile.credentials import CredentialStore
 from dora_operator.reconcile.rate_limits import Account, RateLimitKey, RateLimits
 from dora_operator.workqueue import Priority, WorkQueue
