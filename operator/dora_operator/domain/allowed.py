@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.resource import ConditionType, DoraDeploymentSpec, DoraDeploymentStatus
+from dora_operator.domain.resource import ConditionType, DoraDeploymentStatus
 from dora_operator.domain.rollout.restoration import is_own_id
+from dora_operator.domain.spec import DoraDeploymentSpec
 
 SERVICES_ANNOTATION = "dora-operator.io/allowed-services"
 ENVS_ANNOTATION = "dora-operator.io/allowed-envs"
