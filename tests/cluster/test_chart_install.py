@@ -1,19 +1,22 @@
-"""A release's life: installed, asked whether it is ready, upgraded, uninstalled; what users made stays."""
+"""A release's life: installed, upgraded, uninstalled; what users made stays."""
 
-import json
+import asyncio
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from dora_operator.kubectl.cluster import open_cluster
+from dora_operator.kubectl.facts import settings_of
+from dora_operator.kubectl.findings import Check, Status
+from dora_operator.kubectl.options import Options
+from dora_operator.kubectl.policy import read_policy
 from sandbox.cluster import LocalCluster
-from sandbox.cluster.process import free_ports
 from tests.support.chart import QUICK_PODS, RELEASE, Helm, container, live
 from tests.support.shop import Shop, eventually
 from tools.chart.__main__ import CHART
@@ -137,7 +140,7 @@ def test_one_replica_two_and_one_again(chart_cluster: LocalCluster, helm: Helm, 
 
 
 def test_users_rights_come_with_it(chart_cluster: LocalCluster, helm: Helm, namespace: str) -> None:
-    """Users with view see DoraDeployments, users with edit change them; none writes status."""
+    """Users with view see DoraDeployments, users with edit change them; none writes status. Doctor warns."""
     helm("install", RELEASE, str(CHART), "-n", namespace, values={"rbac": {"aggregateRoles": True}})
     wanted = {"view": {"list"}, "edit": {"list", "create", "delete"}, "admin": {"list", "create", "delete"}}
     for role in wanted:
@@ -152,44 +155,13 @@ def test_users_rights_come_with_it(chart_cluster: LocalCluster, helm: Helm, name
 
     eventually(lambda: allowed() == wanted, lambda: str(allowed()))
     assert not any(may(role, "patch", "dora", "--subresource=status") for role in wanted)
+    check = asyncio.run(policy_of(chart_cluster, namespace))
+    assert (check.status, check.details) == (Status.WARNING, (namespace,))
+    assert f"{namespace}-{RELEASE}-edit" in check.evidence
 
 
-def test_helm_test_asks_the_readiness_probe(chart_cluster: LocalCluster, helm: Helm, namespace: str) -> None:
-    """The Pod is taken under restricted; its program, run here, succeeds only against an operator that is ready."""
-    helm("install", RELEASE, str(CHART), "-n", namespace, "--wait", "--timeout", "60s", values=QUICK_PODS)
-    pods = Shop(chart_cluster, namespace)
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(helm.run, "test", RELEASE, "-n", namespace, "--timeout", "60s")
-        name = f"{RELEASE}-test"
-        eventually(lambda: pods.kubectl("get", "pod", name, "--ignore-not-found", "-o", "name"), lambda: "no pod")
-        pod = live(chart_cluster, "pod", namespace, name)
-        (only,) = pod["spec"]["containers"]
-        variables = {one["name"]: one["value"] for one in only["env"]}
-        probe = container(deployment(chart_cluster, namespace))["readinessProbe"]["httpGet"]
-        assert variables["URL"] == f"http://{RELEASE}.{namespace}.svc:8081{probe['path']}"
-        service = live(chart_cluster, "service", namespace, RELEASE)
-        assert {"name": "probes", "port": 8081, "targetPort": "probes", "protocol": "TCP"} in service["spec"]["ports"]
-        assert only["command"] == ["python", "-c"]
-        (program,) = only["args"]
-        (port,) = free_ports(1)
-        with subprocess.Popen(
-            [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"], cwd=CHART
-        ) as ready:
-            found = asked(program, f"http://127.0.0.1:{port}/", "20")
-            ready.terminate()
-        assert found.returncode == 0, found.stderr
-        lost = asked(program, f"http://127.0.0.1:{port}/", "0")
-        assert lost.returncode == 1
-        assert "is not ready" in lost.stderr
-        done = json.dumps({"status": {"phase": "Succeeded"}})
-        pods.kubectl("patch", "pod", name, "--subresource=status", "--type=merge", "-p", done)
-        result = running.result(90)
-    assert result.returncode == 0, result.stderr
-    assert "Succeeded" in result.stdout
-
-
-def asked(program: str, url: str, patience: str) -> subprocess.CompletedProcess[str]:
-    """Run the program of the chart's test Pod."""
-    variables = {"URL": url, "TIMEOUT_SECONDS": patience}
-    command = [sys.executable, "-c", program]
-    return subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=60)
+async def policy_of(cluster: LocalCluster, namespace: str) -> Check:
+    """Return what doctor says about the policy, for an operator that watches one namespace."""
+    async with open_cluster(Options(kubeconfig=cluster.kubeconfig)) as opened:
+        (check,) = await read_policy(opened, settings_of({"DORA_OPERATOR_NAMESPACES": namespace}))
+    return check

@@ -61,8 +61,8 @@ def test_there_are_ten_sets_and_the_default() -> None:
 
 @pytest.mark.parametrize("values", LINTED)
 def test_what_the_chart_makes_has_no_finding(helm: Helm, schemas: Path, values: dict[str, Any]) -> None:
-    """No critical finding and no warning of kube-score, and every object is valid for kubeconform."""
-    objects = helm.template(values, "restricted")
+    """No critical finding and no warning of kube-score, and every object is valid for kubeconform: with `helm test`."""
+    objects = helm.template_with_tests(values, "restricted")
     found = score(objects)
     assert found.returncode == 0, found.stdout
     checked = conform(objects, schemas)

@@ -6,24 +6,21 @@ bench).
 """
 
 import hashlib
-import json
 import os
 import signal
 import time
-import urllib.request
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sandbox import loopback
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
 from sandbox.datadog.faults import HalfBody, Hang, Match, Reset, Respond
 from sandbox.faults import FaultProxy, What
 from sandbox.running import OperatorProcess, running_operator
+from tests.support.faulty import applied, compact, counts, marks
 from tests.support.shop import Shop, eventually
 
 pytestmark = pytest.mark.cluster
@@ -85,23 +82,6 @@ def operator(own_cluster: LocalCluster, datadog: StandIn, settings: dict[str, st
     with running_operator(own_cluster, datadog.url, **settings) as running:
         yield running
         assert running.process.popen.poll() is None, running.log()
-
-
-def marks(datadog: StandIn) -> dict[str, Any]:
-    """Return what Datadog was told, by deployment, where it was accepted."""
-    told = [(request.status, json.loads(request.body)["data"]) for request in datadog.requests()]
-    return {data["id"]: data["attributes"] for status, data in told if status == 202}
-
-
-def counts(datadog: StandIn) -> Counter[str]:
-    """Count the requests for each deployment."""
-    return Counter(json.loads(request.body)["data"]["id"] for request in datadog.requests())
-
-
-def applied(shop: Shop, name: str, *, failure: bool = True) -> str:
-    """Apply a resource and return the id that it names."""
-    shop.apply(name, deployment={"id": f"deployment-{name}"}, changeFailure=failure)
-    return f"deployment-{name}"
 
 
 @pytest.mark.parametrize(
@@ -290,20 +270,6 @@ def test_an_api_server_that_crashes(
     print(f"{seconds} s without an API server, then marked {reaction:.2f} s after the change")  # noqa: T201 - a figure
     assert not LONG or reaction < REACTION_SECONDS
     assert counts(datadog) == {"deployment-before": 1, "deployment-after": 1}
-
-
-def compact(cluster: LocalCluster) -> None:
-    """Let etcd forget everything but the present, for real."""
-    option = next(word for word in cluster.api_server.command if word.startswith("--etcd-servers="))
-
-    def ask(path: str, body: dict[str, Any]) -> dict[str, Any]:
-        request = urllib.request.Request(option.partition("=")[2] + path, json.dumps(body).encode(), method="POST")
-        with loopback.ask(request) as response:
-            found: dict[str, Any] = json.load(response)
-        return found
-
-    revision = ask("/v3/kv/range", {"key": "eA=="})["header"]["revision"]
-    ask("/v3/kv/compaction", {"revision": revision, "physical": True})
 
 
 def test_a_place_that_etcd_has_forgotten(

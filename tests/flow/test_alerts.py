@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from dora_operator.watch.health import WatchHealth
-from tests.flow.test_read_back import VERSION, condition
 from tests.flow.test_rollouts import last_rollout, live
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 from tests.support.promql import Moment, Vector, scrape
+from tests.support.reading_back import VERSION, condition
 from tests.support.storing import StoringDatadog
 from tests.unit.rollout.test_traces import trace
 

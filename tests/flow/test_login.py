@@ -10,8 +10,7 @@ import yaml
 from kubernetes.aio.config import incluster_config
 
 from dora_operator.clients import kubernetes, login
-from dora_operator.clients.kubernetes import Login, session_parts
-from dora_operator.clients.login import LoginError, log_in, own_namespace
+from dora_operator.clients.login import Login, LoginError, log_in, own_namespace, session_parts
 
 USER = {"token": "a-token"}
 CLUSTER = {"server": "https://127.0.0.1:6443"}

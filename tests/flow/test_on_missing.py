@@ -1,18 +1,26 @@
-"""What happens to a missing deployment is decided by the resource, the Rollout, the Namespace, then the setting."""
+"""A missing deployment is waited for or created, as its resource, its Rollout, its Namespace or the setting says."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.flow.test_read_back import DAY, VERSION, condition, wait
+from tests.support.builders import NOW
 from tests.support.fakes import FakeCluster, running_operator
 from tests.support.levels import Rollout, play
+from tests.support.reading_back import DAY, VERSION, aborted, condition, wait
 from tests.support.storing import StoringDatadog
 
 NAME = "dora-operator.io/on-missing"
 DEPLOYED = ("deploy h1 1", "promote", "deploy h2 2")
 FOLLOWS = {"deployment": VERSION, "sourceRef": {"name": "checkout"}}
+
+
+@pytest.fixture
+def datadog() -> StoringDatadog:
+    """Return a Datadog that stores."""
+    return StoringDatadog()
 
 
 @pytest.mark.parametrize(
@@ -24,6 +32,7 @@ FOLLOWS = {"deployment": VERSION, "sourceRef": {"name": "checkout"}}
         pytest.param([], "Create", "Wait", True, id="the Namespace says Create"),
         pytest.param([], "Wait", "Create", False, id="the Namespace wins over the setting"),
         pytest.param([], None, "Create", True, id="the setting says Create"),
+        pytest.param([], None, "Wait", False, id="the setting says Wait"),
     ],
 )
 async def test_a_record_follows_rollout_namespace_and_setting(
@@ -126,3 +135,57 @@ async def test_a_mark_by_hand_is_never_created() -> None:
         datadog.operator = operator
         await wait(operator, timedelta(days=2).total_seconds(), 600)
     assert datadog.calls("event") == []
+
+
+async def test_a_missing_deployment_is_created_and_marked(cluster: FakeCluster, datadog: StoringDatadog) -> None:
+    """onMissing: Create. After 15 minutes its event is posted with the Rollout's times, and marked by its id."""
+    await aborted(cluster, datadog, 800, on_missing="Create")
+    assert datadog.calls("event", "mark") == ["mark"]
+    datadog.requests.clear()
+    async with running_operator(
+        cluster, datadog, read_back=True, on_missing="Create", now=datadog.operator.now
+    ) as operator:  # type: ignore[union-attr]
+        datadog.operator = operator
+        await wait(operator, 4000)
+        assert datadog.calls("event", "mark") == ["event", "mark"]
+        event = next(
+            json.loads(each.content)["data"]["attributes"]
+            for each in datadog.requests
+            if each.url.path.rsplit("/", 1)[-1] == "deployment"
+        )
+        assert VERSION.items() <= event.items()
+        assert event["finished_at"] - event["started_at"] == 5 * 10**9
+        assert datadog.stored(event["id"]) == (True, None)
+        assert condition(cluster, "checkout-h2") == ("True", "ReadBack")
+        assert cluster.status("checkout-h2")["target"]["id"] == event["id"]
+
+
+async def test_a_twin_that_appears_later_is_reported_and_never_deleted(
+    cluster: FakeCluster, datadog: StoringDatadog
+) -> None:
+    """Datadog ingests the real deployment after the operator created one: a Warning, once."""
+    await aborted(cluster, datadog, 1000, on_missing="Create")
+    assert datadog.operator is not None
+    datadog.deployed("2", finished=NOW)
+    async with running_operator(
+        cluster, datadog, read_back=True, on_missing="Create", now=datadog.operator.now
+    ) as operator:
+        datadog.operator = operator
+        await wait(operator, 2 * DAY, 600)
+    assert ("checkout-h2", "DuplicateDeployment") in cluster.warnings()
+    assert "DELETE" not in {request.method for request in datadog.requests}
+
+
+async def test_a_deployment_that_is_found_after_all_is_not_created(
+    cluster: FakeCluster, datadog: StoringDatadog
+) -> None:
+    """Missing at the first read, there at the second, and the mark was lost: sent again, and nothing is posted."""
+    async with running_operator(cluster, datadog, read_back=True, on_missing="Create") as operator:
+        datadog.operator = operator
+        await play(operator, Rollout(), "deploy h1 1", "promote", "deploy h2 2", "abort")
+        await wait(operator, 60)
+        assert condition(cluster, "checkout-h2") == ("False", "DeploymentMissing")
+        found = datadog.deployed("2", finished=operator.now - timedelta(seconds=60))
+        await wait(operator, 2 * DAY, 600)
+    assert datadog.calls("mark", "event") == ["mark", "mark"]
+    assert datadog.stored(found) == (True, None)

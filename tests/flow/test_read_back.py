@@ -1,6 +1,5 @@
 """Read-back through the whole operator: every reason of Verified, what it makes the operator do, and what it costs."""
 
-import json
 from datetime import timedelta
 from typing import Any
 
@@ -8,25 +7,9 @@ import httpx
 import pytest
 
 from tests.support.builders import NOW
-from tests.support.fakes import FakeCluster, Operator, running_operator
-from tests.support.levels import Rollout, play
+from tests.support.fakes import FakeCluster, running_operator
+from tests.support.reading_back import DAY, VERSION, condition, wait
 from tests.support.storing import StoringDatadog
-
-VERSION = {"service": "checkout", "env": "prod", "version": "2"}
-DAY = 86_400
-
-
-def condition(cluster: FakeCluster, name: str, kind: str = "Verified") -> tuple[str, str]:
-    """Return status and reason of a condition."""
-    (found,) = [one for one in cluster.status(name)["conditions"] if one["type"] == kind]
-    return found["status"], found["reason"]
-
-
-async def wait(operator: Operator, seconds: float, step: float = 5) -> None:
-    """Let time pass in steps."""
-    end = operator.now + timedelta(seconds=seconds)
-    while operator.now < end:
-        await operator.pass_time(min(step, (end - operator.now).total_seconds()))
 
 
 @pytest.fixture
@@ -202,20 +185,6 @@ async def test_several_deployments_of_a_version_are_ambiguous(cluster: FakeClust
         assert cluster.status("a")["target"]["by"] == "Version"
 
 
-async def test_a_remediation_that_finished_before_the_failure(cluster: FakeCluster, datadog: StoringDatadog) -> None:
-    """RecoveryNegative is reported for a link that the user wrote, and nothing is sent again."""
-    datadog.deployed("1", finished=NOW - timedelta(days=1))
-    datadog.deployed("2")
-    link = {"type": "rollback", "version": "1"}
-    cluster.apply("a", deployment=VERSION, changeFailure=True, remediation=link)
-    async with running_operator(cluster, datadog, read_back=True) as operator:
-        datadog.operator = operator
-        await wait(operator, 60)
-        assert condition(cluster, "a") == ("False", "RecoveryNegative")
-        assert condition(cluster, "a", "Ready") == ("True", "Accepted")
-    assert datadog.calls("mark") == ["mark"]
-
-
 @pytest.mark.parametrize("where", ["the operator", "the resource"])
 async def test_read_back_can_be_switched_off(cluster: FakeCluster, datadog: StoringDatadog, where: str) -> None:
     """Nothing is read, and the condition says so."""
@@ -265,163 +234,3 @@ async def test_a_restart_neither_forgets_a_read_nor_adds_one(cluster: FakeCluste
         datadog.operator = operator
         await wait(operator, 3600, 600)
     assert (len(datadog.calls("list", "get")), cluster.status_writes) == (2, writes)
-
-
-async def aborted(cluster: FakeCluster, datadog: StoringDatadog, seconds: float, **settings: Any) -> Operator:
-    """Abort version 2 of a Rollout and let time pass."""
-    async with running_operator(cluster, datadog, read_back=True, **settings) as operator:
-        datadog.operator = operator
-        await play(operator, Rollout(), "deploy h1 1", "promote", "deploy h2 2", "abort")
-        await wait(operator, seconds)
-        return operator
-
-
-async def test_a_missing_deployment_is_created_and_marked(cluster: FakeCluster, datadog: StoringDatadog) -> None:
-    """onMissing: Create. After 15 minutes its event is posted with the Rollout's times, and marked by its id."""
-    await aborted(cluster, datadog, 800, on_missing="Create")
-    assert datadog.calls("event", "mark") == ["mark"]
-    datadog.requests.clear()
-    async with running_operator(
-        cluster, datadog, read_back=True, on_missing="Create", now=datadog.operator.now
-    ) as operator:  # type: ignore[union-attr]
-        datadog.operator = operator
-        await wait(operator, 4000)
-        assert datadog.calls("event", "mark") == ["event", "mark"]
-        event = next(
-            json.loads(each.content)["data"]["attributes"]
-            for each in datadog.requests
-            if each.url.path.rsplit("/", 1)[-1] == "deployment"
-        )
-        assert VERSION.items() <= event.items()
-        assert event["finished_at"] - event["started_at"] == 5 * 10**9
-        assert datadog.stored(event["id"]) == (True, None)
-        assert condition(cluster, "checkout-h2") == ("True", "ReadBack")
-        assert cluster.status("checkout-h2")["target"]["id"] == event["id"]
-
-
-@pytest.mark.parametrize(
-    ("annotations", "settings", "creates"),
-    [
-        pytest.param({}, {}, False, id="Wait is the default"),
-        pytest.param({"dora-operator.io/on-missing": "Create"}, {}, True, id="the Namespace says Create"),
-        pytest.param(
-            {"dora-operator.io/on-missing": "Wait"}, {"on_missing": "Create"}, False, id="the Namespace says Wait"
-        ),
-    ],
-)
-async def test_who_decides_about_missing_deployments(
-    cluster: FakeCluster,
-    datadog: StoringDatadog,
-    annotations: dict[str, str],
-    settings: dict[str, Any],
-    creates: bool,  # noqa: FBT001
-) -> None:
-    """The annotation of the Namespace wins over the operator's setting."""
-    cluster.annotations = annotations
-    await aborted(cluster, datadog, 1000, **settings)
-    assert ("event" in datadog.calls()) is creates
-
-
-async def test_a_twin_that_appears_later_is_reported_and_never_deleted(
-    cluster: FakeCluster, datadog: StoringDatadog
-) -> None:
-    """Datadog ingests the real deployment after the operator created one: a Warning, once."""
-    await aborted(cluster, datadog, 1000, on_missing="Create")
-    assert datadog.operator is not None
-    datadog.deployed("2", finished=NOW)
-    async with running_operator(
-        cluster, datadog, read_back=True, on_missing="Create", now=datadog.operator.now
-    ) as operator:
-        datadog.operator = operator
-        await wait(operator, 2 * DAY, 600)
-    assert ("checkout-h2", "DuplicateDeployment") in cluster.warnings()
-    assert "DELETE" not in {request.method for request in datadog.requests}
-
-
-async def test_a_restoration_is_linked_once_the_failure_was_read_back(
-    cluster: FakeCluster, datadog: StoringDatadog
-) -> None:
-    """abortRecovery: Restored. Mark, read, event, link; the recovery time is from the abort to the restoration."""
-    failed = datadog.deployed("2", finished=NOW + timedelta(seconds=18))
-    await aborted(cluster, datadog, 200, abort_recovery="Restored")
-    assert datadog.calls("mark", "event") == ["mark", "event", "mark"]
-    assert datadog.calls().index("list") < datadog.calls().index("event")
-    linked = datadog.stored(failed)[1]
-    assert linked is not None
-    assert linked.startswith("dora-operator-")
-    assert condition(cluster, "checkout-h2") == ("True", "ReadBack")
-
-
-async def test_no_restoration_for_a_deployment_that_datadog_does_not_have(
-    cluster: FakeCluster, datadog: StoringDatadog
-) -> None:
-    """By Datadog's rule a posted restoration alone looks like a rollback: nothing is posted."""
-    await aborted(cluster, datadog, 4000, abort_recovery="Restored")
-    assert "event" not in datadog.calls()
-
-
-async def test_a_rollback_is_linked_to_the_redeployment_not_to_the_older_deployment(
-    cluster: FakeCluster, datadog: StoringDatadog
-) -> None:
-    """The redeployment of version 1 is ingested late: the link waits for it, and the mark does not."""
-    datadog.deployed("1", finished=NOW - timedelta(days=1))
-    failed = datadog.deployed("2", finished=NOW)
-    async with running_operator(cluster, datadog, read_back=True) as operator:
-        datadog.operator = operator
-        await play(operator, Rollout(), "deploy h1 1", "promote", "deploy h2 2", "promote", "deploy h1", "promote")
-        await wait(operator, 10)
-        assert datadog.stored(failed) == (True, None)
-        again = datadog.deployed("1", finished=operator.now)
-        await wait(operator, 200)
-        assert datadog.stored(failed) == (True, again)
-        await wait(operator, 100)
-        assert condition(cluster, "checkout-h2") == ("True", "ReadBack")
-
-
-async def test_a_rollback_without_a_redeployment_in_datadog_is_not_linked(
-    cluster: FakeCluster, datadog: StoringDatadog
-) -> None:
-    """APM has one row for each version: the link would be negative. The mark stays, the reason says why."""
-    datadog.deployed("1", finished=NOW - timedelta(days=1))
-    failed = datadog.deployed("2", finished=NOW)
-    async with running_operator(cluster, datadog, read_back=True) as operator:
-        datadog.operator = operator
-        await play(operator, Rollout(), "deploy h1 1", "promote", "deploy h2 2", "promote", "deploy h1", "promote")
-        await wait(operator, 2000)
-        assert condition(cluster, "checkout-h2") == ("False", "RecoveryNegative")
-        assert condition(cluster, "checkout-h2", "Ready")[0] == "True"
-    assert datadog.stored(failed) == (True, None)
-
-
-async def test_a_later_deployment_of_the_older_version_is_not_the_remediation(
-    cluster: FakeCluster, datadog: StoringDatadog
-) -> None:
-    """The link was left out. What appears hours later restored nothing then: restart and last read link nothing."""
-    datadog.deployed("1", finished=NOW - timedelta(days=1))
-    failed = datadog.deployed("2", finished=NOW)
-    async with running_operator(cluster, datadog, read_back=True) as operator:
-        datadog.operator = operator
-        await play(operator, Rollout(), "deploy h1 1", "promote", "deploy h2 2", "promote", "deploy h1", "promote")
-        await wait(operator, 12 * 3600, 600)
-        datadog.deployed("1", finished=operator.now)
-        later = operator.now
-    async with running_operator(cluster, datadog, read_back=True, now=later) as operator:
-        datadog.operator = operator
-        await wait(operator, 2 * DAY, 600)
-        assert condition(cluster, "checkout-h2") == ("False", "RecoveryNegative")
-    assert datadog.stored(failed) == (True, None)
-
-
-async def test_a_deployment_that_is_found_after_all_is_not_created(
-    cluster: FakeCluster, datadog: StoringDatadog
-) -> None:
-    """Missing at the first read, there at the second, and the mark was lost: sent again, and nothing is posted."""
-    async with running_operator(cluster, datadog, read_back=True, on_missing="Create") as operator:
-        datadog.operator = operator
-        await play(operator, Rollout(), "deploy h1 1", "promote", "deploy h2 2", "abort")
-        await wait(operator, 60)
-        assert condition(cluster, "checkout-h2") == ("False", "DeploymentMissing")
-        found = datadog.deployed("2", finished=operator.now - timedelta(seconds=60))
-        await wait(operator, 2 * DAY, 600)
-    assert datadog.calls("mark", "event") == ["mark", "mark"]
-    assert datadog.stored(found) == (True, None)

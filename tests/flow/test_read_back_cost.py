@@ -12,11 +12,11 @@ import pytest
 
 from dora_operator.domain.fields import ObjectKey
 from sandbox import virtual
-from tests.flow.test_read_back import DAY, VERSION, condition, wait
 from tests.flow.test_read_back_faults import running
 from tests.support.builders import NOW
 from tests.support.fakes import NAMESPACE, FakeCluster, Operator, running_operator
 from tests.support.levels import Rollout, play
+from tests.support.reading_back import DAY, VERSION, condition, wait
 from tests.support.storing import StoringDatadog
 
 MARKS = 1000

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from dora_operator.workqueue import Priority
-from tests.flow.test_read_back import DAY, VERSION, aborted, condition, wait
 from tests.support.builders import NOW
 from tests.support.fakes import FakeCluster, Operator, running_operator
+from tests.support.reading_back import DAY, VERSION, aborted, condition, wait
 from tests.support.storing import StoringDatadog
 
 DOWN = httpx.Response(503, text="upstream")

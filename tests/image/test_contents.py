@@ -79,8 +79,7 @@ def test_it_logs_in_with_a_plugin(buildah: Buildah, container: str, tmp_path: Pa
         path.chmod(0o755)
     look = (
         "import asyncio\n"
-        "from dora_operator.clients.kubernetes import Login\n"
-        "from dora_operator.clients.login import log_in\n"
+        "from dora_operator.clients.login import Login, log_in\n"
         "async def header(): return await Login(await log_in()).authorization()\n"
         "print(asyncio.run(header()))"
     )

@@ -51,7 +51,13 @@ class Helm:
 
     def template(self, values: dict[str, Any], namespace: str = "ops", *arguments: str) -> list[dict[str, Any]]:
         """Return the objects that the chart makes of these values, without those of `helm test`."""
-        text = self("template", RELEASE, str(CHART), "-n", namespace, "--skip-tests", *arguments, values=values)
+        return self.template_with_tests(values, namespace, "--skip-tests", *arguments)
+
+    def template_with_tests(
+        self, values: dict[str, Any], namespace: str = "ops", *arguments: str
+    ) -> list[dict[str, Any]]:
+        """Return the objects that the chart makes of these values, and those that `helm test` makes."""
+        text = self("template", RELEASE, str(CHART), "-n", namespace, *arguments, values=values)
         return [found for found in yaml.safe_load_all(text) if found is not None]
 
 

@@ -5,6 +5,8 @@ It is a process with the variables of the live Deployment and a token of its Ser
 
 import base64
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,12 +63,15 @@ class Installation:
         self.cluster.kubectl("delete", "namespace", self.name, self.shop.namespace, "--wait=false")
 
     def environment(self) -> dict[str, str]:
-        """Return the variables of the live Deployment, with its mounted Secret as files, and its account's way in."""
-        deployment = live(self.cluster, "deployment", self.name, RELEASE)
-        pod = deployment["spec"]["template"]["spec"]
-        found = {one["name"]: one["value"] for one in container(deployment)["env"]}
+        """Return what the live Deployment gives to its pods."""
+        return self.environment_of(live(self.cluster, "deployment", self.name, RELEASE)["spec"]["template"]["spec"])
+
+    def environment_of(self, pod: dict[str, Any]) -> dict[str, str]:
+        """Return the variables of a pod, with its mounted Secret as files, and its account's way in."""
+        (only,) = pod["containers"]
+        found = {one["name"]: one["value"] for one in only["env"]}
         if "DORA_OPERATOR_KEYS_DIR" in found:  # else it has no keys, as in a dry run
-            mounts = {mount["mountPath"]: mount["name"] for mount in container(deployment)["volumeMounts"]}
+            mounts = {mount["mountPath"]: mount["name"] for mount in only["volumeMounts"]}
             (volume,) = [one for one in pod["volumes"] if one["name"] == mounts[found["DORA_OPERATOR_KEYS_DIR"]]]
             found["DORA_OPERATOR_KEYS_DIR"] = str(self.mount(volume["secret"]))
         return found | {"KUBECONFIG": str(self.kubeconfig(pod))}
@@ -99,6 +104,14 @@ class Installation:
         assert environment["DORA_OPERATOR_HEALTH_PORT"] == str(ports[probe["port"]])
         with running_in(environment, probe["path"]) as operator:
             yield operator
+
+    def run(self, pod: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+        """Run the program of a pod to its end: its command with its variables and its account."""
+        (only,) = pod["containers"]
+        program, *arguments = (*only["command"], *only["args"])
+        command = [str(Path(sys.executable).with_name(program)), *arguments]
+        variables = self.environment_of(pod)
+        return subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=60)
 
     def sent_with(self, keys: tuple[str, str]) -> bool:
         """Return whether a request came with this API key."""

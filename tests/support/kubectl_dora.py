@@ -52,10 +52,11 @@ def run_module(
     return Result(run.returncode, run.stdout, run.stderr)
 
 
-def apply_operator(cluster: LocalCluster, namespace: str) -> None:
+def apply_operator(cluster: LocalCluster, namespace: str, variables: Mapping[str, str] | None = None) -> None:
     """Create the operator's Deployment as the chart would; kwok plays its pod."""
     labels = {"app.kubernetes.io/name": "dora-operator"}
-    env = [{"name": "DORA_OPERATOR_namespaceS", "value": namespace}]
+    given = {"DORA_OPERATOR_NAMESPACES": namespace, **(variables or {})}
+    env = [{"name": name, "value": value} for name, value in given.items()]
     container = {"name": "operator", "image": "example/dora-operator:0.1.0", "env": env}
     metadata: dict[str, Any] = {"labels": labels, "annotations": pace("50ms")}
     template = {"metadata": metadata, "spec": {"containers": [container], "nodeName": NODE}}

@@ -102,6 +102,54 @@ Lists are joined by commas. An empty value is omitted, so that the operator's de
 {{- end }}
 {{- end }}
 
+{{/* The environment of the operator, and of the checks of `helm test`. */}}
+{{- define "dora-operator.env" -}}
+- name: DD_SITE
+  value: {{ .Values.datadog.site | quote }}
+{{- if include "dora-operator.secretName" . }}
+- name: DORA_OPERATOR_KEYS_DIR
+  value: {{ include "dora-operator.keysDir" . }}
+{{- end }}
+{{- include "dora-operator.settingsEnv" . }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The files that they read, and where they may write. */}}
+{{- define "dora-operator.volumeMounts" -}}
+- name: tmp
+  mountPath: /tmp
+{{- if include "dora-operator.secretName" . }}
+# A directory, not a subPath: the kubelet updates the files when the Secret changes.
+- name: keys
+  mountPath: {{ include "dora-operator.keysDir" . }}
+  readOnly: true
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "dora-operator.volumes" -}}
+- name: tmp
+  emptyDir:
+    sizeLimit: 16Mi
+{{- with include "dora-operator.secretName" . }}
+- name: keys
+  secret:
+    secretName: {{ . | quote }}
+    items:
+      - key: {{ $.Values.datadog.secretKeys.apiKey | quote }}
+        path: api-key
+      - key: {{ $.Values.datadog.secretKeys.appKey | quote }}
+        path: app-key
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{/*
 Ports that the operator connects to, as a YAML list: those of networkPolicy.egressPorts, and the port of each URL that the
 values name for Datadog, a proxy or a collector of traces.
@@ -124,9 +172,36 @@ values name for Datadog, a proxy or a collector of traces.
 {{- $ports | uniq | toYaml }}
 {{- end }}
 
-{{/* Labels of the pod of `helm test`, which the NetworkPolicy allows. */}}
+{{/* Where the operator may connect to, as rules of a NetworkPolicy. */}}
+{{- define "dora-operator.egress" -}}
+# The API server and Datadog. Their addresses differ from cluster to cluster and change; only the ports are known.
+- ports:
+    {{- range include "dora-operator.egressPorts" . | fromYamlArray }}
+    - port: {{ . }}
+      protocol: TCP
+    {{- end }}
+# DNS. A policy applies to the port of the DNS pod, which is 5353 on OpenShift.
+- ports:
+    {{- range $port := list 53 5353 }}
+    {{- range list "UDP" "TCP" }}
+    - port: {{ $port }}
+      protocol: {{ . }}
+    {{- end }}
+    {{- end }}
+{{- with .Values.networkPolicy.extraEgress }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The label of the pods of `helm test`: the NetworkPolicies select them by it. */}}
 {{- define "dora-operator.testLabels" -}}
 dora-operator.io/test-of: {{ include "dora-operator.fullname" . | quote }}
+{{- end }}
+
+{{/* All labels of the objects of `helm test`. Not those of the operator's selector: a Service would send it requests. */}}
+{{- define "dora-operator.labelsOfTest" -}}
+{{- omit (include "dora-operator.labels" . | fromYaml) "app.kubernetes.io/name" "app.kubernetes.io/instance" | toYaml }}
+{{ include "dora-operator.testLabels" . }}
 {{- end }}
 
 {{/* Checks that the schema cannot express. */}}

@@ -22,7 +22,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 from yarl import URL
 
-from dora_operator.clients.kubernetes import Result, WriteGuard
+from dora_operator.clients.guard import Result, WriteGuard
 from dora_operator.clients.proxies import proxy_for
 from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer, shorten
 from dora_operator.domain.request import (

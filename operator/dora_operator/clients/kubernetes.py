@@ -4,38 +4,29 @@ Objects are plain dicts as the API server sends them: the generated classes of t
 and the domain parses what it needs. Bodies are never logged: they may hold a Secret.
 """
 
-import asyncio
 import hashlib
-import logging
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import aiohttp
-from kubernetes.aio import config
 from kubernetes.aio.client.api_client import ApiClient
-from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.exceptions import ApiException
-from kubernetes.aio.client.rest import RESTClientObject
 from pydantic_core import from_json
 
-from dora_operator.clients.login import LoginError, log_in
+from dora_operator.clients.guard import WriteGuard
+from dora_operator.clients.login import Login, log_in
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import GROUP, KIND, PLURAL, VERSION, ObjectKey
 from dora_operator.metrics import CODE_LABELS, Metrics
 from dora_operator.tracing import trace_configs
 
-logger = logging.getLogger(__name__)
-
 PAGE = 500
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=5)
-RENEW_SECONDS = 1.0
-"""The login is read again at most this often."""
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 JSON = "application/json"
@@ -46,7 +37,6 @@ RECORD_MANAGER = "dora-operator-rollouts"
 LEASES = "/apis/coordination.k8s.io/v1"
 
 Body = dict[str, Any]
-Result = TypeVar("Result")
 
 
 class KubernetesError(Exception):
@@ -150,79 +140,6 @@ class Secret:
     resource_version: str
     data: Mapping[str, str] = field(repr=False)
     """In base64, as the API server sends it."""
-
-
-class WriteGuard(Protocol):
-    """Lets writes pass only while this process is the leader."""
-
-    async def guard(self, request: Coroutine[Any, Any, Result]) -> Result:
-        """Run the request, or raise NotLeaderError."""
-        ...
-
-
-class SessionParts(NamedTuple):
-    """What another HTTP session needs for the same login."""
-
-    server: str
-    tls: ssl.SSLContext
-    server_name: str | None
-    """Name in the server's certificate, if it is not the host's."""
-    proxy: str | None
-    authorization: Callable[..., Awaitable[str]]
-    """`Login.authorization`."""
-
-
-@dataclass(slots=True)
-class Login:
-    """The credentials of one configuration, read again when they are replaced."""
-
-    configuration: Configuration
-    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _read_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
-
-    async def authorization(self, refused: str | None = None) -> str:
-        """Return the Authorization header, empty for client certificates.
-
-        `refused` is a header that the API server has answered with 401: the login is then read again, because tokens
-        are replaced while a process runs, and the package does so only once a minute.
-        """
-        if refused is not None:
-            async with self._lock:
-                if await self._header() == refused:  # else another request has renewed it
-                    await self._renew()
-        return await self._header()
-
-    async def _header(self) -> str:
-        try:
-            token = await self.configuration.get_api_key_with_prefix("BearerToken")
-        except (config.ConfigException, OSError) as error:
-            logger.warning("the service account's token cannot be read, the last one is used: %s", error)
-            token = self.configuration.api_key.get("BearerToken")
-        return str(token or "").strip()  # a file may end with a line break
-
-    async def _renew(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if now - self._read_at < RENEW_SECONDS:
-            return
-        self._read_at = now
-        try:
-            fresh = await log_in()
-        except LoginError as error:
-            logger.warning("the login cannot be read again, the last one is used: %s", error)
-            return
-        self.configuration.api_key = fresh.api_key
-        self.configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
-
-
-def session_parts(configuration: Configuration) -> SessionParts:
-    """Return what kopf's session needs for the same login. Call it in the event loop of that session."""
-    return SessionParts(
-        server=configuration.host,
-        tls=RESTClientObject(configuration).ssl_context,
-        server_name=configuration.tls_server_name,
-        proxy=configuration.proxy,
-        authorization=Login(configuration).authorization,
-    )
 
 
 class KubernetesClient:

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from math import inf
-from typing import Any, TypeVar
+from typing import Any
 
+from dora_operator.clients.guard import Result
 from dora_operator.clients.kubernetes import Body, KubernetesClient, KubernetesError, NotFoundError, NotLeaderError
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.lease import (
@@ -34,8 +35,6 @@ logger = logging.getLogger(__name__)
 
 RELEASE_SECONDS = 2.0
 """Longest time for giving the Lease back: an API server that hangs must not keep the process from ending."""
-
-Result = TypeVar("Result")
 
 
 class LeaseLostError(Exception):

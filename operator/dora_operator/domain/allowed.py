@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import ConditionType, DoraDeploymentStatus
 from dora_operator.domain.rollout.restoration import is_own_id
+from dora_operator.domain.spec import DoraDeploymentSpec
 
 SERVICES_ANNOTATION = "dora-operator.io/allowed-services"
 ENVS_ANNOTATION = "dora-operator.io/allowed-envs"
@@ -60,6 +61,11 @@ def was_allowed(status: DoraDeploymentStatus) -> bool:
     if ready is None or target is None or target.credentials_secret is not None:
         return False
     return ready.reason not in _NOT_CHECKED
+
+
+def needs_own_service(spec: DoraDeploymentSpec, status: DoraDeploymentStatus) -> bool:
+    """Return whether the policy ownServices applies to a resource: with the operator's keys, until it was allowed."""
+    return spec.credentials_secret_ref is None and not was_allowed(status)
 
 
 def why_not(

@@ -13,8 +13,8 @@ import aiohttp
 import kopf
 from yarl import URL
 
-from dora_operator.clients.kubernetes import Kind, SessionParts, resource_of, session_parts
-from dora_operator.clients.login import log_in
+from dora_operator.clients.kubernetes import Kind, resource_of
+from dora_operator.clients.login import SessionParts, log_in, session_parts
 from dora_operator.metrics import CODE_LABELS, Metrics
 
 USER_AGENT = "dora-operator"

@@ -4,8 +4,9 @@ Objects are plain dicts. The API server's own words are shown in errors, because
 request; Secrets are never read.
 """
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -63,15 +64,27 @@ class Cluster:
 
     async def list(self, path: str, what: str, **query: str) -> list[Body]:
         """List objects, page by page."""
-        found: list[Body] = []
-        token = ""
-        while True:
-            page = {"limit": str(PAGE)} | query | ({"continue": token} if token else {})
-            answer = await self._request("GET", path, what, query=page)
-            found += answer.get("items") or []
-            token = (answer.get("metadata") or {}).get("continue") or ""
-            if not token:
-                return found
+        return [body async for bodies in self.pages(path, what, **query) for body in bodies]
+
+    async def pages(self, path: str, what: str, **query: str) -> AsyncIterator[Sequence[Body]]:
+        """Yield the pages of a list. The API server prepares the next one while the caller works on this one."""
+        coming = asyncio.create_task(self._page(path, what, query, ""))
+        try:
+            while True:
+                answer = await coming
+                token = (answer.get("metadata") or {}).get("continue") or ""
+                if token:
+                    coming = asyncio.create_task(self._page(path, what, query, token))
+                    await asyncio.sleep(0)  # sends the request
+                yield answer.get("items") or []
+                if not token:
+                    return
+        finally:
+            coming.cancel()
+
+    async def _page(self, path: str, what: str, query: Mapping[str, str], token: str) -> Body:
+        page = {"limit": str(PAGE), **query} | ({"continue": token} if token else {})
+        return await self._request("GET", path, what, query=page)
 
     async def create(self, path: str, body: Body, what: str, *, dry_run: bool = False) -> Body:
         """Create an object; with `dry_run` the API server only checks it."""

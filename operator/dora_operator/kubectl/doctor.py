@@ -26,6 +26,7 @@ from dora_operator.kubectl.findings import AccountFacts, Check, Service, Status,
 from dora_operator.kubectl.gather import DEPLOYMENTS
 from dora_operator.kubectl.installation import Installation, find_installations
 from dora_operator.kubectl.options import Format, Options
+from dora_operator.kubectl.policy import read_policy
 from dora_operator.kubectl.version import client_version
 from dora_operator.settings import Settings
 
@@ -100,8 +101,9 @@ async def report_here(options: Options) -> Report:
 
     async with open_cluster(options) as cluster:
         facts = await read_facts(cluster, settings, _now, read_account, is_own_login=in_pod)
+        policy = () if in_pod else await read_policy(cluster, settings)
         where = "in the operator's pod" if in_pod else f"local, context {cluster.context}"
-    return Report(where, tuple(run_checks(facts)))
+    return Report(where, (*run_checks(facts), *policy))
 
 
 def _now() -> datetime:
@@ -112,6 +114,8 @@ async def _in_the_pod(options: Options) -> Report:
     async with open_cluster(options) as cluster:
         installations = await find_installations(cluster)
         outside = await _not_watched(cluster, installations)
+        if installations:
+            outside += await read_policy(cluster, installations[0].settings)
     checks = installation_checks(installations, client_version())
     if any(each.status is Status.FAILED for each in checks):
         return Report("the checks in the pod were not run; --local runs them here", (*checks, *outside))

@@ -1,11 +1,13 @@
 """Read from the cluster what `doctor` checks, with few requests."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from dora_operator.crd import custom_resource_definition
+from dora_operator.domain.allowed import SERVICES_ANNOTATION
 from dora_operator.domain.fields import API_VERSION, KIND
 from dora_operator.domain.resource import DoraDeployment
 from dora_operator.domain.rollout import raw
@@ -13,6 +15,7 @@ from dora_operator.domain.rollout.identity import Unidentified, identify
 from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH, parse_replica_sets, parse_rollout
 from dora_operator.kubectl.cluster import Cluster
 from dora_operator.kubectl.errors import ClusterError, NotFoundError
+from dora_operator.kubectl.facts import refused_by_own_services
 from dora_operator.kubectl.findings import (
     AccountFacts,
     Facts,
@@ -22,7 +25,8 @@ from dora_operator.kubectl.findings import (
     Service,
     wanted_services,
 )
-from dora_operator.kubectl.gather import ROLLOUTS, Body, collection, list_deployments
+from dora_operator.kubectl.gather import ROLLOUTS, Body, collection, list_deployments, read_annotations
+from dora_operator.kubectl.own_services import read_services_of_replica_sets, services_of
 from dora_operator.settings import Settings
 
 GROUP = "dora-operator.io"
@@ -62,13 +66,16 @@ async def read_facts(
 ) -> Facts:
     """Read everything. What may not be read counts as absent, and the check of the permissions says why."""
     lease_namespace = settings.lease_namespace or cluster.namespace
-    fields, permissions, missing, deployments, (rollouts, not_selected, has_rollouts), lease = await asyncio.gather(
+    fields, permissions, missing, deployments, (bodies, not_selected, has_rollouts), lease = await asyncio.gather(
         _served_fields(cluster),
-        _permissions(cluster, needed(settings, lease_namespace)),
+        _permissions(cluster, needed(settings, lease_namespace), settings.lease_name),
         _missing_namespaces(cluster, settings.namespaces),
         _deployments(cluster, settings),
         _rollouts(cluster, settings),
         _lease(cluster, lease_namespace, settings),
+    )
+    rollouts, own_services = await asyncio.gather(
+        _identified(cluster, bodies), _own_services(cluster, settings, deployments, bodies)
     )
     account: AccountFacts = await read_account(settings, wanted_services(rollouts))
     return Facts(
@@ -85,6 +92,7 @@ async def read_facts(
         not_selected=not_selected,
         lease=lease,
         deployments=deployments,
+        own_services=own_services,
     )
 
 
@@ -96,7 +104,7 @@ def needed(settings: Settings, lease_namespace: str) -> list[Permission]:
     return [Permission(group, resource, verb, namespace) for namespace, (group, resource, verb) in places]
 
 
-async def _permissions(cluster: Cluster, wanted: Sequence[Permission]) -> dict[Permission, bool]:
+async def _permissions(cluster: Cluster, wanted: Sequence[Permission], lease_name: str) -> dict[Permission, bool]:
     async def one(permission: Permission) -> bool:
         resource, _, subresource = permission.resource.partition("/")
         attributes = {
@@ -107,7 +115,7 @@ async def _permissions(cluster: Cluster, wanted: Sequence[Permission]) -> dict[P
             "namespace": permission.namespace,
         }
         if permission.resource == "leases" and permission.verb != "create":
-            attributes["name"] = "dora-operator"
+            attributes["name"] = lease_name
         return await cluster.is_permitted(attributes)
 
     answers = await asyncio.gather(*(one(permission) for permission in wanted))
@@ -163,7 +171,7 @@ async def _deployments(cluster: Cluster, settings: Settings) -> list[DoraDeploym
     return [deployment for deployments in found for deployment in deployments]
 
 
-async def _rollouts(cluster: Cluster, settings: Settings) -> tuple[list[RolloutIdentity], int, bool]:
+async def _rollouts(cluster: Cluster, settings: Settings) -> tuple[list[Body], int, bool]:
     """Return the watched Rollouts, how many the selector leaves out, and whether the kind is installed."""
     if not settings.rollouts:
         return [], 0, True
@@ -180,7 +188,36 @@ async def _rollouts(cluster: Cluster, settings: Settings) -> tuple[list[RolloutI
         return [], 0, False
     except ClusterError:
         return [], 0, True
-    return await _identified(cluster, found), total - len(found), True
+    return found, total - len(found), True
+
+
+async def _own_services(
+    cluster: Cluster, settings: Settings, deployments: Sequence[DoraDeployment], rollouts: Sequence[Body]
+) -> dict[str, frozenset[str]]:
+    """Return which services Rollouts run, by namespace, where the policy ownServices refuses a DoraDeployment."""
+    if not settings.own_services:
+        return {}
+    by_namespace: defaultdict[str, list[Body]] = defaultdict(list)
+    for body in rollouts:
+        by_namespace[body["metadata"]["namespace"]].append(body)
+    named = {namespace: services_of(bodies) for namespace, bodies in by_namespace.items()}
+    suspects = {
+        each.key.namespace
+        for each in deployments
+        if refused_by_own_services(each, named.get(each.key.namespace, frozenset()))
+    }
+
+    async def one(namespace: str) -> frozenset[str] | None:
+        try:
+            if SERVICES_ANNOTATION in await read_annotations(cluster, namespace):
+                return None  # the Namespace names its services instead
+            older = await read_services_of_replica_sets(cluster, namespace, by_namespace[namespace])
+        except (NotFoundError, ClusterError):
+            return None  # it may not be read, so nothing is known
+        return named.get(namespace, frozenset()) | older
+
+    found = await asyncio.gather(*(one(namespace) for namespace in suspects))
+    return {name: services for name, services in zip(suspects, found, strict=True) if services is not None}
 
 
 async def _identified(cluster: Cluster, bodies: Sequence[Body]) -> list[RolloutIdentity]:

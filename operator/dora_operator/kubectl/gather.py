@@ -88,7 +88,7 @@ Choose = Callable[[Sequence[Body]], Sequence[Body]]
 
 
 async def list_deployments(
-    cluster: Cluster, namespace: str | None, choose: Choose = lambda bodies: bodies
+    cluster: Cluster, namespace: str | None, choose: Choose | None = None
 ) -> list[DoraDeployment]:
     """List DoraDeployments; `choose` leaves out those that need not be parsed.
 
@@ -97,6 +97,8 @@ async def list_deployments(
     """
     path = collection(DEPLOYMENTS, namespace, "doradeployments")
     try:
+        if choose is None:
+            return [parse(body) async for bodies in cluster.pages(path, "DoraDeployments") for body in bodies]
         return [parse(body) for body in choose(await cluster.list(path, "DoraDeployments"))]
     except NotFoundError as error:
         fix = "install the operator's CRD: kubectl apply --server-side -f crds/"

@@ -1,5 +1,6 @@
 """The flags that every command has, named as kubectl's, and how a function becomes a command."""
 
+import gc
 import inspect
 import re
 from collections.abc import Callable
@@ -13,6 +14,9 @@ import typer
 
 from dora_operator.kubectl.errors import CommandError, ExitCode, UsageError
 
+COLLECT_AFTER = 100_000
+"""New objects until Python searches for garbage. Its default, 700, takes half the time of a command that reads ten
+thousand resources, where hardly anything is garbage."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 LONGEST = timedelta(days=3650)
 
@@ -77,6 +81,7 @@ def command(
         shared = {flag: kind for flag, kind in _FLAGS.items() if flag not in without}
 
         def run(**values: Any) -> None:  # noqa: ANN401 - Typer passes what the signature below names
+            gc.set_threshold(COLLECT_AFTER)
             options = Options(**{flag: values.pop(flag) for flag in shared})
             raise typer.Exit(_exit_code(lambda: function(_checked(options, formats), **values)))
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from dora_operator.domain.allowed import Allowed, was_allowed
+from dora_operator.domain.allowed import Allowed, needs_own_service
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.resource import DoraDeployment
 from dora_operator.domain.spec import DoraDeploymentSpec
@@ -23,11 +23,11 @@ class OwnServices:
 
     def is_unknown(self, deployment: DoraDeployment, spec: DoraDeploymentSpec) -> bool:
         """Return whether a decision about a resource has to wait until the Rollouts are listed."""
-        return self._applies_to(deployment, spec) and self.rollouts.services(deployment.key.namespace) is None
+        return needs_own_service(spec, deployment.status) and self.rollouts.services(deployment.key.namespace) is None
 
     def limit(self, allowed: Allowed, deployment: DoraDeployment, spec: DoraDeploymentSpec) -> Allowed:
         """Return what a resource may mark besides the limits of the settings."""
-        if not self._applies_to(deployment, spec):
+        if not needs_own_service(spec, deployment.status):
             return allowed
         return replace(allowed, own_services=self.rollouts.services(deployment.key.namespace))
 
@@ -48,7 +48,3 @@ class OwnServices:
         refused = self._refused.get(tracked.rollout.key.namespace)
         if refused:
             self.requeue([key for key, service in refused.items() if service in tracked.services])
-
-    @staticmethod
-    def _applies_to(deployment: DoraDeployment, spec: DoraDeploymentSpec) -> bool:
-        return spec.credentials_secret_ref is None and not was_allowed(deployment.status)

@@ -107,12 +107,15 @@ def test_a_good_installation_has_no_finding() -> None:
 LEADER = {"LEADER_ELECTION": "true"}
 NO_KEYS = "the operator has no DD_API_KEY and DD_APP_KEY: set both"
 ELECTED = environment(**LEADER)
+DRY_RUN = given(no_keys=NO_KEYS, settings=settings_of({"DORA_OPERATOR_DRY_RUN": "true"}))
+OWN_SERVICES = environment(OWN_SERVICES="true")
 
 
 @pytest.mark.parametrize(
     ("check", "facts", "status", "words"),
     [
         pytest.param(account.check_keys, given(no_keys=NO_KEYS), Status.FAILED, "DD_API_KEY", id="no API key"),
+        pytest.param(account.check_keys, DRY_RUN, Status.WARNING, "DD_API_KEY", id="no API key in a dry run"),
         pytest.param(account.check_keys, given(validate=Reply(403)), Status.FAILED, "datadoghq.eu", id="wrong API key"),
         pytest.param(account.check_keys, given(validate=Reply(None, "DNS")), Status.FAILED, "DNS", id="no connection"),
         pytest.param(account.check_keys, given(validate=Reply(429)), Status.WARNING, "429", id="no request left"),
@@ -182,6 +185,27 @@ ELECTED = environment(**LEADER)
             Status.WARNING,
             "1 services have several",
             id="two sources of one service",
+        ),
+        pytest.param(
+            checks.check_own_services,
+            replace(OWN_SERVICES, own_services={"shop": frozenset({"cart"})}, deployments=(deployment("NotAllowed"),)),
+            Status.WARNING,
+            "1 DoraDeployments in 1 namespaces are refused",
+            id="a service that no Rollout of the namespace runs",
+        ),
+        pytest.param(
+            checks.check_own_services,
+            replace(OWN_SERVICES, own_services={"shop": frozenset({"checkout"})}, deployments=(deployment(""),)),
+            Status.OK,
+            "refuses no DoraDeployment",
+            id="a service that a Rollout of the namespace runs",
+        ),
+        pytest.param(
+            checks.check_own_services,
+            replace(OWN_SERVICES, deployments=(deployment("NotAllowed"),)),
+            Status.OK,
+            "refuses no DoraDeployment",
+            id="a namespace whose annotation names the services",
         ),
         pytest.param(
             checks.check_resources,
