@@ -65,7 +65,9 @@ def delivery(
     return found
 
 
-def test_from_a_release_to_its_mark_and_back(delivery: Delivery, cluster: LocalCluster, datadog: StandIn) -> None:
+def test_from_a_release_to_its_mark_and_back(  # noqa: PLR0915 - one story, whose steps need each other
+    delivery: Delivery, cluster: LocalCluster, datadog: StandIn
+) -> None:
     """Each step is a commit or an abort. Datadog gets one request for each fact, and the health shows its outcome."""
     app = App(cluster, datadog, NAMESPACE, "checkout")
     delivery.sync()

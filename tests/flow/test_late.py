@@ -6,10 +6,10 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from tests.flow.test_read_back import VERSION, condition, wait
 from tests.support.builders import NOW
 from tests.support.fakes import FakeCluster, Operator, running_operator
 from tests.support.levels import Rollout, play
+from tests.support.reading_back import VERSION, condition, wait
 from tests.support.storing import StoringDatadog
 
 ABORT = ("deploy h1 1", "promote", "deploy h2 2", "abort")

@@ -97,10 +97,10 @@ async def test_a_created_deployment_is_verified_within_minutes(
     async with running_operator(cluster, datadog, read_back=True, on_missing="Create") as operator:
         datadog.operator = operator
         await play(operator, Rollout(), *DEPLOYED, "abort")
-        await wait(operator, 900)
+        await wait(operator, 880)
         first = cluster.status("checkout-h2")["acceptedTime"]
         assert condition(cluster, "checkout-h2") == ("False", "DeploymentMissing")
-        await wait(operator, 20)
+        await wait(operator, 40)
         assert condition(cluster, "checkout-h2", "Ready") == ("True", "Accepted")
         assert condition(cluster, "checkout-h2") == ("Unknown", "Pending")
         assert cluster.status("checkout-h2")["acceptedTime"] > first
