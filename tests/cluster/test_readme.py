@@ -62,20 +62,24 @@ def test_there_are_five_steps() -> None:
 
 def test_the_quick_start(reader: Reader, datadog: StandIn) -> None:
     """Dry run first, then with keys: each command of the page, in its order."""
-    install, look, send, _ = blocks_of("docs/quick-start.md")
-    (mark,) = [block for block in blocks_of("docs/quick-start.md", "yaml") if block.title == "mark.yaml"]
-    (reader.folder / "mark.yaml").write_text(mark.text)
+    install, look, keys, send, _ = blocks_of("docs/quick-start.md")
+    for block in blocks_of("docs/quick-start.md", "yaml"):
+        (reader.folder / str(block.title)).write_text(block.text)
     reader.follow(install, {}, {})
     shown = {"kubectl get dora checkout-1.5.0": '"method":"PATCH"', "kubectl get dora": "DryRun"}
     reader.follow(look, {}, shown)
     assert datadog.requests() == []
-    reader.follow(send, KEYS, {})
-    (request,) = datadog.requests()
-    assert request.document()["data"]["attributes"] == {
-        "service": "checkout",
-        "env": "prod",
-        "version": "1.5.0",
-        "change_failure": True,
-        "remediation": {"type": "rollback", "version": "1.4.2"},
-    }
+    reader.follow(keys, KEYS, {})
+    eventually(lambda: is_dry_run_of(reader), lambda: reader.cluster.kubectl("get", "dora", "-o", "yaml"))
+    assert datadog.requests() == [], "a page must not send a mark that its reader has not filled in"
+    reader.follow(send, {}, {})
+    (request,) = [each for each in datadog.requests() if each.method == "PATCH"]
+    assert request.path.endswith("/YOUR-DEPLOYMENT-ID")
+    assert request.document()["data"]["attributes"] == {"change_failure": True}
     Shop(reader.cluster, "default").kubectl("delete", "dora", "--all")
+
+
+def is_dry_run_of(reader: Reader) -> bool:
+    """Return whether the operator that has keys holds the resource of the page back."""
+    conditions = Shop(reader.cluster, "default").get("checkout-1.5.0")["status"]["conditions"]
+    return any(each["reason"] == "DryRun" for each in conditions if each["type"] == "Ready")
