@@ -37,7 +37,7 @@ cluster: $(READY) ## start the local cluster alone and keep it until Ctrl-C
 
 # Test files run side by side. A process has clusters of its own, about 1.5 GB with all of them; PROCESSES=0 runs one file after another.
 PROCESSES ?= auto
-SIDE_BY_SIDE := --numprocesses $(PROCESSES) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses $(PROCESSES) --maxprocesses 4 --no-loadscope-reorder
 
 WORDED := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md Makefile docs charts config crds gitops operator tools sandbox bench
 
@@ -60,6 +60,14 @@ check: $(READY) ## lint, types, layers, workflows, wording, generated files, the
 .PHONY: unit
 unit: $(READY) ## the quick tests: no cluster
 	@$(BIN)/python -m pytest tests/flow tests/unit $(SIDE_BY_SIDE)
+
+.PHONY: coverage
+coverage: $(READY) ## the quick tests with branch coverage, by file
+	@$(BIN)/python -m pytest tests/flow tests/unit $(SIDE_BY_SIDE) --cov --cov-report=term
+
+.PHONY: mutants
+mutants: $(READY) ## mutation tests of domain/: the score, and each change that no test finds
+	@$(BIN)/python -m tools.mutants
 
 .PHONY: image-test
 image-test: $(READY) programs ## build and run the image with buildah (as root; apt-get install buildah debootstrap)

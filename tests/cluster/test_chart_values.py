@@ -185,13 +185,17 @@ def test_a_policy_allows_helm_test(helm: Helm) -> None:
     values = {"networkPolicy": {"ingressFrom": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}]}}
     text = helm("template", "mine", str(CHART), "-n", "ops", values=values)
     objects = [found for found in yaml.safe_load_all(text) if found is not None]
-    (policy,), (pod,), (deployment,) = (of_kind(objects, kind) for kind in ("NetworkPolicy", "Pod", "Deployment"))
+    (policy,) = [each for each in of_kind(objects, "NetworkPolicy") if "ingress" in each["spec"]]
+    (deployment,) = of_kind(objects, "Deployment")
     (ingress,) = policy["spec"]["ingress"]
     (own,) = [peer["podSelector"]["matchLabels"] for peer in ingress["from"] if "podSelector" in peer]
-    assert own.items() <= pod["metadata"]["labels"].items()
     assert values["networkPolicy"]["ingressFrom"][0] in ingress["from"]
     assert not own.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
-    assert not deployment["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    pods = of_kind(objects, "Pod")
+    assert len(pods) == 2
+    for pod in pods:
+        assert own.items() <= pod["metadata"]["labels"].items()
+        assert not deployment["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
     open_to_all = helm.template({})
     assert "from" not in of_kind(open_to_all, "NetworkPolicy")[0]["spec"]["ingress"][0]
 

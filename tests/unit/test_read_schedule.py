@@ -13,7 +13,7 @@ from dora_operator.domain.fields import OnMissing
 from dora_operator.domain.read_back import Read, evaluate
 from dora_operator.domain.read_schedule import DAYS_MISSING, next_read, reads_due
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.resource import DoraDeploymentStatus
+from dora_operator.domain.resource import DoraDeploymentStatus, ReadBack
 from dora_operator.domain.stored import ReadProblem, Stored
 from dora_operator.settings import Settings
 from tests.support.builders import NOW, TARGET, UNAVAILABLE, after, read_status, stored
@@ -83,12 +83,30 @@ def test_nothing_is_read_of_what_was_not_accepted(fields: dict[str, Any]) -> Non
         pytest.param(Reason.READ_BACK, 86_459.0, 86_400.0, id="the last read was due shortly before the end"),
         pytest.param(Reason.READ_BACK, 86_461.0, None, id="the last read was made"),
         pytest.param(Reason.DEPLOYMENT_MISSING, 4000.0, 86_400.0, id="four reads of a missing one were made"),
+        pytest.param(Reason.NOT_APPLIED, 44.0, 30.0, id="the first read was due less than 15 s before the end"),
+        pytest.param(Reason.NOT_APPLIED, 45.0, 120.0, id="the first read was due 15 s before the end: half its wait"),
+        pytest.param(Reason.NOT_APPLIED, 164.0, 120.0, id="the second was due less than 45 s before the end"),
+        pytest.param(Reason.NOT_APPLIED, 165.0, 600.0, id="the second was due 45 s before the end: half its wait"),
     ],
 )
 def test_what_an_earlier_process_has_read(reason: Reason | None, led_until: float, expected: float | None) -> None:
     """A read without news is not written: what was due while the earlier process led counts as made."""
     due = next_read(read_status(reason), SCHEDULE, led_until=after(led_until))
     assert ((due - NOW).total_seconds() if due is not None else None) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        pytest.param(31, 120.0, id="after the first was due"),
+        pytest.param(120, 600.0, id="when the second was due"),
+        pytest.param(-1, 30.0, id="before the acceptance: of an earlier state"),
+    ],
+)
+def test_a_read_in_status_counts_as_made(seconds: float, expected: float) -> None:
+    """Its time shows that a read was made after a time was due, whatever process made it."""
+    found = read_status(Reason.NOT_APPLIED, read_back=ReadBack(time=after(seconds), id="deployment-one"))
+    assert next_read(found, SCHEDULE, led_until=NOW) == after(expected)
 
 
 @pytest.mark.parametrize(
