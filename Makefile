@@ -39,7 +39,7 @@ cluster: $(READY) ## start the local cluster alone and keep it until Ctrl-C
 PROCESSES ?= auto
 SIDE_BY_SIDE := --numprocesses $(PROCESSES) --maxprocesses 4 --no-loadscope-reorder
 
-WORDED := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md Makefile docs charts config crds gitops operator tools sandbox bench
+WORDED := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md Makefile docs charts config crds gitops operator tools sandbox bench tests
 
 .PHONY: check
 check: $(READY) ## lint, types, layers, workflows, wording, generated files, the documentation's links
@@ -50,7 +50,6 @@ check: $(READY) ## lint, types, layers, workflows, wording, generated files, the
 	@$(BIN)/python -m tools.workflows
 	@PYTHONPATH=operator $(BIN)/lint-imports --no-logo
 	@$(BIN)/deptry operator
-	@$(BIN)/codespell tests
 	@$(BIN)/codespell --dictionary - --dictionary tools/wording.txt $(WORDED)
 	@$(BIN)/python -m dora_operator.crd --check crds
 	@$(BIN)/python -m tools.chart --check

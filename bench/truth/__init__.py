@@ -1,6 +1,6 @@
 """`make truth`: how far Datadog's DORA numbers are from what really happened, by the source of the marks.
 
-A simulated year of many services has a known truth. Four tellers report it to the same stand-in model of Datadog.
+A simulated year of many services has a known truth. Six sources of marks report it to one stand-in model of Datadog.
 
 **What is true here, in plain words.**
 
@@ -22,5 +22,5 @@ A simulated year of many services has a known truth. Four tellers report it to t
 document** is a parameter (`cells`): every result is the range over its values, never one number.
 
 Modules, each using only those before it: `stories`, `world`, `argo`, `virtual`, `cluster`, `datadog`, `operator`,
-`sources`, `cells`, `tellers`, `score`, `run`, `report`, `picture`.
+`sources`, `cells`, `markers`, `score`, `run`, `report`, `picture`.
 """

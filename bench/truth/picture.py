@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from bench.truth.markers import Marker
 from bench.truth.report import spread
 from bench.truth.run import Results
 from bench.truth.score import Score
 from bench.truth.sources import Source
-from bench.truth.tellers import Teller
 
 DELAY = 2
 WIDTH, ROW, LEFT, BARS, GAP = 940, 22, 250, 190, 120
@@ -49,14 +49,14 @@ def picture(results: Results) -> str:
 def _lines(results: Results, source: Source) -> list[_Line]:
     outcomes = results.by_case[source, DELAY]
 
-    def of(teller: Teller) -> list[Score]:
-        return [outcome.shown[teller] for outcome in outcomes]
+    def of(marker: Marker) -> list[Score]:
+        return [outcome.shown[marker] for outcome in outcomes]
 
     return [
         _Line("truth", COLOURS["truth"], [outcome.truth for outcome in outcomes]),
-        _Line("before: Datadog's rule alone", COLOURS["before"], of(Teller.NOBODY)),
-        _Line("Argo's webhook on abort", COLOURS["webhook"], of(Teller.WEBHOOK)),
-        _Line("after: operator, Create and Restored", COLOURS["after"], of(Teller.RESTORED)),
+        _Line("before: Datadog's rule alone", COLOURS["before"], of(Marker.RULE_ALONE)),
+        _Line("Argo's webhook on abort", COLOURS["webhook"], of(Marker.WEBHOOK)),
+        _Line("after: operator, Create and Restored", COLOURS["after"], of(Marker.RESTORED)),
     ]
 
 

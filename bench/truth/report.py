@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from bench.truth.markers import Marker
 from bench.truth.run import Case, Outcome, Results
 from bench.truth.score import Score
 from bench.truth.sources import Source
-from bench.truth.tellers import Teller
 
 TRUTH = "**truth**"
 HEADINGS = (
@@ -39,7 +39,7 @@ def table(results: Results, case: Case) -> list[Row]:
     """Return the rows of one case, below the headings."""
     outcomes, seeds = results.by_case[case], results.size.seeds
     rows = [_row(TRUTH, [each.truth for each in outcomes], seeds)]
-    rows += [_row(teller.value, [each.shown[teller] for each in outcomes], seeds) for teller in Teller]
+    rows += [_row(marker.value, [each.shown[marker] for each in outcomes], seeds) for marker in Marker]
     return rows
 
 
@@ -66,8 +66,8 @@ def summary(results: Results) -> str:
 
 def figures(results: Results) -> list[Figure]:
     """Return what was to be reached, and whether it is."""
-    create = [(each.shown[Teller.CREATE], each.truth) for each in _outcomes(results)]
-    restored = [(each.shown[Teller.RESTORED], each.truth) for each in _outcomes(results)]
+    create = [(each.shown[Marker.CREATE], each.truth) for each in _outcomes(results)]
+    restored = [(each.shown[Marker.RESTORED], each.truth) for each in _outcomes(results)]
     own = max(abs(_rate_without_detected(shown) - truth.rate) for shown, truth in create)
     shown_worst = max(abs(shown.rate - truth.rate) for shown, truth in create)
     false = sum(shown.falsely_marked for shown, _ in create + restored)
@@ -88,7 +88,7 @@ def figures(results: Results) -> list[Figure]:
 
 def _recovery_of_all(results: Results, source: Source) -> Figure:
     worst = max(
-        _apart(each.shown[Teller.RESTORED].recovery, each.truth.recovery)
+        _apart(each.shown[Marker.RESTORED].recovery, each.truth.recovery)
         for (of, _), outcomes in results.by_case.items()
         if of is source
         for each in outcomes

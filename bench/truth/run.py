@@ -1,4 +1,4 @@
-"""Run every teller in every case on every seed, on several processors, and add the seeds up."""
+"""Run every source of marks in every case on every seed, on several processors, and add the seeds up."""
 
 import gc
 from collections.abc import Callable, Mapping, Sequence
@@ -6,11 +6,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
 from bench.truth.cells import Cell, cells
+from bench.truth.markers import Marker, year_of
 from bench.truth.operator import Records, record, settings
 from bench.truth.score import Score, truth_of
 from bench.truth.sources import Source, rows_of
 from bench.truth.stories import YEAR
-from bench.truth.tellers import Teller, year_of
 from bench.truth.world import World, make_world
 from dora_operator.domain.fields import OnMissing
 from dora_operator.domain.rollout.verdict import AbortRecovery
@@ -38,13 +38,13 @@ class Outcome:
     """All seeds of one case and one value of each parameter."""
 
     truth: Score = field(default_factory=Score)
-    shown: dict[Teller, Score] = field(default_factory=dict)
+    shown: dict[Marker, Score] = field(default_factory=dict)
 
     def add(self, other: "Outcome") -> None:
         """Add another seed."""
         self.truth.add(other.truth)
-        for teller, score in other.shown.items():
-            self.shown.setdefault(teller, Score()).add(score)
+        for marker, score in other.shown.items():
+            self.shown.setdefault(marker, Score()).add(score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _record(size: Size, seed: int, recovery: AbortRecovery) -> Records:
 def _run(size: Size, seed: int, cell: Cell, records: Mapping[AbortRecovery, Records]) -> Outcome:
     world = size.world(seed)
     truth = truth_of(world, rows_of(world, cell.source, cell.variant.apm))
-    return Outcome(truth.score(), {teller: year_of(teller, world, cell, truth, records) for teller in Teller})
+    return Outcome(truth.score(), {marker: year_of(marker, world, cell, truth, records) for marker in Marker})
 
 
 def _rarely_collect() -> None:

@@ -46,6 +46,7 @@ from dora_operator.reconcile.rate_limits import RateLimits
 from dora_operator.reconcile.read_back import Reader, ReadGroup
 from dora_operator.reconcile.records import Records
 from dora_operator.reconcile.rollout import RolloutReconciler
+from dora_operator.reconcile.status_writer import StatusWriter
 from dora_operator.settings import Settings
 from dora_operator.store import DeploymentStore, RolloutStore
 from dora_operator.watch.discovery import Discovery
@@ -120,7 +121,6 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         planner=Planner(store, namespaces, settings, settings.allowed, own_services),
         credentials=credentials,
         limits=limits,
-        events=events,
         metrics=metrics,
         settings=settings,
         clock=clock,
@@ -128,6 +128,7 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         reader=reader,
         links=LinkChecks(reader, settings.read_back_schedule, clock),
         late=LateMarks(reader, rollout_store, settings.rollouts, clock),
+        writer=StatusWriter(store, queue, client, events, metrics, clock),
         retry_policy=settings.retry_policy,
     )
     records = Records(

@@ -1,4 +1,4 @@
-"""An operator that is killed at chosen outgoing requests, and the account of what Datadog was told.
+"""An operator that is killed at chosen outgoing requests, and a record of what Datadog received.
 
 Kill means: everything in memory is gone, between two requests or between a request's effect and its answer. A new
 operator starts on the same cluster, as Kubernetes would start it.
@@ -119,19 +119,19 @@ class MortalCluster(FakeCluster):
 
 @dataclass
 class MortalDatadog(FakeDatadog):
-    """A Datadog whose every request may be the operator's last, and that fails as it is told."""
+    """A Datadog whose every request may be the operator's last, and that fails on demand."""
 
     killer: Killer = field(default_factory=Killer)
-    trouble: Callable[[], httpx.Response | Exception | None] = lambda: None
+    failure: Callable[[], httpx.Response | Exception | None] = lambda: None
     applied: list[httpx.Request] = field(default_factory=list)
     """What took effect, in order."""
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         """Answer one request."""
         number = self.killer.before(f"{request.method} {request.url.path}")
-        trouble = self.trouble()
-        self.answers = [trouble or ACCEPTED]
-        if trouble is None:
+        failure = self.failure()
+        self.answers = [failure or ACCEPTED]
+        if failure is None:
             self.applied.append(request)
         answer = await super().__call__(request)
         self.killer.after(number)

@@ -32,11 +32,11 @@ class StormyDatadog(FakeDatadog):
     """Answers late, wrongly or never, and notes each request that should not have been sent then."""
 
     dice: random.Random = field(default_factory=random.Random)
-    trouble: float = 0.0
+    failures: float = 0.0
     held: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
-    """What it was told, by deployment."""
+    """What it received, by deployment."""
     closed: dict[Account, float] = field(default_factory=dict)
-    """Until when an account was told to wait, by an answer to this process."""
+    """Until when an account has to wait, by an answer to this process."""
     broken: list[str] = field(default_factory=list)
     count: int = 0
     _under_way: Counter[object] = field(default_factory=Counter)
@@ -44,13 +44,13 @@ class StormyDatadog(FakeDatadog):
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         """Check, then answer one request."""
         account = request.url.host, request.headers["dd-api-key"]
-        deployment, told = _read(request, account)
+        deployment, attributes = _read(request, account)
         deployment_key = deployment if deployment[1] == "id" else (deployment[0], *deployment[3:])
         self.count += 1
         self._check(account, deployment_key)
         self._under_way.update([account, deployment_key])
         try:
-            return await self._answer(account, deployment, told)
+            return await self._answer(account, deployment, attributes)
         finally:
             self._under_way.subtract([account, deployment_key])
 
@@ -63,12 +63,14 @@ class StormyDatadog(FakeDatadog):
         if self._under_way[deployment_key]:
             self.broken.append(f"{now:.3f}: two at once about {deployment_key}")
 
-    async def _answer(self, account: Account, deployment: tuple[str, ...], told: dict[str, Any]) -> httpx.Response:
+    async def _answer(
+        self, account: Account, deployment: tuple[str, ...], attributes: dict[str, Any]
+    ) -> httpx.Response:
         troubles = ("503", "429", "429 alone", "404", "refused", "lost", "silent")
-        what = self.dice.choice(troubles) if self.dice.random() < self.trouble else "202"
+        what = self.dice.choice(troubles) if self.dice.random() < self.failures else "202"
         await asyncio.sleep(self.dice.choice((0.001, 0.05, 0.3)))
         if what in {"202", "lost"}:
-            self.held.setdefault(deployment, {}).update(told)
+            self.held.setdefault(deployment, {}).update(attributes)
         await asyncio.sleep(self.dice.choice((0.001, 0.05)))
         match what:
             case "202":
@@ -82,16 +84,21 @@ class StormyDatadog(FakeDatadog):
                 await asyncio.sleep(60)
             case "lost" | "refused":
                 raise httpx.ReadError(what)
-        return httpx.Response(int(what[:3]), headers={"X-RateLimit-Reset": "rubbish"})
+        return httpx.Response(int(what[:3]), headers={"X-RateLimit-Reset": "not-a-number"})
 
 
 def _read(request: httpx.Request, account: Account) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Return which deployment is meant, as far as accounts tell, and what is said of it."""
+    """Return which deployment is meant, as far as one account can distinguish, and its attributes."""
     data = json.loads(request.content)["data"]
-    told = dict(data["attributes"])
+    attributes = dict(data["attributes"])
     if "id" in data:
-        return (account[0], "id", data["id"]), told
-    return (account[0], "version", account[1], *(told.pop(name) for name in ("service", "env", "version"))), told
+        return (account[0], "id", data["id"]), attributes
+    return (
+        account[0],
+        "version",
+        account[1],
+        *(attributes.pop(name) for name in ("service", "env", "version")),
+    ), attributes
 
 
 @dataclass
@@ -99,7 +106,7 @@ class StormyCluster(FakeCluster):
     """Answers late, and now and then not at all; an answer that is lost has had its effect."""
 
     dice: random.Random = field(default_factory=random.Random)
-    trouble: float = 0.0
+    failures: float = 0.0
 
     async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> dict[str, Any]:
         """See KubernetesClient."""
@@ -120,14 +127,14 @@ class StormyCluster(FakeCluster):
 
     async def _late(self) -> None:
         await asyncio.sleep(self.dice.choice((0.0, 0.002, 0.05)))
-        if self.dice.random() < self.trouble:
-            raise KubernetesError("told to fail")
+        if self.dice.random() < self.failures:
+            raise KubernetesError("a failure was requested")
 
 
 @asynccontextmanager
 async def process(cluster: StormyCluster, datadog: StormyDatadog) -> AsyncIterator[Operator]:
     """Run an operator with all its workers; at the end it is killed, whatever is under way."""
-    datadog.closed.clear()  # what a former one was told stands in statuses, where nobody has edited these since
+    datadog.closed.clear()  # statuses hold what a former one received, where no one has edited these since
 
     def time() -> datetime:
         return NOW + timedelta(seconds=asyncio.get_running_loop().time())

@@ -51,7 +51,7 @@ class Life:
         self.dice = random.Random(seed)
         self.births = 0
         self.asked: dict[str, list[Mapping[str, Any]]] = {}
-        self.trouble = 0.0
+        self.failure = 0.0
 
     def steps(self) -> list[Step]:
         """Return the steps."""
@@ -59,10 +59,10 @@ class Life:
 
     def _step(self, roll: float) -> Step:
         name, spec = self.dice.choice(NAMES), a_spec(self.dice)
-        trouble, pause = self.dice.choice((0.0, 0.0, 0.5)), self.dice.choice((0.0, 1.0, 10.0))
+        failure, pause = self.dice.choice((0.0, 0.0, 0.5)), self.dice.choice((0.0, 1.0, 10.0))
 
         async def step(operator: Operator) -> None:
-            self.trouble = trouble
+            self.failure = failure
             standing = operator.cluster.objects.get(("shop", name))  # type: ignore[call-overload]
             if roll < 0.15 and standing:
                 operator.cluster.delete(name)
@@ -82,15 +82,15 @@ class Life:
 
     def _calm(self) -> Step:
         async def step(operator: Operator) -> None:
-            self.trouble = 0.0
+            self.failure = 0.0
             for _ in range(12):
                 await operator.pass_time(400)
 
         return step
 
     def answer(self) -> httpx.Response | Exception | None:
-        """Return the trouble that Datadog has with the next request, if any."""
-        return self.dice.choice(TROUBLES) if self.dice.random() < self.trouble else None
+        """Return how Datadog fails the next request, if it does."""
+        return self.dice.choice(TROUBLES) if self.dice.random() < self.failure else None
 
 
 async def fresh_apply(cluster: FakeCluster) -> dict[str, Any]:
@@ -153,7 +153,7 @@ async def test_whatever_the_path_the_end_is_the_same(seeds: range) -> None:
         steps = life.steps()
         at = frozenset(life.dice.choice((-1, 1)) * life.dice.randint(1, 60) for _ in range(life.dice.randint(0, 4)))
         world = World(Killer(at))
-        world.datadog.trouble = life.answer
+        world.datadog.failure = life.answer
         await world.live(steps)
         wrong = held_wrongly(life, world)
         expected, found = await fresh_apply(world.cluster), standing(world.cluster)

@@ -62,7 +62,7 @@ class Life:
                     self._change()
                     await asyncio.sleep(self.dice.choice((0.0, 0.001, 0.04, 0.4, 3.0, 70.0)))
             self.kills += 1
-        self.datadog.trouble = self.cluster.trouble = 0.0
+        self.datadog.failures = self.cluster.failures = 0.0
         async with process(self.cluster, self.datadog) as operator:
             await asyncio.sleep(CALM_SECONDS)
             while operator.app.deployment_workers.queue.busy:  # what is not allowed is checked again every minute  # noqa: ASYNC110
@@ -71,7 +71,7 @@ class Life:
 
     def _change(self) -> None:
         dice = self.dice
-        self.datadog.trouble, self.cluster.trouble = dice.choice((0.0, 0.0, 0.3, 0.8)), dice.choice((0.0, 0.0, 0.2))
+        self.datadog.failures, self.cluster.failures = dice.choice((0.0, 0.0, 0.3, 0.8)), dice.choice((0.0, 0.0, 0.2))
         if dice.random() < 0.1:
             self.cluster.annotations = dict(dice.choice(LISTS))
         if dice.random() < 0.15:

@@ -72,20 +72,22 @@ def test_installed_upgraded_uninstalled(chart_cluster: LocalCluster, helm: Helm,
     shop = Shop(chart_cluster, namespace)
     values = QUICK_PODS | {"settings": {"workers": 2, "namespaces": [namespace]}}
     arguments = ("-n", namespace, "--wait", "--timeout", "60s")
-    told = helm("install", RELEASE, str(former), *arguments, values=values)
-    assert f"kubectl -n {namespace} rollout status deployment/{RELEASE}" in told
-    assert "DATADOG KEYS: the operator has none" in told
+    output = helm("install", RELEASE, str(former), *arguments, values=values)
+    assert f"kubectl -n {namespace} rollout status deployment/{RELEASE}" in output
+    assert "DATADOG KEYS: the operator has none" in output
     assert deployment(chart_cluster, namespace)["status"]["availableReplicas"] == 1
     assert "Age" not in columns(chart_cluster)
     shop.apply("kept", changeFailure=True)
     made = shop.get("kept")
-    told = helm("upgrade", RELEASE, str(CHART), *arguments, values=QUICK_PODS | {"settings": {"workers": 3}})
-    assert "It watches all namespaces" in told
+    output = helm("upgrade", RELEASE, str(CHART), *arguments, values=QUICK_PODS | {"settings": {"workers": 3}})
+    assert "It watches all namespaces" in output
     now = deployment(chart_cluster, namespace)
     assert {"name": "DORA_OPERATOR_WORKERS", "value": "3"} in container(now)["env"]
     assert container(now)["image"].endswith(":0.1.0")
     assert "Age" in columns(chart_cluster)
-    assert [one for one in everything(chart_cluster) if one.startswith("role")] == [], "left of the namespaced rights"
+    assert [one for one in everything(chart_cluster) if one.startswith("role")] == [], (
+        "left of the namespaced permissions"
+    )
     assert shop.get("kept")["metadata"]["uid"] == made["metadata"]["uid"]
     helm("uninstall", RELEASE, "-n", namespace, "--wait")
     eventually(lambda: everything(chart_cluster) == [], lambda: str(everything(chart_cluster)))
@@ -96,8 +98,8 @@ def test_installed_upgraded_uninstalled(chart_cluster: LocalCluster, helm: Helm,
 
 def test_what_the_notes_say_can_be_pasted(chart_cluster: LocalCluster, helm: Helm, namespace: str) -> None:
     """From the command that applies to the last line, as it stands on the screen."""
-    told = helm("install", RELEASE, str(CHART), "-n", namespace, values={"settings": {"namespaces": [namespace]}})
-    lines = told.splitlines()
+    output = helm("install", RELEASE, str(CHART), "-n", namespace, values={"settings": {"namespaces": [namespace]}})
+    lines = output.splitlines()
     (first,) = [number for number, line in enumerate(lines) if "kubectl apply -n" in line]
     pasted = "\n".join(lines[first:])
     folders = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -106,7 +108,7 @@ def test_what_the_notes_say_can_be_pasted(chart_cluster: LocalCluster, helm: Hel
     assert (done.returncode, done.stderr) == (0, "")
     assert "example" in done.stdout.splitlines()[-1]
     assert "dryRun: true" in pasted
-    assert "names no registry" in told
+    assert "names no registry" in output
     assert "names no registry" not in helm(
         "upgrade", RELEASE, str(CHART), "-n", namespace, "--set", "image.repository=a/b"
     )

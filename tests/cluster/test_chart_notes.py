@@ -15,8 +15,8 @@ WARNING = "WARNING: rbac.aggregateRoles"
 
 def notes(helm: Helm, values: dict[str, Any]) -> str:
     """Return the notes, without an installation."""
-    told = helm("install", RELEASE, str(CHART), "-n", "ops", "--dry-run=client", values=values)
-    return told.split("\nNOTES:\n")[1]
+    output = helm("install", RELEASE, str(CHART), "-n", "ops", "--dry-run=client", values=values)
+    return output.split("\nNOTES:\n")[1]
 
 
 def with_policy(**settings: Any) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def test_a_policy_ends_the_warning(helm: Helm) -> None:
 @pytest.mark.parametrize("values", TAKEN)
 def test_no_set_of_values_prints_a_command_that_sends(helm: Helm, values: dict[str, Any]) -> None:
     """The sample is a dry run, and keys are placeholders."""
-    told = notes(helm, values)
-    assert told.count("changeFailure") == told.count("dryRun: true\nEOF") == 1
-    assert "<no value>" not in told
-    assert "a-key" not in told
+    output = notes(helm, values)
+    assert output.count("changeFailure") == output.count("dryRun: true\nEOF") == 1
+    assert "<no value>" not in output
+    assert "a-key" not in output

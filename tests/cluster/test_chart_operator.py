@@ -1,4 +1,4 @@
-"""The operator as the chart installs it: its account, rights and environment, its whole work, and no right to spare.
+"""The operator as the chart installs it: its account, permissions, environment, its whole work, no unused permission.
 
 No kubelet runs here. kwok plays the Deployment's pods; the operator itself is a process of the test, started with the
 variables of the live Deployment and a token of its ServiceAccount.
@@ -44,8 +44,8 @@ def with_own_keys(installation: Installation) -> Callable[[], None]:
         installation.shop.wait("own", "Accepted")
         assert installation.sent_with(OWN)
         installation.shop.apply("rival", changeFailure=False)
-        told = ("get", "events", "--field-selector", "involvedObject.name=rival,reason=Conflict", "-o", "name")
-        eventually(lambda: installation.shop.kubectl(*told), lambda: "no Event was posted")
+        events = ("get", "events", "--field-selector", "involvedObject.name=rival,reason=Conflict", "-o", "name")
+        eventually(lambda: installation.shop.kubectl(*events), lambda: "no Event was posted")
 
     return proceed
 
@@ -64,7 +64,7 @@ def with_keys_of_its_own(installation: Installation) -> Callable[[], None]:
 
 
 def an_abort(installation: Installation) -> Callable[[], None]:
-    """An abort is recorded, sent, told by Events; the record gives way to a user's resource."""
+    """An abort is recorded, sent, reported by Events; the record gives way to a user's resource."""
     shop = installation.shop
     app = App(installation.cluster, installation.datadog, shop.namespace, "checkout")
     app.release("1.0.0")
@@ -76,7 +76,7 @@ def an_abort(installation: Installation) -> Callable[[], None]:
         app.argo("abort")
         app.wait_asked(marked("1.1.0"))
         shop.wait(app.record("1.1.0")["metadata"]["name"], "Accepted")
-        eventually(lambda: app.told("Rollout") == [("Normal", "Marked")], lambda: str(app.events("Rollout")))
+        eventually(lambda: app.event_reasons("Rollout") == [("Normal", "Marked")], lambda: str(app.events("Rollout")))
         shop.apply("users", deployment=deployment, sourceRef={"name": "checkout"})
         shop.wait("users", "Accepted")
         eventually(lambda: [one["metadata"]["name"] for one in app.records()] == ["users"], lambda: str(app.records()))
@@ -130,8 +130,8 @@ def test_it_does_its_whole_work_with_rights_that_it_uses(installation: Installat
     found, refused = used(installation.cluster, installation.user)
     assert refused == []
     allowed = installation.granted()
-    assert allowed - found == set(), "rights to spare"
-    assert found - allowed == set(), "rights that came from elsewhere"
+    assert allowed - found == set(), "unused permissions"
+    assert found - allowed == set(), "permissions that came from elsewhere"
 
 
 @pytest.mark.parametrize("installation", [("lacking", {"settings": {"namespaces": ["lacking-shop"]}})], indirect=True)

@@ -58,9 +58,9 @@ def test_a_wrong_type_is_refused_for_every_value(helm: Helm, wrong: Any) -> None
     values: dict[str, Any] = {}
     for place in chosen:
         values = merged(values, at(place, wrong))
-    told = helm.run("template", "x", str(CHART), values=values)
-    assert told.returncode != 0
-    assert [place for place in chosen if f"at '/{'/'.join(place)}" not in told.stderr] == []
+    output = helm.run("template", "x", str(CHART), values=values)
+    assert output.returncode != 0
+    assert [place for place in chosen if f"at '/{'/'.join(place)}" not in output.stderr] == []
     assert len(chosen) > 60
 
 
@@ -70,18 +70,18 @@ def test_a_typo_is_refused_in_every_map(helm: Helm) -> None:
     values: dict[str, Any] = {}
     for place in chosen:
         values = merged(values, at((*place, "typo"), 1))
-    told = helm.run("template", "x", str(CHART), values=values)
+    output = helm.run("template", "x", str(CHART), values=values)
     spots = {
         f"at '{''.join(f'/{name}' for name in place)}': additional properties 'typo' not allowed" for place in chosen
     }
-    assert {spot for spot in spots if spot not in told.stderr} == set()
+    assert {spot for spot in spots if spot not in output.stderr} == set()
 
 
 @pytest.mark.parametrize("place", [pytest.param(place, id=".".join(place)) for place, _ in places(VALUES)])
 def test_null_is_refused_or_does_no_harm(helm: Helm, place: Place) -> None:
     """Helm takes a default away where a value is null: then the schema speaks, and never a template."""
-    told = helm.run("template", "x", str(CHART), values=at(place, None))
-    assert told.returncode == 0 or f"missing property '{place[-1]}'" in told.stderr, told.stderr
+    output = helm.run("template", "x", str(CHART), values=at(place, None))
+    assert output.returncode == 0 or f"missing property '{place[-1]}'" in output.stderr, output.stderr
 
 
 def test_names_of_digits_stay_text(helm: Helm) -> None:

@@ -257,7 +257,7 @@ def test_probes_can_be_tuned(helm: Helm) -> None:
 
 
 def test_the_crd_is_the_committed_one(helm: Helm) -> None:
-    """Its spec is that of crds/, and it is kept at the end unless somebody wants otherwise."""
+    """Its spec is that of crds/, and it is kept at the end unless the values say otherwise."""
     (committed,) = [yaml.safe_load(file.read_text()) for file in (CHART.parents[1] / "crds").glob("*.yaml")]
     (found,) = of_kind(helm.template({}), "CustomResourceDefinition")
     assert found["spec"] == committed["spec"]

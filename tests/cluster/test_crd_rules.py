@@ -205,7 +205,7 @@ def write_status_until(cluster: LocalCluster, settled: Callable[[dict[str, Any]]
 
 
 def test_columns_short_name_and_category(cluster: LocalCluster) -> None:
-    """`kubectl get dora`, `-o wide` and `kubectl get datadog` show what a person looks for."""
+    """`kubectl get dora`, `-o wide` and `kubectl get datadog` show what a person needs first."""
     assert apply(cluster, WHOLE).returncode == 0
     try:
         short = cluster.kubectl("get", "dora").splitlines()[0].split()

@@ -241,7 +241,9 @@ def test_crashes_under_load(own_cluster: LocalCluster, shop: Shop, datadog: Stan
         pytest.param(Reset(), id="reset connections"),
         pytest.param(HalfBody(), id="half an answer"),
         pytest.param(Hang(), id="no answer"),
-        pytest.param(Respond(status=429, headers={"X-RateLimit-Reset": "rubbish"}), id="429 with rubbish"),
+        pytest.param(
+            Respond(status=429, headers={"X-RateLimit-Reset": "not-a-number"}), id="429 with an invalid reset"
+        ),
     ],
 )
 def test_datadog_that_fails_for_a_while(operator: OperatorProcess, shop: Shop, datadog: StandIn, what: Any) -> None:

@@ -55,7 +55,7 @@ def steady(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def outputs(rollouts_cluster: LocalCluster) -> Iterator[Outputs]:
-    """Play what the pages tell, and return what every command printed."""
+    """Play what the pages describe, and return what every command printed."""
     rollouts_cluster.kubectl("create", "namespace", NAMESPACE)
     with StandIn() as datadog:
         datadog.fault(Respond(status=200, body='{"valid":true}'), match=Match(path_prefix="/api/v1/validate"))

@@ -25,7 +25,7 @@ def processes_of(folder: Path) -> list[str]:
         try:
             words = entry.read_bytes().decode(errors="replace")
         except OSError:
-            continue  # it ended while we looked
+            continue  # it ended during the search
         if str(folder) in words:
             found.append(words)
     return found

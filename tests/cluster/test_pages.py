@@ -19,7 +19,7 @@ pytestmark = pytest.mark.cluster
 
 @pytest.fixture
 def reader(cluster: LocalCluster, tmp_path: Path) -> Iterator[Reader]:
-    """Return somebody whose cluster has an operator, and an empty namespace `default`."""
+    """Return a reader whose cluster has an operator, and an empty namespace `default`."""
     with StandIn() as datadog, running_operator(cluster, datadog.url):
         yield Reader(cluster, tmp_path, datadog.url)
     cluster.kubectl("delete", "dora", "--all")

@@ -33,7 +33,7 @@ def datadog() -> Iterator[StandIn]:
 
 @pytest.fixture
 def reader(chart_cluster: LocalCluster, helm: Helm, datadog: StandIn, tmp_path: Path) -> Iterator[Reader]:
-    """Return somebody with a cluster where nothing of ours is installed."""
+    """Return a reader with a cluster where nothing of ours is installed."""
     chart_cluster.kubectl("delete", "crd", CRD, "--ignore-not-found")
     eventually(
         lambda: chart_cluster.run_kubectl("get", "namespace", NAMESPACE).returncode != 0,
@@ -52,7 +52,7 @@ def reader(chart_cluster: LocalCluster, helm: Helm, datadog: StandIn, tmp_path: 
 def test_the_five_steps_of_the_readme(reader: Reader, datadog: StandIn) -> None:
     """From nothing to the first marked abort, with the commands of the README."""
     seconds = five_steps(reader, datadog)
-    print(f"from `helm install` to the first PATCH: {seconds:.1f} s")  # noqa: T201 - a figure for whoever runs it
+    print(f"from `helm install` to the first PATCH: {seconds:.1f} s")  # noqa: T201 - a figure to read
 
 
 def test_there_are_five_steps() -> None:
@@ -62,12 +62,12 @@ def test_there_are_five_steps() -> None:
 
 def test_the_quick_start(reader: Reader, datadog: StandIn) -> None:
     """Dry run first, then with keys: each command of the page, in its order."""
-    install, look, keys, send, _ = blocks_of("docs/quick-start.md")
+    install, check, keys, send, _ = blocks_of("docs/quick-start.md")
     for block in blocks_of("docs/quick-start.md", "yaml"):
         (reader.folder / str(block.title)).write_text(block.text)
     reader.follow(install, {}, {})
     shown = {"kubectl get dora checkout-1.5.0": '"method":"PATCH"', "kubectl get dora": "DryRun"}
-    reader.follow(look, {}, shown)
+    reader.follow(check, {}, shown)
     assert datadog.requests() == []
     reader.follow(keys, KEYS, {})
     eventually(lambda: is_dry_run_of(reader), lambda: reader.cluster.kubectl("get", "dora", "-o", "yaml"))

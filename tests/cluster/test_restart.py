@@ -32,7 +32,7 @@ def manifest(number: int) -> dict[str, Any]:
 
 
 def waiting(operator: OperatorProcess) -> float:
-    """Return how many DoraDeployments are to be looked at."""
+    """Return how many DoraDeployments are to be reconciled."""
     found = series(operator.metrics())
     states = ("due", "delayed", "parked", "working")
     return sum(found[f'dora_operator_queue_length{{queue="DoraDeployment",state="{state}"}}'] for state in states)

@@ -29,7 +29,7 @@ def test_abort_retry_and_promote(street: Street) -> None:
     expect((app, [marked("1.1.0"), cleared("1.1.0")]))
     record = app.record("1.1.0")["metadata"]["name"]
     both = [("Normal", "Cleared"), ("Normal", "Marked")]
-    assert (app.told("DoraDeployment", record), app.told("Rollout")) == (both, both)
+    assert (app.event_reasons("DoraDeployment", record), app.event_reasons("Rollout")) == (both, both)
 
 
 def test_abort_then_a_newer_version(street: Street) -> None:
@@ -49,7 +49,7 @@ def test_abort_then_a_newer_version(street: Street) -> None:
     expect((app, [marked("1.1.0"), marked("1.1.0", "rollforward", "1.2.0")]))
     record = app.record("1.1.0")["metadata"]["name"]
     both = [("Normal", "Linked"), ("Normal", "Marked")]
-    assert (app.told("DoraDeployment", record), app.told("Rollout")) == (both, both)
+    assert (app.event_reasons("DoraDeployment", record), app.event_reasons("Rollout")) == (both, both)
 
 
 def test_rollback_after_promotion(street: Street) -> None:

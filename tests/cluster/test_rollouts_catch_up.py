@@ -222,4 +222,4 @@ def test_created_again_from_another_template_and_promoted(unwatched: Street, ope
         expect((app, [marked("1.1.0"), marked("1.1.0"), cleared("1.1.0")]))
         (record,) = app.records()
         assert record["status"]["source"]["uid"] == app.get()["metadata"]["uid"]
-        assert [type_ for type_, _ in app.told("DoraDeployment", record["metadata"]["name"])] == ["Normal"] * 3
+        assert [type_ for type_, _ in app.event_reasons("DoraDeployment", record["metadata"]["name"])] == ["Normal"] * 3

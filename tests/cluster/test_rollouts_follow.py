@@ -49,7 +49,7 @@ def test_followed_through_the_users_resource(street: Street) -> None:
             "managedFields"
         ]
         assert [one["manager"] for one in owners if "f:spec" in one["fieldsV1"]] == ["kubectl-client-side-apply"]
-    assert app.told("DoraDeployment", "mine") == app.told("Rollout") == [("Normal", "Marked")]
+    assert app.event_reasons("DoraDeployment", "mine") == app.event_reasons("Rollout") == [("Normal", "Marked")]
     for each in (app, named):
         each.argo("retry")
         each.until("Paused")
@@ -98,11 +98,11 @@ def test_taken_over(street: Street, spec: dict[str, Any]) -> None:
     app.until("Paused")
     app.argo("abort")
     app.wait_asked(marked("1.1.0"))
-    eventually(lambda: app.told("Rollout") == [("Normal", "Marked")], app.levels)
+    eventually(lambda: app.event_reasons("Rollout") == [("Normal", "Marked")], app.levels)
     shop.apply("mine", deployment=by_version(app), sourceRef={"name": app.name}, **spec)
     assert shop.wait("mine", "Accepted")["source"]["verdict"] == "Aborted"
     eventually(lambda: [one["metadata"]["name"] for one in app.records()] == ["mine"], app.levels)
     expect((app, [marked("1.1.0"), *([cleared("1.1.0")] if spec else [])]))
     said = [("Normal", "Cleared")] if spec else []
-    assert app.told("DoraDeployment", "mine") == said
-    assert app.told("Rollout") == sorted([("Normal", "Marked"), *said])
+    assert app.event_reasons("DoraDeployment", "mine") == said
+    assert app.event_reasons("Rollout") == sorted([("Normal", "Marked"), *said])

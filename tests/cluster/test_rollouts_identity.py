@@ -70,10 +70,10 @@ def test_a_workload_of_its_own(street: Street) -> None:
 
 
 def test_a_missing_label_is_told_once(street: Street) -> None:
-    """Nothing is sent, and one Warning Event on the Rollout names the label, however often it is looked at."""
+    """Nothing is sent, and one Warning Event on the Rollout names the label, however often it is reconciled."""
     app = street.app(untagged=("version",))
     abort_an_update(app)
-    app.kubectl("annotate", "rollout", app.name, "look=again")
+    app.kubectl("annotate", "rollout", app.name, "reconcile=again")
     app.argo("retry")
     app.until("Paused")
     app.argo("abort")

@@ -255,5 +255,5 @@ async def test_no_replica_leads() -> None:
 
 def test_every_alert_is_seen() -> None:
     """An alert without a story here would be one that nobody has seen."""
-    told = Path(__file__).read_text(encoding="utf-8")
-    assert [rule["alert"] for rule in RULES if f'"{rule["alert"]}"' not in told] == []
+    source = Path(__file__).read_text(encoding="utf-8")
+    assert [rule["alert"] for rule in RULES if f'"{rule["alert"]}"' not in source] == []

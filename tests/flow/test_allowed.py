@@ -26,7 +26,7 @@ async def test_refused_until_the_namespace_allows_it() -> None:
 
 
 async def test_keys_of_ones_own_are_not_judged() -> None:
-    """Whoever brings a Secret may mark what its keys may mark."""
+    """A namespace with a Secret of its own may mark what its keys may mark."""
     cluster, datadog = FakeCluster(annotations={"dora-operator.io/allowed-services": "cart"}), FakeDatadog()
     cluster.put_secret("mine", "my-api-key")
     cluster.apply("a", changeFailure=True, credentialsSecretRef={"name": "mine"})
@@ -75,7 +75,7 @@ async def test_who_is_not_allowed_any_more_lets_go_of_those_who_wait(answer: int
 
 
 async def test_what_was_marked_over_is_marked_again_when_it_is_allowed_again() -> None:
-    """The older is allowed again, and looked at, amid the request of the newer: the newer's 202 is proof against it."""
+    """The older is allowed again, and reconciled, during the request of the newer: the newer's 202 proves that."""
     cluster, datadog = FakeCluster(), FakeDatadog()
     lists: dict[str, str] = {}
     limited(cluster, lists)

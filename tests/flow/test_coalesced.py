@@ -1,4 +1,4 @@
-"""States of a Rollout that were gone before anybody looked: the queue keeps the newest alone, as under a burst."""
+"""States of a Rollout that were replaced before a reconcile: the queue keeps the newest alone, as under a burst."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ def asked(datadog: FakeDatadog) -> list[tuple[str, bool, Any]]:
 
 
 def in_one_breath(operator: Operator, rollout: Rollout, *steps: str) -> None:
-    """Take steps that all are over when the operator looks; each shows the revision before the status, as Argo does."""
+    """Take steps that end before the operator reconciles; each shows the revision before the status, as Argo writes."""
     for step in steps:
         word, *arguments = step.split()
         before = rollout.body()
@@ -39,7 +39,7 @@ async def test_an_undo_in_flight_is_still_told_from_a_rollback(cluster: FakeClus
 async def test_an_undo_in_flight_is_told_though_each_state_was_looked_at(
     cluster: FakeCluster, datadog: FakeDatadog
 ) -> None:
-    """The state that shows it comes before the ReplicaSets are listed, and is looked at again when they are."""
+    """The state that shows it comes before the ReplicaSets are listed, and is reconciled again when they are."""
     async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         rollout = Rollout()
         await play(operator, rollout, "deploy h1 1", "deploy h2 2")
@@ -64,7 +64,7 @@ async def test_a_promotion_that_was_over_at_once_is_remembered(cluster: FakeClus
 
 
 async def test_a_burst_of_states_is_not_kept_for_ever(cluster: FakeCluster, datadog: FakeDatadog) -> None:
-    """What passed by is looked at once, and bounded while nobody looks."""
+    """A replaced state is reconciled once; without a reconcile the number of kept states is bounded."""
     async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         rollout = Rollout()
         await play(operator, rollout, "deploy h1 1")
@@ -77,7 +77,7 @@ async def test_a_burst_of_states_is_not_kept_for_ever(cluster: FakeCluster, data
 
 
 async def test_an_abort_between_two_looks_is_marked(cluster: FakeCluster, datadog: FakeDatadog) -> None:
-    """Aborted, and the next version deployed, before anybody looked: superseded it would have been nothing."""
+    """Aborted, and the next version deployed, before a reconcile: a superseded abort alone would mark nothing."""
     async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         rollout = Rollout()
         await play(operator, rollout, "deploy h1 1", "deploy h2 2")
@@ -89,7 +89,7 @@ async def test_an_abort_between_two_looks_is_marked(cluster: FakeCluster, datado
 async def test_a_failure_that_was_over_before_anybody_looked_is_none(
     cluster: FakeCluster, datadog: FakeDatadog
 ) -> None:
-    """Aborted, tried again and promoted: Datadog need not be told that nothing is wrong."""
+    """Aborted, tried again and promoted: there is nothing to send to Datadog."""
     async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         rollout = Rollout()
         await play(operator, rollout, "deploy h1 1", "deploy h2 2")

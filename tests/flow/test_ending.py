@@ -57,7 +57,7 @@ def test_a_name_that_cannot_be_looked_up_does_not_keep_the_process(tmp_path: Pat
     command = [str(Path(sys.executable).with_name("dora-operator")), "run"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
         try:
-            eventually(asked.exists, lambda: "no name was looked up", seconds=30)
+            eventually(asked.exists, lambda: "no name was resolved", seconds=30)
             process.send_signal(signal.SIGTERM)
             begun = time.monotonic()
             assert process.wait(30) == 0

@@ -43,7 +43,7 @@ def broken(operator: Operator, kind: str = "DoraDeployment") -> float:
 
 
 def stored(spec: Any, status: Any, verdict: Any) -> dict[str, Any]:
-    """Return an object that got past the schema: it was stored before, or somebody replaced the CRD."""
+    """Return an object that got past the schema: it was stored before, or the CRD was replaced."""
     metadata = {"namespace": NAMESPACE, "name": "odd", "uid": "u-odd", "generation": 1, "resourceVersion": "900"}
     metadata |= {"creationTimestamp": NOW.isoformat(), "annotations": {VERDICT_ANNOTATION: verdict} if verdict else {}}
     return {"metadata": metadata, "spec": spec, "status": status}

@@ -31,7 +31,7 @@ async def test_what_the_record_had_accepted_is_not_sent_again(cluster: FakeClust
     async with running_operator(cluster, datadog) as operator:
         await play(operator, Rollout(), *ABORTED)
         accepted_at = cluster.status("checkout-h2")["acceptedTime"]
-        told = list(cluster.events)
+        events = list(cluster.events)
         await operator.pass_time(60)
         cluster.apply("mine", age_seconds=-60, deployment=THE_VERSION, sourceRef={"name": "checkout"})
         await operator.settle()
@@ -40,7 +40,7 @@ async def test_what_the_record_had_accepted_is_not_sent_again(cluster: FakeClust
     assert [key.name for key in cluster.objects] == ["mine"]
     assert cluster.status("mine")["acceptedTime"] == accepted_at
     assert ready(cluster, "mine") == ("True", "Accepted")
-    assert cluster.events == told
+    assert cluster.events == events
 
 
 async def test_a_spec_that_wins_is_no_conflict_with_the_record(cluster: FakeCluster, datadog: FakeDatadog) -> None:

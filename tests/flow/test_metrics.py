@@ -122,7 +122,7 @@ async def test_an_accepted_failure_that_could_not_be_written_down_is_reported() 
 
 
 async def test_refused_keys_and_rate_limits() -> None:
-    """401 and 429 are told apart by code; what is left of a limit is shown until its window ends."""
+    """401 and 429 are counted apart, by code; what is left of a limit is shown until its window ends."""
     used_up = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "30"}
     answers = [httpx.Response(401), httpx.Response(429, headers=used_up), httpx.Response(202)]
     cluster, datadog = FakeCluster(), FakeDatadog(answers=answers)

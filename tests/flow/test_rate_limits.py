@@ -129,7 +129,7 @@ async def test_another_account_goes_on() -> None:
 
 
 async def test_the_same_key_in_many_secrets_is_one_account() -> None:
-    """Each namespace has a copy of the organisation's keys: together they keep the limit, and none is told 429."""
+    """Each namespace has a copy of the organisation's keys: together they keep the limit, and none gets a 429."""
     cluster, datadog = FakeCluster(), LimitedDatadog()
     teams = [f"team-{number}" for number in range(4)]
     for team in teams:
@@ -194,7 +194,7 @@ async def test_a_restart_sends_nothing_before_the_reset() -> None:
         pass
     assert len(datadog.requests) == LIMIT
     cluster.apply("new", deployment={"id": "deployment-new"}, changeFailure=True)
-    cluster.objects = dict(reversed(cluster.objects.items()))  # what knows nothing of a limit is looked at first
+    cluster.objects = dict(reversed(cluster.objects.items()))  # what knows nothing of a limit is reconciled first
     async with running_operator(cluster, datadog) as operator:
         datadog.operator = operator
         assert len(datadog.requests) == LIMIT

@@ -34,7 +34,7 @@ async def test_a_restoration_is_linked_once_the_failure_was_read_back(
 async def test_no_restoration_for_a_deployment_that_datadog_does_not_have(
     cluster: FakeCluster, datadog: StoringDatadog
 ) -> None:
-    """By Datadog's rule a posted restoration alone looks like a rollback: nothing is posted."""
+    """By Datadog's rule a posted restoration alone counts as a rollback: nothing is posted."""
     await aborted(cluster, datadog, 4000, abort_recovery="Restored")
     assert "event" not in datadog.calls()
 

@@ -61,7 +61,7 @@ async def test_settled_objects_cost_nothing_after_a_restart(cluster: FakeCluster
 async def test_what_is_due_goes_before_what_is_settled_after_a_start(
     cluster: FakeCluster, datadog: FakeDatadog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Edited, made or left undone while nobody watched: looked at before all that is only to be looked through."""
+    """Edited, made or left undone while no operator ran: reconciled before all that only has to be checked."""
     datadog.answers = [httpx.Response(503), ACCEPTED]
     cluster.apply("z-undone", deployment={"id": OTHER_ID}, changeFailure=True)
     async with running_operator(cluster, datadog) as operator:
@@ -100,7 +100,7 @@ async def test_an_api_server_that_is_behind(cluster: FakeCluster, datadog: FakeD
 @pytest.mark.parametrize("restarted", [True, False], ids=["noticed by the next process", "noticed by the same"])
 @pytest.mark.parametrize("hours", [2, 1, -1, -2, -48])
 @pytest.mark.parametrize(
-    ("trouble", "reason"),
+    ("failure", "reason"),
     [
         pytest.param(httpx.Response(503), "DatadogUnavailable", id="during an outage"),
         pytest.param(httpx.Response(404), "DeploymentNotFound", id="before the ingestion"),
@@ -108,10 +108,10 @@ async def test_an_api_server_that_is_behind(cluster: FakeCluster, datadog: FakeD
     ],
 )
 async def test_a_clock_that_jumps(
-    cluster: FakeCluster, datadog: FakeDatadog, trouble: httpx.Response, reason: str, hours: int, *, restarted: bool
+    cluster: FakeCluster, datadog: FakeDatadog, failure: httpx.Response, reason: str, hours: int, *, restarted: bool
 ) -> None:
     """What is settled is not sent again; what is pending is tried again soon, not when the old clock would have."""
-    datadog.answers = [ACCEPTED, trouble, ACCEPTED]
+    datadog.answers = [ACCEPTED, failure, ACCEPTED]
     async with running_operator(cluster, datadog) as operator:
         cluster.apply("settled", changeFailure=True)
         await operator.settle()

@@ -191,7 +191,7 @@ async def test_what_a_person_has_to_fix_is_one_warning_and_retried_slowly(
 
 
 async def test_a_stable_version_without_a_name_costs_nothing(cluster: FakeCluster) -> None:
-    """There is nothing to post about it: nobody looks again and again whether it is whole."""
+    """There is nothing to post about it: nothing checks again and again whether it is complete."""
     datadog = Datadog()
     async with running_operator(cluster, datadog, abort_recovery="Restored") as operator:
         await play(operator, Rollout(), "deploy h1", "deploy h2 2", "abort")
@@ -227,7 +227,7 @@ async def test_the_event_ends_when_the_replicas_are_back(cluster: FakeCluster) -
     ],
 )
 async def test_no_event_about_a_failure_that_a_user_holds_back(cluster: FakeCluster, held: dict[str, bool]) -> None:
-    """The event stands for the end of a failure: where Datadog was not told of one, there is nothing to end."""
+    """The event stands for the end of a failure: where none was sent to Datadog, there is nothing to end."""
     version = {"service": "checkout", "env": "prod", "version": "2"}
     cluster.apply("mine", age_seconds=60, deployment=version, sourceRef={"name": "checkout"}, **held)
     datadog = await played(cluster, [TAKEN], 300)

@@ -180,7 +180,7 @@ async def test_spec_wins_over_the_rollout(cluster: FakeCluster, datadog: FakeDat
 
 @pytest.mark.parametrize("where", ["the Rollout", "the Namespace"])
 async def test_opting_out(where: str, cluster: FakeCluster, datadog: FakeDatadog) -> None:
-    """An ignored Rollout is not looked at."""
+    """An ignored Rollout is not reconciled."""
     ignore = {"dora-operator.io/ignore": "true"}
     if where == "the Namespace":
         cluster.annotations = ignore

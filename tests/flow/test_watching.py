@@ -24,10 +24,10 @@ async def test_a_list_and_what_changes(cluster: Cluster) -> None:
     sink = FakeSink()
     cluster.server.apply("rollouts", "a")
     async with cluster.watching(cluster.build(sink)) as watch:
-        assert sink.told == ["listed a", "whole list"]
+        assert sink.calls == ["listed a", "whole list"]
         cluster.server.apply("rollouts", "b")
         cluster.server.apply("rollouts", "a")
-        await eventually(lambda: "reported a" in sink.told)
+        await eventually(lambda: "reported a" in sink.calls)
         cluster.server.delete("rollouts", "a")
         await eventually(lambda: sink.names() == ["b"])
         assert cluster.restarts() == 0
@@ -87,10 +87,10 @@ async def test_what_happens_during_a_list(cluster: Cluster) -> None:
         cluster.server.apply("rollouts", "young")
         cluster.server.apply("rollouts", "short")
         cluster.server.delete("rollouts", "short")
-        await eventually(lambda: sink.told[-1:] == ["deleted short"])
+        await eventually(lambda: sink.calls[-1:] == ["deleted short"])
         cluster.server.before_page.set()
-        await eventually(lambda: "whole list" in sink.told)
-        assert sink.told == [
+        await eventually(lambda: "whole list" in sink.calls)
+        assert sink.calls == [
             "listed a", "reported c", "reported young", "reported short", "deleted short", "whole list"
         ]  # fmt: skip
         assert sink.names() == ["a", "c", "young"]
@@ -110,10 +110,10 @@ async def test_versions_older_than_the_list(cluster: Cluster) -> None:
             cluster.server.apply("rollouts", "a")
             cluster.server.apply("rollouts", "short")
             cluster.server.delete("rollouts", "short")
-        await eventually(lambda: "whole list" in sink.told)
+        await eventually(lambda: "whole list" in sink.calls)
     await change_is_seen(cluster, sink)
     await eventually(lambda: sink.names() == ["a", "more", "news"])
-    assert [one for one in sink.told if one.endswith(" a")] == ["listed a"]
+    assert [one for one in sink.calls if one.endswith(" a")] == ["listed a"]
     await running.__aexit__(None, None, None)
 
 
@@ -125,7 +125,7 @@ async def test_a_list_that_expires(cluster: Cluster) -> None:
     cluster.server.page_size = 1
     with cluster.server.refusing(410, "continue", times=1):
         async with cluster.watching(cluster.build(sink)):
-            assert sink.told == ["listed a", "listed b", "listed c", "whole list", "recovered"]
+            assert sink.calls == ["listed a", "listed b", "listed c", "whole list", "recovered"]
 
 
 async def test_requests_for_lists_are_coalesced(cluster: Cluster) -> None:
@@ -144,7 +144,7 @@ async def test_requests_for_lists_are_coalesced(cluster: Cluster) -> None:
         await eventually(lambda: cluster.server.watches("rollouts"))
         cluster.server.oldest = 0
         cluster.server.before_page.set()
-        await eventually(lambda: sink.told.count("whole list") == 2)
+        await eventually(lambda: sink.calls.count("whole list") == 2)
         assert cluster.server.asked["list"] == 2
 
 
@@ -157,7 +157,7 @@ async def test_kopf_lists_everything(cluster: Cluster, how: str) -> None:
     cluster.server.ignores_fields = how == "the server ignores the selector"
     async with cluster.watching(cluster.build(sink, empty_lists=how != "the seam is gone")):
         await eventually(lambda: len(sink.names()) == 30)
-        assert not [one for one in sink.told if one.startswith("reported")]
+        assert not [one for one in sink.calls if one.startswith("reported")]
         cluster.server.swallows = True
         cluster.server.delete("rollouts", "r7")
         cluster.server.compact()
@@ -175,12 +175,12 @@ async def test_rollouts_that_are_installed_later(cluster: Cluster) -> None:
     sink = FakeSink()
     cluster.server["rollouts"].installed = False
     async with cluster.watching(cluster.build(sink), ready=False) as watch:
-        await eventually(lambda: sink.told == ["not installed"])
+        await eventually(lambda: sink.calls == ["not installed"])
         assert watch.health.absent
         assert watch.health.not_ready() is None
         cluster.server["rollouts"].installed = True
         cluster.server.apply("rollouts", "a")
-        await eventually(lambda: "whole list" in sink.told and cluster.server.watches("rollouts"))
+        await eventually(lambda: "whole list" in sink.calls and cluster.server.watches("rollouts"))
         assert not watch.health.absent
         await change_is_seen(cluster, sink)
         assert cluster.restarts() == 0
@@ -191,7 +191,7 @@ async def test_doradeployments_that_are_installed_later(cluster: Cluster) -> Non
     sink = FakeSink()
     cluster.server["doradeployments"].installed = False
     async with cluster.watching(cluster.build(sink, "doradeployments"), ready=False) as watch:
-        await eventually(lambda: "not installed" in sink.told)
+        await eventually(lambda: "not installed" in sink.calls)
         assert watch.health.not_ready() == "DoraDeployments are not listed yet: their CRD is not installed"
         cluster.server["doradeployments"].installed = True
         await eventually(lambda: watch.health.not_ready() is None and cluster.server.watches("doradeployments"))
@@ -206,7 +206,7 @@ async def test_a_kind_that_is_removed_and_installed_again(cluster: Cluster) -> N
         cluster.server.swallows = True
         cluster.server.remove("rollouts")
         cluster.server.swallows = False
-        await eventually(lambda: sink.told[-2:] == ["deleted a", "not installed"])
+        await eventually(lambda: sink.calls[-2:] == ["deleted a", "not installed"])
         assert watch.health.absent
         cluster.server["rollouts"].installed = True
         cluster.server.apply("rollouts", "a")
@@ -245,7 +245,7 @@ async def test_two_namespaces(cluster: Cluster) -> None:
         await eventually(lambda: cluster.server.watches("rollouts") == 2)
         for name in ("elsewhere", *sinks):
             cluster.server.apply("rollouts", f"of-{name}", name)
-        await eventually(lambda: all(f"reported of-{name}" in sink.told for name, sink in sinks.items()))
+        await eventually(lambda: all(f"reported of-{name}" in sink.calls for name, sink in sinks.items()))
         assert [sink.names() for sink in sinks.values()] == [["a", "of-shop"], ["a", "of-bank"]]
         assert shop.health.what == "Rollouts in shop"
 
@@ -291,8 +291,8 @@ async def test_the_end_of_a_watch(cluster: Cluster) -> None:
         assert run is not None
         await watch.stop()
         assert run.finished.is_set()
-        told = list(sink.told)
+        calls = list(sink.calls)
         run.receive("ADDED", cluster.server.apply("rollouts", "late"))
         await asyncio.sleep(0)
-    assert sink.told == told
+    assert sink.calls == calls
     assert cluster.restarts() == 0

@@ -52,7 +52,7 @@ async def test_an_error_in_the_stream(cluster: Cluster, code: int) -> None:
         await change_is_seen(cluster, sink, seconds=4)
         assert cluster.restarts() == 1
         assert watch.health.problem == ""
-        assert "recovered" in sink.told
+        assert "recovered" in sink.calls
 
 
 @pytest.mark.parametrize(("status", "times"), [(410, 3), (400, 1)])
@@ -82,7 +82,7 @@ async def test_a_watch_that_is_refused_for_a_while(cluster: Cluster, status: int
             await change_is_seen(cluster, sink)
         assert watch.health.problem == ""
         assert cluster.restarts() == 0
-        assert "recovered" in sink.told
+        assert "recovered" in sink.calls
 
 
 async def test_refused_credentials(cluster: Cluster) -> None:
@@ -106,7 +106,7 @@ async def test_a_rotated_token(cluster: Cluster) -> None:
         cluster.server.compact()
         cluster.server.send_error(410)
         await change_is_seen(cluster, sink)
-        await eventually(lambda: sink.told.count("whole list") == 2)
+        await eventually(lambda: sink.calls.count("whole list") == 2)
         assert cluster.restarts() == 0
 
 
@@ -117,7 +117,7 @@ async def test_a_swallowed_event(cluster: Cluster) -> None:
         cluster.server.swallows = True
         cluster.server.apply("rollouts", "missed")
         cluster.server.swallows = False
-        await eventually(lambda: "listed missed" in sink.told)
+        await eventually(lambda: "listed missed" in sink.calls)
         await eventually(lambda: cluster.restarts() == 1 and cluster.server.watches("rollouts") == 1)
         await change_is_seen(cluster, sink)
         await eventually(lambda: watch.health.problem == "")
@@ -141,7 +141,7 @@ async def test_a_periodic_list_without_news(cluster: Cluster) -> None:
         for number in range(10):
             cluster.server.apply("rollouts", f"r{number}")
             await eventually(lambda: len(sink.names()) > number)  # noqa: B023
-        await eventually(lambda: sink.told.count("whole list") > 10)
+        await eventually(lambda: sink.calls.count("whole list") > 10)
         assert cluster.restarts() == 0
 
 
@@ -179,7 +179,7 @@ async def test_a_kopf_that_hangs(cluster: Cluster) -> None:
     async with cluster.watching(cluster.build(sink, silent=0.4)) as watch:
         await eventually(lambda: cluster.restarts() == 1)
         assert "sends no requests" in watch.health.problem
-        await eventually(lambda: "recovered" in sink.told)
+        await eventually(lambda: "recovered" in sink.calls)
         await change_is_seen(cluster, sink)
 
 

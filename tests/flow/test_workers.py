@@ -82,11 +82,11 @@ async def test_a_backlog_is_looked_at_twice() -> None:
         await served(operator)
         await ended(workers)
     assert len(datadog.requests) == count
-    looks = operator.metrics.registry.get_sample_value(
+    reconciles = operator.metrics.registry.get_sample_value(
         "dora_operator_reconciles_total", {"kind": "DoraDeployment", "result": "done"}
     )
-    assert looks is not None
-    assert looks <= 2.1 * count
+    assert reconciles is not None
+    assert reconciles <= 2.1 * count
 
 
 async def test_a_defect_of_ours_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:

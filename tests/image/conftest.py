@@ -40,7 +40,7 @@ def buildah(tmp_path_factory: pytest.TempPathFactory) -> Buildah:
 @pytest.fixture(scope="session")
 def container(buildah: Buildah) -> Iterator[str]:
     """Return a container of the image."""
-    certificates = "/etc/ssl/certs:/etc/ssl/certs:ro"  # of whoever builds: a proxy may have its own
+    certificates = "/etc/ssl/certs:/etc/ssl/certs:ro"  # of the building machine: a proxy may have its own
     given = ("--build-arg", "BASE=localhost/base", "--build-arg", "REVISION=a-commit")
     buildah("build", "--quiet", *given, "-v", certificates, "-t", "localhost/operator", ".")
     name = buildah("from", "localhost/operator")

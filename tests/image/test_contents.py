@@ -18,18 +18,18 @@ UNCHECKED = (1).to_bytes(4, "little")
 
 
 def test_what_is_in_it(buildah: Buildah, container: str) -> None:
-    """A user without rights and without files of its own, an entry point that needs no shell, and no pip."""
+    """A user without permissions and without files of its own, an entry point that needs no shell, and no pip."""
     config = json.loads(buildah("inspect", "--type", "image", "localhost/operator"))["OCIv1"]["config"]
     assert (config["User"], config["Entrypoint"], config["Cmd"]) == (f"{USER}:{USER}", ["dora-operator"], ["run"])
     labels = {name.removeprefix("org.opencontainers.image."): text for name, text in config["Labels"].items()}
     assert (labels["title"], labels["version"], labels["licenses"]) == ("dora-operator", "0.1.0", "Apache-2.0")
     assert (labels["base.name"], labels["revision"]) == ("localhost/base", "a-commit")
-    look = (
+    script = (
         "import os, pathlib; root = pathlib.Path('/opt/operator');"
         "print(os.getuid(), any(os.access(path, os.W_OK) for path in root.rglob('*') if not path.is_symlink()),"
         " any(root.rglob('pip')), any(root.rglob('__pycache__')))"
     )
-    assert buildah("run", container, "--", "/opt/operator/bin/python3", "-c", look) == f"{USER} False False True"
+    assert buildah("run", container, "--", "/opt/operator/bin/python3", "-c", script) == f"{USER} False False True"
 
 
 def test_how_large_it_is(buildah: Buildah, container: str) -> None:
@@ -50,11 +50,11 @@ def test_the_bill_of_materials_is_what_is_installed(buildah: Buildah, container:
     installed_already = ["--old-file", ".venv/.ready", f"BIN={Path(sys.executable).parent}"]
     subprocess.run(["make", "sbom", f"SBOM={bill}", *installed_already], cwd=ROOT, check=True, capture_output=True)
     listed = json.loads(bill.read_text(encoding="utf-8"))
-    look = (
+    script = (
         "import importlib.metadata as packages, json;"
         "print(json.dumps([[each.name, each.version] for each in packages.distributions()]))"
     )
-    installed = json.loads(buildah("run", container, "--", "/opt/operator/bin/python3", "-c", look))
+    installed = json.loads(buildah("run", container, "--", "/opt/operator/bin/python3", "-c", script))
     components = [listed["metadata"]["component"], *listed["components"]]
     assert sorted((_plain(each["name"]), each["version"]) for each in components) == sorted(
         (_plain(name), version) for name, version in installed
@@ -77,14 +77,14 @@ def test_it_logs_in_with_a_plugin(buildah: Buildah, container: str, tmp_path: Pa
     (tmp_path / "config").write_text(json.dumps(config))
     for path in (tmp_path, tmp_path / "config"):
         path.chmod(0o755)
-    look = (
+    script = (
         "import asyncio\n"
         "from dora_operator.clients.login import Login, log_in\n"
         "async def header(): return await Login(await log_in()).authorization()\n"
         "print(asyncio.run(header()))"
     )
     volume = ("-v", f"{tmp_path}:/mnt:ro", "--env", "KUBECONFIG=/mnt/config")
-    said = buildah("run", *volume, container, "--", "/opt/operator/bin/python3", "-c", look)
+    said = buildah("run", *volume, container, "--", "/opt/operator/bin/python3", "-c", script)
     assert said == "Bearer from-plugin"
 
 

@@ -31,7 +31,7 @@ push) exec {buildah} push --quiet "$2" oci:{registry} ;;
 esac
 exit 1
 """
-"""buildah instead: the base from debootstrap, the certificates of whoever builds, and a folder as the registry."""
+"""buildah instead: the base from debootstrap, the certificates of this machine, a folder as the registry."""
 
 
 @pytest.fixture

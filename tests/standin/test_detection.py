@@ -16,10 +16,10 @@ def deployed(datadog: Model, versions: str, *, env: str = "prod") -> None:
     """Deploy versions, one every 100 seconds; `1` is a version, `1:a` has a commit too, `-:a` only a commit."""
     for number, word in enumerate(versions.split()):
         version, _, commit = word.partition(":")
-        told = event(
+        posted = event(
             None if version == "-" else version, number * 100, commit=commit or None, id=f"{env}{number}", env=env
         )
-        datadog.post(told, START + number * 100)
+        datadog.post(posted, START + number * 100)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_the_last_mark_wins_after_detection() -> None:
     assert failures(datadog) == {}
 
 
-class Told(NamedTuple):
+class Posted(NamedTuple):
     """A deployment that hypothesis made up."""
 
     version: str | None
@@ -132,40 +132,40 @@ class Told(NamedTuple):
     finished: int
 
 
-def expected_failures(told: list[Told]) -> dict[int, int]:
+def expected_failures(posted: list[Posted]) -> dict[int, int]:
     """Apply the rule as a person would: search through everything, one deployment after the other."""
 
-    def same(one: Told, other: Told) -> bool:
+    def same(one: Posted, other: Posted) -> bool:
         if one.commit and other.commit:
             return one.commit == other.commit
         return one.version is not None and one.version == other.version
 
     found: dict[int, int] = {}
-    for number, latest in enumerate(told):
-        order = sorted(range(number + 1), key=lambda one: (told[one].finished, one))
+    for number, latest in enumerate(posted):
+        order = sorted(range(number + 1), key=lambda one: (posted[one].finished, one))
         before = order[: order.index(number)]
-        targets = [one for one in before if same(told[one], latest)]
-        if targets and not same(told[before[-1]], latest):
+        targets = [one for one in before if same(posted[one], latest)]
+        if targets and not same(posted[before[-1]], latest):
             found[order[order.index(targets[-1]) + 1]] = number
     return found
 
 
 @given(
     st.lists(
-        st.builds(Told, st.sampled_from(["1", "2", "3", None]), st.sampled_from(["a", "b", None]), st.integers(0, 9)),
+        st.builds(Posted, st.sampled_from(["1", "2", "3", None]), st.sampled_from(["a", "b", None]), st.integers(0, 9)),
         max_size=12,
     )
 )
-def test_the_rule_over_anything(told: list[Told]) -> None:
+def test_the_rule_over_anything(posted: list[Posted]) -> None:
     """Whatever is deployed in whatever order it is ingested: the same as a search through everything."""
     datadog = model()
     events: list[Event] = [
-        event(one.version, one.finished, commit=one.commit, id=str(number)) for number, one in enumerate(told)
+        event(one.version, one.finished, commit=one.commit, id=str(number)) for number, one in enumerate(posted)
     ]
     for one in events:
         datadog.post(one, START)
-    assert failures(datadog) == {str(failed): str(remedy) for failed, remedy in expected_failures(told).items()}
-    for number in range(0, len(told), 2):  # and nothing is left of what is removed
+    assert failures(datadog) == {str(failed): str(remedy) for failed, remedy in expected_failures(posted).items()}
+    for number in range(0, len(posted), 2):  # and nothing is left of what is removed
         assert datadog.remove(str(number), START + 2e9)
-    left = {str(number) for number in range(1, len(told), 2)}
+    left = {str(number) for number in range(1, len(posted), 2)}
     assert {one.id for one in datadog.visible(START + 2e9)} == left

@@ -93,7 +93,7 @@ def test_a_delay_is_a_slow_genuine_answer(datadog: StandIn, client: httpx.Client
         pytest.param({"x-ratelimit-reset": "7, 7"}, ["7, 7"], id="a list in one line"),
         pytest.param({"X-RateLimit-Reset": ["7", "7"]}, ["7", "7"], id="two lines"),
         pytest.param({"X-RateLimit-Reset": "1795415260"}, ["1795415260"], id="an epoch"),
-        pytest.param({"X-RateLimit-Reset": "soon"}, ["soon"], id="rubbish"),
+        pytest.param({"X-RateLimit-Reset": "soon"}, ["soon"], id="not a number"),
     ],
 )
 def test_the_header_of_a_429_is_as_wanted(

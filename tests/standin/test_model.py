@@ -1,4 +1,4 @@
-"""What the model keeps of what it is told: late ingestion, lost marks, evaluation, APM, edits, recovery."""
+"""What the model keeps of what it receives: late ingestion, lost marks, evaluation, APM, edits, recovery."""
 
 import ast
 import random
@@ -245,9 +245,9 @@ def lived(seed: int) -> tuple[list[Any], int]:
     datadog = model(ingest_delay=120, evaluation_delay=600, detection_delay=30, apm_rows=ApmRows.EACH)
     for number in range(3000):
         now = START + number * 20
-        told = event(str(numbers.randrange(9)), number * 20, service=f"s{number % 7}")
-        (datadog.apm if number % 2 else datadog.post)(told, now)
-        datadog.patch_version(told.key, rolled_back(version=str(numbers.randrange(9))), now)
+        posted = event(str(numbers.randrange(9)), number * 20, service=f"s{number % 7}")
+        (datadog.apm if number % 2 else datadog.post)(posted, now)
+        datadog.patch_version(posted.key, rolled_back(version=str(numbers.randrange(9))), now)
     shown = datadog.visible(START + 1e6)
     return [(one.id, one.shown_failure, one.remediation, datadog.recovery_seconds(one)) for one in shown], (
         datadog.lost_marks

@@ -23,7 +23,7 @@ APM = Seed(id="4aBcD_fGh-1", service="checkout", env="prod", version="1.5.0", st
 
 
 def api(datadog: StandIn, *, api_key: str = "an-api-key", app_key: str = "an-app-key", retry: bool = False) -> Any:
-    """Return the official API object, told to call the stand-in through its server override."""
+    """Return the official API object, set to call the stand-in through its server override."""
     configuration = Configuration(
         server_index=1,
         server_variables={"protocol": "http", "name": datadog.url.removeprefix("http://")},
@@ -177,7 +177,7 @@ def test_a_wrong_remediation_type_is_a_400(dora: Any) -> None:
     ],
 )
 def test_keys_are_checked(keys: dict[str, str], expected: type[Exception]) -> None:
-    """Missing and wrong keys are told apart as by Datadog."""
+    """Missing and wrong keys get different answers, as from Datadog."""
     accepted = Settings(
         api_keys={"an-api-key"},
         application_keys={"an-app-key"},

@@ -46,7 +46,7 @@ def test_a_request_is_recorded(datadog: StandIn, client: httpx.Client) -> None:
 
 
 def test_no_key_is_ever_shown(datadog: StandIn, connect: Callable[..., httpx.Client]) -> None:
-    """Values of keys appear nowhere; fingerprints tell them apart."""
+    """Values of keys appear nowhere; fingerprints distinguish them."""
     secrets = {"DD-API-KEY": "secret-one", "dd-application-key": "secret-two", "Authorization": "Bearer secret-three"}
     client = connect(datadog, headers=secrets)
     client.get(f"{PATH}?api_key=secret-four&application_key=secret-five&a=b")
@@ -90,7 +90,7 @@ def test_new_requests_are_asked_for(client: httpx.Client) -> None:
 
 
 def test_waiting_ends_with_the_request(datadog: StandIn, client: httpx.Client) -> None:
-    """A waiting test goes on as soon as the last request came, and is told when it does not come."""
+    """A waiting test goes on as soon as the last request came, and fails when it does not come."""
     sender = threading.Timer(0.05, lambda: [client.get(PATH) for _ in range(2)])
     started = time.monotonic()
     sender.start()
@@ -151,7 +151,7 @@ def test_a_port_that_is_taken_is_an_error(datadog: StandIn) -> None:
 
 
 def test_it_runs_as_a_process() -> None:
-    """`python -m sandbox.datadog` prints where it listens, serves with its options and ends when told."""
+    """`python -m sandbox.datadog` prints where it listens, serves with its options and ends on a signal."""
     command = [sys.executable, "-m", "sandbox.datadog", "--port", "0", "--rate-limit", "7", "--api-key", "right"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -22,7 +22,7 @@ def test_a_deployment_is_ingested_late() -> None:
     ("unknown", "after", "status", "marked"),
     [
         pytest.param(UnknownDeployment.ACCEPT, 1, 202, None, id="too early: accepted and lost"),
-        pytest.param(UnknownDeployment.NOT_FOUND, 1, 404, None, id="too early, where told so: not found"),
+        pytest.param(UnknownDeployment.NOT_FOUND, 1, 404, None, id="too early, where set so: not found"),
         pytest.param(UnknownDeployment.NOT_FOUND, 5, 202, True, id="after ingestion: applied"),
     ],
 )

@@ -46,7 +46,7 @@ class Stream:
 
     namespace: str | None
     version: int
-    """Of the last event that it was told."""
+    """Of the last event that it received."""
     lines: asyncio.Queue[Body | None] = field(default_factory=asyncio.Queue)
     """None ends the stream."""
 
@@ -80,7 +80,7 @@ class ApiServer:
         """If there are any, a request needs one of them."""
         self.page_size = 500
         self.swallows = False
-        """Open watches are not told what happens."""
+        """Open watches do not receive what happens."""
         self.silent = False
         """Watches are answered, and then nothing comes."""
         self.ignores_fields = False
@@ -155,7 +155,7 @@ class ApiServer:
                 stream.send(kind, body)
 
     def catch_up(self) -> None:
-        """Tell open watches what was swallowed."""
+        """Send to open watches what was withheld."""
         self.swallows = False
         for resource in self.resources.values():
             for stream in resource.streams:

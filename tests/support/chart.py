@@ -1,4 +1,4 @@
-"""Helm on a cluster, and what the chart has made there, as the tests look at it."""
+"""Helm on a cluster, and what the chart has made there, as the tests read it."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def container(deployment: dict[str, Any]) -> dict[str, Any]:
     return dict(only)
 
 
-def rights(roles: Iterable[dict[str, Any]]) -> set[Right]:
+def permissions(roles: Iterable[dict[str, Any]]) -> set[Right]:
     """Return what roles allow."""
     return {
         (group, resource, verb)
@@ -94,11 +94,11 @@ def granted(objects: Iterable[dict[str, Any]], account: str) -> set[Right]:
             reference, namespace = binding["roleRef"], binding["metadata"].get("namespace")
             where = namespace if reference["kind"] == "Role" else None
             bound.append(roles[reference["kind"], where, reference["name"]])
-    return rights(bound)
+    return permissions(bound)
 
 
 def used(cluster: LocalCluster, user: str) -> tuple[set[Right], list[str]]:
-    """Return the rights that a user's requests needed, by the audit log, and the requests that were refused."""
+    """Return the permissions that a user's requests needed, by the audit log, and the requests that were refused."""
     found, refused = set(), []
     for entry in cluster.audited(user=user):
         about = entry.get("objectRef")

@@ -193,7 +193,9 @@ REFUSED = [
     pytest.param(
         {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}, "enable one of them", id="two monitors"
     ),
-    pytest.param({"serviceAccount": {"create": False}}, "set serviceAccount.name", id="rights for everybody"),
+    pytest.param(
+        {"serviceAccount": {"create": False}}, "set serviceAccount.name", id="permissions for the default account"
+    ),
     pytest.param({"extraEnv": [{"name": "A B", "value": "c"}]}, "does not match pattern", id="no variable"),
     pytest.param({"podLabels": {"a": 1}}, "got number, want string", id="a number for a label"),
     pytest.param(

@@ -58,7 +58,7 @@ UNKNOWN: dict[str, Any] = {"drawn": 0, "images": [], "loading": True, "scheme": 
 
 @dataclass(slots=True)
 class Page:
-    """A page that was opened: what the browser reported, and what the page looked like in the end."""
+    """A page that was opened: what the browser reported, and what the page showed in the end."""
 
     url: str
     requests: dict[str, str] = field(default_factory=dict)

@@ -12,9 +12,9 @@ from tests.support.shop import Shop
 
 
 def marks(datadog: StandIn) -> dict[str, Any]:
-    """Return what Datadog was told, by deployment, where it was accepted."""
-    told = [(request.status, json.loads(request.body)["data"]) for request in datadog.requests()]
-    return {data["id"]: data["attributes"] for status, data in told if status == 202}
+    """Return what Datadog received, by deployment, where it was accepted."""
+    received = [(request.status, json.loads(request.body)["data"]) for request in datadog.requests()]
+    return {data["id"]: data["attributes"] for status, data in received if status == 202}
 
 
 def counts(datadog: StandIn) -> Counter[str]:

@@ -1,6 +1,6 @@
 """A Rollout and its ReplicaSets written by hand, level by level, for flow tests.
 
-Beside the recorded traces and the simulator of the unit tests: whoever tests here says exactly what the API server has.
+Beside the recorded traces and the simulator of the unit tests: a test here says exactly what the API server has.
 """
 
 from dataclasses import dataclass, field

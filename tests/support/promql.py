@@ -133,12 +133,12 @@ def selectors(expression: str) -> Iterator[pq.VectorSelector]:
     """Iterate over everything that an expression reads."""
     found: list[pq.VectorSelector] = []
 
-    def visit(node: pq.Expr) -> bool:
+    def inspect(node: pq.Expr) -> bool:
         if isinstance(node, pq.VectorSelector):
             found.append(node)
         return True
 
-    pq.walk(pq.parse(expression), visit)
+    pq.walk(pq.parse(expression), inspect)
     yield from found
 
 
@@ -146,12 +146,12 @@ def named_labels(expression: str) -> set[str]:
     """Return every label that an expression names outside of selectors."""
     found: set[str] = set()
 
-    def visit(node: pq.Expr) -> bool:
+    def inspect(node: pq.Expr) -> bool:
         if isinstance(node, pq.AggregateExpr) and node.modifier:
             found.update(node.modifier.labels)
         if isinstance(node, pq.BinaryExpr) and node.modifier and node.modifier.matching:
             found.update(node.modifier.matching.labels)
         return True
 
-    pq.walk(pq.parse(expression), visit)
+    pq.walk(pq.parse(expression), inspect)
     return found

@@ -69,7 +69,7 @@ class Reader:
     def follow(self, block: Block, said: Mapping[str, str], until: Mapping[str, str]) -> None:
         """Run the commands of a block; `said` is what the page leaves to its reader, each of which it has to name.
 
-        What begins with a key of `until` is looked at again until its output has these words.
+        What begins with a key of `until` is run again until its output has these words.
         """
         for placeholder in said:
             assert placeholder in block.text, f"{block.where} no longer says {placeholder}"
@@ -84,7 +84,7 @@ class Reader:
             done = self._shell(command)
             assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         else:
-            quiet = command.replace(" --watch", "")  # a person looks, and ends it
+            quiet = command.replace(" --watch", "")  # a person reads, and ends it
             eventually(lambda: wanted in self._shell(quiet).stdout, lambda: f"{quiet}\n{self._shell(quiet)}")
         if program == "helm" and {"install", "upgrade"} & set(command.split()):
             self.running.close()

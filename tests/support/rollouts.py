@@ -180,7 +180,7 @@ class App:
         named = [one for one in ours if one["involvedObject"]["name"] == (name or self.name)]
         return [(one["type"], one["reason"], one["message"]) for one in named]
 
-    def told(self, kind: str, name: str | None = None) -> list[tuple[str, str]]:
+    def event_reasons(self, kind: str, name: str | None = None) -> list[tuple[str, str]]:
         """Return type and reason of the operator's Events on an object, sorted."""
         return sorted((type_, reason) for type_, reason, _ in self.events(kind, name))
 

@@ -1,4 +1,4 @@
-"""A user's namespace on the real cluster: apply, look, wait for a condition."""
+"""A user's namespace on the real cluster: apply, read, wait for a condition."""
 
 import json
 import time
@@ -35,20 +35,20 @@ class Shop:
     def wait(self, name: str, reason: str) -> dict[str, Any]:
         """Wait until Ready has this reason for the newest spec, and return the status."""
 
-        def told() -> dict[str, Any] | None:
+        def found() -> dict[str, Any] | None:
             body = self.get(name)
             status: dict[str, Any] = body["status"]
             conditions = {one["type"]: one for one in status.get("conditions", [])}
             current = status.get("observedGeneration") == body["metadata"]["generation"]
             return status if current and conditions.get("Ready", {}).get("reason") == reason else None
 
-        return eventually(told, lambda: f"{name} is not {reason}: {self.get(name).get('status')}")
+        return eventually(found, lambda: f"{name} is not {reason}: {self.get(name).get('status')}")
 
 
-def eventually(look: Callable[[], Any], words: Callable[[], str], seconds: float = 20) -> Any:
-    """Look again and again until there is something to see."""
+def eventually(read: Callable[[], Any], words: Callable[[], str], seconds: float = 20) -> Any:
+    """Read again and again until there is a result."""
     deadline = time.monotonic() + seconds
-    while not (found := look()):
+    while not (found := read()):
         assert time.monotonic() < deadline, words()
         time.sleep(0.05)
     return found

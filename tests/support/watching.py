@@ -43,11 +43,11 @@ async def eventually(condition: Callable[[], object], seconds: float = 10) -> No
 
 @dataclass
 class FakeSink:
-    """Stores objects as the stores do, and remembers what it was told."""
+    """Stores objects as the stores do, and remembers the calls."""
 
     objects: dict[ObjectKey, tuple[str, str]] = field(default_factory=dict)
     bodies: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    told: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
 
     def observed(self, body: Mapping[str, Any], *, listed: bool) -> bool:
         """Store a newer version."""
@@ -62,14 +62,14 @@ class FakeSink:
             return False
         self.objects[key] = (uid, version)
         self.bodies[key.name] = body
-        self.told.append(f"{'listed' if listed else 'reported'} {key.name}")
+        self.calls.append(f"{'listed' if listed else 'reported'} {key.name}")
         return True
 
     def deleted(self, key: ObjectKey, uid: str) -> None:
         """Drop an object."""
         if self.objects.get(key, ("",))[0] == uid:
             del self.objects[key]
-            self.told.append(f"deleted {key.name}")
+            self.calls.append(f"deleted {key.name}")
 
     def versions(self, namespace: str | None) -> Mapping[ObjectKey, tuple[str, str]]:
         """Return what is stored."""
@@ -77,11 +77,11 @@ class FakeSink:
 
     def listed(self, namespace: str | None, *, served: bool) -> None:
         """Remember."""
-        self.told.append(("whole list" if served else "not installed") + (f" of {namespace}" if namespace else ""))
+        self.calls.append(("whole list" if served else "not installed") + (f" of {namespace}" if namespace else ""))
 
     def recovered(self) -> None:
         """Remember."""
-        self.told.append("recovered")
+        self.calls.append("recovered")
 
     def names(self) -> list[str]:
         """Return the names of the stored objects."""
@@ -187,4 +187,4 @@ async def change_is_seen(cluster: Cluster, sink: FakeSink, plural: str = "rollou
     cluster.server.apply(plural, "news")
     await eventually(lambda: "news" in sink.names() and cluster.server.watches(plural), seconds)
     cluster.server.apply(plural, "more")
-    await eventually(lambda: "reported more" in sink.told)
+    await eventually(lambda: "reported more" in sink.calls)

@@ -95,9 +95,9 @@ def test_a_stale_file_is_noticed(
     assert old in text
     (chart / file).write_text(text.replace(old, new), encoding="utf-8")
     assert chart_files.main(["--check"], chart) == 1
-    told = capsys.readouterr().err
-    assert file in told
-    assert "make chart" in told
+    output = capsys.readouterr().err
+    assert file in output
+    assert "make chart" in output
     assert chart_files.main([], chart) == 0
     assert (chart / file).read_text(encoding="utf-8") == text
 

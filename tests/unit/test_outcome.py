@@ -122,7 +122,7 @@ def test_no_answer_is_tried_again(kind: FailureKind, reason: Reason) -> None:
         pytest.param(str(int(NOW.timestamp()) - 30), 0.0, id="an epoch in the past"),
         pytest.param("999999", 3600.0, id="more than an hour is not believed"),
         pytest.param("-3", None, id="a negative number"),
-        pytest.param("soon", None, id="rubbish"),
+        pytest.param("soon", None, id="not a number"),
         pytest.param("nan", None, id="not a number"),
         pytest.param("inf", None, id="for ever"),
         pytest.param("", None, id="empty"),

@@ -95,8 +95,8 @@ def test_answers_of_one_window_in_any_order() -> None:
     "found",
     [
         pytest.param({}, id="no headers"),
-        pytest.param(headers("rubbish", 20), id="rubbish for what remains"),
-        pytest.param(headers(0, "rubbish"), id="rubbish for the reset"),
+        pytest.param(headers("not-a-number", 20), id="an invalid number for what remains"),
+        pytest.param(headers(0, "not-a-number"), id="an invalid number for the reset"),
         pytest.param({"x-ratelimit-remaining": "0"}, id="no reset"),
     ],
 )
@@ -307,7 +307,7 @@ def test_never_more_than_the_window_allows(steps: list[str | int]) -> None:
     """Within one window no request is refused, however the answers come in; and a free account can always send."""
     server = Server()
     server.send()
-    server.answer(0)  # the first answer tells the limit
+    server.answer(0)  # the first answer has the limit
     for step in steps:
         if step == "send":
             server.send()
@@ -323,7 +323,7 @@ def test_never_more_than_the_window_allows(steps: list[str | int]) -> None:
 
 
 def test_answers_of_an_old_window_do_not_use_up_the_new_one() -> None:
-    """A slow answer tells of a window that has ended."""
+    """A slow answer is about a window that has ended."""
     limits = RateLimits()
     limits.begin(KEY, NOW)
     answered(limits, headers(9, 60), after(60))

@@ -163,8 +163,8 @@ def test_an_absent_field_is_never_false(
         pytest.param(None, {2, 3, 4}, id="never seen applied"),
         pytest.param(Reason.NOT_APPLIED, {2, 3, 4}, id="not applied before"),
         pytest.param(Reason.DEPLOYMENT_MISSING, {2, 3, 4, 5, 6}, id="a missing one has come"),
-        pytest.param(Reason.READ_BACK, set(), id="somebody changed it"),
-        pytest.param(Reason.CHANGED_IN_DATADOG, set(), id="somebody had changed it"),
+        pytest.param(Reason.READ_BACK, set(), id="a user changed it"),
+        pytest.param(Reason.CHANGED_IN_DATADOG, set(), id="a user had changed it"),
     ],
 )
 def test_at_which_reads_a_mark_is_sent_again(before: Reason | None, expected: set[int]) -> None:
@@ -197,7 +197,7 @@ def test_nothing_is_created_where_reading_does_not_work(problem: ReadProblem) ->
 
 
 def test_a_deployment_that_was_there_is_not_created() -> None:
-    """Somebody deleted it in Datadog: that is reported, not undone."""
+    """A user deleted it in Datadog: that is reported, not undone."""
     read = {"now": after(90_000), "on_missing": OnMissing.CREATE, "can_create": True}
     finding = evaluated((), read_status(Reason.READ_BACK, read_back=READ_BACK), PINNED, **read)
     assert finding.verification.reason is Reason.DEPLOYMENT_MISSING

@@ -166,7 +166,7 @@ def test_404_until_the_deadline_and_then_slowly() -> None:
     [
         pytest.param("30", 30, 31.5, id="never before the reset, and soon after it"),
         pytest.param("0", 0.1, 1.5, id="a window that just began"),
-        pytest.param("rubbish", 2.5, 5, id="without a usable header, a pause of its own"),
+        pytest.param("not-a-number", 2.5, 5, id="without a usable header, a pause of its own"),
     ],
 )
 def test_a_rate_limit_waits_for_its_reset(reset: str, earliest: float, latest: float) -> None:

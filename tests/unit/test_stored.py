@@ -20,7 +20,9 @@ from tests.support.builders import NOW, TAGS, TARGET, after, stored
         pytest.param(Answer(404, {}, b""), [], id="404 is no deployment"),
         pytest.param(Answer(200, {}, b'{"data":[]}'), [], id="an empty list is no deployment"),
         pytest.param(Answer(200, {}, b'{"data":{"id":"a"}}'), [{"id": "a"}], id="a GET has one deployment"),
-        pytest.param(Answer(200, {}, b'{"data":[1,{"id":"a"}]}'), [{"id": "a"}], id="rubbish in a list is left out"),
+        pytest.param(
+            Answer(200, {}, b'{"data":[1,{"id":"a"}]}'), [{"id": "a"}], id="an invalid entry of a list is left out"
+        ),
         pytest.param(Answer(401, {}, b""), Reason.READ_FORBIDDEN, id="401 is forbidden"),
         pytest.param(Answer(403, {}, b""), Reason.READ_FORBIDDEN, id="403 is forbidden"),
         pytest.param(Answer(429, {}, b""), Reason.READ_UNAVAILABLE, id="429 is unavailable"),

@@ -3,12 +3,12 @@
 import pytest
 
 from bench.truth.cells import Cell, Variant
+from bench.truth.markers import Marker
 from bench.truth.picture import picture
 from bench.truth.report import markdown
 from bench.truth.run import Results, Size, run
 from bench.truth.sources import Source
 from bench.truth.stories import DAY
-from bench.truth.tellers import Teller
 from bench.truth.world import make_world
 from sandbox.datadog.behaviour import Precedence
 
@@ -22,7 +22,7 @@ CHOSEN = (
 
 @pytest.fixture(scope="module")
 def results() -> Results:
-    """Return what each teller made of a small year."""
+    """Return what each source of marks made of a small year."""
     return run(SMALL, processes=2, chosen=CHOSEN, say=lambda _: None)
 
 
@@ -30,19 +30,19 @@ def results() -> Results:
 def test_the_operator_tells_the_truth(results: Results, source: Source) -> None:
     """onMissing: Create misses nothing, marks nothing falsely, and no recovery is negative."""
     (outcome,) = results.by_case[source, 2]
-    created, truth = outcome.shown[Teller.CREATE], outcome.truth
+    created, truth = outcome.shown[Marker.CREATE], outcome.truth
     assert truth.visible_failures > 5
     assert (created.missed, created.falsely_marked, created.negative) == (0, 0, 0)
     assert abs(created.rate - truth.rate) <= 0.5
-    restored = outcome.shown[Teller.RESTORED]
+    restored = outcome.shown[Marker.RESTORED]
     assert (restored.missed, restored.falsely_marked, restored.negative) == (0, 0, 0)
     assert restored.abort_recovery == pytest.approx(truth.abort_recovery, rel=0.1)
 
 
-@pytest.mark.parametrize("teller", [Teller.NOBODY, Teller.WEBHOOK, Teller.PERSON])
-def test_the_others_miss_failures(results: Results, teller: Teller) -> None:
+@pytest.mark.parametrize("marker", [Marker.RULE_ALONE, Marker.WEBHOOK, Marker.PERSON])
+def test_the_others_miss_failures(results: Results, marker: Marker) -> None:
     """What the table is for."""
-    assert any(outcomes[0].shown[teller].missed > 0 for outcomes in results.by_case.values())
+    assert any(outcomes[0].shown[marker].missed > 0 for outcomes in results.by_case.values())
 
 
 def test_the_same_seed_gives_the_same_numbers(results: Results) -> None:

@@ -11,7 +11,7 @@ from dora_operator.workqueue import FIRST_BACKOFF, LONGEST_BACKOFF, Priority, Wo
 
 
 class Clock:
-    """A time that moves when told to."""
+    """A time that moves on demand."""
 
     def __init__(self) -> None:
         self.now = 1000.0

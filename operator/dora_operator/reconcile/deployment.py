@@ -7,16 +7,9 @@ from datetime import datetime, timedelta
 
 from dora_operator.clients.datadog import DatadogClient, Keys
 from dora_operator.clients.kubernetes import (
-    DEPLOYMENTS,
-    ROLLOUTS,
-    ConflictError,
     KubernetesClient,
-    KubernetesError,
-    NotFoundError,
-    Subject,
 )
 from dora_operator.domain import status as statuses
-from dora_operator.domain.events import duplicate_event, event_for
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.outcome import (
     Accepted,
@@ -45,7 +38,7 @@ from dora_operator.domain.retry import (
     forced,
     next_action,
 )
-from dora_operator.domain.rollout.restoration import failed_event, is_own_id
+from dora_operator.domain.rollout.restoration import failed_event
 from dora_operator.domain.sites import Site
 from dora_operator.domain.status import ConditionSummary, Phase, StatusContext
 from dora_operator.domain.stored import searched_from
@@ -53,14 +46,14 @@ from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import Planned, Planner, is_superseded
 from dora_operator.reconcile.creation import creating, is_creating
 from dora_operator.reconcile.credentials import Credentials, CredentialStore, NoKeys
-from dora_operator.reconcile.events import EventPoster
 from dora_operator.reconcile.late import LateMarks
 from dora_operator.reconcile.links import LinkChecks
 from dora_operator.reconcile.rate_limits import RateLimitKey, RateLimits, account_of
 from dora_operator.reconcile.read_back import Reader, ReadGroup, ReadResult
+from dora_operator.reconcile.status_writer import StatusWriter
 from dora_operator.settings import Settings
 from dora_operator.store import DeploymentStore
-from dora_operator.workqueue import Priority, WorkQueue
+from dora_operator.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +76,6 @@ class DeploymentReconciler:
     planner: Planner
     credentials: CredentialStore
     limits: RateLimits
-    events: EventPoster
     metrics: Metrics
     settings: Settings
     clock: Callable[[], datetime]
@@ -91,6 +83,7 @@ class DeploymentReconciler:
     reader: Reader
     links: LinkChecks
     late: LateMarks
+    writer: StatusWriter
     retry_policy: RetryPolicy
     _locked: set[Claim] = field(default_factory=set)
     """Datadog deployments about which a request is in flight, or its outcome is being written."""
@@ -131,7 +124,7 @@ class DeploymentReconciler:
         if deployment.spec is None:
             message = "the spec cannot be understood: apply the CRD of this version of the operator"
             status = statuses.invalid(deployment.status, message, self._status_context(deployment))
-            return await self._save(deployment, status)
+            return await self.writer.save(deployment, status)
         policy = self.planner.own_services
         is_unknown = policy is not None and policy.is_unknown(deployment, deployment.spec)
         planned = None if is_unknown else await self.planner.plan(deployment, deployment.spec)
@@ -139,7 +132,7 @@ class DeploymentReconciler:
             return self.clock() + RECHECK_LISTED if is_unknown else self.clock()
         if planned.source != planned.status.source and not deployment.is_record:
             # Written before it is sent: a kill in between must not lose the verdict.
-            await self._save(deployment, replace(planned.status, source=planned.source))
+            await self.writer.save(deployment, replace(planned.status, source=planned.source))
             return self.clock()
         is_refused = isinstance(planned.plan, Refuse) and planned.plan.reason is Reason.NOT_ALLOWED
         if policy is not None:
@@ -149,7 +142,7 @@ class DeploymentReconciler:
         self.credentials.forget(key)
         status = statuses.without_request(planned.status, planned.plan, self._status_context(deployment, planned))
         again = self.clock() + RECHECK_ALLOWED if is_refused else None
-        return await self._save(deployment, status) or again
+        return await self.writer.save(deployment, status) or again
 
     async def _is_superseded(self, record: DoraDeployment) -> bool:
         """Delete a record of which a user's resource speaks by now: two would send about one deployment."""
@@ -166,7 +159,7 @@ class DeploymentReconciler:
         if plan.request.state.remediation is not None and self.links.is_needed(planned, plan):
             checked = self.links.check(planned, plan)
             if checked is None:
-                return await self._save(deployment, planned.status)
+                return await self.writer.save(deployment, planned.status)
             plan, finding, result = checked.plan, checked.finding, checked.result
             planned = replace(planned, plan=plan, is_link_pending=checked.is_pending)
         secret_changed = self.credentials.take_change(deployment.key)
@@ -194,15 +187,15 @@ class DeploymentReconciler:
         if finding is not None:
             plan = replace(plan, target=finding.target)
         status = statuses.settled(planned.status, plan, self._status_context(deployment, planned, finding))
-        again = await self._save(deployment, status)
-        self._report_duplicate(deployment, status, finding)
+        again = await self.writer.save(deployment, status)
+        self.writer.report_duplicate(deployment, status, finding)
         return again or self._after_acceptance(planned, status)
 
     async def _wait(self, planned: Planned, plan: Send, action: WaitUntil) -> datetime | None:
         if planned.status.reason(ConditionType.READY) in CREDENTIAL_REASONS:
             account = account_of(planned.deployment.key.namespace, plan.target)
             self.credentials.wait_for_change(account.secret, None, planned.deployment.key)
-        return await self._save(planned.deployment, planned.status) or action.until
+        return await self.writer.save(planned.deployment, planned.status) or action.until
 
     async def _attempt(
         self, planned: Planned, plan: Send, finding: Finding | None, result: ReadResult | None
@@ -221,7 +214,7 @@ class DeploymentReconciler:
         if isinstance(located, TryAgain):
             return await self._write_outcome(planned, plan, located, limit, finding)
         if not isinstance(located, Send):
-            return await self._save(planned.deployment, planned.status) or located
+            return await self.writer.save(planned.deployment, planned.status) or located
         return await self._exchange(planned, located, finding, credentials)
 
     async def _exchange(
@@ -278,8 +271,8 @@ class DeploymentReconciler:
             self.credentials.forget(deployment.key)
         elif outcome.pace is Pace.AT_RESET and status.next_attempt_time is not None:
             self.limits.block(limit, status.next_attempt_time, self.clock())
-            return await self._save(deployment, status) or self._park(deployment.key, limit)
-        again = await self._save(deployment, status)
+            return await self.writer.save(deployment, status) or self._park(deployment.key, limit)
+        again = await self.writer.save(deployment, status)
         return again or status.next_attempt_time or self._after_acceptance(planned, status)
 
     def _after_acceptance(self, planned: Planned, status: DoraDeploymentStatus) -> datetime | None:
@@ -331,15 +324,6 @@ class DeploymentReconciler:
             group = ReadGroup(account, None, None, target.id)
         self.reader.schedule(key, group, due, since)
 
-    def _report_duplicate(
-        self, deployment: DoraDeployment, status: DoraDeploymentStatus, finding: Finding | None
-    ) -> None:
-        created_id = status.target.id if status.target is not None else None
-        if finding is None or finding.duplicate_id is None or created_id is None or not is_own_id(created_id):
-            return
-        note = duplicate_event(created_id, finding.duplicate_id)
-        self.events.post(Subject.of(DEPLOYMENTS, deployment.key, deployment.uid), note)
-
     def _park(self, key: ObjectKey, limit: RateLimitKey) -> datetime | None:
         """Let a key wait for its rate limit without a worker. It may have capacity again already."""
         self.queue.park(key, limit)
@@ -363,7 +347,7 @@ class DeploymentReconciler:
         summary = ConditionSummary(Phase.WORKING, missing.reason, missing.message)
         context = self._status_context(planned.deployment, planned)
         status = statuses.postponed(planned.status, plan, summary, until, context)
-        return await self._save(planned.deployment, status) or until
+        return await self.writer.save(planned.deployment, status) or until
 
     async def _wait_for_limit(self, planned: Planned, plan: Send, limit: RateLimitKey) -> datetime | None:
         """Park the key until its rate limit has capacity. The status mentions a long wait, once."""
@@ -374,81 +358,12 @@ class DeploymentReconciler:
             message = "the rate limit of this account is used up; the request is sent in a later window"
             summary = ConditionSummary(Phase.WORKING, Reason.RATE_LIMITED, message)
             context = self._status_context(planned.deployment, planned)
-            changed = await self._save(
+            changed = await self.writer.save(
                 planned.deployment, statuses.postponed(planned.status, plan, summary, opens_at, context)
             )
             if changed is not None:
                 return changed
         return self._park(planned.deployment.key, limit)
-
-    async def _save(self, deployment: DoraDeployment, status: DoraDeploymentStatus) -> datetime | None:
-        """Write a status where it differs from the stored one. Return when to reconcile a spec that has changed since.
-
-        Raises:
-            KubernetesError: not written; the store keeps it, and the next reconcile tries again.
-        """
-        stored = self.store.stored_status(deployment)
-        dependants = self.store.dependants(deployment.key)
-        if dependants and _visible_to_others(deployment.status) == _visible_to_others(status):
-            dependants = []
-        if status == stored:
-            self.store.drop_unsaved(deployment)
-            self._wake(dependants)
-            return None
-        try:
-            body = await self.client.write_status(deployment.key, deployment.uid, statuses.merge_patch(status))
-        except KubernetesError as error:
-            if isinstance(error, NotFoundError | ConflictError) and not self.store.has(deployment):
-                logger.debug("DoraDeployment %s is deleted; its status is not written", deployment.key)
-                return None
-            # An API server that has just started answers 404 for objects that exist, and 409 under contention.
-            self.store.keep_unsaved(deployment, status)
-            self._wake(dependants)
-            raise
-        self.store.saved(deployment, body)
-        self._wake(dependants)
-        self._report(deployment, stored, status)
-        return self.clock() if int(body["metadata"].get("generation", 0)) != deployment.generation else None
-
-    def _wake(self, keys: list[ObjectKey]) -> None:
-        for key in keys:
-            self.store.note_due(key, self.clock())
-            self.queue.add(key, Priority.CHANGE)
-
-    def _report(self, deployment: DoraDeployment, before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> None:
-        """Count, log and post what has changed."""
-        accepted = after.accepted
-        is_new = accepted is not None and (before.accepted, before.accepted_time) != (accepted, after.accepted_time)
-        if accepted is not None and is_new and accepted == after.desired:  # else adopted, and counted when it was sent
-            failure = "none" if accepted.change_failure is None else str(accepted.change_failure).lower()
-            self.metrics.marks.labels(
-                failure, accepted.remediation.type.value if accepted.remediation else "none"
-            ).inc()
-            due_at = self._due_at(deployment, before, after)
-            if due_at is not None:
-                origin = "resource" if after.source is None else "rollout"
-                delay = max(0.0, (self.clock() - due_at).total_seconds())
-                self.metrics.report_delay_seconds.labels(origin).observe(delay)
-        ready, earlier = after.condition(ConditionType.READY), before.condition(ConditionType.READY)
-        if ready is not None and (earlier is None or ready.reason != earlier.reason or is_new):
-            logger.info("DoraDeployment %s: %s: %s", deployment.key, ready.reason, ready.message)
-        note = event_for(before, after)
-        if note is None:
-            return
-        self.events.post(Subject.of(DEPLOYMENTS, deployment.key, deployment.uid), note)
-        if note.type == "Normal" and after.source is not None and after.source.uid:
-            rollout = ObjectKey(deployment.key.namespace, after.source.name)
-            self.events.post(Subject.of(ROLLOUTS, rollout, after.source.uid), note)
-
-    def _due_at(
-        self, deployment: DoraDeployment, before: DoraDeploymentStatus, after: DoraDeploymentStatus
-    ) -> datetime | None:
-        """Return since when the state was desired: as this process saw it, or by the status if that is earlier."""
-        seen = self.store.due_at(deployment.key)
-        since = before.pending_since_time if before.desired == after.desired else None
-        if since is None or (seen is not None and seen - since < timedelta(seconds=1)):  # a status has whole seconds
-            return seen
-        return since
 
     def _status_context(
         self, deployment: DoraDeployment, planned: Planned | None = None, finding: Finding | None = None
@@ -463,11 +378,6 @@ class DeploymentReconciler:
             finding=finding,
             reads_back=planned.reads_back if planned is not None else self.settings.read_back,
         )
-
-
-def _visible_to_others(status: DoraDeploymentStatus) -> tuple[object, ...]:
-    """Return what other resources decide from. One that is not allowed is no rival."""
-    return status.desired, status.accepted, status.reason(ConditionType.READY) == Reason.NOT_ALLOWED
 
 
 def _is_rate_limited(status: DoraDeploymentStatus) -> bool:

@@ -150,7 +150,7 @@ STORIES = [
     pytest.param(
         "deploy 1.1.0, promote, undo 1, deploy 1.2.0, promote",
         [mark("1.1.0"), forward("1.1.0", "1.2.0")],
-        id="a rollback overtaken by a newer version ends as a rollforward",
+        id="a rollback replaced by a newer version ends as a rollforward",
     ),
     pytest.param(
         "deploy 1.1.0, promote, deploy 1.2.0, undo 1, promote",
@@ -237,7 +237,7 @@ NEED_MEMORY = {
     "a version superseded in flight is not the first deployment after the target",
     "V1 V2 V1 V3 V1 marks V3: the target's last deployment counts",
     "a rollback that is called off clears the mark",
-    "a rollback overtaken by a newer version ends as a rollforward",
+    "a rollback replaced by a newer version ends as a rollforward",
 }
 """Rows that rest on how a former revision ended, when that was last shown before the restart."""
 

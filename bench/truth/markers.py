@@ -1,4 +1,4 @@
-"""The sources of marks in Datadog: nobody, Argo's webhook, a person, or the operator with three settings."""
+"""The sources of marks in Datadog: its own rule alone, Argo's webhook, a person, the operator with three settings."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -23,10 +23,10 @@ SHARE = 0.5
 """Of the failures that a person marks."""
 
 
-class Teller(StrEnum):
+class Marker(StrEnum):
     """A source of marks."""
 
-    NOBODY = "Datadog's rule alone"
+    RULE_ALONE = "Datadog's rule alone"
     WEBHOOK = "Argo's webhook on abort"
     PERSON = "a person, half of them"
     DEFAULT = "operator, defaults"
@@ -35,22 +35,22 @@ class Teller(StrEnum):
 
 
 SETTINGS = {
-    Teller.DEFAULT: (OnMissing.WAIT, AbortRecovery.NONE),
-    Teller.CREATE: (OnMissing.CREATE, AbortRecovery.NONE),
-    Teller.RESTORED: (OnMissing.CREATE, AbortRecovery.RESTORED),
+    Marker.DEFAULT: (OnMissing.WAIT, AbortRecovery.NONE),
+    Marker.CREATE: (OnMissing.CREATE, AbortRecovery.NONE),
+    Marker.RESTORED: (OnMissing.CREATE, AbortRecovery.RESTORED),
 }
 """onMissing and abortRecovery of the operator."""
 
 
-def year_of(teller: Teller, world: World, cell: Cell, truth: Truth, records: Mapping[AbortRecovery, Records]) -> Score:
-    """Let one teller report a year, and return what Datadog shows then."""
+def year_of(marker: Marker, world: World, cell: Cell, truth: Truth, records: Mapping[AbortRecovery, Records]) -> Score:
+    """Let one source of marks report a year, and return what Datadog shows then."""
     datadog = Datadog(world, cell.behaviour, rows_of(world, cell.source, cell.variant.apm))
-    if teller is Teller.WEBHOOK:
+    if marker is Marker.WEBHOOK:
         _webhook(world, datadog)
-    elif teller is Teller.PERSON:
+    elif marker is Marker.PERSON:
         _person(world, datadog)
-    elif teller in SETTINGS:
-        on_missing, abort_recovery = SETTINGS[teller]
+    elif marker in SETTINGS:
+        on_missing, abort_recovery = SETTINGS[marker]
         report(world, records[abort_recovery], settings(on_missing, abort_recovery), datadog)
     end = world.until + LAST_READS
     datadog.take_in(end)

@@ -1,0 +1,125 @@
+"""Write the status of a DoraDeployment once, and report what has changed: metrics, the log, Events."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from dora_operator.clients.kubernetes import (
+    DEPLOYMENTS,
+    ROLLOUTS,
+    ConflictError,
+    KubernetesClient,
+    KubernetesError,
+    NotFoundError,
+    Subject,
+)
+from dora_operator.domain.events import duplicate_event, event_for
+from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.read_back import Finding
+from dora_operator.domain.reasons import Reason
+from dora_operator.domain.resource import ConditionType, DoraDeployment, DoraDeploymentStatus
+from dora_operator.domain.rollout.restoration import is_own_id
+from dora_operator.domain.status import merge_patch
+from dora_operator.metrics import Metrics
+from dora_operator.reconcile.events import EventPoster
+from dora_operator.store import DeploymentStore
+from dora_operator.workqueue import Priority, WorkQueue
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class StatusWriter:
+    """Writes statuses. A status that cannot be written is kept in the store, for the next reconcile."""
+
+    store: DeploymentStore
+    queue: WorkQueue[ObjectKey]
+    client: KubernetesClient
+    events: EventPoster
+    metrics: Metrics
+    clock: Callable[[], datetime]
+
+    async def save(self, deployment: DoraDeployment, status: DoraDeploymentStatus) -> datetime | None:
+        """Write a status where it differs from the stored one. Return when to reconcile a spec that has changed since.
+
+        Raises:
+            KubernetesError: not written; the store keeps it, and the next reconcile tries again.
+        """
+        stored = self.store.stored_status(deployment)
+        dependants = self.store.dependants(deployment.key)
+        if dependants and _visible_to_others(deployment.status) == _visible_to_others(status):
+            dependants = []
+        if status == stored:
+            self.store.drop_unsaved(deployment)
+            self._wake(dependants)
+            return None
+        try:
+            body = await self.client.write_status(deployment.key, deployment.uid, merge_patch(status))
+        except KubernetesError as error:
+            if isinstance(error, NotFoundError | ConflictError) and not self.store.has(deployment):
+                logger.debug("DoraDeployment %s is deleted; its status is not written", deployment.key)
+                return None
+            # An API server that has just started answers 404 for objects that exist, and 409 under contention.
+            self.store.keep_unsaved(deployment, status)
+            self._wake(dependants)
+            raise
+        self.store.saved(deployment, body)
+        self._wake(dependants)
+        self._report(deployment, stored, status)
+        return self.clock() if int(body["metadata"].get("generation", 0)) != deployment.generation else None
+
+    def _wake(self, keys: list[ObjectKey]) -> None:
+        for key in keys:
+            self.store.note_due(key, self.clock())
+            self.queue.add(key, Priority.CHANGE)
+
+    def _report(self, deployment: DoraDeployment, before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> None:
+        """Count, log and post what has changed."""
+        accepted = after.accepted
+        is_new = accepted is not None and (before.accepted, before.accepted_time) != (accepted, after.accepted_time)
+        if accepted is not None and is_new and accepted == after.desired:  # else adopted, and counted when it was sent
+            failure = "none" if accepted.change_failure is None else str(accepted.change_failure).lower()
+            self.metrics.marks.labels(
+                failure, accepted.remediation.type.value if accepted.remediation else "none"
+            ).inc()
+            due_at = self._due_at(deployment, before, after)
+            if due_at is not None:
+                origin = "resource" if after.source is None else "rollout"
+                delay = max(0.0, (self.clock() - due_at).total_seconds())
+                self.metrics.report_delay_seconds.labels(origin).observe(delay)
+        ready, earlier = after.condition(ConditionType.READY), before.condition(ConditionType.READY)
+        if ready is not None and (earlier is None or ready.reason != earlier.reason or is_new):
+            logger.info("DoraDeployment %s: %s: %s", deployment.key, ready.reason, ready.message)
+        note = event_for(before, after)
+        if note is None:
+            return
+        self.events.post(Subject.of(DEPLOYMENTS, deployment.key, deployment.uid), note)
+        if note.type == "Normal" and after.source is not None and after.source.uid:
+            rollout = ObjectKey(deployment.key.namespace, after.source.name)
+            self.events.post(Subject.of(ROLLOUTS, rollout, after.source.uid), note)
+
+    def _due_at(
+        self, deployment: DoraDeployment, before: DoraDeploymentStatus, after: DoraDeploymentStatus
+    ) -> datetime | None:
+        """Return since when the state was desired: as this process saw it, or by the status if that is earlier."""
+        seen = self.store.due_at(deployment.key)
+        since = before.pending_since_time if before.desired == after.desired else None
+        if since is None or (seen is not None and seen - since < timedelta(seconds=1)):  # a status has whole seconds
+            return seen
+        return since
+
+    def report_duplicate(
+        self, deployment: DoraDeployment, status: DoraDeploymentStatus, finding: Finding | None
+    ) -> None:
+        """Post an Event where a read has found the real deployment beside one that the operator created."""
+        created_id = status.target.id if status.target is not None else None
+        if finding is None or finding.duplicate_id is None or created_id is None or not is_own_id(created_id):
+            return
+        note = duplicate_event(created_id, finding.duplicate_id)
+        self.events.post(Subject.of(DEPLOYMENTS, deployment.key, deployment.uid), note)
+
+
+def _visible_to_others(status: DoraDeploymentStatus) -> tuple[object, ...]:
+    """Return what other resources decide from. One that is not allowed is no rival."""
+    return status.desired, status.accepted, status.reason(ConditionType.READY) == Reason.NOT_ALLOWED
