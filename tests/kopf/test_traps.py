@@ -1,15 +1,18 @@
 """What kopf does that the operator works around, shown on kopf alone.
 
-Each test says what would be wanted. One that passes one day fails here (strict): then its workaround can go.
-The reasons name the workaround. An error of another type than a failed assertion fails the test.
+Each test says what would be wanted. One whose assertions hold one day fails: then its workaround can go. An error of
+another type than a failed assertion fails the test.
 """
 
 import asyncio
+import gc
 import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import wraps
+from typing import ParamSpec
 
 import aiohttp
 import kopf
@@ -20,10 +23,24 @@ from aiohttp.test_utils import TestServer
 from tests.support.api_server import ApiServer, Resource
 from tests.support.watching import eventually
 
+P = ParamSpec("P")
 
-def trap(reason: str) -> pytest.MarkDecorator:
-    """Expect that an assertion fails."""
-    return pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason)
+
+def trap(workaround: str) -> Callable[[Callable[P, Awaitable[None]]], Callable[P, Awaitable[None]]]:
+    """Expect that an assertion fails. Unlike xfail, it names the workaround that can go when none fails."""
+
+    def decorate(test: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+        @wraps(test)
+        async def expect_failure(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                await test(*args, **kwargs)
+            except AssertionError:
+                return
+            pytest.fail(f"kopf does this by itself now. Remove the workaround: {workaround}")
+
+        return expect_failure
+
+    return decorate
 
 
 @dataclass
@@ -106,6 +123,9 @@ async def running(operator: Kopf, server: ApiServer) -> AsyncIterator[Kopf]:
     finally:
         operator.cancel()
         await eventually(lambda: not thread.is_alive())
+        # kopf leaves tasks whose exception nothing read; asyncio logs them when they are collected. Before CPython 3.11.8
+        # that fails whatever parses source at that moment, as pytest does: https://github.com/python/cpython/issues/106905
+        gc.collect()
 
 
 async def goes_on(operator: Kopf, server: ApiServer) -> bool:
