@@ -123,7 +123,7 @@ async def running(operator: Kopf, server: ApiServer) -> AsyncIterator[Kopf]:
     finally:
         operator.cancel()
         await eventually(lambda: not thread.is_alive())
-        # kopf leaves tasks whose exception nothing read; asyncio logs them when they are collected. Before CPython 3.11.8
+        # kopf leaves tasks with an exception that nothing read; asyncio logs them when collected. Before CPython 3.11.8
         # that fails whatever parses source at that moment, as pytest does: https://github.com/python/cpython/issues/106905
         gc.collect()
 
