@@ -19,12 +19,22 @@ import pytest
 
 from tools.mutants.trampoline import Switch, reached
 
-TESTS = (
-    "allowed", "events", "fields", "force_sync", "late", "lease", "links", "outcome", "plan", "rate_limits",
-    "read_back", "read_schedule", "same_target", "status", "stored", "summary",
+UNIT = (
+    "allowed", "crd", "events", "fields", "force_sync", "late", "lease", "links", "outcome", "plan", "rate_limits",
+    "read_back", "read_schedule", "same_target", "status", "store", "stored", "summary",
 )  # fmt: skip
-PATHS = (*(f"tests/unit/test_{name}.py" for name in TESTS), "tests/unit/rollout", "tests/flow/test_probe.py")
-"""The tests of the domain, without a cluster."""
+FLOW = (
+    "allowed", "coalesced", "deletion", "events", "force_sync", "fuzz", "handover", "late", "metrics", "on_missing",
+    "own_services", "probe", "rate_limits", "read_back", "read_back_faults", "read_back_links", "reconcile", "restored",
+    "rollouts",
+)  # fmt: skip
+PATHS = (
+    *(f"tests/unit/test_{name}.py" for name in UNIT),
+    "tests/unit/rollout",
+    "tests/unit/kubectl",
+    *(f"tests/flow/test_{name}.py" for name in FLOW),
+)
+"""The tests of decisions: alone, and in whole reconciles with stand-ins for the API server and Datadog."""
 OPTIONS = ("--import-mode=importlib", "--assert=plain", "--tb=native", "-p", "no:cacheprovider")
 KILLED, SURVIVED, TIMEOUT, UNREACHED = "killed", "survived", "timeout", "no test"
 EXTRA_CPU_SECONDS, TIMES_SLOWER = 5, 5

@@ -11,7 +11,7 @@ from mutmut.mutation.file_mutation import mutate_file_contents
 ROOT = Path(__file__).parents[2]
 WORKSPACE = ROOT / ".mutants"
 PACKAGE = "operator/dora_operator"
-COPIED = (PACKAGE, "sandbox", "tests", "tools")
+COPIED = (PACKAGE, "config", "crds", "sandbox", "tests", "tools")
 CONFIGURATION = """\
 [tool.mutmut]
 source_paths = ["operator"]
