@@ -24,7 +24,7 @@ UNIT = (
     "read_back", "read_schedule", "same_target", "status", "store", "stored", "summary",
 )  # fmt: skip
 FLOW = (
-    "allowed", "coalesced", "deletion", "events", "force_sync", "fuzz", "handover", "late", "metrics", "on_missing",
+    "adoption", "allowed", "coalesced", "deletion", "events", "force_sync", "fuzz", "late", "metrics", "on_missing",
     "own_services", "probe", "rate_limits", "read_back", "read_back_faults", "read_back_links", "reconcile", "restored",
     "rollouts",
 )  # fmt: skip
