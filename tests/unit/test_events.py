@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 
 from dora_operator.domain import status as statuses
-from dora_operator.domain.events import EventNote, event_for
+from dora_operator.domain.events import EventNote, duplicate_event, event_for
 from dora_operator.domain.outcome import Accepted
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.resource import DoraDeploymentStatus
-from tests.support.builders import NOW, OTHER_ID, send, status_context, verdict
+from dora_operator.domain.resource import Condition, ConditionStatus, DoraDeploymentStatus
+from tests.support.builders import BY_VERSION, NOW, OTHER_ID, read_status, send, status_context, verdict
 from tests.unit.test_status import ACCEPTED, LATER, NEW, answered, failed
 
 
@@ -71,3 +71,84 @@ def test_what_a_success_says(before: DoraDeploymentStatus, fields: dict, reason:
 def test_a_success_that_a_user_asked_for_is_no_event() -> None:
     """One write for one change: the conditions and the history of the resource say it."""
     assert event_for(NEW, statuses.with_outcome(NEW, send(), Accepted(202), status_context())) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        pytest.param({}, "deployment 43vkaZNgiso", id="by id"),
+        pytest.param({"deployment": BY_VERSION}, "checkout 1.5.0 in prod", id="by version"),
+    ],
+)
+def test_a_success_as_a_whole(fields: dict, named: str) -> None:
+    """The message has what was accepted and for which deployment; the time distinguishes it from the next one."""
+    because = replace(status_context(2, LATER), source=verdict())
+    after = statuses.with_outcome(NEW, send(**fields), Accepted(202), because)
+    expected = EventNote(
+        "Normal", "Marked", f"Datadog accepted: change failure, for {named}", "2026-11-23T12:05:00+00:00"
+    )
+    assert event_for(NEW, after) == expected
+
+
+def test_the_same_state_accepted_once_more_is_a_fact_of_its_own() -> None:
+    """As after a force sync: Marked again, with its own time; a link that was linked before is not linked again."""
+    because = replace(status_context(2, NOW), source=verdict())
+    linked = send(**FAILURE_LINKED)
+    first = statuses.with_outcome(NEW, linked, Accepted(202), because)
+    again = statuses.with_outcome(first, linked, Accepted(202), replace(because, now=LATER))
+    note = event_for(first, again)
+    assert note is not None
+    assert (note.reason, note.fact) == ("Marked", "2026-11-23T12:05:00+00:00")
+
+
+def test_a_warning_as_a_whole() -> None:
+    """Reason and message of Ready."""
+    after = failed(answered(403))
+    assert after.conditions is not None
+    assert event_for(NEW, after) == EventNote("Warning", "Forbidden", after.conditions[0].message)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "warned"),
+    [
+        pytest.param(None, Reason.CHANGED_IN_DATADOG, True, id="changed in Datadog"),
+        pytest.param(Reason.READ_BACK, Reason.CHANGED_IN_DATADOG, True, id="changed after it was read"),
+        pytest.param(Reason.CHANGED_IN_DATADOG, Reason.CHANGED_IN_DATADOG, False, id="the same again"),
+        pytest.param(None, Reason.RECOVERY_NEGATIVE, True, id="a negative recovery time"),
+        pytest.param(None, Reason.READ_FORBIDDEN, True, id="no permission to read"),
+        pytest.param(None, Reason.NOT_EVALUATED, False, id="not evaluated"),
+        pytest.param(None, None, False, id="no condition"),
+    ],
+)
+def test_what_a_read_warns_about(before: Reason | None, after: Reason | None, *, warned: bool) -> None:
+    """Although the resource is Ready."""
+    expected = EventNote("Warning", after.value, "as it was found before") if warned and after is not None else None
+    assert event_for(read_status(before), read_status(after)) == expected
+
+
+def test_a_resource_that_is_ready_gets_no_warning() -> None:
+    """Whatever the reason of Ready is; nor one without conditions."""
+    ready = Condition(
+        type="Ready",
+        status=ConditionStatus.TRUE,
+        observed_generation=1,
+        last_transition_time=NOW,
+        reason="Forbidden",
+        message="",
+    )
+    assert event_for(NEW, replace(NEW, conditions=(ready,))) is None
+    assert event_for(failed(answered(403)), NEW) is None
+    waiting = replace(ready, status=ConditionStatus.FALSE)
+    assert event_for(NEW, replace(NEW, conditions=(waiting,))) == EventNote("Warning", "Forbidden", "")
+    other = replace(waiting, reason="RateLimited")
+    assert event_for(NEW, replace(NEW, conditions=(other,))) is None
+
+
+def test_a_second_deployment_beside_a_created_one() -> None:
+    """The Event names both."""
+    assert duplicate_event("an-own-id", "another-id") == EventNote(
+        "Warning",
+        "DuplicateDeployment",
+        "deployment another-id is about the same version as an-own-id, which the operator created because Datadog had"
+        " none: delete one of the two in Datadog",
+    )

@@ -96,6 +96,83 @@ def test_what_is_due(status: dict[str, Any], *, is_due: bool) -> None:
     assert deployment(FAILURE, judged | status, generation=2).is_due is is_due
 
 
+def verified(status: str, reason: str) -> dict[str, Any]:
+    """Return the status of an accepted failure with this condition Verified."""
+    other = {"observedGeneration": 1, "lastTransitionTime": BEFORE, "message": ""}
+    condition = {"type": "Verified", "status": status, "reason": reason} | other
+    accepted = {"accepted": FAILURE, "acceptedTime": BEFORE, "desired": FAILURE, "observedGeneration": 1}
+    return accepted | {"conditions": [condition]}
+
+
+@pytest.mark.parametrize(
+    ("status", "is_open"),
+    [
+        pytest.param(verified("Unknown", "Pending"), True, id="not read yet"),
+        pytest.param(verified("False", "NotApplied"), True, id="not applied"),
+        pytest.param(verified("True", "ReadBack"), False, id="read back"),
+        pytest.param(verified("Unknown", "Disabled"), False, id="not read back at all"),
+        pytest.param(verified("False", "ChangedInDatadog"), False, id="was stored, and changed later"),
+        pytest.param(verified("False", "RecoveryNegative"), False, id="stored, with a negative recovery time"),
+        pytest.param(verified("Unknown", "Pending") | {"conditions": []}, True, id="no condition"),
+        pytest.param(
+            verified("Unknown", "Pending")
+            | {"accepted": {"changeFailure": False}, "desired": {"changeFailure": False}},
+            False,
+            id="no failure",
+        ),
+        pytest.param(
+            verified("Unknown", "Pending") | {"accepted": None, "desired": {"changeFailure": False}},
+            False,
+            id="nothing accepted",
+        ),
+    ],
+)
+def test_since_when_a_mark_is_not_verified(status: dict[str, Any], *, is_open: bool) -> None:
+    """Since Datadog accepted it."""
+    expected = datetime(2026, 11, 23, 10, 30, tzinfo=UTC) if is_open else None
+    assert summary(1, {}, **status).unverified_since == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param(
+            summary(1, FAILURE, observedGeneration=1, desired=FAILURE),
+            Summary("Unknown", "Pending", True, CREATED),
+            id="judged without a time: since the creation",
+        ),
+        pytest.param(
+            summary(2, FAILURE, observedGeneration=2, desired=FAILURE),
+            Summary("Unknown", "Pending", True, None),
+            id="edited, without a time: not known",
+        ),
+        pytest.param(
+            summary(2, FAILURE, observedGeneration=2, desired=FAILURE, **PENDING),
+            Summary("Unknown", "Pending", True, SINCE),
+            id="edited, with a time",
+        ),
+        pytest.param(
+            summary(1, FAILURE | {"suspend": True}),
+            Summary("Unknown", "Pending", False, judged=False),
+            id="to be suspended",
+        ),
+        pytest.param(
+            summary(2, FAILURE, observedGeneration=1, desired=FAILURE, **ready("False", "Suspended")),
+            Summary("False", "Suspended", True, None, judged=False),
+            id="suspended before, and edited since",
+        ),
+        pytest.param(
+            summary(1, {"changeFailure": False}),
+            Summary("Unknown", "Pending", False, judged=False),
+            id="no failure is wanted",
+        ),
+    ],
+)
+def test_since_when_a_failure_is_not_reported(found: Summary, expected: Summary) -> None:
+    """By the status where it is about the newest spec, else by the creation of an object that was never edited."""
+    assert found == expected
+
+
 json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

@@ -20,8 +20,9 @@ import pytest
 from tools.mutants.trampoline import Switch, reached
 
 UNIT = (
-    "allowed", "crd", "events", "fields", "force_sync", "late", "lease", "links", "outcome", "plan", "rate_limits",
-    "read_back", "read_schedule", "same_target", "status", "store", "stored", "summary",
+    "allowed", "crd", "events", "fields", "force_sync", "judges", "late", "lease", "links", "outcome", "plan",
+    "plan_results", "rate_limits", "read_back", "read_schedule", "read_values", "request_bodies", "resource_parsing",
+    "retry", "same_target", "status", "status_fields", "store", "stored", "summary",
 )  # fmt: skip
 FLOW = (
     "adoption", "allowed", "coalesced", "deletion", "events", "force_sync", "fuzz", "late", "metrics", "on_missing",

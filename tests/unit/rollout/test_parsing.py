@@ -1,0 +1,376 @@
+"""What a Rollout, a ReplicaSet and an Event become, as whole values; also where a field is missing or odd."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.rollout import raw
+from dora_operator.domain.rollout.identity import ById, ByVersion, Unidentified
+from dora_operator.domain.rollout.observation import (
+    ReplicaSet,
+    RevisionEnd,
+    Rollout,
+    RolloutEvent,
+    parse_events,
+    parse_replica_sets,
+    parse_rollout,
+)
+from dora_operator.domain.rollout.verdict import label_value, read_record, record_manifest, resource_name
+from tests.support.builders import BY_VERSION, DEPLOYMENT_ID, NOW, after, link, verdict
+
+LABELS = {f"tags.datadoghq.com/{name}": value for name, value in BY_VERSION.items()}
+TEMPLATE = {"metadata": {"labels": LABELS}}
+AT = "2026-11-23T12:00:00Z"
+
+
+def rollout(**changes: Any) -> dict[str, Any]:
+    """Return a Rollout with every field that is read; `status__abort=…` changes status.abort."""
+    body: dict[str, Any] = {
+        "metadata": {
+            "namespace": "shop",
+            "name": "checkout",
+            "uid": "uid-1",
+            "resourceVersion": "7",
+            "generation": 5,
+            "annotations": {
+                "rollout.argoproj.io/revision": "3",
+                "dora-operator.io/on-missing": "Create",
+                "dora-operator.io/number": 7,
+                "other": "x",
+            },
+        },
+        "spec": {"replicas": 4, "selector": {"matchLabels": {"app": "checkout"}}, "template": TEMPLATE},
+        "status": {
+            "observedGeneration": "5",
+            "abort": True,
+            "abortedAt": AT,
+            "message": "RolloutAborted: metric failed\nagain",
+            "stableRS": "aaa",
+            "currentPodHash": "bbb",
+            "conditions": [
+                {"type": "Progressing", "status": "True", "lastUpdateTime": "2026-11-23T11:00:00Z"},
+                {"type": "Completed", "status": "False", "lastUpdateTime": "2026-11-23T11:30:00Z"},
+                {"type": "Paused"},
+            ],
+        },
+    }
+    for path, value in changes.items():
+        *parents, name = path.split("__")
+        target = body
+        for parent in parents:
+            target = target[parent]
+        if value is None:
+            target.pop(name, None)
+        else:
+            target[name] = value
+    return body
+
+
+def test_every_field_of_a_rollout() -> None:
+    """Read from where Argo Rollouts writes it."""
+    assert parse_rollout(rollout()) == Rollout(
+        key=ObjectKey("shop", "checkout"),
+        uid="uid-1",
+        resource_version="7",
+        annotations={"dora-operator.io/on-missing": "Create"},
+        match_labels={"app": "checkout"},
+        revision=3,
+        generation=5,
+        observed_generation=5,
+        up_to_date=True,
+        abort=True,
+        aborted_at=NOW,
+        abort_message="metric failed again",
+        stable_hash="aaa",
+        current_hash="bbb",
+        replicas=4,
+        changed_at=after(-1800),
+        service="checkout",
+    )
+
+
+def test_an_empty_rollout() -> None:
+    """Every field is absent, and nothing raises."""
+    assert parse_rollout({}) == Rollout(
+        key=ObjectKey("", ""),
+        uid="",
+        resource_version="",
+        annotations={},
+        match_labels={},
+        revision=None,
+        generation=None,
+        observed_generation=None,
+        up_to_date=False,
+        abort=False,
+        aborted_at=None,
+        abort_message="",
+        stable_hash="",
+        current_hash="",
+        replicas=1,
+        changed_at=None,
+        service=None,
+    )
+
+
+COMPLETED = {"type": "Completed", "status": "True", "lastTransitionTime": "2026-11-23T10:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "expected"),
+    [
+        pytest.param({"status__observedGeneration": "4"}, "up_to_date", False, id="the status is about an older spec"),
+        pytest.param(
+            {"metadata__generation": None, "status__observedGeneration": None}, "up_to_date", False, id="no generation"
+        ),
+        pytest.param({"status__abort": "true"}, "abort", False, id="abort as text is not true"),
+        pytest.param({"status__message": "Paused"}, "abort_message", "", id="another message"),
+        pytest.param({"spec__replicas": 0}, "replicas", 0, id="scaled to zero"),
+        pytest.param({"spec__replicas": -1}, "replicas", 1, id="a negative number is none"),
+        pytest.param({"status__conditions": [COMPLETED]}, "changed_at", after(-7200), id="completed"),
+        pytest.param(
+            {"status__conditions": [{"type": "Progressing", "lastUpdateTime": AT}, COMPLETED]},
+            "changed_at",
+            after(-7200),
+            id="completed counts, whatever moved later",
+        ),
+        pytest.param({"status__conditions": [COMPLETED | {"status": "False"}]}, "changed_at", None, id="not completed"),
+        pytest.param({"status__conditions": "odd"}, "changed_at", None, id="conditions that are no list"),
+        pytest.param({"metadata__uid": "ü"}, "uid", "", id="a uid that Kubernetes cannot have"),
+        pytest.param({"metadata__uid": "u" * 253}, "uid", "u" * 253, id="the longest name"),
+        pytest.param({"metadata__uid": "u" * 254}, "uid", "", id="a longer one"),
+        pytest.param({"spec__template": None}, "service", None, id="a workloadRef: no template"),
+        pytest.param({"spec__selector": {"matchLabels": {"a": 1}}}, "match_labels", {}, id="a label that is no text"),
+    ],
+)
+def test_fields_of_a_rollout_that_are_odd(changes: dict[str, Any], name: str, expected: object) -> None:
+    """Each is absent or has its default."""
+    assert getattr(parse_rollout(rollout(**changes)), name) == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "observed", "expected"),
+    [("2", "2", True), ("2", "1", False), ("2", None, False), (None, None, True)],
+)
+def test_a_workload_has_a_generation_of_its_own(template: str | None, observed: str | None, *, expected: bool) -> None:
+    """The status is about the newest pod template when both generations are."""
+    body = rollout(status__workloadObservedGeneration=observed)
+    if template is not None:
+        body["metadata"]["annotations"]["rollout.argoproj.io/workload-generation"] = template
+    assert parse_rollout(body).up_to_date is expected
+
+
+def replica_set(**metadata: Any) -> dict[str, Any]:
+    """Return a ReplicaSet of the Rollout."""
+    own = {
+        "labels": {"rollouts-pod-template-hash": "aaa"},
+        "annotations": {"rollout.argoproj.io/revision": "3", "rollout.argoproj.io/revision-history": "1"},
+        "creationTimestamp": AT,
+        "ownerReferences": [{"uid": "another"}, {"uid": "uid-1"}],
+    }
+    spec = {"replicas": 2, "template": TEMPLATE}
+    return {"metadata": own | metadata, "spec": spec, "status": {"readyReplicas": 1}}
+
+
+def test_every_field_of_a_replica_set() -> None:
+    """With the tags of its own pod template."""
+    bare = {"metadata": replica_set()["metadata"]}
+    found = parse_replica_sets("uid-1", [replica_set(), bare])
+    assert found[0] == ReplicaSet("aaa", (1, 3), NOW, ByVersion(**BY_VERSION), 2, 1, "checkout")
+    assert found[1].replicas == found[1].ready == 0
+    assert isinstance(found[1].identity, Unidentified)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param({"labels": {}}, id="without a hash"),
+        pytest.param({"annotations": {}}, id="without a revision"),
+        pytest.param({"ownerReferences": []}, id="without an owner"),
+    ],
+)
+def test_a_replica_set_that_is_not_usable(metadata: dict[str, Any]) -> None:
+    """It is left out."""
+    assert parse_replica_sets("uid-1", [replica_set(**metadata)]) == ()
+
+
+def test_a_rollout_without_uid_owns_nothing() -> None:
+    """Neither ReplicaSets nor Events."""
+    assert parse_replica_sets("", [replica_set(ownerReferences=[{"uid": ""}])]) == ()
+    assert parse_events("", [event(involvedObject={"uid": ""})]) == ()
+
+
+def by_id(hash_: str, deployment_id: str, version: str) -> dict[str, Any]:
+    """Return a ReplicaSet whose pod template names an id."""
+    body = replica_set(labels={"rollouts-pod-template-hash": hash_})
+    labels = LABELS | {"tags.datadoghq.com/version": version}
+    annotations = {"dora-operator.io/deployment-id": deployment_id}
+    body["spec"] = {"template": {"metadata": {"labels": labels, "annotations": annotations}}}
+    return body
+
+
+def test_an_id_is_shared_by_different_versions_only() -> None:
+    """The same version may be deployed again with its id; another id stays."""
+    bodies = [by_id("a", DEPLOYMENT_ID, "1"), by_id("b", DEPLOYMENT_ID, "2"), by_id("c", "another-id-", "3")]
+    first, second, third = parse_replica_sets("uid-1", bodies)
+    assert isinstance(first.identity, Unidentified)
+    assert first.identity == second.identity
+    assert first.identity.problem == f"pod templates of different versions have the id {DEPLOYMENT_ID}"
+    assert first.identity.fix == "set a new dora-operator.io/deployment-id in the pod template with every version"
+    assert third.identity == ById("another-id-")
+    again = parse_replica_sets("uid-1", [by_id("a", DEPLOYMENT_ID, "1"), by_id("b", DEPLOYMENT_ID, "1")])
+    assert [each.identity for each in again] == [ById(DEPLOYMENT_ID)] * 2
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    """Return an Event of the Rollout."""
+    own = {
+        "reason": "RolloutAborted",
+        "message": "Rollout aborted update to revision 3: metric failed",
+        "involvedObject": {"uid": "uid-1"},
+        "lastTimestamp": AT,
+        "eventTime": "2026-11-23T11:00:00Z",
+        "metadata": {"creationTimestamp": "2026-11-23T10:00:00Z"},
+    }
+    return own | fields
+
+
+@pytest.mark.parametrize(
+    ("fields", "time"),
+    [
+        pytest.param({}, NOW, id="when it was last seen"),
+        pytest.param({"lastTimestamp": None}, after(-3600), id="else its own time"),
+        pytest.param({"lastTimestamp": None, "eventTime": None}, after(-7200), id="else when it was created"),
+        pytest.param({"lastTimestamp": None, "eventTime": None, "metadata": {}}, None, id="no time at all"),
+    ],
+)
+def test_the_time_of_an_event(fields: dict[str, Any], time: datetime | None) -> None:
+    """Three fields may have it."""
+    expected = RolloutEvent(RevisionEnd.ABORTED, 3, "Rollout aborted update to revision 3: metric failed", time)
+    assert parse_events("uid-1", [event(**fields)]) == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("fields", "end"),
+    [
+        pytest.param({}, RevisionEnd.ABORTED, id="aborted"),
+        pytest.param(
+            {"reason": "RolloutCompleted", "message": "Rollout completed update to revision 3 (bbb): done"},
+            RevisionEnd.COMPLETED,
+            id="completed",
+        ),
+        pytest.param({"reason": "RolloutPaused"}, None, id="another reason"),
+        pytest.param({"message": "revision 3"}, None, id="another message"),
+        pytest.param({"involvedObject": {"uid": "uid-2"}}, None, id="another Rollout of this name"),
+    ],
+)
+def test_what_an_event_says(fields: dict[str, Any], end: RevisionEnd | None) -> None:
+    """Only those that say how a revision of this Rollout ended."""
+    assert [each.end for each in parse_events("uid-1", [event(**fields)])] == ([] if end is None else [end])
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, 0),
+        (9_999_999_999, 9_999_999_999),
+        (10_000_000_000, None),
+        (-1, None),
+        (True, None),
+        (1.5, None),
+        ("7", 7),
+        ("9999999999", 9_999_999_999),
+        ("10000000000", None),
+        ("٣", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_counts(value: object, expected: int | None) -> None:
+    """Numbers, or their digits in ASCII, that are not negative and not too long."""
+    assert raw.counted(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("2026-11-23T12:00:00Z", NOW),
+        ("2026-11-23T14:00:00+02:00", NOW),
+        ("2026-11-23T12:00:00", NOW),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_moments_are_in_utc(written: str, expected: datetime | None) -> None:
+    """Also those with another zone, or none."""
+    found = raw.moment({"at": written}, "at")
+    assert found == expected
+    assert found is None or found.tzinfo is UTC
+
+
+def test_reading_below_something_else() -> None:
+    """A path through a value of another type ends in nothing."""
+    source = {"a": {"b": [{"c": 1}, 2]}, "t": ({"x": 1},), "n": {"k": "v", "kk": "w", "z": 1}}
+    assert raw.mapping(source, "a", "b", "c") == {}
+    assert raw.mapping(source, "a")["b"]
+    assert raw.items(source, "a", "b") == [{"c": 1}]
+    assert raw.items(source, "t") == [{"x": 1}]
+    assert raw.items(source, "a") == []
+    assert raw.texts(source, "n") == {"k": "v", "kk": "w"}
+    assert raw.texts(source, "n", prefix="kk") == {"kk": "w"}
+    assert raw.text(source, "a", "b") == ""
+
+
+def test_the_manifest_of_a_record() -> None:
+    """Everything that the verdict says, in spec and in the annotation."""
+    aborted = verdict(remediation=link(version="1.4.2"), message="metric failed")
+    manifest = record_manifest("shop", aborted, {"team": "a"})
+    annotation = manifest["metadata"]["annotations"].pop("dora-operator.io/verdict")
+    assert read_record(annotation) == aborted
+    assert annotation.startswith('{"decidedByRevision": 2, "env": "prod"')
+    assert manifest == {
+        "apiVersion": "dora-operator.io/v1alpha1",
+        "kind": "DoraDeployment",
+        "metadata": {
+            "name": "checkout-7bddf7c8fc",
+            "namespace": "shop",
+            "labels": {"team": "a", "dora-operator.io/rollout": "checkout"},
+            "annotations": {},
+        },
+        "spec": {
+            "deployment": BY_VERSION,
+            "changeFailure": True,
+            "sourceRef": {"kind": "Rollout", "name": "checkout", "version": "1.5.0"},
+            "remediation": {"type": "rollback", "version": "1.4.2"},
+        },
+    }
+
+
+def test_a_record_by_id_names_the_pod_template() -> None:
+    """Where no label names the version."""
+    spec = record_manifest("shop", verdict(deployment_id=DEPLOYMENT_ID))["spec"]
+    assert spec["deployment"] == {"id": DEPLOYMENT_ID}
+    assert spec["sourceRef"]["version"] == "7bddf7c8fc"
+    assert read_record("{") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("checkout", "checkout", id="as it is"),
+        pytest.param("c" * 63, "c" * 63, id="the longest label"),
+        pytest.param("c" * 64, "c" * 52 + "-52b6419d27", id="a longer one has a digest"),
+        pytest.param("Check_Out-", "check-out-3a5cdb7144", id="characters that are not allowed"),
+        pytest.param("__", "9911f4d2b1", id="nothing that could be kept"),
+    ],
+)
+def test_names_that_fit(name: str, expected: str) -> None:
+    """A name that is cut off or changed gets a digest of the whole name."""
+    assert label_value(name) == expected
+
+
+def test_the_longest_name_of_a_record() -> None:
+    """253 characters, as Kubernetes allows."""
+    assert resource_name("c" * 242, "0123456789") == "c" * 242 + "-0123456789"
+    assert len(resource_name("c" * 243, "0123456789")) == 253
