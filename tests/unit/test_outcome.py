@@ -16,6 +16,11 @@ from dora_operator.domain.outcome import (
     Rejected,
     TryAgain,
     classify,
+    classify_event,
+    first_words,
+    remaining_requests,
+    seconds_until_reset,
+    shorten,
 )
 from dora_operator.domain.reasons import Reason
 from tests.support.builders import NOW
@@ -146,3 +151,127 @@ def test_every_answer_has_an_outcome(status: int, body: bytes, reset: str) -> No
     else:
         assert len(outcome.message) <= 400
         assert outcome.message.isprintable()
+
+
+WORDS = b'{"errors":["why"]}'
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        pytest.param(400, "Datadog refused the request (400); it says: why", id="refused"),
+        pytest.param(503, "Datadog is not available (503); it says: why", id="an outage"),
+        pytest.param(
+            401,
+            "Datadog does not know the keys on this site (401): check the API key, the application key and the site; it"
+            " says: why",
+            id="unknown keys",
+        ),
+        pytest.param(
+            403,
+            "Datadog does not let these keys mark deployments (403): give the owner of the application key, and its"
+            " scopes, the permission dora_metrics_write; it says: why",
+            id="no permission",
+        ),
+        pytest.param(
+            404,
+            "Datadog does not have this deployment (404): it may not have been ingested yet; it says: why",
+            id="not ingested",
+        ),
+        pytest.param(429, "Datadog's rate limit for this account is used up (429)", id="a rate limit"),
+        pytest.param(
+            302,
+            "an answer that Datadog's API does not give (302): is a proxy between the operator and Datadog?; it says:"
+            " why",
+            id="a redirect",
+        ),
+    ],
+)
+def test_what_a_message_says(status: int, message: str) -> None:
+    """What is wrong, and what to check."""
+    outcome = classify(Answer(status, {}, WORDS), NOW)
+    assert not isinstance(outcome, Accepted)
+    assert outcome.message == message
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (FailureKind.TIMEOUT, "Datadog did not answer in time: 5 s"),
+        (FailureKind.UNREACHABLE, "Datadog cannot be reached: 5 s"),
+    ],
+)
+def test_what_a_message_says_without_an_answer(kind: FailureKind, message: str) -> None:
+    """With the detail of the failure."""
+    outcome = classify(NoAnswer(kind, "5 s"), NOW)
+    assert isinstance(outcome, TryAgain)
+    assert outcome.message == message
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        pytest.param(Answer(200, {}, b"{}"), Accepted, id="200"),
+        pytest.param(Answer(202, {}, b""), Accepted, id="202"),
+        pytest.param(Answer(200, {}, b"<html>"), TryAgain, id="a login page"),
+        pytest.param(Answer(503, {}, b""), TryAgain, id="an outage"),
+        pytest.param(Answer(400, {}, b""), Rejected, id="a refusal"),
+        pytest.param(NoAnswer(FailureKind.TIMEOUT, ""), TryAgain, id="no answer"),
+    ],
+)
+def test_the_reply_to_a_deployment_event(reply: Answer | NoAnswer, kind: type) -> None:
+    """As for a mark, but 200 is success too."""
+    assert isinstance(classify_event(reply, NOW), kind)
+
+
+def test_a_rate_limit_of_a_deployment_event_has_its_reset() -> None:
+    """An epoch is compared with the clock."""
+    header = str(int(NOW.timestamp()) + 30)
+    outcome = classify_event(Answer(429, {"x-ratelimit-reset": header}, b""), NOW)
+    assert isinstance(outcome, TryAgain)
+    assert outcome.reset_seconds == 30.0
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [("7", 7), ("7, 8", 7), (" 0 ", 0), ("-3", 0), ("1.5", None), ("", None), (None, None)],
+)
+def test_the_requests_that_remain(header: str | None, expected: int | None) -> None:
+    """A whole number that is not negative."""
+    assert remaining_requests(header) == expected
+
+
+def test_epochs_begin_far_above_seconds() -> None:
+    """A number up to a thousand million is seconds."""
+    assert seconds_until_reset("1000000000", NOW) == 3600.0
+    assert seconds_until_reset("1000000001", NOW) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        pytest.param(b'{"errors":["a","b","c","d","e","f"]}', "a; b; c; d; e", id="the first five of a list"),
+        pytest.param(b'{"error":{"code":"C","title":"T"}}', "T", id="the title before the code"),
+        pytest.param(b'{"error":{"code":"C"}}', "C", id="the code alone"),
+        pytest.param(b'{"error":{"detail":7,"message":"m"}}', "m", id="text alone"),
+        pytest.param(b'{"error":{"detail":"","message":"m"}}', "m", id="not an empty text"),
+        pytest.param(b'{"errors":[],"message":"m"}', "m", id="an empty list"),
+        pytest.param(b"a\n\tb\x00c", "a b c", id="plain text on one line"),
+        pytest.param(b"\xff", "\N{REPLACEMENT CHARACTER}", id="bytes that are no text"),
+        pytest.param(b"x" * 161, "x" * 159 + "…", id="cut with an ellipsis"),
+        pytest.param(b"x" * 160, "x" * 160, id="the longest"),
+        pytest.param(b'"' + b"x" * 161 + b'"', "x" * 159 + "…", id="the longest of JSON"),
+        pytest.param(b"7", "", id="a number"),
+    ],
+)
+def test_the_words_of_an_error(body: bytes, words: str) -> None:
+    """In any of the shapes that were seen."""
+    assert first_words(body) == words
+
+
+def test_a_message_has_256_characters() -> None:
+    """More are cut; spaces do not count."""
+    assert shorten("x" * 256) == "x" * 256
+    assert shorten("x" * 257) == "x" * 255 + "…"
+    assert shorten(" " * 20 + "x" * 3, 4) == "xxx"
+    assert shorten(" " * 32 + "x", 4) == ""

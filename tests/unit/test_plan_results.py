@@ -6,31 +6,22 @@ from typing import Any
 import pytest
 
 from dora_operator.domain.allowed import Allowed, why_not
-from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.plan import (
-    Claim,
     Hold,
     Plan,
     Refuse,
     Rival,
-    RolloutLink,
     RolloutState,
     Send,
     Wait,
-    claims_of,
     contradicts,
-    links_of,
-    lock_of,
     overrides,
-    request_for,
     state_of,
-    target_of,
 )
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.request import PatchById, PatchByVersion
 from dora_operator.domain.resource import MarkState, Target, TargetKind
 from dora_operator.domain.rollout.restoration import DeploymentEvent
-from dora_operator.domain.sites import Site
 from dora_operator.domain.spec import DeploymentSelector
 from tests.support.builders import (
     BY_ID,
@@ -41,7 +32,6 @@ from tests.support.builders import (
     OTHER_ID,
     SITE,
     after,
-    deployment,
     link,
     planned,
     rival,
@@ -51,10 +41,8 @@ from tests.support.builders import (
 
 ID_TARGET = Target(by=TargetKind.ID, id=DEPLOYMENT_ID, site=SITE)
 VERSION_TARGET = Target(by=TargetKind.VERSION, site=SITE, **BY_VERSION)
-BY_SECRET = {"credentialsSecretRef": {"name": "keys"}}
 REFERRING = {"type": "rollback", "doraDeploymentRef": {"name": "other"}}
 FAILING = {"changeFailure": True}
-FAILED_IN_ROLLOUT = RolloutState(MarkState(change_failure=True), "uid-1", 2, "Aborted")
 
 RESULTS = [
     pytest.param(
@@ -266,30 +254,6 @@ def test_half_a_name_is_not_allowed(service: str | None, env: str | None) -> Non
     assert why_not(Allowed(services=("*",)), "shop", service, env) is not None
 
 
-@pytest.mark.parametrize(
-    ("fields", "rollout_state", "expected"),
-    [
-        pytest.param({}, None, ID_TARGET, id="by id"),
-        pytest.param({"deployment": BY_VERSION}, None, VERSION_TARGET, id="by service, env and version"),
-        pytest.param(
-            {"deployment": BY_VERSION | BY_ID, "site": "datadoghq.eu"} | BY_SECRET,
-            None,
-            Target(by=TargetKind.ID, id=DEPLOYMENT_ID, site="datadoghq.eu", credentials_secret="keys", **BY_VERSION),
-            id="an id with its tags, a site and a Secret",
-        ),
-        pytest.param(
-            {"deployment": BY_VERSION},
-            FAILED_IN_ROLLOUT,
-            replace(VERSION_TARGET, revision=2, source_uid="uid-1"),
-            id="the revision of a Rollout",
-        ),
-    ],
-)
-def test_which_deployment_is_meant(fields: dict, rollout_state: RolloutState | None, expected: Target) -> None:
-    """The target has all that identifies the deployment and the account."""
-    assert target_of(spec(**fields), Site.US1, rollout_state) == expected
-
-
 def test_a_plan_uses_what_the_rollout_and_reads_have_shown() -> None:
     """The state of the Rollout, an id that was read back, and the id of the remediation."""
     decided = RolloutState(MarkState(change_failure=True, remediation=link(version="1.4.2")), "uid-1", 2, "RolledBack")
@@ -331,58 +295,6 @@ def test_a_link_that_was_read_is_used_for_the_same_link_only(remediation: dict[s
             remediation.get("id"),
             remediation.get("version"),
         )
-
-
-@pytest.mark.parametrize(
-    ("target", "claim", "lock"),
-    [
-        pytest.param(
-            ID_TARGET, Claim(SITE, id=DEPLOYMENT_ID), Claim(SITE, id=DEPLOYMENT_ID), id="an id is unique on its site"
-        ),
-        pytest.param(
-            replace(ID_TARGET, credentials_secret="keys", **BY_VERSION),
-            Claim(SITE, id=DEPLOYMENT_ID),
-            Claim(SITE, id=DEPLOYMENT_ID),
-            id="an id, whatever else is named",
-        ),
-        pytest.param(
-            VERSION_TARGET,
-            Claim(SITE, **BY_VERSION),
-            Claim(SITE, **BY_VERSION),
-            id="a version, with the operator's keys",
-        ),
-        pytest.param(
-            replace(VERSION_TARGET, credentials_secret="keys"),
-            Claim(SITE, account="shop/keys", **BY_VERSION),
-            Claim(SITE, **BY_VERSION),
-            id="a version is unique in one account; requests about it go one by one",
-        ),
-    ],
-)
-def test_what_a_target_claims(target: Target, claim: Claim, lock: Claim) -> None:
-    """Two resources with the same claim are rivals; two requests with the same lock are never sent side by side."""
-    assert claims_of("shop", target, None) == {claim}
-    assert lock_of(target) == lock
-
-
-def test_a_read_back_id_is_claimed_too() -> None:
-    """The claim by version stays: another resource may name the same deployment so."""
-    pinned = replace(VERSION_TARGET, by=TargetKind.ID, id=DEPLOYMENT_ID)
-    claims = {Claim(SITE, **BY_VERSION), Claim(SITE, id=DEPLOYMENT_ID)}
-    assert claims_of("shop", VERSION_TARGET, pinned) == claims
-    fields = {
-        "deployment": BY_VERSION,
-        "sourceRef": {"name": "checkout"},
-        "remediation": REFERRING,
-    }
-    status = {"target": {"by": "ID", "id": DEPLOYMENT_ID, "site": SITE} | BY_VERSION}
-    expected = {*claims, RolloutLink("shop", "checkout"), ObjectKey("shop", "other")}
-    assert links_of(Site.US1, deployment(fields, status)) == expected
-
-
-def test_a_spec_that_cannot_be_understood_has_no_links() -> None:
-    """Nothing is decided from it."""
-    assert links_of(Site.US1, replace(deployment(), spec=None)) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -433,22 +345,3 @@ def test_an_absent_value_contradicts_nothing() -> None:
     assert contradicts(linked, other)
     assert not contradicts(linked, FAILURE)
     assert contradicts(FAILURE, MarkState(change_failure=False))
-
-
-def test_a_request_is_by_id_as_soon_as_that_is_known() -> None:
-    """Else by service, env and version."""
-    assert request_for(replace(VERSION_TARGET, id="an-id"), FAILURE) == PatchById("an-id", FAILURE)
-    assert request_for(VERSION_TARGET, FAILURE) == PatchByVersion("checkout", "prod", "1.5.0", FAILURE)
-
-
-def test_what_a_read_adds_to_a_target() -> None:
-    """The id and the tags; what the target has itself stays."""
-    known = Target(by=TargetKind.ID, id=DEPLOYMENT_ID, site=SITE, **BY_VERSION)
-    assert ID_TARGET.with_known(known) == known
-    assert VERSION_TARGET.with_known(known) == known
-    assert VERSION_TARGET.with_known(VERSION_TARGET) == VERSION_TARGET
-    assert VERSION_TARGET.with_known(None) == VERSION_TARGET
-    other = replace(known, version="9.9.9")
-    assert VERSION_TARGET.with_known(other) == VERSION_TARGET
-    renamed = replace(known, service="cart", env="staging", version="2")
-    assert known.with_known(renamed) == known

@@ -22,7 +22,7 @@ from tools.mutants.trampoline import Switch, reached
 UNIT = (
     "allowed", "crd", "events", "fields", "force_sync", "judges", "late", "lease", "links", "outcome", "plan",
     "plan_results", "rate_limits", "read_back", "read_schedule", "read_values", "request_bodies", "resource_parsing",
-    "retry", "same_target", "status", "status_fields", "store", "stored", "summary",
+    "retry", "same_target", "status", "status_conditions", "status_fields", "store", "stored", "summary", "targets",
 )  # fmt: skip
 FLOW = (
     "adoption", "allowed", "coalesced", "deletion", "events", "force_sync", "fuzz", "late", "metrics", "on_missing",
@@ -32,7 +32,9 @@ FLOW = (
 PATHS = (
     *(f"tests/unit/test_{name}.py" for name in UNIT),
     "tests/unit/rollout",
-    "tests/unit/kubectl",
+    "tests/unit/kubectl/test_explain_agrees.py",
+    "tests/unit/kubectl/test_marks.py",
+    "tests/unit/kubectl/test_backfill.py",
     *(f"tests/flow/test_{name}.py" for name in FLOW),
 )
 """The tests of decisions: alone, and in whole reconciles with stand-ins for the API server and Datadog."""
