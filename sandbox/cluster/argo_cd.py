@@ -114,5 +114,7 @@ def _arguments(ports: _Ports) -> dict[str, tuple[str, ...]]:
             f"--redis={cache}",
             f"--metrics-port={ports.controller_metrics}",
             "--persist-resource-health",
+            "--app-resync=10",  # seconds; by default two minutes. On a busy machine a health was seen to wait for it.
+            "--app-resync-jitter=0",
         ),
     }
