@@ -141,7 +141,7 @@ def test_one_replica_two_and_one_again(chart_cluster: LocalCluster, helm: Helm, 
     assert "lease" not in chart_cluster.kubectl("-n", namespace, "get", "roles", "-o", "name")
 
 
-def test_users_rights_come_with_it(chart_cluster: LocalCluster, helm: Helm, namespace: str) -> None:
+def test_permissions_of_users_come_with_it(chart_cluster: LocalCluster, helm: Helm, namespace: str) -> None:
     """Users with view see DoraDeployments, users with edit change them; none writes status. Doctor warns."""
     helm("install", RELEASE, str(CHART), "-n", namespace, values={"rbac": {"aggregateRoles": True}})
     wanted = {"view": {"list"}, "edit": {"list", "create", "delete"}, "admin": {"list", "create", "delete"}}

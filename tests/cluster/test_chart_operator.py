@@ -120,7 +120,7 @@ if "leader_election" in Settings.model_fields:
 
 
 @pytest.mark.parametrize(("installation", "work"), CASES, indirect=["installation"])
-def test_it_does_its_whole_work_with_rights_that_it_uses(installation: Installation, work: tuple[Any, ...]) -> None:
+def test_it_does_its_work_with_permissions_that_it_uses(installation: Installation, work: tuple[Any, ...]) -> None:
     """Nothing is refused, and the verbs of its requests (audit log) are exactly those of its roles."""
     waiting = [one(installation) for one in work]  # each begins before the operator does, and goes on while it runs
     with installation.running() as operator:

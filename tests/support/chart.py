@@ -19,7 +19,7 @@ from tools.chart.__main__ import CHART
 QUICK_PODS = {"podAnnotations": pace("50ms"), "terminationGracePeriodSeconds": 5}
 """Values with which kwok plays the pods of a release quickly."""
 RELEASE = "dora-operator"
-Right = tuple[str, str, str]
+Permission = tuple[str, str, str]
 """API group, resource with its subresource, verb."""
 
 
@@ -72,7 +72,7 @@ def container(deployment: dict[str, Any]) -> dict[str, Any]:
     return dict(only)
 
 
-def permissions(roles: Iterable[dict[str, Any]]) -> set[Right]:
+def permissions(roles: Iterable[dict[str, Any]]) -> set[Permission]:
     """Return what roles allow."""
     return {
         (group, resource, verb)
@@ -84,7 +84,7 @@ def permissions(roles: Iterable[dict[str, Any]]) -> set[Right]:
     }
 
 
-def granted(objects: Iterable[dict[str, Any]], account: str) -> set[Right]:
+def granted(objects: Iterable[dict[str, Any]], account: str) -> set[Permission]:
     """Return what a ServiceAccount is allowed by the roles among these objects that are bound to it."""
     known = list(objects)
     roles = {(one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]): one for one in known}
@@ -97,7 +97,7 @@ def granted(objects: Iterable[dict[str, Any]], account: str) -> set[Right]:
     return permissions(bound)
 
 
-def used(cluster: LocalCluster, user: str) -> tuple[set[Right], list[str]]:
+def used(cluster: LocalCluster, user: str) -> tuple[set[Permission], list[str]]:
     """Return the permissions that a user's requests needed, by the audit log, and the requests that were refused."""
     found, refused = set(), []
     for entry in cluster.audited(user=user):

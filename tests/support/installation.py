@@ -18,7 +18,7 @@ from sandbox.cluster.process import free_ports
 from sandbox.datadog import StandIn
 from sandbox.datadog.access import fingerprint
 from sandbox.running import OperatorProcess, running_in
-from tests.support.chart import QUICK_PODS, RELEASE, Helm, Right, container, granted, live
+from tests.support.chart import QUICK_PODS, RELEASE, Helm, Permission, container, granted, live
 from tests.support.shop import Shop
 from tools.chart.__main__ import CHART
 
@@ -122,7 +122,7 @@ class Installation:
         """Name of the account in the audit log."""
         return f"system:serviceaccount:{self.name}:{RELEASE}"
 
-    def granted(self) -> set[Right]:
+    def granted(self) -> set[Permission]:
         """Return what the live roles allow the account."""
         kinds = "roles,rolebindings,clusterroles,clusterrolebindings"
         selector = f"app.kubernetes.io/instance={RELEASE}"
