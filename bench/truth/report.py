@@ -49,9 +49,17 @@ def title(case: Case) -> str:
     return f"{source.value}, visible after {delay} min" if delay else f"{source.value}, visible at once"
 
 
+HEAD = """\
+# What `make truth` printed
+
+Written with `--markdown`; `bench/truth/__init__.py` says what is true here and what is assumed.
+
+"""
+
+
 def markdown(results: Results) -> str:
-    """Return all tables as Markdown."""
-    return "\n".join(_markdown_lines(results))
+    """Return a page with all tables, as Markdown."""
+    return HEAD + "\n".join(_markdown_lines(results))
 
 
 def summary(results: Results) -> str:

@@ -55,6 +55,7 @@ def test_the_same_seed_gives_the_same_numbers(results: Results) -> None:
 def test_everything_is_written_down(results: Results) -> None:
     """Markdown with every case and figure, and a picture of each source."""
     written = markdown(results)
+    assert written.startswith("# What `make truth` printed\n")
     assert written.count("| **truth** |") == len(CHOSEN)
     assert "false marks" in written
     assert all(source.value in picture(results) for source in Source)
