@@ -13,7 +13,7 @@ def asked(datadog: FakeDatadog) -> list[tuple[str, bool, Any]]:
     return [(one["version"], one["change_failure"], one.get("remediation")) for one in said]
 
 
-def in_one_breath(operator: Operator, rollout: Rollout, *steps: str) -> None:
+def without_a_reconcile(operator: Operator, rollout: Rollout, *steps: str) -> None:
     """Take steps that end before the operator reconciles; each shows the revision before the status, as Argo writes."""
     for step in steps:
         word, *arguments = step.split()
@@ -29,7 +29,7 @@ async def test_an_undo_in_flight_is_still_told_from_a_rollback(cluster: FakeClus
     async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         rollout = Rollout()
         await play(operator, rollout, "deploy h1 1", "deploy h2 2")
-        in_one_breath(operator, rollout, "deploy h1")
+        without_a_reconcile(operator, rollout, "deploy h1")
         await operator.settle()
         assert cluster.status("checkout-h2")["source"]["verdict"] == "Undone"
         await play(operator, rollout, "deploy h3 3", "promote")
@@ -58,7 +58,7 @@ async def test_a_promotion_that_was_over_at_once_is_remembered(cluster: FakeClus
     async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         rollout = Rollout()
         await play(operator, rollout, "deploy h1 1", "deploy h2 2")
-        in_one_breath(operator, rollout, "promote", "deploy h1", "promote")
+        without_a_reconcile(operator, rollout, "promote", "deploy h1", "promote")
         await operator.settle()
     assert asked(datadog) == [("2", True, {"type": "rollback", "version": "1"})]
 
@@ -68,7 +68,7 @@ async def test_a_burst_of_states_is_not_kept_for_ever(cluster: FakeCluster, data
     async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         rollout = Rollout()
         await play(operator, rollout, "deploy h1 1")
-        in_one_breath(operator, rollout, *(f"deploy h{number} {number}" for number in range(2, 60)))
+        without_a_reconcile(operator, rollout, *(f"deploy h{number} {number}" for number in range(2, 60)))
         (known,) = operator.app.rollouts.store
         assert 0 < len(known.passed) <= 16
         await operator.settle()
@@ -81,7 +81,7 @@ async def test_an_abort_between_two_looks_is_marked(cluster: FakeCluster, datado
     async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         rollout = Rollout()
         await play(operator, rollout, "deploy h1 1", "deploy h2 2")
-        in_one_breath(operator, rollout, "abort", "deploy h3 3")
+        without_a_reconcile(operator, rollout, "abort", "deploy h3 3")
         await operator.settle()
     assert asked(datadog) == [("2", True, None)]
 
@@ -93,7 +93,7 @@ async def test_a_failure_that_was_over_before_anybody_looked_is_none(
     async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         rollout = Rollout()
         await play(operator, rollout, "deploy h1 1", "deploy h2 2")
-        in_one_breath(operator, rollout, "abort", "retry", "promote")
+        without_a_reconcile(operator, rollout, "abort", "retry", "promote")
         await operator.settle()
     assert (datadog.requests, cluster.objects) == ([], {})
 

@@ -7,10 +7,12 @@ abort | analysis | retry | promote | scale | annotate | collect | recreate
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
+from dora_operator.domain.rollout.observation import Observation
 from dora_operator.domain.rollout.verdict import Policy, RetrySuccess, RollbackMarks
 from tests.unit.rollout.model import Model
-from tests.unit.rollout.operator_stand_in import LINKED, Operator
+from tests.unit.rollout.operator_stand_in import LINKED, Operator, observed
 from tests.unit.rollout.simulator import Simulator, Template, hash_of
 
 FIRST = "1.0.0"
@@ -88,6 +90,20 @@ class Stage:
     def _run(self, writes: Iterator[None]) -> None:
         for _ in writes:
             self.after_write(self)
+
+
+def played(*story: str, **fields: Any) -> Stage:
+    """Return a stage after a story."""
+    stage = Stage(**fields)
+    for action in story:
+        stage.play(action)
+    return stage
+
+
+def observation_of(stage: Stage, *, with_events: bool = False) -> Observation:
+    """Return what the API server has."""
+    levels = stage.simulator.levels
+    return observed(levels.rollout, levels.replica_sets.values(), levels.events.values() if with_events else None)
 
 
 def _template(argument: str) -> Template:

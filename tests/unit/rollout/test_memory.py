@@ -6,27 +6,12 @@ from datetime import timedelta
 import pytest
 
 from dora_operator.domain.rollout.decide import decide
-from dora_operator.domain.rollout.observation import Observation
 from dora_operator.domain.rollout.verdict import Memory, Policy, SkipReason, asks_again
-from tests.unit.rollout.operator_stand_in import NOW, observed
-from tests.unit.rollout.stories import Stage, reconciles
+from tests.unit.rollout.operator_stand_in import NOW
+from tests.unit.rollout.stories import Stage, observation_of, played, reconciles
 
 UNEVENTFUL = ["deploy 1.1.0", "promote", "deploy 1.2.0", "deploy 1.3.0", "promote", "scale", "annotate"]
 IDS = {"1.0.0": "id-of-1.0.0-aaaa", "1.1.0": "id-of-1.1.0-aaaa", "1.2.0": "id-of-1.2.0-aaaa"}
-
-
-def observation_of(stage: Stage, *, with_events: bool = False) -> Observation:
-    """Return what the API server has."""
-    levels = stage.simulator.levels
-    return observed(levels.rollout, levels.replica_sets.values(), levels.events.values() if with_events else None)
-
-
-def played(*story: str) -> Stage:
-    """Return a stage after a story."""
-    stage = Stage()
-    for action in story:
-        stage.play(action)
-    return stage
 
 
 def test_an_uneventful_rollout_never_wants_events() -> None:
@@ -125,9 +110,8 @@ def test_a_workload_that_is_observed_is_up_to_date() -> None:
 
 def test_the_event_of_the_right_revision_is_read() -> None:
     """Two aborts that were not seen are found with their own messages."""
-    stage = Stage(after_write=lambda _: None)
-    for action in ("deploy 1.1.0", "abort", "deploy 1.2.0", "abort", "deploy 1.3.0", "promote"):
-        stage.play(action)
+    story = ("deploy 1.1.0", "abort", "deploy 1.2.0", "abort", "deploy 1.3.0", "promote")
+    stage = played(*story, after_write=lambda _: None)
     reconciles(stage)
     assert stage.operator.asked == [
         ("1.1.0", True, "rollforward 1.3.0"),
@@ -173,9 +157,7 @@ def test_deployments_named_by_id(story: str, asked: list[tuple[str, bool, str]],
             metadata["annotations"] = {"dora-operator.io/deployment-id": IDS[version]}
         reconciles(stage)
 
-    stage = Stage(after_write=with_ids)
-    for action in story.split(", "):
-        stage.play(action)
+    stage = played(*story.split(", "), after_write=with_ids)
     names = {deployment_id: version for version, deployment_id in IDS.items()}
     read = [(names[named], failure, _named(link, names)) for named, failure, link in stage.operator.asked]
     assert read == asked

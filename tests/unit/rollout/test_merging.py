@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -14,21 +13,7 @@ from dora_operator.domain.rollout.timeline import Promotion
 from dora_operator.domain.rollout.verdict import Decision, Memory, Policy, SkipReason, Verdict, VerdictKind
 from tests.support.builders import link
 from tests.unit.rollout.operator_stand_in import LINKED, NOW, observed
-from tests.unit.rollout.stories import Stage
-
-
-def observation_of(stage: Stage, *, with_events: bool = False) -> Observation:
-    """Return what the API server has."""
-    levels = stage.simulator.levels
-    return observed(levels.rollout, levels.replica_sets.values(), levels.events.values() if with_events else None)
-
-
-def played(*story: str, **fields: Any) -> Stage:
-    """Return a stage after a story."""
-    stage = Stage(**fields)
-    for action in story:
-        stage.play(action)
-    return stage
+from tests.unit.rollout.stories import Stage, observation_of, played
 
 
 def aborted(*, on_missing: str | None = None) -> Observation:

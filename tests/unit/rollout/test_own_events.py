@@ -18,8 +18,8 @@ from dora_operator.domain.rollout.restoration import (
 )
 from dora_operator.domain.rollout.verdict import RestoredVersion, Verdict, VerdictKind
 from tests.support.builders import BY_VERSION, DEPLOYMENT_ID, NOW, after, verdict
-from tests.unit.rollout.operator_stand_in import observed
-from tests.unit.rollout.stories import Stage
+from tests.unit.rollout.simulator import hash_of
+from tests.unit.rollout.stories import observation_of, played
 
 ABORTED = verdict(time=NOW, started_time=after(-600))
 RETURNED = RestoredVersion(service="checkout", env="prod", version="1.0.0", time=after(30))
@@ -97,10 +97,7 @@ def test_the_event_of_a_return_to_the_stable_version() -> None:
 
 def aborted_rollout(**stable: Any) -> Observation:
     """Return an aborted Rollout whose stable ReplicaSet has other values."""
-    stage = Stage()
-    stage.play("deploy 1.1.0")
-    stage.play("abort")
-    found = observed(stage.simulator.levels.rollout, stage.simulator.levels.replica_sets.values())
+    found = observation_of(played("deploy 1.1.0", "abort"))
     rollout = found.rollout
     sets = tuple(
         replace(each, **stable) if each.pod_template_hash == rollout.stable_hash else each
@@ -149,15 +146,13 @@ def test_a_return_is_never_before_the_abort() -> None:
     "changes",
     [
         pytest.param({"abort": False}, id="tried again"),
-        pytest.param({"current_hash": "STABLE"}, id="back at the stable template"),
+        pytest.param({"current_hash": hash_of(("1.0.0", "a"))}, id="back at the stable template"),
         pytest.param({"replicas": 101}, id="scaled beyond what is ready"),
     ],
 )
 def test_a_rollout_that_is_not_back(changes: dict[str, Any]) -> None:
     """It was aborted, and something has changed since."""
     found = aborted_rollout(**WHOLE)
-    if changes.get("current_hash"):
-        changes = {"current_hash": found.rollout.stable_hash}
     assert restored(replace(found, rollout=replace(found.rollout, **changes)), ABORTED, after(60)) is None
 
 

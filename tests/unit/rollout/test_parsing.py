@@ -17,8 +17,7 @@ from dora_operator.domain.rollout.observation import (
     parse_replica_sets,
     parse_rollout,
 )
-from dora_operator.domain.rollout.verdict import label_value, read_record, record_manifest, resource_name
-from tests.support.builders import BY_VERSION, DEPLOYMENT_ID, NOW, after, link, verdict
+from tests.support.builders import BY_VERSION, DEPLOYMENT_ID, NOW, after
 
 LABELS = {f"tags.datadoghq.com/{name}": value for name, value in BY_VERSION.items()}
 TEMPLATE = {"metadata": {"labels": LABELS}}
@@ -320,57 +319,3 @@ def test_reading_below_something_else() -> None:
     assert raw.texts(source, "n") == {"k": "v", "kk": "w"}
     assert raw.texts(source, "n", prefix="kk") == {"kk": "w"}
     assert raw.text(source, "a", "b") == ""
-
-
-def test_the_manifest_of_a_record() -> None:
-    """Everything that the verdict says, in spec and in the annotation."""
-    aborted = verdict(remediation=link(version="1.4.2"), message="metric failed")
-    manifest = record_manifest("shop", aborted, {"team": "a"})
-    annotation = manifest["metadata"]["annotations"].pop("dora-operator.io/verdict")
-    assert read_record(annotation) == aborted
-    assert annotation.startswith('{"decidedByRevision": 2, "env": "prod"')
-    assert manifest == {
-        "apiVersion": "dora-operator.io/v1alpha1",
-        "kind": "DoraDeployment",
-        "metadata": {
-            "name": "checkout-7bddf7c8fc",
-            "namespace": "shop",
-            "labels": {"team": "a", "dora-operator.io/rollout": "checkout"},
-            "annotations": {},
-        },
-        "spec": {
-            "deployment": BY_VERSION,
-            "changeFailure": True,
-            "sourceRef": {"kind": "Rollout", "name": "checkout", "version": "1.5.0"},
-            "remediation": {"type": "rollback", "version": "1.4.2"},
-        },
-    }
-
-
-def test_a_record_by_id_names_the_pod_template() -> None:
-    """Where no label names the version."""
-    spec = record_manifest("shop", verdict(deployment_id=DEPLOYMENT_ID))["spec"]
-    assert spec["deployment"] == {"id": DEPLOYMENT_ID}
-    assert spec["sourceRef"]["version"] == "7bddf7c8fc"
-    assert read_record("{") is None
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        pytest.param("checkout", "checkout", id="as it is"),
-        pytest.param("c" * 63, "c" * 63, id="the longest label"),
-        pytest.param("c" * 64, "c" * 52 + "-52b6419d27", id="a longer one has a digest"),
-        pytest.param("Check_Out-", "check-out-3a5cdb7144", id="characters that are not allowed"),
-        pytest.param("__", "9911f4d2b1", id="nothing that could be kept"),
-    ],
-)
-def test_names_that_fit(name: str, expected: str) -> None:
-    """A name that is cut off or changed gets a digest of the whole name."""
-    assert label_value(name) == expected
-
-
-def test_the_longest_name_of_a_record() -> None:
-    """253 characters, as Kubernetes allows."""
-    assert resource_name("c" * 242, "0123456789") == "c" * 242 + "-0123456789"
-    assert len(resource_name("c" * 243, "0123456789")) == 253

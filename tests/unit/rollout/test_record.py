@@ -81,6 +81,16 @@ def test_the_manifest_of_an_abort() -> None:
     }
 
 
+def test_the_labels_and_the_annotation_of_a_record() -> None:
+    """Labels that the operator's selector needs are kept; the annotation has the whole verdict, in one order."""
+    linked = replace(VERDICT, remediation=RemediationLink(type=RemediationType.ROLLBACK, version="1"))
+    metadata = record_manifest("shop", linked, {"team": "a"})["metadata"]
+    assert metadata["labels"] == {"team": "a", "dora-operator.io/rollout": "checkout"}
+    (annotation,) = metadata["annotations"].values()
+    assert annotation.startswith('{"decidedByRevision": 2, "env": "prod"')
+    assert read_record(annotation) == linked
+
+
 def test_with_an_id_alone_the_pod_hash_selects_the_revision() -> None:
     """The CRD wants sourceRef.version beside deployment.id, and not every pod template has a version label."""
     by_id = replace(VERDICT, deployment_id="43vkaZNgiso", service=None, env=None, version=None)
@@ -229,6 +239,27 @@ def test_long_names_stay_apart() -> None:
     assert resource_name("a" * 260, "hash") != resource_name("a" * 261, "hash")
     assert label_value("a" * 64) != label_value("a" * 65)
     assert label_value("a" * 63) == "a" * 63
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("checkout", "checkout", id="as it is"),
+        pytest.param("c" * 63, "c" * 63, id="the longest label"),
+        pytest.param("c" * 64, "c" * 52 + "-52b6419d27", id="a longer one has a digest"),
+        pytest.param("Check_Out-", "check-out-3a5cdb7144", id="characters that are not allowed"),
+        pytest.param("__", "9911f4d2b1", id="nothing that could be kept"),
+    ],
+)
+def test_names_that_fit(name: str, expected: str) -> None:
+    """A name that is cut off or changed gets a digest of the whole name."""
+    assert label_value(name) == expected
+
+
+def test_the_longest_name_of_a_record() -> None:
+    """253 characters, as Kubernetes allows."""
+    assert resource_name("c" * 242, "0123456789") == "c" * 242 + "-0123456789"
+    assert len(resource_name("c" * 243, "0123456789")) == 253
 
 
 def test_the_return_is_recorded_before_its_event_is_posted() -> None:

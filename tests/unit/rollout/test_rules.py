@@ -6,7 +6,7 @@ import pytest
 
 from dora_operator.domain.rollout.verdict import Policy, RetrySuccess, RollbackMarks
 from tests.unit.rollout.operator_stand_in import LINKED, Asked
-from tests.unit.rollout.stories import Stage, reconciles
+from tests.unit.rollout.stories import Stage, played, reconciles
 
 
 def mark(version: str) -> Asked:
@@ -264,7 +264,4 @@ def test_restarts_after_every_write_ask_the_same(
 
 
 def _played(story: str, policy: Policy) -> list[Asked]:
-    stage = Stage(policy)
-    for action in story.split(", "):
-        stage.play(action)
-    return stage.operator.asked
+    return played(*story.split(", "), policy=policy).operator.asked
