@@ -29,7 +29,7 @@ FOLLOWED_BY_A_RESOURCE = {"get", "describe", "wait", "delete", "explain"}
 
 
 @pytest.fixture(scope="module")
-def shelf() -> Iterator[LocalCluster]:
+def server() -> Iterator[LocalCluster]:
     """Return an API server with the CRDs of everything that the pages speak of, and the namespaces that they name."""
     with LocalCluster.start() as running:
         running.kubectl("apply", "-f", str(ROOT / "crds"))
@@ -42,7 +42,7 @@ def shelf() -> Iterator[LocalCluster]:
         yield running
 
 
-def test_there_is_something_to_look_at() -> None:
+def test_the_pages_show_manifests_and_values() -> None:
     """The pages show manifests and values, of these kinds at least."""
     kinds = {found["kind"] for block in BLOCKS if block.title != VALUES_FILE for found in block.objects()}
     assert {"DoraDeployment", "Secret", "Application", "Kustomization"} <= kinds
@@ -50,34 +50,34 @@ def test_there_is_something_to_look_at() -> None:
 
 
 @pytest.mark.parametrize("block", MANIFESTS)
-def test_a_manifest_of_a_page_is_accepted(shelf: LocalCluster, block: Block) -> None:
+def test_a_manifest_of_a_page_is_accepted(server: LocalCluster, block: Block) -> None:
     """What a reader copies works. A field that the CRD does not have is refused."""
-    result = shelf.run_kubectl(*SERVER_DRY_RUN, input=block.text)
+    result = server.run_kubectl(*SERVER_DRY_RUN, input=block.text)
     assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_a_file_of_gitops_is_accepted(shelf: LocalCluster, path: Path) -> None:
+def test_a_file_of_gitops_is_accepted(server: LocalCluster, path: Path) -> None:
     """The examples are as good as the pages."""
-    result = shelf.run_kubectl(*SERVER_DRY_RUN, input=path.read_text(encoding="utf-8"))
+    result = server.run_kubectl(*SERVER_DRY_RUN, input=path.read_text(encoding="utf-8"))
     assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("kind", ["Application", "AppProject", "Kustomization", "GitRepository"])
-def test_a_wrong_field_would_be_noticed(shelf: LocalCluster, kind: str) -> None:
+def test_a_wrong_field_would_be_noticed(server: LocalCluster, kind: str) -> None:
     """The CRDs of Argo CD and Flux are real ones: they know their fields."""
     found = next(one for block in BLOCKS for one in block.objects() if one.get("kind") == kind)
     wrong = found | {"spec": found["spec"] | {"noSuchField": True}}
-    result = shelf.run_kubectl(*SERVER_DRY_RUN, input=json.dumps(wrong))
+    result = server.run_kubectl(*SERVER_DRY_RUN, input=json.dumps(wrong))
     assert result.returncode != 0
     assert "noSuchField" in result.stderr
 
 
 @pytest.mark.parametrize("block", VALUES)
-def test_values_of_a_page_are_values_of_the_chart(shelf: LocalCluster, tmp_path: Path, block: Block) -> None:
+def test_values_of_a_page_are_values_of_the_chart(server: LocalCluster, tmp_path: Path, block: Block) -> None:
     """Helm takes them, with the chart's schema."""
     (values,) = block.objects()
-    assert Helm(shelf, tmp_path).template(values)
+    assert Helm(server, tmp_path).template(values)
 
 
 def test_a_page_shows_the_files_of_gitops() -> None:
@@ -88,10 +88,10 @@ def test_a_page_shows_the_files_of_gitops() -> None:
             assert found in shown, path
 
 
-def test_commands_name_resources_that_exist(shelf: LocalCluster) -> None:
+def test_commands_name_resources_that_exist(server: LocalCluster) -> None:
     """As `dora` in `kubectl get dora`."""
-    table = shelf.kubectl("api-resources", "--no-headers", "-o", "name").split()
-    listed = shelf.kubectl("api-resources", "--no-headers")
+    table = server.kubectl("api-resources", "--no-headers", "-o", "name").split()
+    listed = server.kubectl("api-resources", "--no-headers")
     known = {name.split(".")[0] for name in table} | {
         word for line in listed.splitlines() for word in line.split()[1].split(",") if len(line.split()) > 4
     }

@@ -15,7 +15,8 @@ from sandbox.datadog.faults import Match, Respond
 from sandbox.programs.build import is_built
 from sandbox.programs.catalogue import ARGO_CD
 from sandbox.running import OperatorProcess, running_operator
-from tests.support.delivery import NAMESPACE, ArgoCd, Delivery, Kubectl, Repository, shown
+from tests.support.delivery import GITOPS, NAMESPACE, ArgoCd, Delivery, Kubectl, Repository, shown
+from tests.support.pages import to_send
 from tests.support.rollouts import PATIENCE_SECONDS, App, marked
 from tests.support.scheduling import Scheduler
 from tests.support.shop import eventually
@@ -71,9 +72,14 @@ def test_from_a_release_to_its_mark_and_back(  # noqa: PLR0915 - one story, whos
     """Each step is a commit or an abort. Datadog gets one request for each fact, and the health shows its outcome."""
     app = App(cluster, datadog, NAMESPACE, "checkout")
     delivery.sync()
-    becomes(delivery, "checkout-1.5.0", "Healthy", "Accepted")
+    becomes(delivery, "checkout-1.5.0", "Healthy", "DryRun")
     becomes(delivery, "checkout-1.5.1", "Healthy", "WaitingForRollout")
     app.until("Healthy")
+    assert app.asked() == []
+    held_back = (GITOPS / "repository/checkout/dora/checkout-1.5.0.yaml").read_text(encoding="utf-8")
+    delivery.repository.commit("Send the mark", marks={"checkout-1.5.0": to_send(held_back)})
+    delivery.sync()
+    becomes(delivery, "checkout-1.5.0", "Healthy", "Accepted")
     asked = [marked("1.5.0", "rollforward", "1.5.1")]
     app.wait_asked(*asked)
 
@@ -85,7 +91,7 @@ def test_from_a_release_to_its_mark_and_back(  # noqa: PLR0915 - one story, whos
     app.wait_asked(*asked)
     record = app.record("1.6.0")["metadata"]["name"]
 
-    mark = {"checkout-1.6.0": shown("checkout-1.6.0")}
+    mark = {"checkout-1.6.0": to_send(shown("checkout-1.6.0"))}
     delivery.repository.commit("Revert to 1.5.1", release="1.5.1", marks=mark)
     delivery.sync()
     becomes(delivery, "checkout-1.6.0", "Healthy", "Accepted")
@@ -94,7 +100,7 @@ def test_from_a_release_to_its_mark_and_back(  # noqa: PLR0915 - one story, whos
     app.wait_asked(*asked)
     assert record not in names(app)
 
-    wrong = {"checkout-1.4.9": shown("checkout-1.5.0").replace("1.5.0", "1.4.9")}
+    wrong = {"checkout-1.4.9": to_send(shown("checkout-1.5.0")).replace("1.5.0", "1.4.9")}
     delivery.repository.commit("Mark a version that Datadog refuses", marks=wrong)
     delivery.sync()
     becomes(delivery, "checkout-1.4.9", "Degraded", "RequestRejected")

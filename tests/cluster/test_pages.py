@@ -10,7 +10,7 @@ import yaml
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
 from sandbox.running import running_operator
-from tests.support.pages import ROOT, Block
+from tests.support.pages import ROOT, Block, to_send
 from tests.support.reader import Reader, blocks_of
 from tests.support.shop import Shop
 
@@ -34,13 +34,13 @@ def only(page: str, words: str, language: str = "console") -> Block:
 def test_mark_by_hand_and_wait(reader: Reader) -> None:
     """The first resource of the page, and its script."""
     page = "docs/how-to/mark.md"
-    (reader.folder / "mark.yaml").write_text(blocks_of(page, "yaml")[0].text)
+    (reader.folder / "mark.yaml").write_text(to_send(blocks_of(page, "yaml")[0].text))
     reader.follow(only(page, "kubectl wait"), {}, {})
     reader.follow(only(page, "Stalled"), {}, {"kubectl get": "False"})
     reader.follow(only(page, "kubectl annotate"), {}, {"kubectl annotate": "annotated"})
 
 
-def test_look_at_a_dry_run(reader: Reader) -> None:
+def test_a_dry_run_shows_its_request(reader: Reader) -> None:
     """The request is shown, with the name of its resource."""
     page = "docs/how-to/dry-run.md"
     reader.cluster.kubectl("apply", "-f", "-", input=only(page, "kind: DoraDeployment", "yaml").text)
@@ -55,7 +55,7 @@ def test_where_troubleshooting_begins(reader: Reader) -> None:
     reader.follow(begin, {"NAME": "checkout-1.5.0"}, {"kubectl get": "Accepted", "kubectl describe": "Reason:"})
 
 
-def test_teach_argo_cd_the_health(reader: Reader) -> None:
+def test_argo_cd_gets_the_health_check(reader: Reader) -> None:
     """The patch adds the Lua to the ConfigMap, and leaves what was there."""
     kubectl = reader.cluster.kubectl
     kubectl("create", "namespace", "argocd")
@@ -70,7 +70,7 @@ def test_teach_argo_cd_the_health(reader: Reader) -> None:
 def test_a_job_of_ci_commits_a_mark(reader: Reader) -> None:
     """The page's job, in a clone of a repository with the template, ends in a resource that the operator reports."""
     origin, clone = reader.folder / "origin", reader.folder / "clone"
-    mark = yaml.safe_load(only("docs/how-to/argo-cd.md", "rollforward", "yaml").text)
+    mark = yaml.safe_load(to_send(only("docs/how-to/argo-cd.md", "rollforward", "yaml").text))
     template = yaml.safe_dump(mark | {"metadata": {"name": "checkout-VERSION"}}).replace("1.5.0", "VERSION")
 
     def shell(script: str) -> None:

@@ -18,7 +18,7 @@ from dora_operator.domain.events import CLEARED, DUPLICATE, LINKED, MARKED, NOT_
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.rollout.verdict import SkipReason
 from dora_operator.settings import Settings
-from tests.support.pages import PAGES, ROOT, commands, text
+from tests.support.pages import PAGES, ROOT, VALUES_FILE, blocks, commands, text
 from tools.reference import __main__ as reference
 
 DOCS = ROOT / "docs"
@@ -32,6 +32,20 @@ VARIABLES = {
 }
 TARGETS = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8")))
 GUIDES = [*sorted((DOCS / "how-to").glob("*.md")), DOCS / "rollouts.md", *sorted((DOCS / "kubectl").glob("*.md"))]
+EXAMPLES = yaml.safe_load((ROOT / "charts/dora-operator/Chart.yaml").read_text(encoding="utf-8"))["annotations"]
+SAMPLES = [
+    pytest.param(manifest, id=f"{where}: {manifest['metadata']['name']}")
+    for where, documents in [
+        *((block.where, block.objects()) for block in blocks("yaml") if block.title != VALUES_FILE),
+        *(
+            (str(path.relative_to(ROOT)), [*yaml.safe_load_all(path.read_text())])
+            for path in (ROOT / "gitops").rglob("*.yaml")
+        ),
+        ("Chart.yaml", yaml.safe_load(EXAMPLES["artifacthub.io/crdsExamples"])),
+    ]
+    for manifest in documents
+    if manifest.get("kind") == "DoraDeployment"
+]
 BESIDE = {"DORA_OPERATOR_CACHE"}
 """Variables that are not the operator's: of its sandbox."""
 
@@ -114,6 +128,15 @@ def test_a_stale_reference_is_noticed(
     assert re.search(f"{name} is out of date: run `make reference`", capsys.readouterr().err)
     assert reference.main([], tmp_path) == 0
     assert reference.main(["--check"], tmp_path) == 0
+
+
+@pytest.mark.parametrize("manifest", SAMPLES)
+def test_a_copied_sample_sends_nothing(manifest: dict[str, Any]) -> None:
+    """It is held back, or follows a Rollout, or names a deployment that its reader has to fill in."""
+    spec = manifest["spec"]
+    states_something = "changeFailure" in spec or "remediation" in spec
+    to_fill_in = any(str(value).startswith("YOUR-") for value in spec["deployment"].values())
+    assert spec.get("dryRun") or to_fill_in or not states_something
 
 
 def test_every_setting_that_is_named_exists() -> None:
