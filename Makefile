@@ -51,6 +51,7 @@ check: $(READY) ## lint, types, layers, workflows, wording, generated files, the
 	@PYTHONPATH=operator $(BIN)/lint-imports --no-logo
 	@$(BIN)/deptry operator
 	@$(BIN)/codespell --dictionary - --dictionary tools/wording.txt $(WORDED)
+	@$(BIN)/codespell --dictionary tools/wording.txt --regex '[A-Z]?[a-z]+' operator tools sandbox bench tests # words in identifiers
 	@$(BIN)/python -m dora_operator.crd --check crds
 	@$(BIN)/python -m tools.chart --check
 	@$(BIN)/python -m tools.reference --check

@@ -94,7 +94,7 @@ class DeploymentStore:
         }
 
     def observe(self, body: Mapping[str, Any]) -> bool:
-        """Store a version of an object. Return whether it is news: echoes of the operator's own writes are not."""
+        """Store a version of an object. Return whether it is new: echoes of the operator's own writes are not."""
         metadata = body["metadata"]
         key = ObjectKey(metadata["namespace"], metadata["name"])
         before = self._entries.get(key)
@@ -301,7 +301,7 @@ class RolloutStore:
         }
 
     def observe(self, body: Mapping[str, Any], at: datetime | None) -> bool:
-        """Store a version of a Rollout, and when a watch reported it. Return whether it is news.
+        """Store a version of a Rollout, and when a watch reported it. Return whether it is new.
 
         Another uid is another Rollout, about which nothing is known yet.
         """

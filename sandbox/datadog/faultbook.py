@@ -26,10 +26,10 @@ def read_rules(document: bytes) -> list[Rule]:
     try:
         return _RULES.validate_json(document)
     except ValidationError as error:
-        raise WrongRuleError([_told(dict(problem)) for problem in error.errors(include_url=False)]) from None
+        raise WrongRuleError([_explained(dict(problem)) for problem in error.errors(include_url=False)]) from None
 
 
-def _told(problem: dict[str, Any]) -> str:
+def _explained(problem: dict[str, Any]) -> str:
     if not problem["loc"]:
         return f"the body must be a JSON list of rules: {problem['msg']}"
     number, *path = problem["loc"]

@@ -97,7 +97,7 @@ def _from_cache(wanted: Sequence[Program], cache: Cache) -> dict[str, Path]:
     with cache.locked():
         missing = [program for program in wanted if not paths[program.name].exists()]  # another one may have built it
         if missing:
-            cache.check_room()
+            cache.check_free_space()
             _build_all(go, missing, paths, cache)
             cache.drop_work()
     return paths

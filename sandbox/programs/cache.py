@@ -43,7 +43,7 @@ class Cache:
         """Return where a program or a set of manifests is kept."""
         return self.folder / "programs" / key
 
-    def check_room(self) -> None:
+    def check_free_space(self) -> None:
         """Say early that the disk is too small.
 
         Raises:

@@ -61,7 +61,7 @@ class Killer:
 
 
 @dataclass
-class MortalCluster(FakeCluster):
+class KilledCluster(FakeCluster):
     """A cluster whose every request may be the operator's last."""
 
     killer: Killer = field(default_factory=Killer)
@@ -118,7 +118,7 @@ class MortalCluster(FakeCluster):
 
 
 @dataclass
-class MortalDatadog(FakeDatadog):
+class KilledDatadog(FakeDatadog):
     """A Datadog whose every request may be the operator's last, and that fails on demand."""
 
     killer: Killer = field(default_factory=Killer)
@@ -154,23 +154,23 @@ class MortalDatadog(FakeDatadog):
 
 
 @dataclass
-class World:
+class Environment:
     """A cluster and a Datadog that outlive operators."""
 
     killer: Killer
     settings: dict[str, Any] = field(default_factory=dict)
-    cluster: MortalCluster = field(init=False)
-    datadog: MortalDatadog = field(init=False)
+    cluster: KilledCluster = field(init=False)
+    datadog: KilledDatadog = field(init=False)
     rollouts: dict[ObjectKey, dict[str, Any]] = field(default_factory=dict)
     now: datetime = NOW
 
     def __post_init__(self) -> None:
         """Make both."""
-        self.cluster = MortalCluster(killer=self.killer)
-        self.datadog = MortalDatadog(killer=self.killer)
+        self.cluster = KilledCluster(killer=self.killer)
+        self.datadog = KilledDatadog(killer=self.killer)
 
     async def live(self, steps: list[Callable[[Operator], Awaitable[None]]]) -> None:
-        """Take the steps one after the other; a step that is interrupted counts as taken, for it was the world's."""
+        """Take the steps one after the other; a step that is interrupted counts as taken: the environment took it."""
         position = 0
         for _ in range(len(steps) + len(self.killer.at) + 2):
             try:
@@ -205,12 +205,12 @@ class Tally:
     repeats: Counter[str] = field(default_factory=Counter)
     wrong: Counter[str] = field(default_factory=Counter)
 
-    def add(self, name: str, world: World, *, undisturbed: int, wrong: bool) -> None:
+    def add(self, name: str, environment: Environment, *, undisturbed: int, wrong: bool) -> None:
         """Count one run."""
         self.runs[name] += 1
-        self.kills[name] += world.killer.kills
-        self.requests[name] += len(world.datadog.requests)
-        self.repeats[name] += max(0, len(world.datadog.requests) - undisturbed)
+        self.kills[name] += environment.killer.kills
+        self.requests[name] += len(environment.datadog.requests)
+        self.repeats[name] += max(0, len(environment.datadog.requests) - undisturbed)
         self.wrong[name] += wrong
 
     def taken(self) -> dict[str, dict[str, int]]:

@@ -31,7 +31,7 @@ Account = tuple[str, str]
 class StormyDatadog(FakeDatadog):
     """Answers late, wrongly or never, and notes each request that should not have been sent then."""
 
-    dice: random.Random = field(default_factory=random.Random)
+    rng: random.Random = field(default_factory=random.Random)
     failures: float = 0.0
     held: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
     """What it received, by deployment."""
@@ -66,17 +66,17 @@ class StormyDatadog(FakeDatadog):
     async def _answer(
         self, account: Account, deployment: tuple[str, ...], attributes: dict[str, Any]
     ) -> httpx.Response:
-        troubles = ("503", "429", "429 alone", "404", "refused", "lost", "silent")
-        what = self.dice.choice(troubles) if self.dice.random() < self.failures else "202"
-        await asyncio.sleep(self.dice.choice((0.001, 0.05, 0.3)))
+        failures = ("503", "429", "429 alone", "404", "refused", "lost", "silent")
+        what = self.rng.choice(failures) if self.rng.random() < self.failures else "202"
+        await asyncio.sleep(self.rng.choice((0.001, 0.05, 0.3)))
         if what in {"202", "lost"}:
             self.held.setdefault(deployment, {}).update(attributes)
-        await asyncio.sleep(self.dice.choice((0.001, 0.05)))
+        await asyncio.sleep(self.rng.choice((0.001, 0.05)))
         match what:
             case "202":
                 return httpx.Response(202, text='{"data":null}')
             case "429":
-                seconds = self.dice.choice((0, 1, 3, 20))
+                seconds = self.rng.choice((0, 1, 3, 20))
                 until = asyncio.get_running_loop().time() + seconds
                 self.closed[account] = max(until, self.closed.get(account, 0.0))
                 return httpx.Response(429, headers={"X-RateLimit-Reset": str(seconds)})
@@ -105,7 +105,7 @@ def _read(request: httpx.Request, account: Account) -> tuple[tuple[str, ...], di
 class StormyCluster(FakeCluster):
     """Answers late, and now and then not at all; an answer that is lost has had its effect."""
 
-    dice: random.Random = field(default_factory=random.Random)
+    rng: random.Random = field(default_factory=random.Random)
     failures: float = 0.0
 
     async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,8 +126,8 @@ class StormyCluster(FakeCluster):
         return await super().read_annotations(namespace) if namespace == "shop" else {}
 
     async def _late(self) -> None:
-        await asyncio.sleep(self.dice.choice((0.0, 0.002, 0.05)))
-        if self.dice.random() < self.failures:
+        await asyncio.sleep(self.rng.choice((0.0, 0.002, 0.05)))
+        if self.rng.random() < self.failures:
             raise KubernetesError("a failure was requested")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from dora_operator.domain.fields import ObjectKey
-from tests.chaos.harness import TALLY, Killer, World
+from tests.chaos.harness import TALLY, Environment, Killer
 from tests.flow.test_rollouts import take_in
 from tests.support.fakes import Operator
 from tests.unit.rollout.test_traces import Lines, trace
@@ -46,14 +46,14 @@ def by_hand() -> list[Step]:
     ]
 
 
-def from_trace(name: str, world: World) -> list[Step]:
+def from_trace(name: str, environment: Environment) -> list[Step]:
     """Return each line of a real Rollout's life as a step."""
 
     def step_of(line: dict) -> Step:
         async def step(operator: Operator) -> None:
             if line["object"]["kind"] == "Rollout" and line["type"] != "DELETED":
                 metadata = line["object"]["metadata"]
-                world.rollouts[metadata["namespace"], metadata["name"]] = line["object"]  # type: ignore[index]
+                environment.rollouts[metadata["namespace"], metadata["name"]] = line["object"]  # type: ignore[index]
             take_in(operator, line)
 
         return step
@@ -66,12 +66,12 @@ RESTORED, TAKEN_OVER = "abort with the return recorded", "abort taken over by a 
 RECORD = {"abort_recovery": "Restored"}
 
 
-def taken_over(world: World) -> list[Step]:
+def taken_over(environment: Environment) -> list[Step]:
     """A user's resource about the same version comes when the mark is made."""
     rollout = world_rollout(trace(ABORT))
     version = {"service": "checkout", "env": "prod", "version": "1.1.0"}
     mine = applied("mine", namespace=rollout.namespace, deployment=version, sourceRef={"name": rollout.name})
-    return [*from_trace(ABORT, world), mine]
+    return [*from_trace(ABORT, environment), mine]
 
 
 def world_rollout(lines: Lines) -> ObjectKey:
@@ -83,18 +83,18 @@ def world_rollout(lines: Lines) -> ObjectKey:
     )
 
 
-def world_of(scenario: str, killer: Killer) -> World:
-    """Return a world in which the scenario can happen."""
-    return World(killer, RECORD if scenario == RESTORED else {})
+def environment_of(scenario: str, killer: Killer) -> Environment:
+    """Return a environment in which the scenario can happen."""
+    return Environment(killer, RECORD if scenario == RESTORED else {})
 
 
-def steps_of(scenario: str, world: World) -> list[Step]:
+def steps_of(scenario: str, environment: Environment) -> list[Step]:
     """Return the steps of a scenario."""
     if scenario == "by hand":
         return by_hand()
     if scenario == TAKEN_OVER:
-        return taken_over(world)
-    return from_trace(ABORT if scenario == RESTORED else scenario, world)
+        return taken_over(environment)
+    return from_trace(ABORT if scenario == RESTORED else scenario, environment)
 
 
 @pytest.mark.parametrize(
@@ -103,18 +103,18 @@ def steps_of(scenario: str, world: World) -> list[Step]:
 )
 async def test_the_end_is_the_same_wherever_it_was_killed(scenario: str) -> None:
     """No mark is lost or invented, and at most what was in flight at a kill is sent again."""
-    calm = world_of(scenario, Killer())
+    calm = environment_of(scenario, Killer())
     await calm.live(steps_of(scenario, calm))
     assert calm.datadog.marks()
     for number in range(1, calm.killer.count + 1):
         for at in (-number, number):
-            world = world_of(scenario, Killer(frozenset({at})))
-            await world.live(steps_of(scenario, world))
+            environment = environment_of(scenario, Killer(frozenset({at})))
+            await environment.live(steps_of(scenario, environment))
             what = f"killed {'before' if at < 0 else 'after'} request {number}, {calm.killer.log[number - 1]}"
-            wrong = world.datadog.marks() != calm.datadog.marks()
-            TALLY.add(f"crash sweep: {scenario}", world, undisturbed=len(calm.datadog.requests), wrong=wrong)
-            assert world.killer.kills == 1, what
-            assert world.datadog.events() == calm.datadog.events(), what
-            assert not wrong, f"{what}: {world.datadog.marks()} instead of {calm.datadog.marks()}"
+            wrong = environment.datadog.marks() != calm.datadog.marks()
+            TALLY.add(f"crash sweep: {scenario}", environment, undisturbed=len(calm.datadog.requests), wrong=wrong)
+            assert environment.killer.kills == 1, what
+            assert environment.datadog.events() == calm.datadog.events(), what
+            assert not wrong, f"{what}: {environment.datadog.marks()} instead of {calm.datadog.marks()}"
             together = 2 if calm.datadog.events() else 1  # an event and the link to it are one step
-            assert len(world.datadog.requests) <= len(calm.datadog.requests) + together, what
+            assert len(environment.datadog.requests) <= len(calm.datadog.requests) + together, what

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from dora_operator.reconcile.links import CHECKS
-from tests.chaos.harness import TALLY, KilledError, Killer, MortalCluster
+from tests.chaos.harness import TALLY, KilledCluster, KilledError, Killer
 from tests.support.builders import NOW
 from tests.support.fakes import Operator, running_operator
 from tests.support.levels import Rollout
@@ -34,7 +34,7 @@ CLOCK = [
 
 
 @dataclass
-class MortalStore(StoringDatadog):
+class KilledStore(StoringDatadog):
     """A Datadog that stores, whose every request may be the operator's last."""
 
     killer: Killer = field(default_factory=Killer)
@@ -62,11 +62,11 @@ class MortalStore(StoringDatadog):
         return found, json.dumps(data["attributes"], sort_keys=True)
 
 
-Step = Callable[["World"], None]
+Step = Callable[["Environment"], None]
 
 
 @dataclass
-class World:
+class Environment:
     """What outlives processes: a cluster, a Datadog, a Rollout, and what happens to them in time."""
 
     steps: dict[float, Step]
@@ -80,8 +80,8 @@ class World:
 
     def __post_init__(self) -> None:
         """Make both."""
-        self.cluster = MortalCluster(killer=self.killer)
-        self.datadog = MortalStore(killer=self.killer)
+        self.cluster = KilledCluster(killer=self.killer)
+        self.datadog = KilledStore(killer=self.killer)
         self.left = sorted(self.steps.items())
 
     def play(self, word: str, *arguments: str) -> None:
@@ -153,30 +153,32 @@ class World:
 def deployed(version: str, seconds: float) -> Step:
     """Return the step of a deployment that Datadog ingests now; it finished so many seconds after the beginning."""
 
-    def step(world: World) -> None:
-        world.datadog.deployed(version, finished=NOW + timedelta(seconds=seconds), id=f"deployment-{version}-{seconds}")
+    def step(environment: Environment) -> None:
+        environment.datadog.deployed(
+            version, finished=NOW + timedelta(seconds=seconds), id=f"deployment-{version}-{seconds}"
+        )
 
     return step
 
 
-def applied(world: World) -> None:
+def applied(environment: Environment) -> None:
     """A user applies a mark."""
-    world.cluster.apply("mine", deployment=VERSION, changeFailure=True)
+    environment.cluster.apply("mine", deployment=VERSION, changeFailure=True)
 
 
 def rolls(word: str, *arguments: str) -> Step:
     """Return a step of the Rollout."""
-    return lambda world: world.play(word, *arguments)
+    return lambda environment: environment.play(word, *arguments)
 
 
-def away(world: World) -> None:
+def away(environment: Environment) -> None:
     """Datadog answers 503 from now on."""
-    world.datadog.before = lambda _: httpx.Response(503)
+    environment.datadog.before = lambda _: httpx.Response(503)
 
 
-def back(world: World) -> None:
+def back(environment: Environment) -> None:
     """Datadog answers again."""
-    world.datadog.before = lambda _: None
+    environment.datadog.before = lambda _: None
 
 
 ABORTED: dict[float, Step] = {
@@ -216,20 +218,20 @@ async def test_the_end_is_the_same_wherever_it_was_killed(name: str, pause: int)
     A link is checked from the beginning again by the next process, and the backoff of a late mark begins later.
     """
     more = 1 + CHECKS if "rollback" in name else 3 if "retry" in name else 1
-    calm = World(*SCENARIOS[name])
+    calm = Environment(*SCENARIOS[name])
     await calm.live()
     assert calm.datadog.marks
     for number in range(1, calm.killer.count + 1):
         for at in (-number, number):
-            world = World(*SCENARIOS[name], Killer(frozenset({at})), timedelta(seconds=pause))
-            await world.live()
+            environment = Environment(*SCENARIOS[name], Killer(frozenset({at})), timedelta(seconds=pause))
+            await environment.live()
             what = f"killed {'before' if at < 0 else 'after'} request {number}, {calm.killer.log[number - 1]}"
-            wrong = world.end() != calm.end()
+            wrong = environment.end() != calm.end()
             undisturbed = len(calm.datadog.requests)
-            TALLY.add(f"read-back sweep: {name}", world, undisturbed=undisturbed, wrong=wrong)
-            assert world.killer.kills == 1, what
-            assert world.end() == calm.end(), what
-            assert world.events().keys() == calm.events().keys(), what
-            assert all(len(bodies) == 1 for bodies in world.events().values()), what
-            assert world.datadog.marks <= calm.datadog.marks, what
-            assert world.reads() <= calm.reads() + more, what
+            TALLY.add(f"read-back sweep: {name}", environment, undisturbed=undisturbed, wrong=wrong)
+            assert environment.killer.kills == 1, what
+            assert environment.end() == calm.end(), what
+            assert environment.events().keys() == calm.events().keys(), what
+            assert all(len(bodies) == 1 for bodies in environment.events().values()), what
+            assert environment.datadog.marks <= calm.datadog.marks, what
+            assert environment.reads() <= calm.reads() + more, what

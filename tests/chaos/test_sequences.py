@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tests.chaos.harness import TALLY, Killer, World
+from tests.chaos.harness import TALLY, Environment, Killer
 from tests.chaos.test_crash_sweep import Step
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 
@@ -27,39 +27,39 @@ TROUBLES: tuple[httpx.Response | Exception, ...] = (
 )
 
 
-def a_spec(dice: random.Random) -> dict[str, Any]:
+def a_spec(rng: random.Random) -> dict[str, Any]:
     """Return some valid spec."""
-    spec: dict[str, Any] = {"deployment": {"id": dice.choice(IDS)}, "changeFailure": dice.random() < 0.5}
-    kind = {"type": dice.choice(("rollback", "rollforward"))}
-    link = dice.choice(("", "", "id", "version", "doraDeploymentRef"))
+    spec: dict[str, Any] = {"deployment": {"id": rng.choice(IDS)}, "changeFailure": rng.random() < 0.5}
+    kind = {"type": rng.choice(("rollback", "rollforward"))}
+    link = rng.choice(("", "", "id", "version", "doraDeploymentRef"))
     if link == "doraDeploymentRef":
-        spec["remediation"] = kind | {"doraDeploymentRef": {"name": dice.choice(NAMES)}}
+        spec["remediation"] = kind | {"doraDeploymentRef": {"name": rng.choice(NAMES)}}
     elif link:
-        spec["remediation"] = kind | {link: dice.choice(("good-deployment-1", "good-deployment-2"))}
-    if link and dice.random() < 0.3:
+        spec["remediation"] = kind | {link: rng.choice(("good-deployment-1", "good-deployment-2"))}
+    if link and rng.random() < 0.3:
         del spec["changeFailure"]
     for name, chance in (("suspend", 0.15), ("dryRun", 0.1)):
-        if dice.random() < chance:
+        if rng.random() < chance:
             spec[name] = True
     return spec
 
 
-class Life:
-    """A life made from a seed: steps, kills and troubles."""
+class RandomSteps:
+    """Steps, kills and failures made from a seed."""
 
     def __init__(self, seed: int) -> None:
-        self.dice = random.Random(seed)
-        self.births = 0
+        self.rng = random.Random(seed)
+        self.created = 0
         self.asked: dict[str, list[Mapping[str, Any]]] = {}
         self.failure = 0.0
 
     def steps(self) -> list[Step]:
         """Return the steps."""
-        return [self._step(self.dice.random()) for _ in range(STEPS)] + [self._calm()]
+        return [self._step(self.rng.random()) for _ in range(STEPS)] + [self._calm()]
 
     def _step(self, roll: float) -> Step:
-        name, spec = self.dice.choice(NAMES), a_spec(self.dice)
-        failure, pause = self.dice.choice((0.0, 0.0, 0.5)), self.dice.choice((0.0, 1.0, 10.0))
+        name, spec = self.rng.choice(NAMES), a_spec(self.rng)
+        failure, pause = self.rng.choice((0.0, 0.0, 0.5)), self.rng.choice((0.0, 1.0, 10.0))
 
         async def step(operator: Operator) -> None:
             self.failure = failure
@@ -76,9 +76,9 @@ class Life:
         if standing:  # deployment is immutable: the API server refuses anything else
             spec = spec | {"deployment": standing["spec"]["deployment"]}
         else:
-            self.births += 1
+            self.created += 1
         self.asked.setdefault(spec["deployment"]["id"], []).append(spec)
-        cluster.apply(name, age_seconds=10_000 - self.births, **spec)
+        cluster.apply(name, age_seconds=10_000 - self.created, **spec)
 
     def _calm(self) -> Step:
         async def step(operator: Operator) -> None:
@@ -90,7 +90,7 @@ class Life:
 
     def answer(self) -> httpx.Response | Exception | None:
         """Return how Datadog fails the next request, if it does."""
-        return self.dice.choice(TROUBLES) if self.dice.random() < self.failure else None
+        return self.rng.choice(TROUBLES) if self.rng.random() < self.failure else None
 
 
 async def fresh_apply(cluster: FakeCluster) -> dict[str, Any]:
@@ -117,16 +117,18 @@ def standing(cluster: FakeCluster) -> dict[str, Any]:
     return found
 
 
-def held_wrongly(life: Life, world: World) -> list[str]:
+def held_wrongly(random_steps: RandomSteps, environment: Environment) -> list[str]:
     """Return in which way Datadog holds something else than the last specs ask for."""
     wrong = []
-    held = world.datadog.marks()
+    held = environment.datadog.marks()
     for deployment, fields in held.items():
         for name, value in fields.items():
-            ever = [_wanted(spec, name) for spec in life.asked.get(deployment, [])]
-            if value not in ever and not (name == "remediation" and any(map(_is_reference, life.asked[deployment]))):
+            ever = [_wanted(spec, name) for spec in random_steps.asked.get(deployment, [])]
+            if value not in ever and not (
+                name == "remediation" and any(map(_is_reference, random_steps.asked[deployment]))
+            ):
                 wrong.append(f"{deployment}: nobody ever asked for {name} {value}")
-    for body in world.cluster.objects.values():
+    for body in environment.cluster.objects.values():
         ready = next(one for one in body["status"]["conditions"] if one["type"] == "Ready")
         deployment = body["spec"]["deployment"]["id"]
         if ready["status"] == "True" and "changeFailure" in body["spec"]:
@@ -147,16 +149,24 @@ def _is_reference(spec: Mapping[str, Any]) -> bool:
 
 
 async def test_whatever_the_path_the_end_is_the_same(seeds: range) -> None:
-    """Changes, deletions, kills and troubles in any order; then Datadog and every status are as after a fresh apply."""
+    """Changes, deletions, kills and failures in any order; then Datadog and every status are as after a fresh apply."""
     for seed in seeds:
-        life = Life(seed)
-        steps = life.steps()
-        at = frozenset(life.dice.choice((-1, 1)) * life.dice.randint(1, 60) for _ in range(life.dice.randint(0, 4)))
-        world = World(Killer(at))
-        world.datadog.failure = life.answer
-        await world.live(steps)
-        wrong = held_wrongly(life, world)
-        expected, found = await fresh_apply(world.cluster), standing(world.cluster)
-        TALLY.add("sequences", world, undisturbed=len(world.datadog.applied), wrong=bool(wrong) or found != expected)
+        random_steps = RandomSteps(seed)
+        steps = random_steps.steps()
+        at = frozenset(
+            random_steps.rng.choice((-1, 1)) * random_steps.rng.randint(1, 60)
+            for _ in range(random_steps.rng.randint(0, 4))
+        )
+        environment = Environment(Killer(at))
+        environment.datadog.failure = random_steps.answer
+        await environment.live(steps)
+        wrong = held_wrongly(random_steps, environment)
+        expected, found = await fresh_apply(environment.cluster), standing(environment.cluster)
+        TALLY.add(
+            "sequences",
+            environment,
+            undisturbed=len(environment.datadog.applied),
+            wrong=bool(wrong) or found != expected,
+        )
         assert not wrong, f"CHAOS_SEED={seed}: {wrong}"
         assert found == expected, f"CHAOS_SEED={seed}"

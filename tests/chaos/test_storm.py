@@ -20,47 +20,47 @@ PASSING = {"DatadogUnavailable", "DatadogUnreachable", "DatadogTimeout", "RateLi
 CALM_SECONDS = 3 * 3600
 
 
-def a_spec(dice: random.Random) -> dict[str, Any]:
+def a_spec(rng: random.Random) -> dict[str, Any]:
     """Return some valid spec."""
-    by_id = dice.random() < 0.6
-    version = {"service": "checkout", "env": "prod", "version": dice.choice(("1.0.0", "1.1.0"))}
-    spec: dict[str, Any] = {"deployment": {"id": dice.choice(IDS)} if by_id else version}
-    spec["changeFailure"] = dice.random() < 0.5
-    link = dice.choice(("", "", "id", "version", "doraDeploymentRef"))
+    by_id = rng.random() < 0.6
+    version = {"service": "checkout", "env": "prod", "version": rng.choice(("1.0.0", "1.1.0"))}
+    spec: dict[str, Any] = {"deployment": {"id": rng.choice(IDS)} if by_id else version}
+    spec["changeFailure"] = rng.random() < 0.5
+    link = rng.choice(("", "", "id", "version", "doraDeploymentRef"))
     if link:
-        named = {"id": "good-deployment-1", "version": dice.choice(("0.9.0", "0.8.0"))}
-        by = {"name": dice.choice(NAMES)} if link == "doraDeploymentRef" else named[link]
+        named = {"id": "good-deployment-1", "version": rng.choice(("0.9.0", "0.8.0"))}
+        by = {"name": rng.choice(NAMES)} if link == "doraDeploymentRef" else named[link]
         spec["remediation"] = {"type": "rollback", link: by}
-        if by_id and dice.random() < 0.3:
+        if by_id and rng.random() < 0.3:
             del spec["changeFailure"]
     odds: dict[str, tuple[float, Any]] = {
         "suspend": (0.1, True),
         "dryRun": (0.1, True),
-        "credentialsSecretRef": (0.5, {"name": dice.choice(SECRETS)}),
+        "credentialsSecretRef": (0.5, {"name": rng.choice(SECRETS)}),
         "site": (0.15, "datadoghq.eu"),
     }
-    return spec | {name: value for name, (chance, value) in odds.items() if dice.random() < chance}
+    return spec | {name: value for name, (chance, value) in odds.items() if rng.random() < chance}
 
 
-class Life:
-    """A life made from a seed."""
+class Storm:
+    """Changes, kills and failures at once, made from a seed."""
 
     def __init__(self, seed: int) -> None:
-        self.dice = random.Random(seed)
-        self.cluster = StormyCluster(dice=random.Random(seed + 1))
-        self.datadog = StormyDatadog(dice=random.Random(seed + 2))
-        self.births = self.kills = 0
+        self.rng = random.Random(seed)
+        self.cluster = StormyCluster(rng=random.Random(seed + 1))
+        self.datadog = StormyDatadog(rng=random.Random(seed + 2))
+        self.created = self.kills = 0
         for namespace in NAMESPACES:
             for name in SECRETS:
                 self.cluster.put_secret(name, "a-key", namespace)
 
     async def run(self) -> list[str]:
         """Live, and return what was wrong."""
-        for _ in range(self.dice.randint(1, 3)):
+        for _ in range(self.rng.randint(1, 3)):
             async with process(self.cluster, self.datadog):
-                for _ in range(self.dice.randint(4, 14)):
+                for _ in range(self.rng.randint(4, 14)):
                     self._change()
-                    await asyncio.sleep(self.dice.choice((0.0, 0.001, 0.04, 0.4, 3.0, 70.0)))
+                    await asyncio.sleep(self.rng.choice((0.0, 0.001, 0.04, 0.4, 3.0, 70.0)))
             self.kills += 1
         self.datadog.failures = self.cluster.failures = 0.0
         async with process(self.cluster, self.datadog) as operator:
@@ -70,26 +70,26 @@ class Life:
             return [*self.datadog.broken, *self._wrong()]
 
     def _change(self) -> None:
-        dice = self.dice
-        self.datadog.failures, self.cluster.failures = dice.choice((0.0, 0.0, 0.3, 0.8)), dice.choice((0.0, 0.0, 0.2))
-        if dice.random() < 0.1:
-            self.cluster.annotations = dict(dice.choice(LISTS))
-        if dice.random() < 0.15:
-            name, namespace = dice.choice(SECRETS), dice.choice(NAMESPACES)
+        rng = self.rng
+        self.datadog.failures, self.cluster.failures = rng.choice((0.0, 0.0, 0.3, 0.8)), rng.choice((0.0, 0.0, 0.2))
+        if rng.random() < 0.1:
+            self.cluster.annotations = dict(rng.choice(LISTS))
+        if rng.random() < 0.15:
+            name, namespace = rng.choice(SECRETS), rng.choice(NAMESPACES)
             if self.cluster.secrets.pop(ObjectKey(namespace, name), None) is None:
-                self.cluster.put_secret(name, dice.choice(("a-key", "another-key")), namespace)
-        self._edit(ObjectKey(dice.choice(NAMESPACES), dice.choice(NAMES)))
+                self.cluster.put_secret(name, rng.choice(("a-key", "another-key")), namespace)
+        self._edit(ObjectKey(rng.choice(NAMESPACES), rng.choice(NAMES)))
 
     def _edit(self, key: ObjectKey) -> None:
         standing = self.cluster.objects.get(key)
-        if standing and self.dice.random() < 0.2:
+        if standing and self.rng.random() < 0.2:
             self.cluster.delete(key.name, key.namespace)
             return
-        spec = a_spec(self.dice)
+        spec = a_spec(self.rng)
         if standing:  # deployment is immutable
             spec["deployment"] = standing["spec"]["deployment"]
-        self.births += standing is None
-        self.cluster.apply(key.name, namespace=key.namespace, age_seconds=10_000 - self.births, **spec)
+        self.created += standing is None
+        self.cluster.apply(key.name, namespace=key.namespace, age_seconds=10_000 - self.created, **spec)
 
     def _wrong(self) -> list[str]:
         """Return in which way the end is not what the specs ask for."""
@@ -129,10 +129,10 @@ def _is_held_back(body: Mapping[str, Any]) -> bool:
 def test_in_a_storm_the_rules_hold_and_the_end_is_right(seeds: range) -> None:
     """No request before a reset, no more than eight for one key, never two about one deployment; nothing lost."""
     for seed in seeds:
-        life = Life(seed)
-        wrong = virtual.run(life.run())
+        storm = Storm(seed)
+        wrong = virtual.run(storm.run())
         TALLY.runs["storms"] += 1
-        TALLY.kills["storms"] += life.kills
-        TALLY.requests["storms"] += life.datadog.count
+        TALLY.kills["storms"] += storm.kills
+        TALLY.requests["storms"] += storm.datadog.count
         TALLY.wrong["storms"] += bool(wrong)
         assert not wrong, f"CHAOS_SEED={seed}: {wrong[:5]}"

@@ -13,7 +13,7 @@ from sandbox.programs.catalogue import MONITORING
 from sandbox.running import OperatorProcess, running_operator
 from tests.support.chart import CHART, Helm
 from tests.support.explained import assert_explained
-from tests.support.rollouts import Street, namespace_of
+from tests.support.rollouts import AppNamespace, namespace_of
 from tests.support.scheduling import Scheduler
 
 CRDS = Path(__file__).parents[2] / "crds"
@@ -69,18 +69,18 @@ def rollouts_operator(rollouts_cluster: LocalCluster, rollouts_datadog: StandIn)
 
 
 @pytest.fixture
-def street(
+def app_namespace(
     rollouts_cluster: LocalCluster,
     rollouts_datadog: StandIn,
     rollouts_operator: OperatorProcess,
     request: pytest.FixtureRequest,
-) -> Iterator[Street]:
+) -> Iterator[AppNamespace]:
     """Return a fresh namespace on the cluster where Rollouts live, watched by the operator."""
-    street = Street(rollouts_cluster, rollouts_datadog, namespace_of(request))
-    rollouts_cluster.kubectl("create", "namespace", street.namespace)
-    yield street
+    app_namespace = AppNamespace(rollouts_cluster, rollouts_datadog, namespace_of(request))
+    rollouts_cluster.kubectl("create", "namespace", app_namespace.namespace)
+    yield app_namespace
     assert rollouts_operator.process.popen.poll() is None, rollouts_operator.log()
-    assert_explained(rollouts_cluster, street.namespace)
+    assert_explained(rollouts_cluster, app_namespace.namespace)
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ def test_values_that_the_api_server_takes(chart_cluster: LocalCluster, helm: Hel
 
 
 @pytest.mark.parametrize("kind", ["ServiceMonitor", "PodMonitor", "PrometheusRule"])
-def test_monitors_are_looked_at(chart_cluster: LocalCluster, helm: Helm, kind: str) -> None:
+def test_monitors_are_linted(chart_cluster: LocalCluster, helm: Helm, kind: str) -> None:
     """The CRDs of the Prometheus operator are real ones: they know their fields."""
     name = kind[0].lower() + kind[1:]
     (found,) = of_kind(helm.template({name: {"enabled": True}}, "restricted"), kind)
@@ -45,7 +45,7 @@ def test_monitors_are_looked_at(chart_cluster: LocalCluster, helm: Helm, kind: s
     assert "noSuchField" in result.stderr
 
 
-def test_pod_security_is_looked_at(chart_cluster: LocalCluster, helm: Helm) -> None:
+def test_pod_security_is_checked(chart_cluster: LocalCluster, helm: Helm) -> None:
     """The namespace of these tests does warn."""
     objects = helm.template({"podSecurityContext": {"runAsNonRoot": None}}, "restricted")
     (deployment,) = of_kind(objects, "Deployment")

@@ -117,7 +117,7 @@ def test_a_leader_that_slept_writes_nothing_more(cluster: LocalCluster, datadog:
     assert marks(datadog) == {"deployment-asleep": 1}
 
 
-def test_a_leader_that_slept_amid_a_request(cluster: LocalCluster, datadog: StandIn, shop: Shop) -> None:
+def test_a_leader_that_slept_during_a_request(cluster: LocalCluster, datadog: StandIn, shop: Shop) -> None:
     """Its PATCH is on the wire, unanswered, when it is stopped: what the next leader has said since stays said."""
     datadog.fault(Hang(), applied=True, times=1)
     with replica(cluster, datadog, shop) as first:

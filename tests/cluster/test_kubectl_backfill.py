@@ -9,7 +9,7 @@ from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
 from sandbox.running import running_operator
 from tests.support.kubectl_dora import dora
-from tests.support.rollouts import App, Street, namespace_of, release
+from tests.support.rollouts import App, AppNamespace, namespace_of, release
 from tests.support.shop import eventually
 
 pytestmark = pytest.mark.cluster
@@ -30,9 +30,9 @@ def records(cluster: LocalCluster, namespace: str) -> Found:
     }
 
 
-def play(street: Street) -> tuple[App, App, App]:
+def play(app_namespace: AppNamespace) -> tuple[App, App, App]:
     """Let Rollouts live with no operator: an abort, a rollback, an abort that was retried, and nothing at all."""
-    aborted, undone, retried, good = (street.app(name) for name in ("aborted", "undone", "retried", "good"))
+    aborted, undone, retried, good = (app_namespace.app(name) for name in ("aborted", "undone", "retried", "good"))
     release(aborted, undone, retried, good)
     for app in (aborted, retried):
         app.deploy("1.1.0")
@@ -57,7 +57,7 @@ def test_a_backfill_makes_the_marks_of_the_operator(
     namespace = namespace_of(request)
     rollouts_cluster.kubectl("create", "namespace", namespace)
     with StandIn() as datadog:
-        aborted, undone, good = play(Street(rollouts_cluster, datadog, namespace))
+        aborted, undone, good = play(AppNamespace(rollouts_cluster, datadog, namespace))
 
         shown = dora(rollouts_cluster, "backfill", "-n", namespace)
         assert shown.code == 0, shown.err

@@ -7,7 +7,7 @@ import pytest
 
 from sandbox.cluster import LocalCluster
 from tests.support.kubectl_dora import run_module
-from tests.support.rollouts import Street, namespace_of
+from tests.support.rollouts import AppNamespace, namespace_of
 
 pytestmark = pytest.mark.cluster
 
@@ -21,7 +21,7 @@ def test_names_come_from_the_cluster(rollouts_cluster: LocalCluster, request: py
     """Namespaces, Rollouts, DoraDeployments, revisions, contexts."""
     namespace = namespace_of(request)
     rollouts_cluster.kubectl("create", "namespace", namespace)
-    app = Street(rollouts_cluster, None, namespace).app()  # type: ignore[arg-type]  # nothing is sent
+    app = AppNamespace(rollouts_cluster, None, namespace).app()  # type: ignore[arg-type]  # nothing is sent
     app.release("1.0.0")
     deployment = {"service": "checkout", "env": "prod", "version": "1"}
     spec = {"deployment": deployment, "changeFailure": True, "suspend": True}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.kubectl_dora import apply_operator, dora
-from tests.support.rollouts import App, Street, marked
+from tests.support.rollouts import App, AppNamespace, marked
 from tests.support.shop import Shop, eventually
 
 pytestmark = pytest.mark.cluster
@@ -20,9 +20,9 @@ def explain(app: App, *arguments: str) -> dict[str, object]:
     return found
 
 
-def test_an_abort_is_explained_from_the_rollout_to_the_answer(street: Street) -> None:
+def test_an_abort_is_explained_from_the_rollout_to_the_answer(app_namespace: AppNamespace) -> None:
     """The chain is complete: revision, deployment, decision, resource, request, answer."""
-    app = street.app()
+    app = app_namespace.app()
     app.release("1.0.0")
     app.deploy("1.1.0")
     app.until("Paused")
@@ -46,42 +46,44 @@ def test_an_abort_is_explained_from_the_rollout_to_the_answer(street: Street) ->
     assert f"explain rollout/{app.name} --revision 2" in one.out, one.err
 
 
-def test_a_rollout_that_opts_out_says_so(street: Street) -> None:
+def test_a_rollout_that_opts_out_says_so(app_namespace: AppNamespace) -> None:
     """The reason stands above everything else."""
-    app = street.app(annotations={"dora-operator.io/ignore": "true"})
+    app = app_namespace.app(annotations={"dora-operator.io/ignore": "true"})
     app.release("1.0.0")
     assert "OptedOut" in {each["reason"] for each in explain(app)["blockers"]}
 
 
-def test_a_mark_that_the_policy_refuses_says_which_services_it_allows(street: Street) -> None:
+def test_a_mark_that_the_policy_refuses_says_which_services_it_allows(app_namespace: AppNamespace) -> None:
     """The services are those of Rollouts, and of their older revisions: a service that a revision has left counts."""
-    app = street.app()
+    app = app_namespace.app()
     app.release("1.0.0")
     renamed = {"spec": {"template": {"metadata": {"labels": {"tags.datadoghq.com/service": "renamed"}}}}}
     app.kubectl("patch", "rollout", app.name, "--type=merge", "-p", json.dumps(renamed))
-    app.kubectl("annotate", "namespace", street.namespace, "dora-operator.io/allowed-envs=staging")
-    apply_operator(street.cluster, street.namespace, {"DORA_OPERATOR_OWN_SERVICES": "true"})
-    shop = Shop(street.cluster, street.namespace)
+    app.kubectl("annotate", "namespace", app_namespace.namespace, "dora-operator.io/allowed-envs=staging")
+    apply_operator(app_namespace.cluster, app_namespace.namespace, {"DORA_OPERATOR_OWN_SERVICES": "true"})
+    shop = Shop(app_namespace.cluster, app_namespace.namespace)
     deployment = {"service": "billing", "env": "prod", "version": "9"}
     shop.apply("billing", deployment=deployment, changeFailure=True)
     shop.wait("billing", "NotAllowed")  # by the environment: the operator of these tests has no policy about services
 
     def explained() -> dict[str, Any]:
-        found: dict[str, Any] = dora(street.cluster, "explain", "billing", "-n", street.namespace, "-o", "json").json()
+        found: dict[str, Any] = dora(
+            app_namespace.cluster, "explain", "billing", "-n", app_namespace.namespace, "-o", "json"
+        ).json()
         return found
 
     try:
         eventually(lambda: explained()["ownServices"] == sorted([app.name, "renamed"]), lambda: str(explained()))
-        text = dora(street.cluster, "explain", "billing", "-n", street.namespace).out
-        assert f"policy ownServices: Rollouts of {street.namespace} run {app.name}, renamed" in text
+        text = dora(app_namespace.cluster, "explain", "billing", "-n", app_namespace.namespace).out
+        assert f"policy ownServices: Rollouts of {app_namespace.namespace} run {app.name}, renamed" in text
     finally:
         app.kubectl("delete", "deployment", "dora-operator")
 
 
-def test_what_does_not_exist_is_named_with_a_fix(street: Street) -> None:
+def test_what_does_not_exist_is_named_with_a_fix(app_namespace: AppNamespace) -> None:
     """Exit code 3, and one line for the cause and one for the fix."""
     for arguments in (("rollout/nothing",), ("nothing",)):
-        found = dora(street.cluster, "explain", *arguments, "-n", street.namespace)
+        found = dora(app_namespace.cluster, "explain", *arguments, "-n", app_namespace.namespace)
         assert found.code == 3
         assert "nothing" in found.err
         assert "fix: " in found.err

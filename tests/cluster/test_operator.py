@@ -99,7 +99,7 @@ def test_by_service_env_and_version(shop: Shop, datadog: StandIn) -> None:
         pytest.param(Hang(), "DatadogTimeout", id="no answer"),
     ],
 )
-def test_trouble_is_shown_and_survived(shop: Shop, datadog: StandIn, what: Any, reason: str) -> None:
+def test_a_failure_is_shown_and_survived(shop: Shop, datadog: StandIn, what: Any, reason: str) -> None:
     """The reason stands in the condition while it lasts, and the report arrives when it is over."""
     datadog.fault(what, match=Match(method="PATCH"))
     shop.apply("checkout", changeFailure=True)

@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.rollouts import Street, cleared, expect, marked, release
+from tests.support.rollouts import AppNamespace, cleared, expect, marked, release
 from tests.support.shop import eventually
 
 pytestmark = pytest.mark.cluster
 
 
-def test_promoted_after_all(street: Street) -> None:
+def test_promoted_after_all(app_namespace: AppNamespace) -> None:
     """The mark is cleared by a full promotion of the aborted update too, and by new pods of the same version."""
-    full, other_pods = street.app("full"), street.app("pods")
+    full, other_pods = app_namespace.app("full"), app_namespace.app("pods")
     apps = (full, other_pods)
     release(*apps)
     for app in apps:
@@ -33,9 +33,9 @@ def test_promoted_after_all(street: Street) -> None:
     expect(*((app, [marked("1.1.0"), cleared("1.1.0")]) for app in apps))
 
 
-def test_aborted_twice_in_one_revision(street: Street) -> None:
+def test_aborted_twice_in_one_revision(app_namespace: AppNamespace) -> None:
     """A retry that is aborted again is the same failure, and asked once."""
-    app = street.app()
+    app = app_namespace.app()
     app.release("1.0.0")
     app.deploy("1.1.0")
     app.until("Paused")
@@ -48,9 +48,9 @@ def test_aborted_twice_in_one_revision(street: Street) -> None:
     expect((app, [marked("1.1.0")]))
 
 
-def test_tried_again_after_a_rollback(street: Street) -> None:
+def test_tried_again_after_a_rollback(app_namespace: AppNamespace) -> None:
     """Forward again to the version that was rolled back says nothing; its abort there is a new failure."""
-    app = street.app()
+    app = app_namespace.app()
     app.release("1.0.0", "1.1.0", "1.0.0")
     so_far = [marked("1.1.0"), marked("1.1.0", "rollback", "1.0.0")]
     expect((app, so_far))
@@ -62,9 +62,9 @@ def test_tried_again_after_a_rollback(street: Street) -> None:
     expect((app, [*so_far, marked("1.1.0")]))
 
 
-def test_a_rollback_that_is_aborted(street: Street) -> None:
+def test_a_rollback_that_is_aborted(app_namespace: AppNamespace) -> None:
     """Its target is marked as an aborted version is; called off, the version that stayed is cleared."""
-    app = street.app()
+    app = app_namespace.app()
     app.release("1.0.0", "1.1.0")
     app.argo("undo")
     app.until("Paused")
@@ -77,9 +77,9 @@ def test_a_rollback_that_is_aborted(street: Street) -> None:
     expect((app, [marked("1.1.0"), marked("1.0.0"), cleared("1.1.0")]))
 
 
-def test_marked_by_two_aborts_and_put_right_by_one_release(street: Street) -> None:
+def test_marked_by_two_aborts_and_put_right_by_one_release(app_namespace: AppNamespace) -> None:
     """Every failed version since the stable one is linked to the version that is promoted in the end."""
-    app = street.app()
+    app = app_namespace.app()
     app.release("1.0.0")
     for version in ("1.1.0", "1.2.0"):
         app.deploy(version)
@@ -94,9 +94,9 @@ def test_marked_by_two_aborts_and_put_right_by_one_release(street: Street) -> No
     assert sorted(app.asked()[2:]) == links  # two deployments at once: in either order
 
 
-def test_aborted_and_undone_in_one_breath(street: Street) -> None:
+def test_aborted_and_undone_between_two_observations(app_namespace: AppNamespace) -> None:
     """However much of it the operator gets to see: one mark."""
-    app = street.app()
+    app = app_namespace.app()
     app.release("1.0.0")
     app.deploy("1.1.0")
     app.until("Paused")
@@ -106,10 +106,12 @@ def test_aborted_and_undone_in_one_breath(street: Street) -> None:
     expect((app, [marked("1.1.0")]))
 
 
-def test_history_that_the_controller_has_deleted(street: Street) -> None:
+def test_history_that_the_controller_has_deleted(app_namespace: AppNamespace) -> None:
     """What is left is enough for an undo; a version whose ReplicaSet is gone is new when it comes again."""
     how: dict[str, Any] = {"spec": {"revisionHistoryLimit": 1}, "pods_after": "600ms"}
-    undone, again = (street.app(name, **how) for name in ("undone", "again"))  # slow: of one second any may be deleted
+    undone, again = (
+        app_namespace.app(name, **how) for name in ("undone", "again")
+    )  # slow: of one second any may be deleted
     release(undone, again, versions=("1.0.0", "1.1.0", "1.2.0"))
     for app in (undone, again):
         eventually(lambda app=app: app.versions() == ["1.1.0", "1.2.0"], app.levels)

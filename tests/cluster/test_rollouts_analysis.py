@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.rollouts import App, Street, canary, cleared, expect, marked, release
+from tests.support.rollouts import App, AppNamespace, canary, cleared, expect, marked, release
 from tests.support.shop import eventually
 
 pytestmark = pytest.mark.cluster
@@ -44,21 +44,21 @@ def judge() -> Iterator[str]:
 
 
 @pytest.fixture
-def judged(street: Street, judge: str) -> Street:
+def judged(app_namespace: AppNamespace, judge: str) -> AppNamespace:
     """Return a namespace with an analysis that fails."""
     provider = {"web": {"url": judge, "jsonPath": "{$.ok}"}}
     metric = {"name": "ok", "successCondition": "result == true", "provider": provider}
-    metadata = {"name": "bad", "namespace": street.namespace}
+    metadata = {"name": "bad", "namespace": app_namespace.namespace}
     template = {"kind": "AnalysisTemplate", "metadata": metadata, "spec": {"metrics": [metric]}}
-    street.app().apply({"apiVersion": "argoproj.io/v1alpha1"} | template)
-    return street
+    app_namespace.app().apply({"apiVersion": "argoproj.io/v1alpha1"} | template)
+    return app_namespace
 
 
-def blue_green(street: Street, name: str, **more: Any) -> App:
+def blue_green(app_namespace: AppNamespace, name: str, **more: Any) -> App:
     """Return an app with two Services, and these in place."""
     active, preview = f"{name}-active", f"{name}-preview"
     strategy = {"activeService": active, "previewService": preview, "scaleDownDelaySeconds": 1} | more
-    app = street.app(name, strategy={"blueGreen": strategy})
+    app = app_namespace.app(name, strategy={"blueGreen": strategy})
     spec = {"selector": {"app": app.name}, "ports": [{"port": 80}]}
     app.apply(
         *({"apiVersion": "v1", "kind": "Service", "metadata": {"name": one}, "spec": spec} for one in (active, preview))
@@ -84,7 +84,7 @@ def blue_green(street: Street, name: str, **more: Any) -> App:
         ),
     ],
 )
-def test_a_canary_aborted_by_an_analysis(judged: Street, strategy: dict[str, Any]) -> None:
+def test_a_canary_aborted_by_an_analysis(judged: AppNamespace, strategy: dict[str, Any]) -> None:
     """The controller aborts by itself, and the version is marked once, with the controller's own words on record."""
     app = judged.app(strategy=strategy)
     app.release("1.0.0")
@@ -94,7 +94,7 @@ def test_a_canary_aborted_by_an_analysis(judged: Street, strategy: dict[str, Any
     assert "aborted update to revision 2" in app.record("1.1.0")["status"]["source"]["message"]
 
 
-def test_blue_green_aborted(judged: Street) -> None:
+def test_blue_green_aborted(judged: AppNamespace) -> None:
     """By hand, before and after promotion by an analysis: marked once each."""
     by_hand = blue_green(judged, "hand", autoPromotionEnabled=False)
     before = blue_green(judged, "before", prePromotionAnalysis={"templates": BAD})
@@ -115,9 +115,9 @@ def test_blue_green_aborted(judged: Street) -> None:
     expect((by_hand, [marked("1.1.0"), cleared("1.1.0")]))
 
 
-def test_blue_green_rolled_back(street: Street) -> None:
+def test_blue_green_rolled_back(app_namespace: AppNamespace) -> None:
     """By undo after promotion: marked when it starts, linked when the old version is promoted."""
-    app = blue_green(street, "app", autoPromotionEnabled=False)
+    app = blue_green(app_namespace, "app", autoPromotionEnabled=False)
     app.release("1.0.0")
     app.deploy("1.1.0")
     app.until("Paused")
@@ -133,9 +133,9 @@ def test_blue_green_rolled_back(street: Street) -> None:
     expect((app, [marked("1.1.0"), marked("1.1.0", "rollback", "1.0.0")]))
 
 
-def test_blue_green_rolled_back_at_once(street: Street) -> None:
+def test_blue_green_rolled_back_at_once(app_namespace: AppNamespace) -> None:
     """While the old pods still run, nothing waits between start and promotion of an undo: one request or two."""
-    app = blue_green(street, "app", scaleDownDelaySeconds=300)
+    app = blue_green(app_namespace, "app", scaleDownDelaySeconds=300)
     app.release("1.0.0", "1.1.0")
     expect((app, []))
     app.argo("undo")

@@ -7,14 +7,14 @@ import pytest
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
 from sandbox.running import OperatorProcess, running_operator
-from tests.support.rollouts import NOWHERE, QUIET_SECONDS, Street, canary, cleared, expect, marked, release
+from tests.support.rollouts import NOWHERE, QUIET_SECONDS, AppNamespace, canary, cleared, expect, marked, release
 
 pytestmark = pytest.mark.cluster
 
 
-def test_abort_retry_and_promote(street: Street) -> None:
+def test_abort_retry_and_promote(app_namespace: AppNamespace) -> None:
     """An abort by hand marks at once; the promotion after a retry clears the mark."""
-    app = street.app()
+    app = app_namespace.app()
     app.release("1.0.0")
     app.deploy("1.1.0")
     app.until("Paused")
@@ -32,9 +32,9 @@ def test_abort_retry_and_promote(street: Street) -> None:
     assert (app.event_reasons("DoraDeployment", record), app.event_reasons("Rollout")) == (both, both)
 
 
-def test_abort_then_a_newer_version(street: Street) -> None:
+def test_abort_then_a_newer_version(app_namespace: AppNamespace) -> None:
     """The aborted version is linked to the newer one when that is promoted, and not before."""
-    app = street.app()
+    app = app_namespace.app()
     app.release("1.0.0")
     app.deploy("1.1.0")
     app.until("Paused")
@@ -52,9 +52,9 @@ def test_abort_then_a_newer_version(street: Street) -> None:
     assert (app.event_reasons("DoraDeployment", record), app.event_reasons("Rollout")) == (both, both)
 
 
-def test_rollback_after_promotion(street: Street) -> None:
+def test_rollback_after_promotion(app_namespace: AppNamespace) -> None:
     """By undo and by git revert: marked when it starts, linked when the old version is promoted."""
-    undone, reverted = street.app("undone"), street.app("reverted")
+    undone, reverted = app_namespace.app("undone"), app_namespace.app("reverted")
     release(undone, reverted, versions=("1.0.0", "1.1.0"))
     expect((undone, []), (reverted, []))
     undone.argo("undo")
@@ -69,10 +69,10 @@ def test_rollback_after_promotion(street: Street) -> None:
     expect((undone, whole), (reverted, whole))
 
 
-def test_undo_to_a_revision_and_rollback_window(street: Street) -> None:
+def test_undo_to_a_revision_and_rollback_window(app_namespace: AppNamespace) -> None:
     """Both mark the first deployment after the target; within the window no step is gone through."""
-    far = street.app("far")
-    fast = street.app("fast", spec={"rollbackWindow": {"revisions": 3}}, pods_after="400ms")
+    far = app_namespace.app("far")
+    fast = app_namespace.app("fast", spec={"rollbackWindow": {"revisions": 3}}, pods_after="400ms")
     release(far, fast, versions=("1.0.0", "1.1.0", "1.2.0"))
     far.argo("undo", "--to-revision=1")
     fast.argo("undo", "--to-revision=1")
@@ -85,9 +85,9 @@ def test_undo_to_a_revision_and_rollback_window(street: Street) -> None:
     expect((far, whole), (fast, whole))
 
 
-def test_undo_before_promotion(street: Street) -> None:
+def test_undo_before_promotion(app_namespace: AppNamespace) -> None:
     """In flight it marks as an abort does; after an abort it says nothing more."""
-    flying, aborted = street.app("flying"), street.app("aborted")
+    flying, aborted = app_namespace.app("flying"), app_namespace.app("aborted")
     release(flying, aborted)
     for app in (flying, aborted):
         app.deploy("1.1.0")
@@ -101,10 +101,10 @@ def test_undo_before_promotion(street: Street) -> None:
     expect((flying, [marked("1.1.0")]), (aborted, [marked("1.1.0")]))
 
 
-def test_nothing_is_said_about_what_is_no_failure(street: Street) -> None:
+def test_nothing_is_said_about_what_is_no_failure(app_namespace: AppNamespace) -> None:
     """First revision, superseded in flight, scaled, restarted, paused, degraded without abort: no request, no write."""
-    superseded, handled = street.app("superseded"), street.app("handled")
-    slow = street.app("slow", spec={"progressDeadlineSeconds": 1})
+    superseded, handled = app_namespace.app("superseded"), app_namespace.app("handled")
+    slow = app_namespace.app("slow", spec={"progressDeadlineSeconds": 1})
     apps = (superseded, handled, slow)
     release(*apps)
     superseded.deploy("1.1.0")
@@ -125,18 +125,18 @@ def test_nothing_is_said_about_what_is_no_failure(street: Street) -> None:
     assert [app.records() for app in apps] == [[], [], []]
 
 
-def test_abort_by_the_progress_deadline(street: Street) -> None:
+def test_abort_by_the_progress_deadline(app_namespace: AppNamespace) -> None:
     """A version whose pods never become ready is aborted by the controller, and marked."""
-    app = street.app(spec={"progressDeadlineSeconds": 1, "progressDeadlineAbort": True})
+    app = app_namespace.app(spec={"progressDeadlineSeconds": 1, "progressDeadlineAbort": True})
     app.release("1.0.0")
     app.deploy("1.1.0", node=NOWHERE)
     app.until("Degraded")
     expect((app, [marked("1.1.0")]))
 
 
-def test_a_canary_without_steps(street: Street) -> None:
+def test_a_canary_without_steps(app_namespace: AppNamespace) -> None:
     """Nothing waits between start and promotion of an undo: still a mark and then its link."""
-    app = street.app(strategy=canary(), pods_after="400ms")
+    app = app_namespace.app(strategy=canary(), pods_after="400ms")
     app.release("1.0.0", "1.1.0")
     app.argo("undo")
     app.until("Healthy")
@@ -144,10 +144,10 @@ def test_a_canary_without_steps(street: Street) -> None:
 
 
 def test_a_restart_over_all_of_this_asks_nothing(
-    street: Street, rollouts_cluster: LocalCluster, rollouts_operator: OperatorProcess
+    app_namespace: AppNamespace, rollouts_cluster: LocalCluster, rollouts_operator: OperatorProcess
 ) -> None:
     """An operator that starts now finds every verdict written down and accepted."""
-    app = street.app()
+    app = app_namespace.app()
     app.release("1.0.0")
     app.deploy("1.1.0")
     app.until("Paused")

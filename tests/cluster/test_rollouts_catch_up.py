@@ -10,7 +10,7 @@ from sandbox.cluster import LocalCluster
 from sandbox.datadog import Found, StandIn
 from sandbox.datadog.faults import Match, Respond
 from sandbox.running import OperatorProcess, running_operator
-from tests.support.rollouts import App, Street, cleared, expect, marked, namespace_of, release
+from tests.support.rollouts import App, AppNamespace, cleared, expect, marked, namespace_of, release
 from tests.support.shop import eventually
 
 pytestmark = pytest.mark.cluster
@@ -21,16 +21,16 @@ Start = Callable[..., AbstractContextManager[OperatorProcess]]
 @pytest.fixture
 def unwatched(
     rollouts_cluster: LocalCluster, rollouts_datadog: StandIn, request: pytest.FixtureRequest
-) -> Iterator[Street]:
+) -> Iterator[AppNamespace]:
     """Return a fresh namespace that no operator watches yet."""
-    street = Street(rollouts_cluster, rollouts_datadog, namespace_of(request))
-    rollouts_cluster.kubectl("create", "namespace", street.namespace)
-    yield street
+    app_namespace = AppNamespace(rollouts_cluster, rollouts_datadog, namespace_of(request))
+    rollouts_cluster.kubectl("create", "namespace", app_namespace.namespace)
+    yield app_namespace
     rollouts_datadog.clear_faults()
 
 
 @pytest.fixture
-def operator(unwatched: Street) -> Start:
+def operator(unwatched: AppNamespace) -> Start:
     """Return what starts an operator for this namespace alone."""
 
     def start(**variables: str) -> AbstractContextManager[OperatorProcess]:
@@ -40,7 +40,7 @@ def operator(unwatched: Street) -> Start:
     return start
 
 
-def test_what_happened_while_it_was_down(unwatched: Street, operator: Start) -> None:
+def test_what_happened_while_it_was_down(unwatched: AppNamespace, operator: Start) -> None:
     """Killed before, started after: aborted, aborted and undone, promoted and undone, retried; each reported once."""
     aborted, undone, rolled_back, retried = apps = [
         unwatched.app(name) for name in ("aborted", "undone", "rolled", "retried")
@@ -82,7 +82,7 @@ def test_what_happened_while_it_was_down(unwatched: Street, operator: Start) -> 
         expect(*once)
 
 
-def test_settings_that_change_what_is_said(unwatched: Street, operator: Start) -> None:
+def test_settings_that_change_what_is_said(unwatched: AppNamespace, operator: Start) -> None:
     """With rollbackMarks Replaced V1, V2, V3, V1 marks V3; with retrySuccess Keep a promoted retry clears nothing."""
     rolled_back, retried = unwatched.app("back"), unwatched.app("retried")
     with operator(DORA_OPERATOR_ROLLBACK_MARKS="Replaced", DORA_OPERATOR_RETRY_SUCCESS="Keep"):
@@ -109,7 +109,7 @@ def test_settings_that_change_what_is_said(unwatched: Street, operator: Start) -
 
 
 @pytest.mark.parametrize("read_back", [True, False], ids=["read back", "not read back"])
-def test_a_return_is_posted(unwatched: Street, operator: Start, *, read_back: bool) -> None:
+def test_a_return_is_posted(unwatched: AppNamespace, operator: Start, *, read_back: bool) -> None:
     """With abortRecovery Restored: the mark, then the event of the stable version, then the link to its id.
 
     Where marks are read back, the failed deployment has to be in Datadog first.
@@ -137,7 +137,7 @@ def test_a_return_is_posted(unwatched: Street, operator: Start, *, read_back: bo
         assert posted() == [deployment_id]
 
 
-def test_deleted_right_after_the_abort(unwatched: Street, operator: Start) -> None:
+def test_deleted_right_after_the_abort(unwatched: AppNamespace, operator: Start) -> None:
     """The mark still arrives, after Datadog is well again too, and its DoraDeployment outlives the Rollout."""
     at_once, unsent = unwatched.app("once"), unwatched.app("unsent")
     unavailable = Respond(status=503, body="upstream")
@@ -159,9 +159,9 @@ def test_deleted_right_after_the_abort(unwatched: Street, operator: Start) -> No
             app.kubectl("wait", "--for=condition=Ready", f"dora/{record}", "--timeout=20s")
         expect((at_once, [marked("1.1.0")]))
         assert set(unsent.asked()) == {marked("1.1.0")}
-        fates = [one.status for one in unwatched.datadog.requests() if unsent.name in one.body]
-        assert fates[-1] == 202
-        assert fates.count(202) == 1
+        answers = [one.status for one in unwatched.datadog.requests() if unsent.name in one.body]
+        assert answers[-1] == 202
+        assert answers.count(202) == 1
         assert len(at_once.records()) == len(unsent.records()) == 1
 
 
@@ -176,7 +176,7 @@ def abort_and_delete(app: App) -> None:
     app.kubectl("delete", "rollout", app.name, "--cascade=foreground", "--timeout=30s")
 
 
-def test_created_again_with_the_same_name(unwatched: Street, operator: Start) -> None:
+def test_created_again_with_the_same_name(unwatched: AppNamespace, operator: Start) -> None:
     """Another uid is another Rollout: the marked version as its first revision says nothing."""
     app = unwatched.app()
     with operator():
@@ -190,7 +190,7 @@ def test_created_again_with_the_same_name(unwatched: Street, operator: Start) ->
         expect((app, [marked("1.1.0"), marked("1.2.0")]))
 
 
-def test_created_again_and_failing_again(unwatched: Street, operator: Start) -> None:
+def test_created_again_and_failing_again(unwatched: AppNamespace, operator: Start) -> None:
     """The same version aborted by another Rollout of the same name is a new failure of a newer deployment."""
     app = unwatched.app()
     with operator():
@@ -205,7 +205,7 @@ def test_created_again_and_failing_again(unwatched: Street, operator: Start) -> 
         assert len(app.records()) == 1
 
 
-def test_created_again_from_another_template_and_promoted(unwatched: Street, operator: Start) -> None:
+def test_created_again_from_another_template_and_promoted(unwatched: AppNamespace, operator: Start) -> None:
     """The record of the former Rollout, of another pod hash, does not hold back what the new one says."""
     app = unwatched.app()
     with operator():

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.rollouts import App, Street, cleared, expect, marked, release
+from tests.support.rollouts import App, AppNamespace, cleared, expect, marked, release
 from tests.support.shop import Shop, eventually
 
 pytestmark = pytest.mark.cluster
@@ -23,10 +23,10 @@ def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {one["type"]: (one["status"], one["reason"]) for one in status["conditions"]}
 
 
-def test_followed_through_the_users_resource(street: Street) -> None:
+def test_followed_through_the_users_resource(app_namespace: AppNamespace) -> None:
     """By version, and by id with sourceRef.version: waits, then says what the Rollout did, and nobody else does."""
-    shop = Shop(street.cluster, street.namespace)
-    app, named = street.app("app"), street.app("named", ids=(AN_ID,))
+    shop = Shop(app_namespace.cluster, app_namespace.namespace)
+    app, named = app_namespace.app("app"), app_namespace.app("named", ids=(AN_ID,))
     release(app, named)
     shop.apply("mine", deployment=by_version(app), sourceRef={"name": app.name})
     shop.apply("mine-by-id", deployment={"id": AN_ID}, sourceRef={"name": named.name, "version": "1.1.0"})
@@ -58,9 +58,9 @@ def test_followed_through_the_users_resource(street: Street) -> None:
     expect((app, [marked("1.1.0"), cleared("1.1.0")]), (named, [marked(AN_ID), cleared(AN_ID)]))
 
 
-def test_the_spec_wins(street: Street) -> None:
+def test_the_spec_wins(app_namespace: AppNamespace) -> None:
     """What the user wrote is sent although the Rollout says otherwise, and a condition says so."""
-    shop, app = Shop(street.cluster, street.namespace), street.app()
+    shop, app = Shop(app_namespace.cluster, app_namespace.namespace), app_namespace.app()
     app.release("1.0.0")
     app.deploy("1.1.0")
     app.until("Paused")
@@ -75,9 +75,9 @@ def test_the_spec_wins(street: Street) -> None:
     assert len(app.records()) == 1
 
 
-def test_written_after_the_abort(street: Street) -> None:
+def test_written_after_the_abort(app_namespace: AppNamespace) -> None:
     """A resource for a version that is marked already follows too, and what it says is one request at most."""
-    shop, app = Shop(street.cluster, street.namespace), street.app()
+    shop, app = Shop(app_namespace.cluster, app_namespace.namespace), app_namespace.app()
     app.release("1.0.0")
     app.deploy("1.1.0")
     app.until("Paused")
@@ -90,9 +90,9 @@ def test_written_after_the_abort(street: Street) -> None:
 
 
 @pytest.mark.parametrize("spec", [{}, {"changeFailure": False}], ids=["it agrees", "spec wins"])
-def test_taken_over(street: Street, spec: dict[str, Any]) -> None:
+def test_taken_over(app_namespace: AppNamespace, spec: dict[str, Any]) -> None:
     """It takes the place of the operator's own record: no second request for the same, no conflict, no Event again."""
-    shop, app = Shop(street.cluster, street.namespace), street.app()
+    shop, app = Shop(app_namespace.cluster, app_namespace.namespace), app_namespace.app()
     app.release("1.0.0")
     app.deploy("1.1.0")
     app.until("Paused")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.rollouts import App, Street, expect, marked, release
+from tests.support.rollouts import App, AppNamespace, expect, marked, release
 
 pytestmark = pytest.mark.cluster
 
@@ -21,9 +21,9 @@ def abort_an_update(*apps: App) -> None:
         app.until("Degraded")
 
 
-def test_by_id(street: Street) -> None:
+def test_by_id(app_namespace: AppNamespace) -> None:
     """The annotation deployment-id on the pod template names both the failed deployment and its remediation."""
-    app = street.app(ids=(OLD_ID, BAD_ID, NEW_ID))
+    app = app_namespace.app(ids=(OLD_ID, BAD_ID, NEW_ID))
     app.deploy("1.0.0", deployment_id=OLD_ID)
     app.until("Healthy")
     app.deploy("1.1.0", deployment_id=BAD_ID)
@@ -38,9 +38,9 @@ def test_by_id(street: Street) -> None:
     expect((app, [marked(BAD_ID), marked(BAD_ID, "rollforward", NEW_ID)]))
 
 
-def test_an_annotation_overrides_a_label(street: Street) -> None:
+def test_an_annotation_overrides_a_label(app_namespace: AppNamespace) -> None:
     """The version of the annotation is sent, also where there is no label."""
-    other, only = street.app("other"), street.app("only", untagged=("version",))
+    other, only = app_namespace.app("other"), app_namespace.app("only", untagged=("version",))
     for app in (other, only):
         app.deploy("1.0.0", version="build-1")
         app.until("Healthy")
@@ -50,9 +50,9 @@ def test_an_annotation_overrides_a_label(street: Street) -> None:
     expect((other, [marked("build-2")]), (only, [marked("build-2")]))
 
 
-def test_a_workload_of_its_own(street: Street) -> None:
+def test_a_workload_of_its_own(app_namespace: AppNamespace) -> None:
     """A Rollout that runs a Deployment's template: the ReplicaSets show its versions."""
-    app = street.app()
+    app = app_namespace.app()
     app.spec = {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": app.name}}
     app.release("1.0.0", "1.1.0")
     app.deploy("1.2.0")
@@ -69,9 +69,9 @@ def test_a_workload_of_its_own(street: Street) -> None:
     expect((app, [*first, marked("1.1.0", "rollback", "1.0.0")]))
 
 
-def test_a_missing_label_is_told_once(street: Street) -> None:
+def test_a_missing_label_is_reported_once(app_namespace: AppNamespace) -> None:
     """Nothing is sent, and one Warning Event on the Rollout names the label, however often it is reconciled."""
-    app = street.app(untagged=("version",))
+    app = app_namespace.app(untagged=("version",))
     abort_an_update(app)
     app.kubectl("annotate", "rollout", app.name, "reconcile=again")
     app.argo("retry")
@@ -85,19 +85,19 @@ def test_a_missing_label_is_told_once(street: Street) -> None:
     assert app.records() == []
 
 
-def test_ignored(street: Street) -> None:
+def test_ignored(app_namespace: AppNamespace) -> None:
     """The annotation ignore on the Rollout: nothing is sent or written, and the label of the selector does as much."""
-    annotated = street.app("annotated", annotations={"dora-operator.io/ignore": "true"})
-    unselected = street.app("unselected", labels={"separate": "yes"})
+    annotated = app_namespace.app("annotated", annotations={"dora-operator.io/ignore": "true"})
+    unselected = app_namespace.app("unselected", labels={"separate": "yes"})
     abort_an_update(annotated, unselected)
     expect((annotated, []), (unselected, []))
     assert annotated.records() == unselected.records() == []
 
 
-def test_a_namespace_that_is_ignored(street: Street) -> None:
+def test_a_namespace_that_is_ignored(app_namespace: AppNamespace) -> None:
     """The annotation ignore on the Namespace: nothing is sent or written."""
-    street.cluster.kubectl("annotate", "namespace", street.namespace, "dora-operator.io/ignore=true")
-    app = street.app()
+    app_namespace.cluster.kubectl("annotate", "namespace", app_namespace.namespace, "dora-operator.io/ignore=true")
+    app = app_namespace.app()
     abort_an_update(app)
     app.argo("undo")
     app.until("Healthy")

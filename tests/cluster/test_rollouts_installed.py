@@ -35,7 +35,7 @@ def abort_by_hand(app: App) -> None:
         "currentPodHash": "hash2",
         "stableRS": "hash1",
         "abort": True,
-        "abortedAt": rfc3339(datetime.now(UTC)),  # noqa: TID251 - within the look-back of a real operator
+        "abortedAt": rfc3339(datetime.now(UTC)),  # noqa: TID251 - within the lookback of a real operator
         "phase": "Degraded",
         "message": "RolloutAborted: Rollout aborted update to revision 2",
     }

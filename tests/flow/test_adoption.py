@@ -87,7 +87,7 @@ async def test_a_rollout_made_again_speaks_for_the_version_from_then_on(
     assert [cluster.status(key.name)["source"]["uid"] for key in cluster.objects] == ["uid-2"]
 
 
-async def test_a_verdict_without_a_place_is_told_and_finds_one_later(
+async def test_a_verdict_without_a_place_is_reported_and_recorded_later(
     cluster: FakeCluster, datadog: FakeDatadog
 ) -> None:
     """A user's resource has the record's name: the Rollout says so, and the mark goes as soon as the name is free."""

@@ -40,7 +40,7 @@ class Stage:
         """Let the API server answer both watches."""
         for watch in self.watches:
             watch.listed = True
-            watch.heard()
+            watch.answered()
 
     def scrape(self) -> Vector:
         """Scrape the one replica."""

@@ -24,7 +24,9 @@ def without_a_reconcile(operator: Operator, rollout: Rollout, *steps: str) -> No
         rollout.show(operator)
 
 
-async def test_an_undo_in_flight_is_still_told_from_a_rollback(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+async def test_an_undo_in_flight_is_still_distinguished_from_a_rollback(
+    cluster: FakeCluster, datadog: FakeDatadog
+) -> None:
     """That the revision was left before it was promoted was shown, so the next promotion is its remediation."""
     async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         rollout = Rollout()
@@ -36,7 +38,7 @@ async def test_an_undo_in_flight_is_still_told_from_a_rollback(cluster: FakeClus
     assert asked(datadog) == [("2", True, None), ("2", True, {"type": "rollforward", "version": "3"})]
 
 
-async def test_an_undo_in_flight_is_told_though_each_state_was_looked_at(
+async def test_an_undo_in_flight_is_recognised_though_each_state_was_observed(
     cluster: FakeCluster, datadog: FakeDatadog
 ) -> None:
     """The state that shows it comes before the ReplicaSets are listed, and is reconciled again when they are."""
@@ -54,7 +56,7 @@ async def test_an_undo_in_flight_is_told_though_each_state_was_looked_at(
 
 
 async def test_a_promotion_that_was_over_at_once_is_remembered(cluster: FakeCluster, datadog: FakeDatadog) -> None:
-    """Promoted, and rolled back in the same breath: a rollback, which is linked to its target."""
+    """Promoted, and rolled back between two observations: a rollback, which is linked to its target."""
     async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         rollout = Rollout()
         await play(operator, rollout, "deploy h1 1", "deploy h2 2")
@@ -76,7 +78,7 @@ async def test_a_burst_of_states_is_not_kept_for_ever(cluster: FakeCluster, data
     assert datadog.requests == []
 
 
-async def test_an_abort_between_two_looks_is_marked(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+async def test_an_abort_between_two_observations_is_marked(cluster: FakeCluster, datadog: FakeDatadog) -> None:
     """Aborted, and the next version deployed, before a reconcile: a superseded abort alone would mark nothing."""
     async with running_operator(cluster, datadog, abort_recovery="NextVersion") as operator:
         rollout = Rollout()
@@ -86,7 +88,7 @@ async def test_an_abort_between_two_looks_is_marked(cluster: FakeCluster, datado
     assert asked(datadog) == [("2", True, None)]
 
 
-async def test_a_failure_that_was_over_before_anybody_looked_is_none(
+async def test_a_failure_that_was_over_before_the_first_observation_is_none(
     cluster: FakeCluster, datadog: FakeDatadog
 ) -> None:
     """Aborted, tried again and promoted: there is nothing to send to Datadog."""

@@ -38,8 +38,8 @@ def test_a_signal_while_the_process_starts_ends_it() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=30).returncode == 0
 
 
-def test_a_name_that_cannot_be_looked_up_does_not_keep_the_process(tmp_path: Path) -> None:
-    """A cluster without DNS, SIGTERM while it starts: the look-up goes on for a minute, the process does not."""
+def test_a_name_that_cannot_be_resolved_does_not_keep_the_process(tmp_path: Path) -> None:
+    """A cluster without DNS, SIGTERM while it starts: the lookup goes on for a minute, the process does not."""
     asked = tmp_path / "asked"
     (tmp_path / "sitecustomize.py").write_text(SLOW_NAMES.format(asked=asked))
     kubeconfig = tmp_path / "kubeconfig"

@@ -93,7 +93,7 @@ async def test_a_status_that_cannot_be_written_repeats_nothing(cluster: FakeClus
     assert cluster.status("a")["lastForceSync"] == "1"
 
 
-async def test_an_outage_amid_a_force_sync(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+async def test_an_outage_during_a_force_sync(cluster: FakeCluster, datadog: FakeDatadog) -> None:
     """The request fails: it is repeated with the usual backoff, also by another process, until Datadog accepts it."""
     cluster.apply("a", changeFailure=True)
     async with running_operator(cluster, datadog) as operator:

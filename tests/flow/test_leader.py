@@ -108,7 +108,7 @@ def log_of(process: Leader) -> list[str]:
     return cast("Client", process._kubernetes).log
 
 
-async def test_one_leads_and_the_other_takes_over_when_it_dies() -> None:
+async def test_one_leads_and_the_other_takes_over_when_it_ends() -> None:
     """The second waits for as long as the Lease is renewed, and for its duration after that."""
     server = Server()
     first, second = candidate(server, "first"), candidate(server, "second")

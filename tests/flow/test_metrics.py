@@ -262,7 +262,7 @@ async def test_a_delay_of_a_rollout_counts_from_its_event() -> None:
         assert scraped(operator)[SUM % "rollout"] == 5
 
 
-async def test_accounts_of_secrets_are_told_from_the_operators_own() -> None:
+async def test_accounts_of_secrets_are_distinguished_from_the_operators_own() -> None:
     """And of several, the tightest is shown, without any name."""
     cluster = FakeCluster()
     answers = [httpx.Response(202, headers={"X-RateLimit-Remaining": left, "X-RateLimit-Reset": "9"}) for left in "725"]

@@ -125,7 +125,7 @@ async def test_a_mark_that_is_never_applied_is_sent_again_a_few_times(
         ),
     ],
 )
-async def test_what_cannot_be_told_stays_unknown_and_ready(
+async def test_what_cannot_be_decided_stays_unknown_and_ready(
     cluster: FakeCluster, settings: dict[str, Any], reason: str
 ) -> None:
     """Absent is not false: nothing is sent again, and the resource is Ready."""

@@ -24,7 +24,7 @@ def datadog() -> StoringDatadog:
 
 
 def touched(operator: Operator, name: str) -> None:
-    """Let the watch bring a resource again, changed by somebody's label."""
+    """Let the watch bring a resource again, changed by a label of a user."""
     cluster = operator.cluster
     key, body = next((key, body) for key, body in cluster.objects.items() if key.name == name)
     labelled = body | {"metadata": body["metadata"] | {"labels": {"seen": str(operator.now)}}}
@@ -135,7 +135,7 @@ async def test_an_event_that_fails_is_posted_again(
     assert datadog.stored(created.id) == (True, None)
 
 
-async def test_a_deployment_that_somebody_deleted_is_not_created_again(
+async def test_a_deployment_that_a_user_deleted_is_not_created_again(
     cluster: FakeCluster, datadog: StoringDatadog
 ) -> None:
     """It was read back: its absence is reported, and its pinned id is not replaced by another."""

@@ -161,7 +161,7 @@ async def test_a_rate_limit_is_waited_for_to_its_end(cluster: FakeCluster) -> No
     assert 37 <= datadog.seconds()[1] <= 45
 
 
-async def test_an_account_without_room_is_not_asked(cluster: FakeCluster) -> None:
+async def test_an_account_at_its_rate_limit_is_not_asked(cluster: FakeCluster) -> None:
     """What the mark's answer says about the account counts for the event too."""
     full = {"X-RateLimit-Limit": "1", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "90"}
     datadog = Datadog(answers=[httpx.Response(202, headers=full), httpx.Response(202)])

@@ -87,7 +87,7 @@ async def test_an_operator_killed_between_any_two_steps_ends_the_same(name: str)
         assert asked(datadog) == EXPECTED[name], f"phase {phase}"
 
 
-async def test_a_release_without_trouble_costs_one_list_per_revision(
+async def test_a_release_without_failure_costs_one_list_per_revision(
     cluster: FakeCluster, datadog: FakeDatadog
 ) -> None:
     """From deploy to promotion: one list of ReplicaSets for each revision, no other read and no write."""
@@ -111,7 +111,7 @@ async def test_a_made_resource(cluster: FakeCluster, datadog: FakeDatadog) -> No
     assert reasons == [("DoraDeployment", "Marked"), ("Rollout", "Marked")]
 
 
-async def test_an_unidentified_version_is_told_once(cluster: FakeCluster, datadog: FakeDatadog) -> None:
+async def test_an_unidentified_version_is_reported_once(cluster: FakeCluster, datadog: FakeDatadog) -> None:
     """Nothing is sent, and one Warning Event on the Rollout names the label."""
     async with running_operator(cluster, datadog) as operator:
         await live(operator, trace("version-label-missing"))
@@ -313,7 +313,7 @@ async def test_a_late_deletion_does_not_drop_the_successor(cluster: FakeCluster,
 
 
 async def test_rollouts_that_vanish_with_their_crd_are_forgotten(cluster: FakeCluster, datadog: FakeDatadog) -> None:
-    """An empty list drops what was known; the same Rollouts listed again are news."""
+    """An empty list drops what was known; the same Rollouts listed again are new."""
     lines = trace("canary-manual-abort")
     async with running_operator(cluster, datadog) as operator:
         await live(operator, lines)

@@ -75,7 +75,7 @@ def test_a_problem_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_what_happens_during_a_list(cluster: Cluster) -> None:
-    """What was deleted does not come back, what is younger than the list stays, and what was reported is not news."""
+    """What was deleted does not come back, what is younger than the list stays, and what was reported is not new."""
     sink = FakeSink()
     for name in "abc":
         cluster.server.apply("rollouts", name)
@@ -97,7 +97,7 @@ async def test_what_happens_during_a_list(cluster: Cluster) -> None:
 
 
 async def test_versions_older_than_the_list(cluster: Cluster) -> None:
-    """The watch of kopf starts before the list, and repeats what the list already shows: that is no news."""
+    """The watch of kopf starts before the list, and repeats what the list already shows: that is not new."""
     sink = FakeSink()
     cluster.server.apply("rollouts", "a")
     with cluster.server.refusing(500, "watch"):
@@ -158,10 +158,10 @@ async def test_kopf_lists_everything(cluster: Cluster, how: str) -> None:
     async with cluster.watching(cluster.build(sink, empty_lists=how != "the seam is gone")):
         await eventually(lambda: len(sink.names()) == 30)
         assert not [one for one in sink.calls if one.startswith("reported")]
-        cluster.server.swallows = True
+        cluster.server.withholds = True
         cluster.server.delete("rollouts", "r7")
         cluster.server.compact()
-        cluster.server.swallows = False
+        cluster.server.withholds = False
         cluster.server.send_error(410)
         await change_is_seen(cluster, sink)
         await eventually(lambda: len(sink.names()) == 31 and "r7" not in sink.names())
@@ -203,9 +203,9 @@ async def test_a_kind_that_is_removed_and_installed_again(cluster: Cluster) -> N
     sink = FakeSink()
     cluster.server.apply("rollouts", "a")
     async with cluster.watching(cluster.build(sink)) as watch:
-        cluster.server.swallows = True
+        cluster.server.withholds = True
         cluster.server.remove("rollouts")
-        cluster.server.swallows = False
+        cluster.server.withholds = False
         await eventually(lambda: sink.calls[-2:] == ["deleted a", "not installed"])
         assert watch.health.absent
         cluster.server["rollouts"].installed = True
@@ -219,11 +219,11 @@ async def test_a_kind_that_is_installed_again_at_once(cluster: Cluster) -> None:
     sink = FakeSink()
     cluster.server.apply("rollouts", "old")
     async with cluster.watching(cluster.build(sink, poll=30, unserved=30)):
-        cluster.server.swallows = True
+        cluster.server.withholds = True
         cluster.server.remove("rollouts")
         asked = cluster.server.asked["discovery"]
         await eventually(lambda: cluster.server.asked["discovery"] > asked + 1)
-        cluster.server.swallows = False
+        cluster.server.withholds = False
         cluster.server["rollouts"].installed = True
         cluster.server.compact()
         await change_is_seen(cluster, sink)

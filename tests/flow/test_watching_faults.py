@@ -33,10 +33,10 @@ async def test_a_compacted_version(cluster: Cluster) -> None:
     sink = FakeSink()
     cluster.server.apply("rollouts", "gone")
     async with cluster.watching(cluster.build(sink)):
-        cluster.server.swallows = True
+        cluster.server.withholds = True
         cluster.server.delete("rollouts", "gone")
         cluster.server.compact()
-        cluster.server.swallows = False
+        cluster.server.withholds = False
         cluster.server.send_error(410)
         await change_is_seen(cluster, sink)
         await eventually(lambda: sink.names() == ["more", "news"])
@@ -62,9 +62,9 @@ async def test_a_watch_that_is_refused_for_good(cluster: Cluster, status: int, t
     cluster.server.apply("rollouts", "gone")
     async with cluster.watching(cluster.build(sink)):
         with cluster.server.refusing(status, "watch", times=times):
-            cluster.server.swallows = True
+            cluster.server.withholds = True
             cluster.server.delete("rollouts", "gone")
-            cluster.server.swallows = False
+            cluster.server.withholds = False
             cluster.server.cut()
             await eventually(lambda: cluster.restarts() == times)
             await change_is_seen(cluster, sink)
@@ -114,9 +114,9 @@ async def test_a_swallowed_event(cluster: Cluster) -> None:
     """The next periodic list finds it. Because the watch does not report it either, the watch is started again."""
     sink = FakeSink()
     async with cluster.watching(cluster.build(sink, resync=0.3)) as watch:
-        cluster.server.swallows = True
+        cluster.server.withholds = True
         cluster.server.apply("rollouts", "missed")
-        cluster.server.swallows = False
+        cluster.server.withholds = False
         await eventually(lambda: "listed missed" in sink.calls)
         await eventually(lambda: cluster.restarts() == 1 and cluster.server.watches("rollouts") == 1)
         await change_is_seen(cluster, sink)
@@ -128,9 +128,9 @@ async def test_a_swallowed_deletion(cluster: Cluster) -> None:
     sink = FakeSink()
     cluster.server.apply("rollouts", "gone")
     async with cluster.watching(cluster.build(sink, resync=0.3)):
-        cluster.server.swallows = True
+        cluster.server.withholds = True
         cluster.server.delete("rollouts", "gone")
-        cluster.server.swallows = False
+        cluster.server.withholds = False
         await eventually(lambda: sink.names() == [] and cluster.restarts() == 1)
 
 
@@ -150,7 +150,7 @@ async def test_a_watch_that_is_slower_than_the_list(cluster: Cluster) -> None:
     sink = FakeSink()
     cluster.server.apply("rollouts", "gone")
     async with cluster.watching(cluster.build(sink, resync=0.3, report=1)):
-        cluster.server.swallows = True
+        cluster.server.withholds = True
         cluster.server.apply("rollouts", "slow")
         cluster.server.delete("rollouts", "gone")
         await eventually(lambda: sink.names() == ["slow"])
@@ -183,7 +183,7 @@ async def test_a_kopf_that_hangs(cluster: Cluster) -> None:
         await change_is_seen(cluster, sink)
 
 
-async def test_kopf_ends_amid_a_burst(cluster: Cluster) -> None:
+async def test_kopf_ends_during_a_burst(cluster: Cluster) -> None:
     """Nothing is lost: neither the last versions nor the deletions."""
     sink = FakeSink()
     async with cluster.watching(cluster.build(sink)):

@@ -72,7 +72,7 @@ async def test_one_request_at_a_time_for_one_deployment() -> None:
     assert datadog.most["all"] > 1
 
 
-async def test_a_backlog_is_looked_at_twice() -> None:
+async def test_a_backlog_is_examined_twice() -> None:
     """Once to find the account full, once to send: an answer calls as many as have capacity, not many more."""
     cluster, datadog, count = SlowCluster(), Crowd(), 200
     async with running_operator(cluster, datadog) as operator:
@@ -104,7 +104,7 @@ async def test_a_defect_of_ours_stops_nobody(caplog: pytest.LogCaptureFixture) -
     assert len(datadog.requests) == 3
 
 
-async def test_what_never_ends_begins_anew_after_a_defect(
+async def test_what_never_ends_is_restarted_after_a_defect(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A watch that breaks with an error of ours is logged and started again."""

@@ -172,10 +172,10 @@ async def test_deleted_while_nobody_watched(server: ApiServer) -> None:
     """What is missing in a new list should be reported as deleted."""
     server.apply("apples", "gone")
     async with running(Kopf(server.url), server) as operator:
-        server.swallows = True
+        server.withholds = True
         server.delete("apples", "gone")
         server.compact()
-        server.swallows = False
+        server.withholds = False
         server.send_error(410)
         assert await goes_on(operator, server)
         assert "DELETED gone" in operator.seen

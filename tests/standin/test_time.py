@@ -47,7 +47,7 @@ def test_a_mark_meets_late_ingestion(
         pytest.param(UnknownDeployment.NOT_FOUND, None, id="not found: the mark was never taken in"),
     ],
 )
-def test_a_mark_overtaken_by_ingestion(unknown: UnknownDeployment, marked: bool | None) -> None:  # noqa: FBT001
+def test_a_mark_sent_before_ingestion(unknown: UnknownDeployment, marked: bool | None) -> None:  # noqa: FBT001
     """A mark is applied where the deployment is there in time, but never one that was answered 404."""
     datadog = Datadog(ingest_delay=5, patch_delay=10, unknown_deployment=unknown)
     datadog.post(0)

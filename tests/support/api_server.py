@@ -79,7 +79,7 @@ class ApiServer:
         self.tokens: set[str] = set()
         """If there are any, a request needs one of them."""
         self.page_size = 500
-        self.swallows = False
+        self.withholds = False
         """Open watches do not receive what happens."""
         self.silent = False
         """Watches are answered, and then nothing comes."""
@@ -150,13 +150,13 @@ class ApiServer:
 
     def _happened(self, resource: Resource, kind: str, body: Body) -> None:
         resource.history.append((self.version, kind, body))
-        if not self.swallows:
+        if not self.withholds:
             for stream in resource.streams:
                 stream.send(kind, body)
 
     def catch_up(self) -> None:
         """Send to open watches what was withheld."""
-        self.swallows = False
+        self.withholds = False
         for resource in self.resources.values():
             for stream in resource.streams:
                 for version, kind, body in resource.history:

@@ -231,7 +231,7 @@ def expect(*expected: tuple[App, list[Call]]) -> None:
 
 
 @dataclass(slots=True)
-class Street:
+class AppNamespace:
     """A namespace of one test; its apps have names that no other test uses."""
 
     cluster: LocalCluster

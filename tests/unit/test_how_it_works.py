@@ -70,7 +70,7 @@ def handler(kind: Kind, sink: Sink) -> Handler:
         parts=cast("KopfParts", None),
         metrics=Metrics(),
     )
-    run = cast("KopfRun", SimpleNamespace(heard_at=0.0))
+    run = cast("KopfRun", SimpleNamespace(answered_at=0.0))
     registry = SimpleNamespace(_watching=[])
     REGISTER[kind](
         cast("kopf.OperatorRegistry", registry), lambda event_type, body: watch.received(run, event_type, body)

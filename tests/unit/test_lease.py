@@ -42,7 +42,7 @@ def test_moves(lease: Lease | None, seen: LastSeen | None, now: float, move: obj
     assert next_move(lease, seen, "me", now, PACE) == move
 
 
-def test_a_change_begins_the_count_anew() -> None:
+def test_a_change_restarts_the_count() -> None:
     """The first read of a version counts, until the next version; a deletion is a change too."""
     first = see(THEIRS, None, 100)
     assert first == LastSeen(THEIRS, 100)

@@ -100,7 +100,7 @@ def test_an_alert_reads_what_exists(rule: dict[str, Any]) -> None:
 
 
 @EVERY_RULE
-def test_an_alert_tells_what_to_do(rule: dict[str, Any]) -> None:
+def test_an_alert_says_what_to_do(rule: dict[str, Any]) -> None:
     """Summary, description, severity, and a section of the runbook that exists."""
     assert rule["labels"]["severity"] in {"info", "warning", "critical"}
     assert {"summary", "description", "runbook_url"} == rule["annotations"].keys()

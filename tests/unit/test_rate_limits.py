@@ -151,7 +151,7 @@ def test_secrets_with_the_same_key_share_a_limit() -> None:
     assert limits.key_of(one, keys) != limits.key_of(one, Keys("another-key", "app"))
 
 
-def test_a_block_that_a_status_tells_counts_before_the_keys_are_known() -> None:
+def test_a_block_that_a_status_shows_counts_before_the_keys_are_known() -> None:
     """After a restart the Secret is not read yet; the longest wait of the account's resources counts."""
     limits = RateLimits()
     account = Account(SITE, ObjectKey("shop", "keys"))

@@ -90,7 +90,7 @@ def test_nothing_is_read_of_what_was_not_accepted(fields: dict[str, Any]) -> Non
     ],
 )
 def test_what_an_earlier_process_has_read(reason: Reason | None, led_until: float, expected: float | None) -> None:
-    """A read without news is not written: what was due while the earlier process led counts as made."""
+    """A read that shows no change is not written: what was due while the earlier process led counts as made."""
     due = next_read(read_status(reason), SCHEDULE, led_until=after(led_until))
     assert ((due - NOW).total_seconds() if due is not None else None) == expected
 
@@ -119,7 +119,7 @@ def test_the_number_of_a_read_is_how_many_were_due(seconds: float, expected: int
 
 @dataclass
 class Lives:
-    """Processes one after the other that read one accepted state; each writes what is news, and nothing else."""
+    """Processes one after the other that read one accepted state; each writes what is new, and nothing else."""
 
     answer: Callable[[datetime], Stored | ReadProblem]
     on_missing: OnMissing = OnMissing.WAIT

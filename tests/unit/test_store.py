@@ -1,4 +1,4 @@
-"""What is known of the cluster: the newest version wins, the operator's own writes are no news, links are kept."""
+"""What is known of the cluster: the newest version wins, the operator's own writes are not new, links are kept."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -62,8 +62,8 @@ def known(store: DeploymentStore) -> DoraDeployment:
         pytest.param(body(9), body(10, generation=2), True, id="versions are numbers"),
     ],
 )
-def test_what_is_news(store: DeploymentStore, first: dict[str, Any], second: dict[str, Any], *, news: bool) -> None:
-    """Only something that a decision could depend on is news."""
+def test_what_is_new(store: DeploymentStore, first: dict[str, Any], second: dict[str, Any], *, news: bool) -> None:
+    """Only something that a decision could depend on is new."""
     assert store.observe(first)
     assert store.observe(second) is news
 

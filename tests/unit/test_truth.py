@@ -27,7 +27,7 @@ def results() -> Results:
 
 
 @pytest.mark.parametrize("source", list(Source))
-def test_the_operator_tells_the_truth(results: Results, source: Source) -> None:
+def test_the_operator_matches_the_truth(results: Results, source: Source) -> None:
     """onMissing: Create misses nothing, marks nothing falsely, and no recovery is negative."""
     (outcome,) = results.by_case[source, 2]
     created, truth = outcome.shown[Marker.CREATE], outcome.truth

@@ -189,7 +189,7 @@ def _read_back(found: StoredDeployment, now: datetime) -> ReadBack:
 
 
 def _news(found: ReadBack, before: ReadBack | None) -> ReadBack:
-    """A read without news changes nothing, not even its time."""
+    """A read that shows no change changes nothing, not even its time."""
     return before if before is not None and replace(found, time=before.time) == before else found
 
 

@@ -1,6 +1,6 @@
 """When the state that Datadog has accepted is read back.
 
-The times follow from the time of the 202, so a read without news writes nothing, and a restart forgets nothing.
+The times follow from the time of the 202, so a read that shows no change writes nothing, and a restart forgets nothing.
 """
 
 from collections.abc import Sequence
@@ -32,8 +32,8 @@ def next_read(
 ) -> datetime | None:
     """Return the time of the next read of an accepted state, or None where no more is due.
 
-    The times follow from the acceptance. `last_read` is known by this process; what an earlier one has read without
-    news was not written, and counts as made unless it was due shortly before that one ended at `led_until`, or later.
+    The times follow from the acceptance. `last_read` is known by this process; what an earlier one has read with no
+    change was not written, and counts as made unless it was due shortly before that one ended at `led_until`, or later.
     """
     if status.accepted is None or status.accepted_time is None:
         return None

@@ -153,7 +153,7 @@ class Target:
 class ReadBack:
     """The deployment as Datadog returned it last."""
 
-    time: datetime = Field(description="When it was read. A read without news is not written.")
+    time: datetime = Field(description="When it was read. A read that shows no change is not written.")
     id: Text = Field(description="Id of the deployment in Datadog.")
     source: Text | None = Field(
         default=None, description="Source of the deployment in Datadog, such as apm_deployments."
@@ -203,7 +203,9 @@ class DoraDeploymentStatus:
     http_status: int | None = Field(default=None, description="HTTP status of Datadog's last answer.")
     target: Target | None = Field(default=None, description="The Datadog deployment and account that are meant.")
     source: Verdict | None = Field(default=None, description="What the workload of sourceRef did to this version.")
-    read_back: ReadBack | None = Field(default=None, description="What Datadog really stored, as last read with news.")
+    read_back: ReadBack | None = Field(
+        default=None, description="What Datadog really stored, as the last read that showed a change found it."
+    )
     attempts: int | None = Field(
         default=None, description="Number of requests for the desired state that have failed since the last success."
     )

@@ -1,6 +1,6 @@
 """What happened before the operator was installed, as far as the cluster still shows it. Pure.
 
-The operator's own decision with a longer look-back. What is applied is the record that the operator itself would have
+The operator's own decision with a longer lookback. What is applied is the record that the operator itself would have
 written, under the same name and field manager: neither of them makes a second one.
 """
 
@@ -185,7 +185,11 @@ def _unknown_rows(context: RuleContext, decision: Decision) -> Iterator[Row]:
     decided = {verdict.revision for verdict in decision.verdicts} | {skipped.revision for skipped in decision.skipped}
     key = context.observation.rollout.key
     for entry in context.timeline.entries[:-1]:
-        if entry.promotion is Promotion.UNKNOWN and entry.number not in decided and context.is_news(entry.number):
+        if (
+            entry.promotion is Promotion.UNKNOWN
+            and entry.number not in decided
+            and context.began_recently(entry.number)
+        ):
             yield Row(
                 namespace=key.namespace,
                 rollout=key.name,

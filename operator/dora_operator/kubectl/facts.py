@@ -29,7 +29,7 @@ from dora_operator.settings import Settings
 ALIASES = {"DD_SITE": "site"}
 PREFIX = "DORA_OPERATOR_"
 FOR_EVER = timedelta(days=36_500)
-"""A look-back that leaves nothing out."""
+"""A lookback that leaves nothing out."""
 
 
 class _GivenSettings(Settings):
@@ -72,7 +72,7 @@ class WhyNot(StrEnum):
     OPTED_OUT = "OptedOut"
     NOT_SELECTED = "NotSelected"
     NOT_WATCHED = "NotWatched"
-    LOOK_BACK = "LookBack"
+    LOOKBACK = "Lookback"
     NOT_IDENTIFIED = "NotIdentified"
     SAME_VERSION = "SameVersionAsStable"
     ID_USED = "DeploymentIdAlreadyDeployed"

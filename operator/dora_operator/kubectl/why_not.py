@@ -19,7 +19,7 @@ class Unmarked:
     observation: Observation
     decision: Decision
     without_limit: Decision
-    """The decision with an endless look-back."""
+    """The decision with an endless lookback."""
     lookback_hours: float
     phase: str
     """status.phase of the Rollout."""
@@ -52,15 +52,15 @@ def _skipped(given: Unmarked) -> Reasoned | None:
     return None
 
 
-def _older_than_the_look_back(given: Unmarked) -> Reasoned | None:
+def _older_than_the_lookback(given: Unmarked) -> Reasoned | None:
     found = next((each for each in given.without_limit.verdicts if each.revision == given.entry.number), None)
     if found is None or not found.change_failure:
         return None
     message = (
-        f"it would be {found.verdict.value}, but that is longer ago than the look-back of the operator"
+        f"it would be {found.verdict.value}, but that is longer ago than the lookback of the operator"
         f" ({given.lookback_hours:g} h): see `kubectl dora backfill`"
     )
-    return Reasoned(WhyNot.LOOK_BACK, message)
+    return Reasoned(WhyNot.LOOKBACK, message)
 
 
 def _same_deployment(given: Unmarked) -> Reasoned | None:
@@ -108,7 +108,7 @@ def _superseded(given: Unmarked) -> Reasoned | None:
 
 REASONS: tuple[Callable[[Unmarked], Reasoned | None], ...] = (
     _skipped,
-    _older_than_the_look_back,
+    _older_than_the_lookback,
     _same_deployment,
     _first_revision,
     _not_identifiable,

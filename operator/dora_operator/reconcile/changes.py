@@ -29,7 +29,7 @@ class RolloutChanges:
     """Rollouts were listed before: what a later list brings has happened just now."""
 
     def observed(self, body: Mapping[str, Any], *, listed: bool) -> bool:
-        """Store a version of a Rollout and queue it. Return whether it was news."""
+        """Store a version of a Rollout and queue it. Return whether it was new."""
         key = _key_of(body)
         if not self.store.observe(body, None if listed else self.clock()):
             return False
@@ -75,7 +75,7 @@ class DeploymentChanges:
     """Set when every first list is complete. Before that, the older of two rivals is not known."""
 
     def observed(self, body: Mapping[str, Any], *, listed: bool) -> bool:
-        """Store a version of an object and queue it. Return whether it was news."""
+        """Store a version of an object and queue it. Return whether it was new."""
         if listed and not self.all_listed.is_set():
             return self.store.observe(body)
         return self.changed(body, Priority.CHANGE)
@@ -90,14 +90,14 @@ class DeploymentChanges:
         """
         key = _key_of(body)
         before = self.store.links(key)
-        is_news = self.store.observe(body)
-        if is_news or since is not None:  # the watch may have reported it before the answer to our own write came
+        is_new = self.store.observe(body)
+        if is_new or since is not None:  # the watch may have reported it before the answer to our own write came
             self.store.note_due(key, since or self.clock())
-        if is_news:
+        if is_new:
             links = {*before, *self.store.links(key)}
             self.queue.add(key, priority)
             self._queue_dependants(key, links, is_own=is_own)
-        return is_news
+        return is_new
 
     def deleted(self, key: ObjectKey, uid: str) -> None:
         """Drop an object that was deleted, and queue those that depend on it."""

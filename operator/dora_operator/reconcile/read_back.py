@@ -78,7 +78,7 @@ class Reader:
     _listed_at: dict[ReadGroup, datetime] = field(default_factory=dict)
     _forbidden: dict[RateLimitKey, tuple[datetime, ReadProblem]] = field(default_factory=dict)
     """Until when an account without the permission to read is not asked, and what it answered."""
-    _told: set[ObjectKey] = field(default_factory=set)
+    _refused: set[ObjectKey] = field(default_factory=set)
     """Resources that have got that answer."""
 
     def schedule(self, key: ObjectKey, group: ReadGroup, at: datetime, since: datetime) -> None:
@@ -108,7 +108,7 @@ class Reader:
         """Drop what is planned for a resource without further reads. Its last one is remembered: it was the last."""
         self.cancel(key)
         self._results.pop(key, None)
-        self._told.discard(key)
+        self._refused.discard(key)
 
     def take(self, key: ObjectKey) -> ReadResult | None:
         """Return, once, what was read for a resource."""
@@ -161,7 +161,7 @@ class Reader:
             self._deliver_refusal(due, limit)
             return self.clock() + TRY_AGAIN
         self._forbidden.pop(limit, None)
-        self._told.difference_update(due)
+        self._refused.difference_update(due)
         for key, each in due.items():
             if self._due.get(group, {}).get(key) is each:  # else it was rescheduled meanwhile
                 self.cancel(key)
@@ -173,14 +173,14 @@ class Reader:
     def _deliver_refusal(self, due: dict[ObjectKey, _Due], limit: RateLimitKey) -> None:
         """Report once for each resource that its account may not read. The reads stay due until it may."""
         for key in due:
-            if key not in self._told:
-                self._told.add(key)
+            if key not in self._refused:
+                self._refused.add(key)
                 self._results[key] = ReadResult(self._forbidden[limit][1], self.clock())
                 self.deployments.add(key, Priority.LISTED)
 
     def is_refused(self, key: ObjectKey) -> bool:
         """Return whether a read is due that the account may not make."""
-        return key in self._told and key in self._group_of
+        return key in self._refused and key in self._group_of
 
     async def _ask(self, group: ReadGroup, since: datetime, limit: RateLimitKey, keys: Keys) -> Stored | ReadProblem:
         site = Site(group.account.site)

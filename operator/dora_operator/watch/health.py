@@ -24,7 +24,7 @@ class WatchHealth:
     """All objects were listed once."""
     absent: bool = False
     """The kind is not installed."""
-    heard_at: float = field(init=False)
+    answered_at: float = field(init=False)
     """When the API server last answered, or a request to it failed."""
     _problems: dict[str, str] = field(default_factory=dict)
     """By the part that does not work."""
@@ -32,7 +32,7 @@ class WatchHealth:
 
     def __post_init__(self) -> None:
         """Count silence from the start."""
-        self.heard_at = self.clock()
+        self.answered_at = self.clock()
 
     @property
     def resource(self) -> str:
@@ -47,15 +47,15 @@ class WatchHealth:
     @property
     def silent_seconds(self) -> float:
         """Seconds since the API server last answered, or a request to it failed."""
-        return self.clock() - self.heard_at
+        return self.clock() - self.answered_at
 
-    def heard(self) -> None:
+    def answered(self) -> None:
         """Note an answer, or a failure."""
-        self.heard_at = self.clock()
+        self.answered_at = self.clock()
 
     def failed(self, part: str, problem: str) -> None:
         """Note and log why a part (kopf, the list, discovery) does not work. A repeated problem is logged once."""
-        self.heard()
+        self.answered()
         self._problems[part] = problem
         if problem not in self._logged:
             logger.warning("%s are not watched now: %s", self.what, problem)
@@ -63,7 +63,7 @@ class WatchHealth:
 
     def works(self, part: str) -> bool:
         """Note that a part works. Return whether that ends a problem."""
-        self.heard()
+        self.answered()
         if self._problems.pop(part, None) is None:
             return False
         if not self._problems:

@@ -27,7 +27,7 @@ class Sink(Protocol):
     """Receives the objects of a watch, in the main loop."""
 
     def observed(self, body: Mapping[str, Any], *, listed: bool) -> bool:
-        """Store a version of an object. Return whether it is news."""
+        """Store a version of an object. Return whether it is new."""
         ...
 
     def deleted(self, key: ObjectKey, uid: str) -> None:
@@ -143,11 +143,11 @@ class Resync:
             pause = min(2 * pause, self._timing.longest)
 
     async def _list(self, found: Callable[[ObjectKey], None], deleted: set[str]) -> None:
-        """Store all objects and drop those that are gone; call `found` with the keys of what is news."""
+        """Store all objects and drop those that are gone; call `found` with the keys of what is new."""
         seen: set[str] = set()
         version = ""
         async for page in self._client.list_pages(self._kind, self._namespace, self._selector):
-            self._health.heard()
+            self._health.answered()
             version = version or page.resource_version
             for number, body in enumerate(page.items, 1):
                 metadata = body["metadata"]

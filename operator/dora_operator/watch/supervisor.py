@@ -63,7 +63,7 @@ class KopfRun:
         """kopf has found the kind and listed it."""
         self.requests = 0
         """Requests without an answer yet."""
-        self.heard_at = time.monotonic()
+        self.answered_at = time.monotonic()
         self._watch = watch
         self._parts = parts
         self._main_loop = asyncio.get_running_loop()
@@ -269,7 +269,7 @@ class Watch:
         try:
             while not run.ended.done():
                 found_kind = run.lists or run.requests > 0
-                silent = time.monotonic() - run.heard_at
+                silent = time.monotonic() - run.answered_at
                 if silent > (self._timing.silent if found_kind else self._timing.unserved):
                     return "kopf sends no requests"
                 await asyncio.wait({run.ended}, timeout=min(self._timing.unserved, self._timing.silent))
@@ -285,7 +285,7 @@ class Watch:
 
     def received(self, run: KopfRun, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Pass an event on to the sink."""
-        run.heard_at = self.health.heard_at = time.monotonic()
+        run.answered_at = self.health.answered_at = time.monotonic()
         metadata = body["metadata"]
         key, uid = ObjectKey(metadata["namespace"], metadata["name"]), metadata["uid"]
         self._resync.unreported.discard(key)
@@ -319,8 +319,8 @@ class Watch:
             self._sink.recovered()
 
     def _heard(self, run: KopfRun) -> None:
-        self.health.heard()
-        run.heard_at = self.health.heard_at
+        self.health.answered()
+        run.answered_at = self.health.answered_at
 
 
 def _words(error: BaseException) -> str:

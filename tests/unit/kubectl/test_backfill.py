@@ -44,7 +44,7 @@ def wanted(rows: list[Row]) -> list[Verdict]:
 
 @EVERY_TRACE
 def test_it_finds_what_an_operator_would_have_found(name: str) -> None:
-    """At the end of each trace, and long after it: the look-back is --since, not the operator's."""
+    """At the end of each trace, and long after it: the lookback is --since, not the operator's."""
     levels = levels_of(name)
     decision = Operator(policy=Policy()).reconcile(levels)
     still_true = [verdict for verdict in decision.changes if verdict.change_failure]
@@ -78,7 +78,7 @@ def test_an_operator_that_starts_afterwards_changes_nothing(name: str) -> None:
     assert operator.reconcile(levels).changes == ()
 
 
-def test_what_cannot_be_told_is_shown_and_not_applied() -> None:
+def test_what_cannot_be_decided_is_shown_and_not_applied() -> None:
     """A revision without a version label, and one whose end does not show any more."""
     (row,) = backfill_rows(facts_of(levels_of("version-label-missing")), NOW, MONTH)
     assert (row.state, row.confidence, row.mark) == (State.UNKNOWN, Confidence.NONE, "NotIdentified")

@@ -137,7 +137,7 @@ def test_a_revision_that_is_being_replaced_is_superseded() -> None:
     assert WhyNot.SUPERSEDED in reasons
 
 
-def test_an_abort_before_the_look_back_says_so() -> None:
+def test_an_abort_before_the_lookback_says_so() -> None:
     """An old abort that no record is about points to the backfill."""
     levels = Levels()
     for line in trace("canary-manual-abort"):
@@ -145,5 +145,5 @@ def test_an_abort_before_the_look_back_says_so() -> None:
     later = NOW.replace(year=2027)
     (found,) = [each for each in explained(levels, Operator(), later).revisions if each.is_current]
     assert found.why_not is not None
-    assert found.why_not.reason is WhyNot.LOOK_BACK
+    assert found.why_not.reason is WhyNot.LOOKBACK
     assert "backfill" in found.why_not.message

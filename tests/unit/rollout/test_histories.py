@@ -188,7 +188,7 @@ def test_an_abort_seen_again_after_the_recovery_is_a_stale_version() -> None:
     assert stage.operator.asked == [("1.1.0", True, ""), ("1.1.0", False, "")]
 
 
-def test_a_retry_promoted_and_replaced_unseen_is_taken_for_a_rollforward() -> None:
+def test_a_retry_promoted_and_replaced_while_not_observed_is_taken_for_a_rollforward() -> None:
     """The one wrong link: the mark was right when it was made, and nothing shows any more that the retry succeeded."""
     stage = _played(Stage(), ["deploy 1.1.0", "abort"])
     stage.after_write = lambda _: None

@@ -37,7 +37,7 @@ def test_events_are_wanted_once_for_a_revision_after_a_restart() -> None:
 
 
 def test_events_are_not_wanted_for_what_is_history() -> None:
-    """Revisions replaced before the look-back are no news: a start lists no Events for them."""
+    """Revisions replaced before the lookback are not recent: a start lists no Events for them."""
     assert not decide(observation_of(played(*UNEVENTFUL)), [], Policy(), NOW + timedelta(days=2)).wants_events
 
 
@@ -50,8 +50,8 @@ def test_memory_of_another_rollout_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("is_seen", [True, False])
-def test_an_undo_is_news_when_the_revision_before_was_seen(is_seen: bool) -> None:  # noqa: FBT001
-    """Without any time in the objects, only what began since the last decision is news."""
+def test_an_undo_is_recent_when_the_revision_before_was_seen(is_seen: bool) -> None:  # noqa: FBT001
+    """Without any time in the objects, only what began since the last decision is recent."""
     stage = played("deploy 1.1.0", "promote")
     stage.after_write = lambda _: None
     stage.play("undo 1")

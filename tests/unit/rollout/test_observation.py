@@ -127,7 +127,7 @@ def test_an_abort_message_is_one_bounded_line() -> None:
     ("age", "is_marked"),
     [pytest.param(timedelta(hours=23), True, id="recent"), pytest.param(timedelta(hours=25), False, id="old")],
 )
-def test_an_abort_older_than_the_look_back_is_history(age: timedelta, is_marked: bool) -> None:  # noqa: FBT001
+def test_an_abort_older_than_the_lookback_is_history(age: timedelta, is_marked: bool) -> None:  # noqa: FBT001
     """An operator installed today does not report last month."""
     levels = levels_of()
     observation = observed(levels.rollout, levels.replica_sets.values())
@@ -135,7 +135,7 @@ def test_an_abort_older_than_the_look_back_is_history(age: timedelta, is_marked:
     assert bool(decide(observation, [], Policy(), observation.rollout.aborted_at + age).changes) is is_marked
 
 
-def test_a_rollback_older_than_the_look_back_is_history() -> None:
+def test_a_rollback_older_than_the_lookback_is_history() -> None:
     """Nor does it report last month's rollbacks."""
     simulator = Simulator()
     for play in (simulator.start, lambda: simulator.deploy(("1.1.0", "a")), simulator.promote):

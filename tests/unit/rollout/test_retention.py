@@ -24,7 +24,7 @@ def record(name: str, days: float, rollout: str = "checkout") -> SettledRecord:
         pytest.param([record("a", 89)], [], id="younger than the age"),
         pytest.param([record("a", 91)], ["a"], id="older than the age"),
         pytest.param([record(n, d) for n, d in zip("abcd", (2, 3, 4, 5), strict=True)], ["d"], id="one too many"),
-        pytest.param([record(n, 0.5) for n in "abcd"], [], id="too many, but within the look-back"),
+        pytest.param([record(n, 0.5) for n in "abcd"], [], id="too many, but within the lookback"),
         pytest.param(
             [record("a", 2), record("b", 3), record("c", 4), record("d", 5, "search")], [], id="of two Rollouts"
         ),
@@ -37,7 +37,7 @@ def test_what_goes(records: list[SettledRecord], gone: list[str]) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.floats(0, 200)), max_size=30))
 def test_never_too_much(ages: list[tuple[int, float]]) -> None:
-    """The newest of each Rollout stay unless they are old, and nothing within the look-back goes."""
+    """The newest of each Rollout stay unless they are old, and nothing within the lookback goes."""
     records = [record(f"r{n}", days, f"rollout-{which}") for n, (which, days) in enumerate(ages)]
     gone = expired(records, RETENTION, LOOKBACK, NOW)
     for each in gone:

@@ -105,7 +105,7 @@ def _at_revision(given: _Input, number: int) -> Decision:
     context = _context(given, number)
     result = _ended(context, _merged(given.recorded, failures(context)))
     kept = proof.remembered(context.certain, given.observation, context.timeline.entries, given.memory)
-    is_doubtful = result.doubtful or _has_unclear(result) or _is_unseen_news(context)
+    is_doubtful = result.doubtful or _has_unclear(result) or _is_missed_replacement(context)
     return replace(_decision(given, result, kept), wants_events=is_doubtful and kept.events_read < number)
 
 
@@ -205,10 +205,10 @@ def _has_unclear(result: _Result) -> bool:
     return any(each.reason is SkipReason.ROLLBACK_UNCLEAR for each in result.skipped)
 
 
-def _is_unseen_news(context: RuleContext) -> bool:
-    """Return whether a revision was replaced within the look-back and its end was not seen, as after a restart."""
+def _is_missed_replacement(context: RuleContext) -> bool:
+    """Return whether a revision was replaced within the lookback and its end was not seen, as after a restart."""
     former = context.timeline.entries[:-1]
-    return any(entry.promotion is Promotion.UNKNOWN and context.is_news(entry.number + 1) for entry in former)
+    return any(entry.promotion is Promotion.UNKNOWN and context.began_recently(entry.number + 1) for entry in former)
 
 
 def _decision(given: _Input, result: _Result, memory: Memory) -> Decision:

@@ -1,6 +1,6 @@
 """Which of the operator's own records are deleted: settled ones that are old, or of which a Rollout has too many.
 
-Never one that is younger than the look-back: the Rollout would show the same fact again.
+Never one that is younger than the lookback: the Rollout would show the same fact again.
 """
 
 from collections import defaultdict

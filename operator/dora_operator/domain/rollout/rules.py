@@ -42,8 +42,8 @@ class RuleContext:
     now: datetime
     memory: Memory
 
-    def is_news(self, number: int) -> bool:
-        """Return whether this revision began within the look-back; when that is not known, it did not."""
+    def began_recently(self, number: int) -> bool:
+        """Return whether this revision began within the lookback; when that is not known, it did not."""
         if self.memory.rollout_uid == self.observation.rollout.uid and 0 < self.memory.seen < number:
             return True
         if number == self.timeline.current.number and self.is_recent(self.observation.rollout.changed_at):
@@ -51,7 +51,7 @@ class RuleContext:
         return self.is_recent(self._began_after(number))
 
     def is_recent(self, at: datetime | None) -> bool:
-        """Return whether a known time lies within the look-back."""
+        """Return whether a known time lies within the lookback."""
         try:
             return at is not None and at >= self.now - self.policy.lookback
         except OverflowError:
@@ -101,7 +101,7 @@ def aborted_by_events(context: RuleContext, entry: Entry) -> Iterator[Finding]:
 def rolled_back(context: RuleContext, entry: Entry) -> Iterator[Finding]:
     """A version older than the stable one is deployed again: one of those since its last time is marked."""
     stable = context.timeline.stable_before(entry.number)
-    if stable is None or not context.timeline.is_older(entry, stable) or not context.is_news(entry.number):
+    if stable is None or not context.timeline.is_older(entry, stable) or not context.began_recently(entry.number):
         return
     marked = _marked_by_rollback(context, entry, stable)
     message = f"revision {entry.number} goes back to the version of revision {entry.replica_set.numbers[0]}"
@@ -120,7 +120,7 @@ def undone(context: RuleContext, entry: Entry) -> Iterator[Finding]:
     stable = context.timeline.stable_before(former.number)
     # A rollback that is changed to a still older version is no release that failed.
     is_release = context.timeline.is_older(stable, former) if stable else context.timeline.is_new(former)
-    if is_release and context.is_news(entry.number):
+    if is_release and context.began_recently(entry.number):
         message = f"revision {entry.number} went back to an older version before revision {former.number} was promoted"
         yield _finding(context, _Failure(VerdictKind.UNDONE, former, entry.number, _time(context, entry), message))
 
@@ -133,7 +133,7 @@ def reverted(context: RuleContext, entry: Entry) -> Iterator[Finding]:
     former = context.timeline.at(entry.number - 1)
     if former is None or former.promotion is not Promotion.UNKNOWN or not context.timeline.is_older(entry, former):
         return
-    if not context.is_news(entry.number):
+    if not context.began_recently(entry.number):
         return
     marked = _marked_by_rollback(context, entry, former)
     message = f"revision {entry.number} went back to an older version"
