@@ -96,9 +96,10 @@ def _settings() -> "Settings":
         return Settings()
     except ValidationError as error:
         for problem in error.errors(include_input=False, include_url=False):  # an input may be a key
-            name = ".".join(str(part) for part in problem["loc"])
-            which = f"the setting {name} is invalid" if name else "the settings contradict each other"
-            sys.stderr.write(f"dora-operator: {which}: {problem['msg']}\n")
+            name = str(next(iter(problem["loc"]), ""))
+            variable = name if name.isupper() else f"DORA_OPERATOR_{name.upper()}"  # an alias is a variable already
+            words = str(problem["ctx"]["error"]) if problem["type"] == "value_error" else problem["msg"]
+            sys.stderr.write(f"dora-operator: {f'{variable}: ' if name else ''}{words}\n")
         raise typer.Exit(2) from None
 
 

@@ -3,12 +3,22 @@
 No other module reads the environment. A resource can change none of these, above all not `datadog_url`.
 """
 
+import re
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, Field, HttpUrl, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    Field,
+    HttpUrl,
+    SecretStr,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dora_operator.domain.allowed import Allowed
@@ -16,11 +26,37 @@ from dora_operator.domain.fields import OnMissing
 from dora_operator.domain.retry import RetryPolicy
 from dora_operator.domain.rollout.retention import Retention
 from dora_operator.domain.rollout.verdict import AbortRecovery, Policy, RetrySuccess, RollbackMarks
-from dora_operator.domain.selectors import labels_that_match
+from dora_operator.domain.selectors import SELECTOR, labels_that_match
 from dora_operator.domain.sites import Site
+
+
+def _matches(pattern: str, longest: int, words: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if len(value) > longest or re.fullmatch(pattern, value) is None:
+            raise ValueError(f"{value[:longest]!r} is not {words}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _text(pattern: str, longest: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "maxLength": longest, "pattern": pattern})
+
+
+_NAMESPACE = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+_NAMESPACE_OR_EMPTY = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"
+_NAMESPACE_WORDS = "the name of a namespace: lower-case letters, digits and -, at most 63"
+_OBJECT = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+_OBJECT_WORDS = "the name of an object: lower-case letters, digits, - and ., at most 253"
+_SELECTOR_WORDS = "a label selector, such as team=shop,tier in (web,api),!legacy"
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
+Namespace = Annotated[str, _matches(_NAMESPACE, 63, _NAMESPACE_WORDS), _text(_NAMESPACE, 63)]
+NamespaceOrEmpty = Annotated[str, _matches(_NAMESPACE_OR_EMPTY, 63, _NAMESPACE_WORDS), _text(_NAMESPACE_OR_EMPTY, 63)]
+ObjectName = Annotated[str, _matches(_OBJECT, 253, _OBJECT_WORDS), _text(_OBJECT, 253)]
+Selector = Annotated[str, _matches(SELECTOR, 1000, _SELECTOR_WORDS), _text(SELECTOR, 1000)]
+ReadTime = Annotated[float, Field(gt=0, le=30 * 86_400)]
 
 
 class Settings(BaseSettings):
@@ -54,7 +90,7 @@ class Settings(BaseSettings):
         default=False,
         description="true honours HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE for requests to Datadog.",
     )
-    namespaces: Annotated[tuple[str, ...], NoDecode] = Field(
+    namespaces: Annotated[tuple[Namespace, ...], NoDecode] = Field(
         default=(), description="Namespaces to watch, separated by commas. Empty: all."
     )
     dry_run: bool = Field(default=False, description="true sends nothing, and shows in status what would be sent.")
@@ -86,7 +122,7 @@ class Settings(BaseSettings):
         default=3600.0, description="Delay of a retry after 404 from then on."
     )
     rollouts: bool = Field(default=True, description="false ignores Argo Rollouts.")
-    rollout_selector: str = Field(default="", max_length=1000, description="Label selector for Rollouts. Empty: all.")
+    rollout_selector: Selector = Field(default="", description="Label selector for Rollouts. Empty: all.")
     retry_success: RetrySuccess = Field(
         default=RetrySuccess.MARK_STABLE,
         description="After an aborted version is retried and promoted: MarkStable clears its mark, Keep leaves it.",
@@ -103,7 +139,7 @@ class Settings(BaseSettings):
     read_back: bool = Field(
         default=True, description="true reads back what Datadog stored. Needs the permission dora_metrics_read."
     )
-    read_back_schedule: Annotated[tuple[float, ...], NoDecode, Field(min_length=1, max_length=6)] = Field(
+    read_back_schedule: Annotated[tuple[ReadTime, ...], NoDecode, Field(min_length=1, max_length=6)] = Field(
         default=(30.0, 120.0, 600.0, 3600.0, 86_400.0),
         description="Seconds after Datadog accepted a state at which it is read back, separated by commas.",
     )
@@ -121,15 +157,13 @@ class Settings(BaseSettings):
     retention_per_rollout: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=20, description="How many of them are kept per Rollout."
     )
-    deployment_selector: str = Field(
-        default="", max_length=1000, description="Label selector for DoraDeployments. Empty: all."
-    )
+    deployment_selector: Selector = Field(default="", description="Label selector for DoraDeployments. Empty: all.")
     leader_election: bool = Field(
         default=False, description="true allows several replicas: only the holder of the Lease writes."
     )
-    lease_name: str = Field(default="dora-operator", max_length=253, description="Name of the Lease.")
-    lease_namespace: str = Field(
-        default="", max_length=63, description="Namespace of the Lease. Empty: the operator's own."
+    lease_name: ObjectName = Field(default="dora-operator", description="Name of the Lease.")
+    lease_namespace: NamespaceOrEmpty = Field(
+        default="", description="Namespace of the Lease. Empty: the operator's own."
     )
     lease_seconds: Annotated[float, Field(ge=3, le=300)] = Field(
         default=15.0,
@@ -174,8 +208,15 @@ class Settings(BaseSettings):
     @field_validator("read_back_schedule")
     @classmethod
     def _ascends(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if value[0] <= 0 or any(later <= earlier for earlier, later in pairwise(value)):
-            raise ValueError("the seconds must be greater than 0 and ascend, such as 30,120,600,3600,86400")
+        if any(later <= earlier for earlier, later in pairwise(value)):
+            raise ValueError("the seconds must ascend, such as 30,120,600,3600,86400")
+        return value
+
+    @field_validator("datadog_url")
+    @classmethod
+    def _is_base(cls, value: HttpUrl | None) -> HttpUrl | None:
+        if value is not None and (value.username or value.password or value.query or value.fragment):
+            raise ValueError("it has a user, a query or a fragment: only a path can follow the host and the port")
         return value
 
     @field_validator(

@@ -15,7 +15,8 @@ from sandbox.datadog.faults import Match, Respond
 from sandbox.programs.build import is_built
 from sandbox.programs.catalogue import ARGO_CD
 from sandbox.running import OperatorProcess, running_operator
-from tests.support.delivery import GITOPS, NAMESPACE, ArgoCd, Delivery, Kubectl, Repository, shown
+from tests.support.delivery import NAMESPACE, ArgoCd, Delivery, Kubectl, Repository, shown
+from tests.support.gitops import GITOPS
 from tests.support.pages import to_send
 from tests.support.rollouts import PATIENCE_SECONDS, App, marked
 from tests.support.scheduling import Scheduler

@@ -161,6 +161,25 @@ LINTED = [one for one in TAKEN if one.id in _LINTED_IDS]
 
 
 REFUSED = [
+    pytest.param({"settings": {"readBackSchedule": [60, 30]}}, "the seconds must ascend", id="reads that go back"),
+    pytest.param({"settings": {"readBackSchedule": [0, 30]}}, "at '/settings/readBackSchedule/0'", id="a read at once"),
+    pytest.param({"settings": {"readBackSchedule": []}}, "at '/settings/readBackSchedule'", id="no reads"),
+    pytest.param(
+        {"settings": {"datadogUrl": "https://proxy.example:99999"}}, "at '/settings/datadogUrl'", id="no such port"
+    ),
+    pytest.param(
+        {"settings": {"datadogUrl": "https://user@proxy.example"}},
+        "at '/settings/datadogUrl'",
+        id="an address with a user",
+    ),
+    pytest.param(
+        {"settings": {"datadogUrl": "https://proxy.example?to=1"}},
+        "at '/settings/datadogUrl'",
+        id="an address with a query",
+    ),
+    pytest.param(
+        {"settings": {"rolloutSelector": "team=" + "x" * 64}}, "at '/settings/rolloutSelector'", id="a label too long"
+    ),
     pytest.param({"replicaCount": 11}, "at '/replicaCount': maximum", id="eleven replicas"),
     pytest.param({"replicas": 1}, "'replicas' not allowed", id="a name that does not exist"),
     pytest.param({"settings": {"worker": 1}}, "'worker' not allowed", id="a setting that does not exist"),

@@ -11,10 +11,10 @@ import yaml
 from pydantic import AliasChoices
 
 from dora_operator import crd
-from dora_operator.domain.selectors import labels_that_match
+from dora_operator.domain.selectors import EQUALITIES, SELECTOR, labels_that_match
 from dora_operator.settings import Settings
 from tools.chart import __main__ as chart_files
-from tools.chart.settings import CHART_DEFAULTS, EQUALITIES, SELECTOR, camel, settings
+from tools.chart.settings import CHART_DEFAULTS, camel, settings
 from tools.chart.table import UndescribedError, table
 
 CHART = chart_files.CHART
@@ -155,7 +155,7 @@ def test_the_schema_accepts_the_selectors_that_the_operator_accepts(selector: st
     """While Rollouts are watched the operator stops at other selectors, so the chart must refuse them."""
     accepted = labels_that_match(selector) is not None
     assert (re.search(EQUALITIES, selector) is not None) is accepted
-    assert (re.search(SELECTOR["pattern"], selector) is not None) >= accepted
+    assert (re.search(SELECTOR, selector) is not None) >= accepted
 
 
 LEAST_AND_MOST = [

@@ -7,25 +7,16 @@ from typing import Any
 
 from pydantic import AliasChoices
 
+from dora_operator.domain.selectors import EQUALITIES
 from dora_operator.settings import Settings
 
 CHART_DEFAULTS: dict[str, Any] = {"healthPort": 8081, "metricsPort": 8080, "logFormat": "json", "leaseName": ""}
 """Defaults for a pod that differ from those of a process."""
 PORT = {"type": "integer", "minimum": 1, "maximum": 65_535}
 NAMESPACE = {"type": "string", "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"}
+URL_PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 NAMES = {"type": "array", "items": {"type": "string", "pattern": "^[^,\\s]+$"}}
 """They are joined by commas. An empty name alone would be an empty list, which allows everything."""
-LABEL_KEY = r"([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
-LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
-EQUALITY = rf"\s*{LABEL_KEY}\s*==?\s*{LABEL_VALUE}\s*"
-REQUIREMENT = (
-    rf"\s*(!\s*{LABEL_KEY}|{LABEL_KEY}(\s*(==?|!=)\s*{LABEL_VALUE}"
-    rf"|\s+(in|notin)\s*\(\s*{LABEL_VALUE}\s*(,\s*{LABEL_VALUE}\s*)*\))?)\s*"
-)
-SELECTOR = {"type": "string", "maxLength": 1000, "pattern": rf"^(\s*|{REQUIREMENT}(,{REQUIREMENT})*)$"}
-"""A label selector that the API server accepts."""
-EQUALITIES = rf"^(\s*|{EQUALITY}(,{EQUALITY})*)$"
-"""What the operator accepts as deploymentSelector while it watches Rollouts: its own resources must match it."""
 NARROWER: dict[str, dict[str, Any]] = {
     "healthPort": PORT,  # the kubelet needs it, so it cannot be off
     "metricsPort": {"anyOf": [PORT, {"const": ""}]},
@@ -35,12 +26,9 @@ NARROWER: dict[str, dict[str, Any]] = {
     "datadogUrl": {
         "type": "string",
         "maxLength": 2083,
-        "pattern": r"^(https?://[^\s/?#:]+(:[0-9]{1,5})?([/?#]\S*)?)?$",
+        "pattern": rf"^(https?://([^\s/?#:@\[\]]+|\[[0-9A-Fa-f:.]+\])(:{URL_PORT})?(/[^\s?#]*)?)?$",
     },
-    "deploymentSelector": SELECTOR,
-    "rolloutSelector": SELECTOR,
     "leaseName": {"type": "string", "maxLength": 253, "pattern": "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"},
-    "leaseNamespace": {"type": "string", "maxLength": 63, "pattern": "^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"},
 }
 """Schemas that are stricter than the operator's own."""
 RULES: list[dict[str, Any]] = [
@@ -59,7 +47,18 @@ WORDS = {
     "leaseName": "Name of the Lease; empty: the release's name.",
 }
 """Descriptions that differ from those of the operator."""
-KEPT = ("enum", "pattern", "minimum", "maximum", "exclusiveMinimum", "minLength", "maxLength", "maxItems", "items")
+KEPT = (
+    "enum",
+    "pattern",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "items",
+)
 
 Setting = tuple[Any, dict[str, Any], str]
 """Default, schema, description."""

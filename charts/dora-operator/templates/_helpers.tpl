@@ -226,6 +226,13 @@ dora-operator.io/test-of: {{ include "dora-operator.fullname" . | quote }}
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) .Values.rbac.create }}
 {{- fail "serviceAccount.create is false and serviceAccount.name is empty: the permissions would go to the ServiceAccount default; set serviceAccount.name" }}
 {{- end }}
+{{- $earlier := 0.0 }}
+{{- range .Values.settings.readBackSchedule }}
+{{- if le (float64 .) $earlier }}
+{{- fail "settings.readBackSchedule: the seconds must ascend, such as [30, 120, 600, 3600, 86400]" }}
+{{- end }}
+{{- $earlier = float64 . }}
+{{- end }}
 {{- include "dora-operator.checkLabels" . }}
 {{- include "dora-operator.checkPod" . }}
 {{- end }}

@@ -1,21 +1,27 @@
-"""Label selectors, as far as the operator has to understand them: which labels make an object match.
+"""Label selectors: which ones the API server accepts, and which labels make an object match.
 
-Source: Kubernetes, "Labels and Selectors".
+Source: Kubernetes, "Labels and Selectors". The patterns are understood by Python and by Go's regexp.
 """
 
 import re
 
-_NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_./]*[A-Za-z0-9])?"
-_VALUE = r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
-_EQUALITY = re.compile(rf"\s*({_NAME})\s*==?\s*({_VALUE})\s*")
+_PREFIX = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
+_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_KEY = rf"({_PREFIX}/)?{_NAME}"
+_VALUE = rf"({_NAME})?"
+_EQUALITY = rf"\s*{_KEY}\s*==?\s*{_VALUE}\s*"
+_REQUIREMENT = (
+    rf"\s*(!\s*{_KEY}|{_KEY}(\s*(==?|!=)\s*{_VALUE}|\s+(in|notin)\s*\(\s*{_VALUE}\s*(,\s*{_VALUE}\s*)*\))?)\s*"
+)
+SELECTOR = rf"^(\s*|{_REQUIREMENT}(,{_REQUIREMENT})*)$"
+"""A selector that the API server accepts."""
+EQUALITIES = rf"^(\s*|{_EQUALITY}(,{_EQUALITY})*)$"
+"""A selector of equalities alone: it says which labels an object needs."""
 
 
 def labels_that_match(selector: str) -> dict[str, str] | None:
     """Return the labels that a selector of equalities requires, or None where it has anything else."""
-    labels: dict[str, str] = {}
-    for part in selector.split(",") if selector.strip() else ():
-        found = _EQUALITY.fullmatch(part)
-        if found is None:
-            return None
-        labels[found[1]] = found[2]
-    return labels
+    if re.fullmatch(EQUALITIES, selector) is None:
+        return None
+    pairs = [re.split(r"==?", part, maxsplit=1) for part in selector.split(",") if part.strip()]
+    return {key.strip(): value.strip() for key, value in pairs}
