@@ -28,7 +28,12 @@ def check_crd(facts: Facts) -> Check:
     name, served = "crd", facts.served_fields
     fix = "apply the CRD of this version: kubectl apply --server-side -f crds/ (Helm does not upgrade CRDs by itself)"
     if served is None:
-        return Check(name, Status.FAILED, "doradeployments.dora-operator.io is not installed", fix)
+        return Check(
+            name,
+            Status.FAILED,
+            "the API server publishes no schema of doradeployments.dora-operator.io: the CRD is not installed",
+            fix,
+        )
     missing, unknown = facts.known_fields - served, served - facts.known_fields
     if missing:
         evidence = f"the cluster's CRD is older than the operator: {len(missing)} fields are missing"

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -53,6 +53,10 @@ LEASES = (
     ("coordination.k8s.io", "leases", "update"),
 )
 
+PUBLISHED_TRIES = 20
+PUBLISHED_PAUSE_SECONDS = 0.5
+"""How long the schema of a kind that is served is awaited: 10 seconds."""
+
 ReadAccount = Callable[[Settings, Sequence[Service]], Any]
 
 
@@ -67,7 +71,7 @@ async def read_facts(
     """Read everything. What may not be read counts as absent, and the check of the permissions says why."""
     lease_namespace = settings.lease_namespace or cluster.namespace
     fields, permissions, missing, deployments, (bodies, not_selected, has_rollouts), lease = await asyncio.gather(
-        _served_fields(cluster),
+        read_served_fields(cluster),
         _permissions(cluster, needed(settings, lease_namespace), settings.lease_name),
         _missing_namespaces(cluster, settings.namespaces),
         _deployments(cluster, settings),
@@ -139,7 +143,27 @@ def fields_of(schema: Mapping[str, Any], path: str = "") -> frozenset[str]:
     return frozenset(found)
 
 
-async def _served_fields(cluster: Cluster) -> frozenset[str] | None:
+async def read_served_fields(
+    cluster: Cluster, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> frozenset[str] | None:
+    """Return the fields of the kind that the API server serves, or None where the CRD is not installed.
+
+    The API server publishes the schema of a new CRD some seconds after it serves the kind.
+    """
+    for _ in range(PUBLISHED_TRIES):
+        fields = await _published_fields(cluster)
+        if fields is not None or not await _is_served(cluster):
+            return fields
+        await sleep(PUBLISHED_PAUSE_SECONDS)
+    return fields
+
+
+async def _is_served(cluster: Cluster) -> bool:
+    document = await cluster.find(f"/apis/{API_VERSION}", f"resources of {API_VERSION}")
+    return any(each.get("kind") == KIND for each in (document or {}).get("resources") or ())
+
+
+async def _published_fields(cluster: Cluster) -> frozenset[str] | None:
     """Read the schema that the API server publishes for everybody: CRDs themselves may not be readable."""
     try:
         document = await cluster.get(f"/openapi/v3/apis/{API_VERSION}", f"schema of {API_VERSION}")
