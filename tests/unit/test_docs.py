@@ -217,12 +217,14 @@ def test_contributing_names_the_layers_that_are_checked() -> None:
     assert [sorted(re.findall(r"\w+", row)) for row in rows] == [sorted(re.findall(r"\w+", layer)) for layer in layers]
 
 
-def test_contributing_says_why_each_package_is_there() -> None:
-    """What a user installs."""
+@pytest.mark.parametrize("group", ["dependencies", "dev"])
+def test_contributing_says_why_each_package_is_there(group: str) -> None:
+    """What a user installs, and what a developer needs besides."""
     document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    names = [re.split(r"[^\w-]", each)[0] for each in document["project"]["dependencies"]]
+    required = document["dependency-groups"]["dev"] if group == "dev" else document["project"]["dependencies"]
+    names = {re.split(r"[^\w-]", each)[0] for each in required}
     rows = " ".join(re.findall(r"(?m)^\| (.*?) \|", _section("Packages, and why each one")))
-    assert [name for name in names if name not in re.findall(r"[\w-]+", rows)] == []
+    assert names - set(re.findall(r"[\w-]+", rows)) == set()
 
 
 def _section(heading: str) -> str:
