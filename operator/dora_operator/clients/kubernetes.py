@@ -4,8 +4,9 @@ Objects are plain dicts as the API server sends them: the generated classes of t
 and the domain parses what it needs. Bodies are never logged: they may hold a Secret.
 """
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -115,7 +116,8 @@ class Page(NamedTuple):
     items: list[Body]
     resource_version: str
     """Version of the whole list."""
-    is_last: bool
+    token: str
+    """Of the next page; empty in the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +165,9 @@ class KubernetesClient:
         """Return a client over the same connections that writes only while this process is the leader."""
         return KubernetesClient(self._api, self._login, self._metrics, self._clock, leader)
 
-    async def list_pages(self, kind: Kind, namespace: str | None, selector: str) -> AsyncIterator[Page]:
+    def list_pages(self, kind: Kind, namespace: str | None, selector: str) -> AsyncGenerator[Page]:
         """List all objects of a kind, page by page. ExpiredError: it took too long, list again from the start."""
-        async for page in self._pages(kind.path(namespace), {"labelSelector": selector}):
-            yield page
+        return self._pages(kind.path(namespace), {"labelSelector": selector})
 
     async def is_served(self, kind: Kind) -> bool:
         """Return whether the kind is installed: its group may be there without it."""
@@ -258,17 +259,25 @@ class KubernetesClient:
         """Replace a Lease; ConflictError: another process was faster."""
         return await self._request("PUT", f"{LEASES}/namespaces/{key.namespace}/leases/{key.name}", body)
 
-    async def _pages(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Page]:
-        token = ""
-        while True:
-            found = await self._request("GET", path, query={"limit": str(PAGE), "continue": token, **query})
-            metadata, items = _metadata(found, path), found.get("items")
-            if not isinstance(items, list):
-                raise KubernetesError(f"GET {path}: the answer is not a list")
-            token = metadata.get("continue") or ""
-            yield Page(items, metadata.get("resourceVersion") or "", is_last=not token)
-            if not token:
-                return
+    async def _pages(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[Page]:
+        """Return all pages. The next one is requested while the caller handles the one before it."""
+        page = await self._page(path, query)
+        while page.token:
+            following = asyncio.create_task(self._page(path, query, page.token))
+            try:
+                yield page
+                page = await following
+            finally:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+        yield page
+
+    async def _page(self, path: str, query: Mapping[str, str], token: str = "") -> Page:
+        found = await self._request("GET", path, query={"limit": str(PAGE), "continue": token, **query})
+        metadata, items = _metadata(found, path), found.get("items")
+        if not isinstance(items, list):
+            raise KubernetesError(f"GET {path}: the answer is not a list")
+        return Page(items, metadata.get("resourceVersion") or "", metadata.get("continue") or "")
 
     async def _write(
         self,

@@ -1,5 +1,6 @@
 """The client for the API server: what it sends to read and write objects, and what it makes of them."""
 
+import asyncio
 import re
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -60,16 +61,37 @@ async def test_a_list_comes_in_pages(server: Server, client: KubernetesClient) -
 
     server.handler = page
     pages = [page async for page in client.list_pages(DEPLOYMENTS, None, "a in (b,c)")]
-    assert pages == [Page([{"n": 1}], "9", is_last=False), Page([{"n": 2}], "9", is_last=True)]
+    assert pages == [Page([{"n": 1}], "9", "x&y=z"), Page([{"n": 2}], "9", "")]
     path, query, _ = server.last
     assert path == "GET /apis/dora-operator.io/v1alpha1/doradeployments"
     assert query == {"limit": "500", "continue": "x&y=z", "labelSelector": "a in (b,c)"}
 
 
+async def test_the_next_page_is_requested_while_one_is_handled(server: Server, client: KubernetesClient) -> None:
+    """No further ahead, so that two pages at most are in memory; a reader that stops leaves no request behind."""
+    requested = asyncio.Event()
+
+    async def page(request: web.Request) -> web.Response:
+        token = request.query.get("continue", "first")
+        if token == "second":
+            requested.set()
+        following = {"first": "second", "second": "third", "third": ""}[token]
+        return web.json_response({"metadata": {"resourceVersion": "9", "continue": following}, "items": [token]})
+
+    server.handler = page
+    pages = client.list_pages(DEPLOYMENTS, None, "")
+    assert (await anext(pages)).items == ["first"]
+    async with asyncio.timeout(10):
+        await requested.wait()
+    assert (await anext(pages)).items == ["second"]
+    await pages.aclose()
+    assert [task for task in asyncio.all_tasks() if "KubernetesClient._page" in repr(task)] == []
+
+
 async def test_one_namespace_is_listed(server: Server, client: KubernetesClient) -> None:
     """An operator for some namespaces may not list the whole cluster."""
     server.answer = {"metadata": {"resourceVersion": "9"}, "items": []}
-    assert [page async for page in client.list_pages(ROLLOUTS, "shop", "")] == [Page([], "9", is_last=True)]
+    assert [page async for page in client.list_pages(ROLLOUTS, "shop", "")] == [Page([], "9", "")]
     assert server.last[:2] == ("GET /apis/argoproj.io/v1alpha1/namespaces/shop/rollouts", {"limit": "500"})
 
 
