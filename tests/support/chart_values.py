@@ -161,6 +161,10 @@ LINTED = [one for one in TAKEN if one.id in _LINTED_IDS]
 
 
 REFUSED = [
+    pytest.param({"commonLabels": {"our team": "a"}}, "at '/commonLabels'", id="a label that Kubernetes refuses"),
+    pytest.param(
+        {"service": {"annotations": {"a/b/c": "a"}}}, "at '/service/annotations'", id="an annotation that is none"
+    ),
     pytest.param({"settings": {"readBackSchedule": [60, 30]}}, "the seconds must ascend", id="reads that go back"),
     pytest.param({"settings": {"readBackSchedule": [0, 30]}}, "at '/settings/readBackSchedule/0'", id="a read at once"),
     pytest.param({"settings": {"readBackSchedule": []}}, "at '/settings/readBackSchedule'", id="no reads"),
