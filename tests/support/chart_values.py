@@ -161,6 +161,9 @@ LINTED = [one for one in TAKEN if one.id in _LINTED_IDS]
 
 
 REFUSED = [
+    pytest.param(
+        {"datadog": {"secretKeys": {"apiKey": ".."}}}, "at '/datadog/secretKeys/apiKey'", id="no key of a Secret"
+    ),
     pytest.param({"commonLabels": {"our team": "a"}}, "at '/commonLabels'", id="a label that Kubernetes refuses"),
     pytest.param(
         {"service": {"annotations": {"a/b/c": "a"}}}, "at '/service/annotations'", id="an annotation that is none"

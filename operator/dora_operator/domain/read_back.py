@@ -86,7 +86,7 @@ def evaluate(stored: Stored | ReadProblem, target: Target, status: DoraDeploymen
     return Finding(
         verification,
         _learnt(target, found),
-        _news(_read_back(found, read.now), status.read_back),
+        _kept_if_equal(_read_back(found, read.now), status.read_back),
         resend=not_applied and (read.number in RESEND_READS or (was_missing and read.number > 1)),
         duplicate_id=_duplicate(stored, found),
     )
@@ -188,8 +188,8 @@ def _read_back(found: StoredDeployment, now: datetime) -> ReadBack:
     )
 
 
-def _news(found: ReadBack, before: ReadBack | None) -> ReadBack:
-    """A read that shows no change changes nothing, not even its time."""
+def _kept_if_equal(found: ReadBack, before: ReadBack | None) -> ReadBack:
+    """Return what was read before where nothing has changed since: not even its time is written again."""
     return before if before is not None and replace(found, time=before.time) == before else found
 
 
