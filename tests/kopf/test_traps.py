@@ -113,8 +113,8 @@ async def server() -> AsyncIterator[ApiServer]:
 
 
 @asynccontextmanager
-async def running(operator: Kopf, server: ApiServer) -> AsyncIterator[Kopf]:
-    """Run an operator, from when it watches."""
+async def running(operator: Kopf, server: ApiServer, *, can_hang: bool = False) -> AsyncIterator[Kopf]:
+    """Run an operator, from when it watches. With `can_hang` its thread may outlive the test."""
     thread = threading.Thread(target=lambda: asyncio.run(operator.operate()), daemon=True)
     thread.start()
     try:
@@ -122,7 +122,8 @@ async def running(operator: Kopf, server: ApiServer) -> AsyncIterator[Kopf]:
         yield operator
     finally:
         operator.cancel()
-        await eventually(lambda: not thread.is_alive())
+        with suppress(*[TimeoutError] * can_hang):
+            await eventually(lambda: not thread.is_alive(), seconds=1 if can_hang else 10)
         # kopf leaves tasks with an exception that nothing read; asyncio logs them when collected. Before CPython 3.11.8
         # that fails whatever parses source at that moment, as pytest does: https://github.com/python/cpython/issues/106905
         gc.collect()
@@ -236,7 +237,7 @@ async def see_slow_ends() -> SlowEnds:
         flagged = Kopf(servers[1].url, stop_flag=failed)
         double = Kopf(servers[2].url, ("apples", "pears"))
         for operator, server in zip((shared, flagged, double), servers, strict=True):
-            await stack.enter_async_context(running(operator, server))
+            await stack.enter_async_context(running(operator, server, can_hang=operator is double))
         stack.enter_context(servers[2].refusing(500, "watch"))
         servers[2].cut("pears")
         await eventually(lambda: servers[2].asked["watch"] > 2)
@@ -280,7 +281,7 @@ async def test_kopf_again_and_again(server: ApiServer) -> None:
             server.apply("apples", f"a{number}")
             await eventually(lambda: operator.seen)
         await eventually(lambda: not server.watches("apples"))
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 async def test_a_middleware_may_change_the_url() -> None:
