@@ -53,9 +53,9 @@ LEASES = (
     ("coordination.k8s.io", "leases", "update"),
 )
 
-PUBLISHED_TRIES = 20
+PUBLISHED_TRIES = 60
 PUBLISHED_PAUSE_SECONDS = 0.5
-"""How long the schema of a kind that is served is awaited: 10 seconds."""
+"""How long the schema of a kind that is served is awaited: 30 seconds."""
 
 ReadAccount = Callable[[Settings, Sequence[Service]], Any]
 
