@@ -7,7 +7,8 @@ from typing import Any
 
 from bench.truth.argo import Body, Rollout
 from bench.truth.world import moment
-from dora_operator.clients.kubernetes import NotFoundError, Subject
+from dora_operator.clients.errors import NotFoundError
+from dora_operator.clients.kubernetes import Subject
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey
 from sandbox.virtual import seconds

@@ -14,14 +14,8 @@ from functools import partial
 
 from dora_operator import tracing
 from dora_operator.clients.datadog import DatadogClient, open_http
-from dora_operator.clients.kubernetes import (
-    DEPLOYMENTS,
-    ROLLOUTS,
-    Kind,
-    KubernetesClient,
-    KubernetesError,
-    open_kubernetes,
-)
+from dora_operator.clients.errors import KubernetesError
+from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, Kind, KubernetesClient, open_kubernetes
 from dora_operator.clients.leader import AlwaysLeader, Leader, LeaseLostError
 from dora_operator.clients.login import own_namespace
 from dora_operator.domain.fields import ObjectKey

@@ -43,8 +43,10 @@ def _text(pattern: str, longest: int) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "maxLength": longest, "pattern": pattern})
 
 
-_NAMESPACE = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-_NAMESPACE_OR_EMPTY = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+NAMESPACE = rf"^{_LABEL}$"
+"""The name of a namespace."""
+_NAMESPACE_OR_EMPTY = rf"^({_LABEL})?$"
 _NAMESPACE_WORDS = "the name of a namespace: lower-case letters, digits and -, at most 63"
 _OBJECT = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 _OBJECT_WORDS = "the name of an object: lower-case letters, digits, - and ., at most 253"
@@ -52,7 +54,7 @@ _SELECTOR_WORDS = "a label selector, such as team=shop,tier in (web,api),!legacy
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
-Namespace = Annotated[str, _matches(_NAMESPACE, 63, _NAMESPACE_WORDS), _text(_NAMESPACE, 63)]
+Namespace = Annotated[str, _matches(NAMESPACE, 63, _NAMESPACE_WORDS), _text(NAMESPACE, 63)]
 NamespaceOrEmpty = Annotated[str, _matches(_NAMESPACE_OR_EMPTY, 63, _NAMESPACE_WORDS), _text(_NAMESPACE_OR_EMPTY, 63)]
 ObjectName = Annotated[str, _matches(_OBJECT, 253, _OBJECT_WORDS), _text(_OBJECT, 253)]
 Selector = Annotated[str, _matches(SELECTOR, 1000, _SELECTOR_WORDS), _text(SELECTOR, 1000)]

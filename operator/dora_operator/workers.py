@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
 
-from dora_operator.clients.kubernetes import KubernetesError
+from dora_operator.clients.errors import KubernetesError
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.logs import subject
 from dora_operator.metrics import Metrics

@@ -15,7 +15,8 @@ from typing import Any
 
 import httpx
 
-from dora_operator.clients.kubernetes import KubernetesError, Secret
+from dora_operator.clients.errors import KubernetesError
+from dora_operator.clients.kubernetes import Secret
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.workers import forever
 from tests.support.builders import NOW

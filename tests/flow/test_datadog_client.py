@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from dora_operator.clients.datadog import BODY_LIMIT, DatadogClient, Keys, first_bytes, open_http, redacted
+from dora_operator.clients.errors import NotLeaderError
 from dora_operator.clients.guard import Result
-from dora_operator.clients.kubernetes import NotLeaderError
 from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer, first_words
 from dora_operator.domain.request import PatchById
 from dora_operator.domain.resource import MarkState

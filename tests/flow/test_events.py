@@ -8,14 +8,8 @@ from typing import cast
 
 import pytest
 
-from dora_operator.clients.kubernetes import (
-    ExpiredError,
-    ForbiddenError,
-    KubernetesClient,
-    KubernetesError,
-    NotFoundError,
-    Subject,
-)
+from dora_operator.clients.errors import ExpiredError, ForbiddenError, KubernetesError, NotFoundError
+from dora_operator.clients.kubernetes import KubernetesClient, Subject
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.reconcile import events as events_module

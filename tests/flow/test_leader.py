@@ -9,13 +9,8 @@ from typing import Any, cast
 import pytest
 
 from dora_operator.clients import leader
-from dora_operator.clients.kubernetes import (
-    ConflictError,
-    KubernetesClient,
-    KubernetesError,
-    NotFoundError,
-    NotLeaderError,
-)
+from dora_operator.clients.errors import ConflictError, KubernetesError, NotFoundError, NotLeaderError
+from dora_operator.clients.kubernetes import KubernetesClient
 from dora_operator.clients.leader import Leader
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.lease import Pace

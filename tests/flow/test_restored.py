@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dora_operator.clients.kubernetes import KubernetesError
+from dora_operator.clients.errors import KubernetesError
 from tests.support.builders import NOW
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 from tests.support.levels import Rollout, play

@@ -17,7 +17,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from dora_operator import tracing
 from dora_operator.clients.datadog import DatadogClient, Keys, open_http
-from dora_operator.clients.kubernetes import KubernetesClient, KubernetesError, open_kubernetes
+from dora_operator.clients.errors import KubernetesError
+from dora_operator.clients.kubernetes import KubernetesClient, open_kubernetes
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.request import PatchById
 from dora_operator.domain.resource import MarkState

@@ -9,7 +9,7 @@ import gc
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import ParamSpec
@@ -122,7 +122,7 @@ async def running(operator: Kopf, server: ApiServer, *, can_hang: bool = False) 
         yield operator
     finally:
         operator.cancel()
-        with suppress(*[TimeoutError] * can_hang):
+        with suppress(TimeoutError) if can_hang else nullcontext():
             await eventually(lambda: not thread.is_alive(), seconds=1 if can_hang else 10)
         # kopf leaves tasks with an exception that nothing read; asyncio logs them when collected. Before CPython 3.11.8
         # that fails whatever parses source at that moment, as pytest does: https://github.com/python/cpython/issues/106905

@@ -16,14 +16,8 @@ import httpx
 
 from dora_operator.app import App, build
 from dora_operator.clients.datadog import DatadogClient
-from dora_operator.clients.kubernetes import (
-    ConflictError,
-    KubernetesClient,
-    KubernetesError,
-    NotFoundError,
-    Secret,
-    Subject,
-)
+from dora_operator.clients.errors import ConflictError, KubernetesError, NotFoundError
+from dora_operator.clients.kubernetes import KubernetesClient, Secret, Subject
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.metrics import Metrics

@@ -13,6 +13,7 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "charts/dora-operator/README.md", "gitops/README.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
+HELD_BACK = "  dryRun: true  # remove this line to send it\n"
 VALUES_FILE = "values.yaml"
 """Title of a block that is a values file of the chart."""
 _BLOCK = re.compile(r"(?ms)^```(?P<language>\w+)(?: title=\"(?P<title>[^\"]+)\")?[^\n]*\n(?P<body>.*?)^```$")
@@ -52,14 +53,8 @@ def commands() -> Iterator[tuple[str, str]]:
 
 def to_send(manifest: str) -> str:
     """Return a manifest of the examples without the line that holds it back, as its comment says."""
-    kept, removed = [], 0
-    for line in manifest.splitlines(keepends=True):
-        if line.strip() == "dryRun: true  # remove this line to send it":
-            removed += 1
-        else:
-            kept.append(line)
-    assert removed == 1, manifest
-    return "".join(kept)
+    assert manifest.count(HELD_BACK) == 1, manifest
+    return manifest.replace(HELD_BACK, "")
 
 
 def text() -> str:

@@ -8,19 +8,22 @@ from typing import Any
 from pydantic import AliasChoices
 
 from dora_operator.domain.selectors import EQUALITIES
-from dora_operator.settings import Settings
+from dora_operator.settings import NAMESPACE, Settings
 
 CHART_DEFAULTS: dict[str, Any] = {"healthPort": 8081, "metricsPort": 8080, "logFormat": "json", "leaseName": ""}
 """Defaults for a pod that differ from those of a process."""
 PORT = {"type": "integer", "minimum": 1, "maximum": 65_535}
-NAMESPACE = {"type": "string", "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"}
 URL_PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 NAMES = {"type": "array", "items": {"type": "string", "pattern": "^[^,\\s]+$"}}
 """They are joined by commas. An empty name alone would be an empty list, which allows everything."""
 NARROWER: dict[str, dict[str, Any]] = {
     "healthPort": PORT,  # the kubelet needs it, so it cannot be off
     "metricsPort": {"anyOf": [PORT, {"const": ""}]},
-    "namespaces": {"type": "array", "uniqueItems": True, "items": NAMESPACE},
+    "namespaces": {
+        "type": "array",
+        "uniqueItems": True,
+        "items": {"type": "string", "maxLength": 63, "pattern": NAMESPACE},
+    },
     "allowedServices": NAMES,
     "allowedEnvs": NAMES,
     "datadogUrl": {

@@ -1,4 +1,4 @@
-"""The Kubernetes API: requests and errors. `kubernetes.aio` does the HTTP; with `login` the only user of that package.
+"""The Kubernetes API: requests. `kubernetes.aio` does the HTTP; with `login` the only user of that package.
 
 Objects are plain dicts as the API server sends them: the generated classes of the package would cost time and memory,
 and the domain parses what it needs. Bodies are never logged: they may hold a Secret.
@@ -19,6 +19,7 @@ from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.exceptions import ApiException
 from pydantic_core import from_json
 
+from dora_operator.clients.errors import ConflictError, KubernetesError, NotFoundError, error_of
 from dora_operator.clients.guard import WriteGuard
 from dora_operator.clients.login import Login, log_in
 from dora_operator.domain.events import EventNote
@@ -38,50 +39,6 @@ RECORD_MANAGER = "dora-operator-rollouts"
 LEASES = "/apis/coordination.k8s.io/v1"
 
 Body = dict[str, Any]
-
-
-class KubernetesError(Exception):
-    """The API server did not take a request this time; it can be repeated."""
-
-    def __init__(self, message: str, code: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class UnauthorizedError(KubernetesError):
-    """401."""
-
-
-class ForbiddenError(KubernetesError):
-    """403."""
-
-
-class NotFoundError(KubernetesError):
-    """404."""
-
-
-class ConflictError(KubernetesError):
-    """409: another version, another object of the same name, or a field that belongs to another manager."""
-
-
-class ExpiredError(KubernetesError):
-    """410: the version or the page that was asked for is no longer kept."""
-
-
-class NotLeaderError(KubernetesError):
-    """This process may not write: another one is the leader, or may become it soon."""
-
-    def __init__(self) -> None:
-        super().__init__("this process is not the leader")
-
-
-_ERRORS: Mapping[int, type[KubernetesError]] = {
-    HTTPStatus.UNAUTHORIZED: UnauthorizedError,
-    HTTPStatus.FORBIDDEN: ForbiddenError,
-    HTTPStatus.NOT_FOUND: NotFoundError,
-    HTTPStatus.CONFLICT: ConflictError,
-    HTTPStatus.GONE: ExpiredError,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +266,7 @@ class KubernetesClient:
         finally:
             self._metrics.kubernetes_requests.labels(method, resource_of(path), CODE_LABELS[code]).inc()
         if code >= HTTPStatus.BAD_REQUEST:
-            raise _ERRORS.get(code, KubernetesError)(f"{what}: the API server answered {code}", code)
+            raise error_of(code)(f"{what}: the API server answered {code}", code)
         try:
             answer = from_json(data, cache_strings="keys")  # takes half the time of the standard library's parser
         except ValueError as error:

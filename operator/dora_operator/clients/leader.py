@@ -14,8 +14,9 @@ from datetime import datetime
 from math import inf
 from typing import Any
 
+from dora_operator.clients.errors import KubernetesError, NotFoundError, NotLeaderError
 from dora_operator.clients.guard import Result
-from dora_operator.clients.kubernetes import Body, KubernetesClient, KubernetesError, NotFoundError, NotLeaderError
+from dora_operator.clients.kubernetes import Body, KubernetesClient
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.lease import (
     GIVEN_BACK_SECONDS,

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from dora_operator.clients.kubernetes import KubernetesClient, KubernetesError
+from dora_operator.clients.errors import KubernetesError
+from dora_operator.clients.kubernetes import KubernetesClient
 from dora_operator.domain.allowed import Allowed, allowed_in
 from dora_operator.domain.fields import ObjectKey, OnMissing
 from dora_operator.domain.plan import (

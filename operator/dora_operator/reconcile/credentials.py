@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from dora_operator.clients.datadog import Keys
-from dora_operator.clients.kubernetes import ForbiddenError, KubernetesClient, KubernetesError, NotFoundError
+from dora_operator.clients.errors import ForbiddenError, KubernetesError, NotFoundError
+from dora_operator.clients.kubernetes import KubernetesClient
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.reasons import Reason
 from dora_operator.settings import Settings

@@ -8,14 +8,8 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 
-from dora_operator.clients.kubernetes import (
-    ExpiredError,
-    ForbiddenError,
-    KubernetesClient,
-    KubernetesError,
-    NotFoundError,
-    Subject,
-)
+from dora_operator.clients.errors import ExpiredError, ForbiddenError, KubernetesError, NotFoundError
+from dora_operator.clients.kubernetes import KubernetesClient, Subject
 from dora_operator.domain.events import EventNote
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from dora_operator.clients.datadog import DatadogClient, Keys
-from dora_operator.clients.kubernetes import KubernetesError
+from dora_operator.clients.errors import KubernetesError
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.outcome import Answer, NoAnswer
 from dora_operator.domain.reasons import Reason

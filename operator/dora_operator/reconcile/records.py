@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from dora_operator.clients.kubernetes import ROLLOUTS, ConflictError, KubernetesClient, Subject
+from dora_operator.clients.errors import ConflictError
+from dora_operator.clients.kubernetes import ROLLOUTS, KubernetesClient, Subject
 from dora_operator.domain.events import NOT_WRITTEN, EventNote
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.plan import RolloutLink, follows

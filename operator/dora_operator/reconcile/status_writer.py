@@ -5,15 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dora_operator.clients.kubernetes import (
-    DEPLOYMENTS,
-    ROLLOUTS,
-    ConflictError,
-    KubernetesClient,
-    KubernetesError,
-    NotFoundError,
-    Subject,
-)
+from dora_operator.clients.errors import ConflictError, KubernetesError, NotFoundError
+from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, KubernetesClient, Subject
 from dora_operator.domain.events import duplicate_event, event_for
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.read_back import Finding

@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dora_operator.clients.kubernetes import Kind, KubernetesClient, KubernetesError
+from dora_operator.clients.errors import KubernetesError
+from dora_operator.clients.kubernetes import Kind, KubernetesClient
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.store import is_newer
 from dora_operator.watch.health import WatchHealth

@@ -16,7 +16,8 @@ from typing import Any
 
 import kopf
 
-from dora_operator.clients.kubernetes import Kind, KubernetesClient, KubernetesError
+from dora_operator.clients.errors import KubernetesError
+from dora_operator.clients.kubernetes import Kind, KubernetesClient
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.metrics import Metrics
 from dora_operator.watch.discovery import Discovery
@@ -285,7 +286,7 @@ class Watch:
 
     def received(self, run: KopfRun, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Pass an event on to the sink."""
-        run.answered_at = self.health.answered_at = time.monotonic()
+        self._note_answer(run)
         metadata = body["metadata"]
         key, uid = ObjectKey(metadata["namespace"], metadata["name"]), metadata["uid"]
         self._resync.unreported.discard(key)
@@ -298,12 +299,12 @@ class Watch:
 
     def request_sent(self, run: KopfRun) -> None:
         """Note a request of kopf."""
-        self._heard(run)
+        self._note_answer(run)
         run.requests += 1
 
     def request_answered(self, run: KopfRun, problem: str) -> None:
         """Note an answer to kopf, or a failure."""
-        self._heard(run)
+        self._note_answer(run)
         run.requests -= 1
         if problem:
             self.health.failed("kopf", problem)
@@ -318,7 +319,7 @@ class Watch:
         if self.health.works("kopf"):
             self._sink.recovered()
 
-    def _heard(self, run: KopfRun) -> None:
+    def _note_answer(self, run: KopfRun) -> None:
         self.health.answered()
         run.answered_at = self.health.answered_at
 

@@ -9,16 +9,15 @@ import pytest
 from aiohttp import web
 
 from dora_operator.clients import kubernetes, login
-from dora_operator.clients.kubernetes import (
+from dora_operator.clients.errors import (
     ConflictError,
     ExpiredError,
     ForbiddenError,
-    KubernetesClient,
     KubernetesError,
     NotFoundError,
     UnauthorizedError,
-    resource_of,
 )
+from dora_operator.clients.kubernetes import KubernetesClient, resource_of
 from dora_operator.clients.login import Login, log_in
 from dora_operator.metrics import Metrics
 from tests.support.answering import KEY, STORED, Answer, Server

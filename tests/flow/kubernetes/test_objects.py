@@ -8,18 +8,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from dora_operator.clients.errors import ForbiddenError, KubernetesError, NotLeaderError
 from dora_operator.clients.guard import Result
-from dora_operator.clients.kubernetes import (
-    DEPLOYMENTS,
-    ROLLOUTS,
-    ForbiddenError,
-    KubernetesClient,
-    KubernetesError,
-    NotLeaderError,
-    Page,
-    Secret,
-    Subject,
-)
+from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, KubernetesClient, Page, Secret, Subject
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey
 from tests.support.answering import KEY, NOTE, STORED, SUBJECT, Server

@@ -1,0 +1,53 @@
+"""Errors of requests to the API server, by the status of its answer."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+
+class KubernetesError(Exception):
+    """The API server did not take a request this time; it can be repeated."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class UnauthorizedError(KubernetesError):
+    """401."""
+
+
+class ForbiddenError(KubernetesError):
+    """403."""
+
+
+class NotFoundError(KubernetesError):
+    """404."""
+
+
+class ConflictError(KubernetesError):
+    """409: another version, another object of the same name, or a field that belongs to another manager."""
+
+
+class ExpiredError(KubernetesError):
+    """410: the version or the page that was asked for is no longer kept."""
+
+
+class NotLeaderError(KubernetesError):
+    """This process may not write: another one is the leader, or may become it soon."""
+
+    def __init__(self) -> None:
+        super().__init__("this process is not the leader")
+
+
+_ERRORS: Mapping[int, type[KubernetesError]] = {
+    HTTPStatus.UNAUTHORIZED: UnauthorizedError,
+    HTTPStatus.FORBIDDEN: ForbiddenError,
+    HTTPStatus.NOT_FOUND: NotFoundError,
+    HTTPStatus.CONFLICT: ConflictError,
+    HTTPStatus.GONE: ExpiredError,
+}
+
+
+def error_of(code: int) -> type[KubernetesError]:
+    """Return the type of error for an answer with this status."""
+    return _ERRORS.get(code, KubernetesError)
