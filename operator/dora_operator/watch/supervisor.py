@@ -286,7 +286,7 @@ class Watch:
 
     def received(self, run: KopfRun, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Pass an event on to the sink."""
-        self._note_answer(run)
+        run.answered_at = self.health.answered_at = time.monotonic()
         metadata = body["metadata"]
         key, uid = ObjectKey(metadata["namespace"], metadata["name"]), metadata["uid"]
         self._resync.unreported.discard(key)
