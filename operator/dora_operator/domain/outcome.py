@@ -18,7 +18,7 @@ from dora_operator.domain.reasons import Reason
 WORDS_LIMIT = 160
 EPOCH_FROM = 1_000_000_000
 """Larger numbers in X-RateLimit-Reset are points in time, in seconds or milliseconds."""
-LONGEST_RESET = 3600.0
+MAX_RESET = 3600.0
 """Seconds. A header that asks for more is not believed: the account is tried again after an hour at most."""
 
 
@@ -209,7 +209,7 @@ def seconds_until_reset(header: str | None, now: datetime) -> float | None:
         number /= 1000
     if number > EPOCH_FROM:
         number = max(0.0, number - now.timestamp())
-    return min(number, LONGEST_RESET)
+    return min(number, MAX_RESET)
 
 
 def remaining_requests(header: str | None) -> int | None:

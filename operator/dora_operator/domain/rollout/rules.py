@@ -264,9 +264,6 @@ def ending(context: RuleContext, verdict: Verdict) -> Ending:
 
 
 def _can_end(verdict: Verdict) -> bool:
-    if verdict.remediation is not None and verdict.verdict in {VerdictKind.ABORTED, VerdictKind.UNDONE}:
-        # The return to the stable version was posted and linked: only a successful retry can remove the mark.
-        return verdict.remediation.type is RemediationType.ROLLBACK
     return verdict.remediation is None and verdict.verdict in {
         VerdictKind.ABORTED,
         VerdictKind.UNDONE,
@@ -349,7 +346,6 @@ def _recovered(context: RuleContext, verdict: Verdict, promoted: Entry, message:
         time=_time(context, promoted),
         message=message,
         remediation=None,
-        restored=None,
     )
 
 
