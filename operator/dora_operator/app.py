@@ -35,7 +35,6 @@ from dora_operator.reconcile.deployment import DeploymentReconciler
 from dora_operator.reconcile.events import EventPoster
 from dora_operator.reconcile.late import LateMarks
 from dora_operator.reconcile.links import LinkChecks
-from dora_operator.reconcile.own_services import OwnServices
 from dora_operator.reconcile.rate_limits import RateLimits
 from dora_operator.reconcile.read_back import Reader, ReadGroup
 from dora_operator.reconcile.records import Records
@@ -99,9 +98,6 @@ def build(  # noqa: PLR0913 - everything that comes from outside
     queue, rollout_queue = WorkQueue[ObjectKey](monotonic), WorkQueue[ObjectKey](monotonic)
     rollouts = RolloutChanges(rollout_store, rollout_queue, clock)
     deployments = DeploymentChanges(store, queue, rollouts, clock, set(namespaces_to_list))
-    own_services = None
-    if settings.own_services:
-        own_services = OwnServices(rollout_store, lambda keys: deployments.requeue(keys, Priority.CHANGE))
     events = EventPoster(client)
     namespaces = NamespaceAnnotations(client, clock)
     credentials = CredentialStore(client, own_keys_of(settings))
@@ -112,7 +108,7 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         queue=queue,
         client=client,
         datadog=datadog,
-        planner=Planner(store, namespaces, settings, settings.allowed, own_services),
+        planner=Planner(store, namespaces, settings, settings.allowed),
         credentials=credentials,
         limits=limits,
         metrics=metrics,
@@ -141,7 +137,6 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         client=client,
         namespaces=namespaces,
         records=records,
-        own_services=own_services,
         events=events,
         metrics=metrics,
         policy=settings.rollout_policy,

@@ -181,11 +181,6 @@ class Settings(BaseSettings):
         description="Environments that may be marked with the operator's keys, unless the Namespace names its own. "
         "Empty: all.",
     )
-    own_services: bool = Field(
-        default=False,
-        description="true allows a namespace to mark with the operator's keys only services that its own Rollouts run, "
-        "unless the Namespace names its own. Needs the watch of Rollouts.",
-    )
     resync_seconds: Seconds = Field(
         default=1800.0, description="How often everything is listed again, in case a watch has missed a change."
     )
@@ -235,16 +230,6 @@ class Settings(BaseSettings):
                 "DORA_OPERATOR_DEPLOYMENT_SELECTOR must consist of equalities (a=b,c=d) while Rollouts are watched,"
                 " because the DoraDeployments that the operator creates have to match it;"
                 " or set DORA_OPERATOR_ROLLOUTS=false"
-            )
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _rollouts_show_services(self) -> Self:
-        if self.own_services and not self.rollouts:
-            message = (
-                "DORA_OPERATOR_OWN_SERVICES needs DORA_OPERATOR_ROLLOUTS=true: the Rollouts of a namespace show which"
-                " services are its own; or limit services with DORA_OPERATOR_ALLOWED_SERVICES"
             )
             raise ValueError(message)
         return self

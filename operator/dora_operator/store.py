@@ -237,12 +237,6 @@ class TrackedRollout:
         self.memory = decision.memory
         self.unidentified = any(each.reason is SkipReason.NOT_IDENTIFIED for each in decision.skipped)
 
-    @property
-    def services(self) -> frozenset[str]:
-        """The services that its pod templates name: its own, and those of its ReplicaSets as last listed."""
-        named = {self.rollout.service, *(each.service for each in self.replica_sets)}
-        return frozenset(service for service in named if service is not None)
-
     def is_new_fact(self, verdict: Verdict) -> bool:
         """Return, once, whether a verdict asks for more than the one before it."""
         before = self._facts.get(verdict.identity)
@@ -269,8 +263,6 @@ class RolloutStore:
     are_decided: bool = False
     """This process decides about them. A follower keeps only the newest versions."""
     _tracked: dict[ObjectKey, TrackedRollout] = field(default_factory=dict)
-    _names: defaultdict[str, set[ObjectKey]] = field(default_factory=lambda: defaultdict(set))
-    """The keys of each namespace."""
 
     def __len__(self) -> int:
         return len(self._tracked)
@@ -285,12 +277,6 @@ class RolloutStore:
     def is_listed(self, namespace: str) -> bool:
         """Return whether the first list of a namespace is complete."""
         return self.unlisted.isdisjoint({None, namespace})
-
-    def services(self, namespace: str) -> frozenset[str] | None:
-        """Return the services that Rollouts of a namespace run. None: they are not listed yet."""
-        if not self.is_listed(namespace):
-            return None
-        return frozenset[str]().union(*(self._tracked[key].services for key in self._names.get(namespace, ())))
 
     def versions(self, namespace: str | None) -> dict[ObjectKey, tuple[str, str]]:
         """Return uid and resourceVersion of every Rollout of a namespace, or of all."""
@@ -310,7 +296,6 @@ class RolloutStore:
         tracked = self._tracked.get(key)
         if tracked is None or tracked.rollout.uid != metadata["uid"]:
             self._tracked[key] = TrackedRollout(parse_rollout(body), at)
-            self._names[key.namespace].add(key)
             return True
         if not is_newer(metadata["resourceVersion"], tracked.rollout.resource_version):
             return False
@@ -323,7 +308,6 @@ class RolloutStore:
         if tracked is None or tracked.rollout.uid != uid:
             return False
         del self._tracked[key]
-        self._names[key.namespace].discard(key)
         return True
 
 

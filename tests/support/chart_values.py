@@ -274,11 +274,6 @@ REFUSED = [
         "at '/settings/deploymentSelector': 'env in (a)' does not match pattern",
         id="a set selector while Rollouts are watched",
     ),
-    pytest.param(
-        {"settings": {"ownServices": True, "rollouts": False}},
-        "at '/settings/rollouts': value must be true",
-        id="a policy about Rollouts without Rollouts",
-    ),
     pytest.param({"settings": {"rolloutSelector": "a=b=c"}}, "at '/settings/rolloutSelector'", id="no selector"),
     pytest.param({"settings": {"datadogUrl": "proxy:8080"}}, "at '/settings/datadogUrl'", id="a URL without a scheme"),
     pytest.param({"settings": {"leaseName": "My Lease"}}, "at '/settings/leaseName'", id="no Lease's name"),

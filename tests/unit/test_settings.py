@@ -84,17 +84,6 @@ def test_wrong_settings_are_named(name: str, value: str, monkeypatch: pytest.Mon
     assert "canary" not in result.output
 
 
-def test_a_policy_about_rollouts_needs_rollouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`dora-operator run` ends with 2 and names both settings and the other policy."""
-    monkeypatch.setenv("DORA_OPERATOR_OWN_SERVICES", "true")
-    assert Settings().own_services
-    monkeypatch.setenv("DORA_OPERATOR_ROLLOUTS", "false")
-    result = CliRunner().invoke(app, ["run"])
-    assert result.exit_code == 2
-    for name in ("OWN_SERVICES", "ROLLOUTS=true", "ALLOWED_SERVICES"):
-        assert f"DORA_OPERATOR_{name}" in result.output
-
-
 def test_every_site_has_its_own_host() -> None:
     """Nine sites, nine hosts, all https and below api."""
     urls = {api_url(site) for site in Site}

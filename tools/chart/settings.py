@@ -39,10 +39,6 @@ RULES: list[dict[str, Any]] = [
         "if": {"properties": {"rollouts": {"const": True}}},
         "then": {"properties": {"deploymentSelector": {"pattern": EQUALITIES}}},
     },
-    {
-        "if": {"properties": {"ownServices": {"const": True}}, "required": ["ownServices"]},
-        "then": {"properties": {"rollouts": {"const": True}}},
-    },
 ]
 """Rules of the operator about several settings."""
 WORDS = {

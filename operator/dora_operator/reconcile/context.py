@@ -39,7 +39,6 @@ from dora_operator.domain.rollout.restoration import DeploymentEvent, restoratio
 from dora_operator.domain.rollout.verdict import ON_MISSING_ANNOTATION, Verdict
 from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec
 from dora_operator.domain.status import Override
-from dora_operator.reconcile.own_services import OwnServices
 from dora_operator.settings import Settings
 from dora_operator.store import DeploymentStore
 
@@ -106,8 +105,6 @@ class Planner:
     settings: Settings
     allowed: Allowed
     """What a namespace may mark unless it names its own."""
-    own_services: OwnServices | None
-    """None: the policy is off."""
 
     async def plan(self, deployment: DoraDeployment, spec: DoraDeploymentSpec) -> Planned | None:
         """Return the plan, or None where the resource has changed in the meantime.
@@ -120,10 +117,7 @@ class Planner:
             return None
         allowed = Allowed()  # keys of one's own may mark whatever these keys may mark
         if spec.credentials_secret_ref is None:
-            allowed = self.allowed
-            if self.own_services is not None:
-                allowed = self.own_services.limit(allowed, deployment, spec)
-            allowed = allowed_in(annotations, allowed)
+            allowed = allowed_in(annotations, self.allowed)
         source, record = self._source(deployment, spec)
         status, target = deployment.status, target_of(spec, self.settings.site)
         if record is not None:

@@ -59,8 +59,6 @@ logger = logging.getLogger(__name__)
 
 RECHECK_ALLOWED = timedelta(seconds=60)
 """Namespaces are not watched: how often it is checked whether one allows by now what it did not."""
-RECHECK_LISTED = timedelta(seconds=1)
-"""How often it is checked whether the Rollouts are listed, where a decision needs them."""
 UNREPORTED_WAIT = timedelta(seconds=5)
 """How long a request may wait for its rate limit before the status says so."""
 
@@ -117,30 +115,24 @@ class DeploymentReconciler:
             self.credentials.forget(key)
             self.reader.forget(key)
             self.links.forget(key)
-            if self.planner.own_services is not None:
-                self.planner.own_services.forget(key)
             self.store.pending_verdicts.pop(key, None)
             return None
         if deployment.spec is None:
             message = "the spec cannot be understood: apply the CRD of this version of the operator"
             status = statuses.invalid(deployment.status, message, self._status_context(deployment))
             return await self.writer.save(deployment, status)
-        policy = self.planner.own_services
-        is_unknown = policy is not None and policy.is_unknown(deployment, deployment.spec)
-        planned = None if is_unknown else await self.planner.plan(deployment, deployment.spec)
+        planned = await self.planner.plan(deployment, deployment.spec)
         if planned is None:
-            return self.clock() + RECHECK_LISTED if is_unknown else self.clock()
+            return self.clock()
         if planned.source != planned.status.source and not deployment.is_record:
             # Written before it is sent: a kill in between must not lose the verdict.
             await self.writer.save(deployment, replace(planned.status, source=planned.source))
             return self.clock()
-        is_refused = isinstance(planned.plan, Refuse) and planned.plan.reason is Reason.NOT_ALLOWED
-        if policy is not None:
-            policy.note(deployment, is_refused=is_refused)
         if isinstance(planned.plan, Send):
             return await self._send(planned, planned.plan)
         self.credentials.forget(key)
         status = statuses.without_request(planned.status, planned.plan, self._status_context(deployment, planned))
+        is_refused = isinstance(planned.plan, Refuse) and planned.plan.reason is Reason.NOT_ALLOWED
         again = self.clock() + RECHECK_ALLOWED if is_refused else None
         return await self.writer.save(deployment, status) or again
 

@@ -25,7 +25,6 @@ from dora_operator.domain.rollout.verdict import IGNORE_ANNOTATION, AbortRecover
 from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import NamespaceAnnotations
 from dora_operator.reconcile.events import EventPoster
-from dora_operator.reconcile.own_services import OwnServices
 from dora_operator.reconcile.records import REFUSED_RECHECK, Records, is_outdated, subject_of
 from dora_operator.store import RolloutStore, TrackedRollout
 
@@ -42,7 +41,6 @@ class RolloutReconciler:
     client: KubernetesClient
     namespaces: NamespaceAnnotations
     records: Records
-    own_services: OwnServices | None
     events: EventPoster
     metrics: Metrics
     policy: Policy
@@ -56,15 +54,10 @@ class RolloutReconciler:
         """
         tracked = self.store.get(key)
         self.store.are_decided = True
-        if tracked is None:
+        if tracked is None or is_ignored(tracked.rollout.annotations):
             return None
-        ignored = is_ignored(tracked.rollout.annotations)
-        if not ignored and tracked.needs_replica_sets():
+        if tracked.needs_replica_sets():
             await self._list_replica_sets(tracked)
-        if self.own_services is not None:
-            self.own_services.found(tracked)
-        if ignored:
-            return None
         shown = (*tracked.passed, tracked.rollout)
         observation, decision = await self._decide(tracked, shown)
         missing = self._missing(key, decision)
