@@ -129,7 +129,6 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         metrics=metrics,
         policy=settings.rollout_policy,
         retention=settings.retention,
-        record_labels=settings.record_labels,
         clock=clock,
     )
     rollout_reconciler = RolloutReconciler(
@@ -210,7 +209,7 @@ def build_watches(app: App, kubernetes: KubernetesClient, metrics: Metrics) -> l
     """Build one watch for each kind, and for each namespace if some are named."""
     settings = app.settings
     kinds: list[tuple[Kind, Sink, Callable[..., None], str]] = [
-        (DEPLOYMENTS, app.deployments, deployment_handlers.register, settings.deployment_selector)
+        (DEPLOYMENTS, app.deployments, deployment_handlers.register, "")
     ]
     if settings.rollouts:
         kinds.append((ROLLOUTS, app.rollouts, rollout_handlers.register, settings.rollout_selector))

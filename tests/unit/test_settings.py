@@ -65,7 +65,7 @@ def test_everything_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
         pytest.param("DORA_OPERATOR_LEASE_NAME", "a_lease", id="a Lease that cannot exist"),
         pytest.param("DORA_OPERATOR_ROLLOUT_SELECTOR", "team in (", id="a selector that is none"),
         pytest.param("DORA_OPERATOR_ROLLOUT_SELECTOR", f"team={'x' * 64}", id="a label that is too long"),
-        pytest.param("DORA_OPERATOR_DEPLOYMENT_SELECTOR", "team=a=b", id="a selector with two values"),
+        pytest.param("DORA_OPERATOR_ROLLOUT_SELECTOR", "team=a=b", id="a selector with two values"),
         pytest.param("DORA_OPERATOR_READ_BACK_SCHEDULE", "0,30", id="a read at once"),
         pytest.param("DORA_OPERATOR_READ_BACK_SCHEDULE", "60,30", id="reads that go back"),
         pytest.param("DORA_OPERATOR_READ_BACK_SCHEDULE", "30,30000000", id="a read after a year"),

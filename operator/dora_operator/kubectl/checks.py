@@ -61,8 +61,6 @@ def check_scope(facts: Facts) -> Check:
     parts = [f"watches {where}"]
     if settings.rollout_selector:
         parts.append(f"Rollouts with {settings.rollout_selector} ({facts.not_selected} others are left out)")
-    if settings.deployment_selector:
-        parts.append(f"DoraDeployments with {settings.deployment_selector}")
     evidence = ", ".join(parts)
     if facts.missing_namespaces:
         fix = f"create {', '.join(facts.missing_namespaces)}, or remove them from DORA_OPERATOR_NAMESPACES"

@@ -4,7 +4,7 @@ A record is a DoraDeployment that the operator creates. A user's resource always
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -39,7 +39,6 @@ class Records:
     metrics: Metrics
     policy: Policy
     retention: Retention
-    record_labels: Mapping[str, str]
     clock: Callable[[], datetime]
 
     def verdicts(self, rollout: ObjectKey) -> list[Verdict]:
@@ -91,7 +90,7 @@ class Records:
     async def _record(self, tracked: TrackedRollout, verdict: Verdict) -> None:
         """Apply the record, or note that a user owns its place."""
         rollout = tracked.rollout.key
-        manifest = record_manifest(rollout.namespace, self._under_one_name(rollout, verdict), self.record_labels)
+        manifest = record_manifest(rollout.namespace, self._under_one_name(rollout, verdict))
         key = ObjectKey(rollout.namespace, manifest["metadata"]["name"])
         existing = self.store.get(key)
         try:

@@ -7,7 +7,6 @@ of the operator's own DoraDeployment, the durable record. No rule is here.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
 from datetime import datetime, timedelta
@@ -233,7 +232,7 @@ class Decision:
     """List the Rollout's Events, observe and decide again before acting: they may show what the levels no longer do."""
 
 
-def record_manifest(namespace: str, verdict: Verdict, labels: Mapping[str, str] | None = None) -> dict[str, Any]:
+def record_manifest(namespace: str, verdict: Verdict) -> dict[str, Any]:
     """Return the DoraDeployment that carries a verdict. It has no owner: a deleted Rollout must not delete a report.
 
     Everything that a verdict says is in it from the first write on, so a kill between two writes loses nothing.
@@ -254,7 +253,7 @@ def record_manifest(namespace: str, verdict: Verdict, labels: Mapping[str, str] 
         "metadata": {
             "name": resource_name(verdict.name, verdict.pod_template_hash),
             "namespace": namespace,
-            "labels": {**(labels or {}), ROLLOUT_LABEL: label_value(verdict.name)},
+            "labels": {ROLLOUT_LABEL: label_value(verdict.name)},
             "annotations": {VERDICT_ANNOTATION: json.dumps(document, sort_keys=True)},
         },
         "spec": spec,
