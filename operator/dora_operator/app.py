@@ -192,7 +192,7 @@ def build_watches(app: App, kubernetes: KubernetesClient, metrics: Metrics) -> l
     """Build one watch for each kind, and for each namespace if some are named."""
     settings = app.settings
     kinds: list[tuple[Kind, Sink, Callable[..., None], str]] = [
-        (DEPLOYMENTS, app.deployments, deployment_handlers.register, settings.deployment_selector)
+        (DEPLOYMENTS, app.deployments, deployment_handlers.register, "")
     ]
     if settings.rollouts:
         kinds.append((ROLLOUTS, app.rollouts, rollout_handlers.register, settings.rollout_selector))

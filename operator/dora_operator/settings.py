@@ -7,7 +7,7 @@ import re
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -17,7 +17,6 @@ from pydantic import (
     SecretStr,
     WithJsonSchema,
     field_validator,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -26,7 +25,7 @@ from dora_operator.domain.fields import OnMissing
 from dora_operator.domain.retry import RetryPolicy
 from dora_operator.domain.rollout.retention import Retention
 from dora_operator.domain.rollout.verdict import AbortRecovery, Policy, RetrySuccess, RollbackMarks
-from dora_operator.domain.selectors import SELECTOR, labels_that_match
+from dora_operator.domain.selectors import SELECTOR
 from dora_operator.domain.sites import Site
 
 
@@ -159,7 +158,6 @@ class Settings(BaseSettings):
     retention_per_rollout: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=20, description="How many of them are kept per Rollout."
     )
-    deployment_selector: Selector = Field(default="", description="Label selector for DoraDeployments. Empty: all.")
     leader_election: bool = Field(
         default=False, description="true allows several replicas: only the holder of the Lease writes."
     )
@@ -180,11 +178,6 @@ class Settings(BaseSettings):
         default=(),
         description="Environments that may be marked with the operator's keys, unless the Namespace names its own. "
         "Empty: all.",
-    )
-    own_services: bool = Field(
-        default=False,
-        description="true allows a namespace to mark with the operator's keys only services that its own Rollouts run, "
-        "unless the Namespace names its own. Needs the watch of Rollouts.",
     )
     resync_seconds: Seconds = Field(
         default=1800.0, description="How often everything is listed again, in case a watch has missed a change."
@@ -228,27 +221,6 @@ class Settings(BaseSettings):
     def _empty_is_absent(cls, value: object) -> object:
         return None if value == "" else value
 
-    @model_validator(mode="after")
-    def _records_match(self) -> Self:
-        if self.rollouts and labels_that_match(self.deployment_selector) is None:
-            message = (
-                "DORA_OPERATOR_DEPLOYMENT_SELECTOR must consist of equalities (a=b,c=d) while Rollouts are watched,"
-                " because the DoraDeployments that the operator creates have to match it;"
-                " or set DORA_OPERATOR_ROLLOUTS=false"
-            )
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _rollouts_show_services(self) -> Self:
-        if self.own_services and not self.rollouts:
-            message = (
-                "DORA_OPERATOR_OWN_SERVICES needs DORA_OPERATOR_ROLLOUTS=true: the Rollouts of a namespace show which"
-                " services are its own; or limit services with DORA_OPERATOR_ALLOWED_SERVICES"
-            )
-            raise ValueError(message)
-        return self
-
     @property
     def base_url(self) -> str | None:
         """Where all requests to Datadog go. None: to the API of the site of each account."""
@@ -258,11 +230,6 @@ class Settings(BaseSettings):
     def allowed(self) -> Allowed:
         """What may be marked, unless the Namespace names its own."""
         return Allowed(self.allowed_services, self.allowed_envs)
-
-    @property
-    def record_labels(self) -> dict[str, str]:
-        """Labels of the DoraDeployments that the operator creates, so that its own selector matches them."""
-        return labels_that_match(self.deployment_selector) or {}
 
     @property
     def rollout_policy(self) -> Policy:

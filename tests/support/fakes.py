@@ -369,8 +369,7 @@ async def running_operator(
         for body in cluster.objects.values():
             operator.app.deployments.observed(body, listed=True)
         operator.app.deployments.listed(None, served=True)
-        if not made.own_services:  # else a test says when the Rollouts are listed
-            operator.app.rollouts.store.unlisted.clear()
+        operator.app.rollouts.store.unlisted.clear()
         if leads:
             operator.lead(led_until)
             await operator.settle()

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dora_operator.domain.lease import Create, LastSeen, Lease, Pace, Renew, Take, Wait, next_move, see
-from dora_operator.domain.selectors import labels_that_match
 
 PACE = Pace(15)
 SOON = 15 - PACE.longest_retry
@@ -146,20 +145,3 @@ def test_never_two_at_once(
         time = begun + delay + more
         for moment in (begun + delay, time, time + 1, time + 5, time + 9):
             assert not (both[0].leads(moment) and both[1].leads(moment))
-
-
-@pytest.mark.parametrize(
-    ("selector", "labels"),
-    [
-        pytest.param("", {}, id="none"),
-        pytest.param("team=shop", {"team": "shop"}, id="one"),
-        pytest.param(" team == shop , a.b/c=", {"team": "shop", "a.b/c": ""}, id="two, one of them empty"),
-        pytest.param("team!=shop", None, id="not equal"),
-        pytest.param("team in (shop, pay)", None, id="a set"),
-        pytest.param("!team", None, id="absent"),
-        pytest.param("team", None, id="present"),
-    ],
-)
-def test_labels_that_match(selector: str, labels: dict[str, str] | None) -> None:
-    """Equalities name the labels; anything else does not."""
-    assert labels_that_match(selector) == labels

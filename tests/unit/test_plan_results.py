@@ -221,15 +221,6 @@ def test_a_rival_of_the_same_age_order_is_no_winner() -> None:
             id="another environment",
         ),
         pytest.param(
-            Allowed(own_services=frozenset({"cart"})),
-            None,
-            "namespace shop may mark only services that its own Rollouts run, and none of them runs checkout: set the"
-            " label tags.datadoghq.com/service on the Rollout's pod template, ask an administrator to name the service"
-            " in the Namespace's annotation dora-operator.io/allowed-services, or use keys of your own in"
-            " credentialsSecretRef",
-            id="no Rollout runs the service",
-        ),
-        pytest.param(
             Allowed(services=("check*",)),
             OTHER_ID,
             "namespace shop may mark only some services or environments, and the id of a remediation does not show"
@@ -238,7 +229,6 @@ def test_a_rival_of_the_same_age_order_is_no_winner() -> None:
         ),
         pytest.param(Allowed(services=("check*",)), None, None, id="a prefix"),
         pytest.param(Allowed(services=("cart", "checkout"), envs=("prod",)), None, None, id="one of several names"),
-        pytest.param(Allowed(own_services=frozenset({"checkout"})), None, None, id="a Rollout runs the service"),
         pytest.param(Allowed(), OTHER_ID, None, id="no policy"),
         pytest.param(Allowed(services=("checkout",)), "dora-operator-" + "0" * 40, None, id="the operator's own event"),
     ],

@@ -100,9 +100,7 @@ def _blocker(facts: RolloutFacts) -> str | None:
 
 def _verdict_row(facts: RolloutFacts, observation: Observation, verdict: Verdict) -> Row:
     state, evidence = State.NEW, _evidence(observation, verdict)
-    manifest = record_manifest(
-        observation.rollout.key.namespace, _under_one_name(facts, verdict), facts.settings.record_labels
-    )
+    manifest = record_manifest(observation.rollout.key.namespace, _under_one_name(facts, verdict))
     follower = next((each for each in facts.deployments if _follows(each, verdict)), None)
     owner = next((each for each in facts.deployments if each.key.name == manifest["metadata"]["name"]), None)
     if verdict in recorded(facts):

@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from dora_operator.domain.allowed import Allowed, needs_own_service, why_not
 from dora_operator.domain.resource import DoraDeployment
 from dora_operator.domain.rollout import raw
 from dora_operator.domain.rollout.decide import decide_in_order
@@ -107,8 +106,6 @@ class RolloutFacts:
     settings: Settings = field(default_factory=default_settings)
     operator: str = ""
     """Namespace and name of the operator's Deployment; empty where none was found."""
-    own_services: frozenset[str] | None = None
-    """Services that Rollouts of its namespace run, where the policy ownServices applies."""
     is_selected: bool = True
     """Whether the operator's label selector for Rollouts matches."""
 
@@ -167,16 +164,6 @@ def source_name(deployment: DoraDeployment) -> str | None:
     """Return the name of the workload that a DoraDeployment follows or was created for."""
     spec = deployment.spec
     return spec.source_ref.name if spec is not None and spec.source_ref is not None else None
-
-
-def refused_by_own_services(deployment: DoraDeployment, services: frozenset[str]) -> bool:
-    """Return whether the policy ownServices refuses a DoraDeployment in whose namespace Rollouts run these services."""
-    spec = deployment.spec
-    if spec is None or not needs_own_service(spec, deployment.status):
-        return False
-    chosen = spec.deployment
-    service, env = (None, None) if chosen.id is not None else (chosen.service, chosen.env)
-    return why_not(Allowed(own_services=services), deployment.key.namespace, service, env) is not None
 
 
 def identity_text(identity: Identity) -> str:

@@ -86,7 +86,6 @@ def test_every_field_of_a_rollout() -> None:
         current_hash="bbb",
         replicas=4,
         changed_at=after(-1800),
-        service="checkout",
     )
 
 
@@ -109,7 +108,6 @@ def test_an_empty_rollout() -> None:
         current_hash="",
         replicas=1,
         changed_at=None,
-        service=None,
     )
 
 
@@ -139,7 +137,6 @@ COMPLETED = {"type": "Completed", "status": "True", "lastTransitionTime": "2026-
         pytest.param({"metadata__uid": "ü"}, "uid", "", id="a uid that Kubernetes cannot have"),
         pytest.param({"metadata__uid": "u" * 253}, "uid", "u" * 253, id="the longest name"),
         pytest.param({"metadata__uid": "u" * 254}, "uid", "", id="a longer one"),
-        pytest.param({"spec__template": None}, "service", None, id="a workloadRef: no template"),
         pytest.param({"spec__selector": {"matchLabels": {"a": 1}}}, "match_labels", {}, id="a label that is no text"),
     ],
 )
@@ -176,7 +173,7 @@ def test_every_field_of_a_replica_set() -> None:
     """With the tags of its own pod template."""
     bare = {"metadata": replica_set()["metadata"]}
     found = parse_replica_sets("uid-1", [replica_set(), bare])
-    assert found[0] == ReplicaSet("aaa", (1, 3), NOW, ByVersion(**BY_VERSION), 2, 1, "checkout")
+    assert found[0] == ReplicaSet("aaa", (1, 3), NOW, ByVersion(**BY_VERSION), 2, 1)
     assert found[1].replicas == found[1].ready == 0
     assert isinstance(found[1].identity, Unidentified)
 

@@ -82,10 +82,10 @@ def test_the_manifest_of_an_abort() -> None:
 
 
 def test_the_labels_and_the_annotation_of_a_record() -> None:
-    """Labels that the operator's selector needs are kept; the annotation has the whole verdict, in one order."""
+    """The label names the Rollout; the annotation has the whole verdict, in one order."""
     linked = replace(VERDICT, remediation=RemediationLink(type=RemediationType.ROLLBACK, version="1"))
-    metadata = record_manifest("shop", linked, {"team": "a"})["metadata"]
-    assert metadata["labels"] == {"team": "a", "dora-operator.io/rollout": "checkout"}
+    metadata = record_manifest("shop", linked)["metadata"]
+    assert metadata["labels"] == {"dora-operator.io/rollout": "checkout"}
     (annotation,) = metadata["annotations"].values()
     assert annotation.startswith('{"decidedByRevision": 2, "env": "prod"')
     assert read_record(annotation) == linked

@@ -14,7 +14,7 @@ from typing import Any
 from dora_operator.domain.fields import GROUP, ObjectKey
 from dora_operator.domain.outcome import shorten
 from dora_operator.domain.rollout import raw
-from dora_operator.domain.rollout.identity import ById, Identity, identify, service_of, shared_id
+from dora_operator.domain.rollout.identity import ById, Identity, identify, shared_id
 
 REVISION = "rollout.argoproj.io/revision"
 REVISION_HISTORY = "rollout.argoproj.io/revision-history"
@@ -51,8 +51,6 @@ class ReplicaSet:
     identity: Identity
     replicas: int
     ready: int
-    service: str | None
-    """The service that the pod template names, also where nothing identifies its deployment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +76,6 @@ class Rollout:
     replicas: int
     changed_at: datetime | None
     """When the newest revision was completed or, while it is not, when the controller last saw it move."""
-    service: str | None
-    """The service that its own pod template names. With workloadRef it has none; its ReplicaSets do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +123,6 @@ def parse_rollout(body: Mapping[str, Any]) -> Rollout:
         current_hash=raw.identifier(status, "currentPodHash"),
         replicas=_or_else(raw.integer(body, "spec", "replicas"), 1),
         changed_at=_changed_at(status),
-        service=service_of(raw.mapping(body, "spec", "template")),
     )
 
 
@@ -187,7 +182,6 @@ def _replica_set(body: Mapping[str, Any]) -> ReplicaSet:
         identity=identify(raw.mapping(body, "spec", "template")),
         replicas=_or_else(raw.integer(body, "spec", "replicas"), 0),
         ready=_or_else(raw.integer(body, "status", "readyReplicas"), 0),
-        service=service_of(raw.mapping(body, "spec", "template")),
     )
 
 
