@@ -32,8 +32,8 @@ from dora_operator.reconcile.context import NamespaceAnnotations, Planner
 from dora_operator.reconcile.credentials import CredentialStore, own_keys_of
 from dora_operator.reconcile.deployment import DeploymentReconciler
 from dora_operator.reconcile.events import EventPoster
-from dora_operator.reconcile.rate_limits import RateLimits
 from dora_operator.reconcile.lookup import Lookup
+from dora_operator.reconcile.rate_limits import RateLimits
 from dora_operator.reconcile.records import Records
 from dora_operator.reconcile.rollout import RolloutReconciler
 from dora_operator.reconcile.status_writer import StatusWriter

@@ -23,7 +23,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from dora_operator.domain.allowed import Allowed
 from dora_operator.domain.fields import OnMissing
 from dora_operator.domain.retry import RetryPolicy
-from dora_operator.domain.rollout.retention import Retention
 from dora_operator.domain.rollout.verdict import AbortRecovery, Policy, RetrySuccess, RollbackMarks
 from dora_operator.domain.selectors import SELECTOR
 from dora_operator.domain.sites import Site
@@ -155,9 +154,6 @@ class Settings(BaseSettings):
     retention_days: Annotated[float, Field(gt=0, le=3650)] = Field(
         default=90.0, description="How long settled DoraDeployments that the operator created are kept."
     )
-    retention_per_rollout: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=20, description="How many of them are kept per Rollout."
-    )
     leader_election: bool = Field(
         default=False, description="true allows several replicas: only the holder of the Lease writes."
     )
@@ -240,11 +236,6 @@ class Settings(BaseSettings):
             rollback_marks=self.rollback_marks,
             lookback=timedelta(hours=self.lookback_hours),
         )
-
-    @property
-    def retention(self) -> Retention:
-        """Which settled records are kept."""
-        return Retention(timedelta(days=self.retention_days), self.retention_per_rollout)
 
     @property
     def retry_policy(self) -> RetryPolicy:

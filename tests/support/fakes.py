@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import httpx
 
-from dora_operator.app import App, build
+from dora_operator.app import App, Deps, build
 from dora_operator.clients.datadog import DatadogClient
 from dora_operator.clients.errors import ConflictError, KubernetesError, NotFoundError
 from dora_operator.clients.kubernetes import KubernetesClient, Secret, Subject
@@ -272,30 +272,21 @@ class Operator:
             served = [await self._serve(each) for each in (self.app.rollout_workers, self.app.deployment_workers)]
             quiet = 0 if any(served) else quiet + 1
             if quiet:
-                quiet = 0 if await self._read_back() else quiet
                 await self.app.events.finish(1)
                 await asyncio.sleep(0)  # the watch brings what was written last
             if quiet > 1:
                 return
         raise AssertionError("the queues never empty")
 
-    async def reconcile(self, key: ObjectKey, priority: Priority = Priority.CHANGE) -> None:
+    async def reconcile(self, key: ObjectKey) -> None:
         """Reconcile one DoraDeployment now, whatever else is due."""
         queue = self.app.deployment_workers.queue
-        queue.add(key, Priority.ABORT, 0)
-        queue._working[key] = self.now.timestamp() + priority.value
-        queue._queued.pop(key, None)
+        queue.add(key, Priority.URGENT)
+        while (taken := queue.try_take()) != key:
+            assert taken is not None
+            queue.done(taken)
+            queue.add(taken, Priority.LOW)
         await self.app.deployment_workers.serve(key)
-
-    async def _read_back(self) -> bool:
-        """Make the reads that are due."""
-        reader = self.app.deployment_reconciler.reader
-        group = reader.queue.try_take()
-        if group is None:
-            return False
-        await reader.serve(group)
-        reader.queue.done(group)
-        return True
 
     async def _serve(self, workers: Workers) -> bool:
         key = workers.queue.try_take()
@@ -357,13 +348,15 @@ async def running_operator(
     async with httpx.AsyncClient(transport=httpx.MockTransport(datadog)) as http:
         client = DatadogClient(http, base_url=None, timeout_seconds=5, metrics=operator.metrics)
         operator.app = build(
-            made,
-            cast("KubernetesClient", cluster),
-            client,
-            operator.metrics,
-            clock=clock,
-            monotonic=lambda: clock().timestamp(),
-            jitter=lambda: 0.5,
+            Deps(
+                made,
+                cast("KubernetesClient", cluster),
+                client,
+                operator.metrics,
+                clock=clock,
+                monotonic=lambda: clock().timestamp(),
+                jitter=lambda: 0.5,
+            )
         )
         cluster.clock, cluster.report = clock, operator.deployment_event
         for body in cluster.objects.values():

@@ -9,7 +9,6 @@ The settings name services and environments; a Namespace's annotations replace t
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-
 SERVICES_ANNOTATION = "dora-operator.io/allowed-services"
 ENVS_ANNOTATION = "dora-operator.io/allowed-envs"
 

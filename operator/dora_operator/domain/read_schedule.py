@@ -54,9 +54,7 @@ def next_read(
     return None
 
 
-def next_link_read(
-    since: datetime | None, schedule: Sequence[float], last_read: datetime | None
-) -> datetime | None:
+def next_link_read(since: datetime | None, schedule: Sequence[float], last_read: datetime | None) -> datetime | None:
     """Return when the deployment of a remediation is searched next: at once, then a few times; None: no more."""
     if since is None:
         return None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from dora_operator.domain.outcome import MAX_RESET, Pace, TryAgain
+from dora_operator.domain.outcome import LONGEST_RESET, Pace, TryAgain
 from dora_operator.domain.plan import Send, contradicts
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, INGESTION_REASONS, Reason
 from dora_operator.domain.resource import ConditionType, DoraDeploymentStatus, Target
@@ -35,7 +35,7 @@ class RetryPolicy:
     def longest_after(self, reason: str | None, pending_for: timedelta) -> float:
         """Return the longest delay there can be. A status that says more was written with a wrong clock."""
         if reason == Reason.RATE_LIMITED:
-            return max(self.longest, MAX_RESET + MAX_AFTER_RESET)
+            return max(self.longest, LONGEST_RESET + MAX_AFTER_RESET)
         if reason in CREDENTIAL_REASONS:
             return self.slowly
         if reason in INGESTION_REASONS:

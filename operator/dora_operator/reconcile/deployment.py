@@ -395,9 +395,7 @@ class DeploymentReconciler:
         is_link_due = plan.request.state.remediation is None and _unresolved_link(context, context.plan) is not None
         return Result(self.clock() if is_link_due else self._next_read(context, status, entry, None))
 
-    async def _postpone(
-        self, context: Context, plan: Send, summary: ConditionSummary, until: datetime | None
-    ) -> None:
+    async def _postpone(self, context: Context, plan: Send, summary: ConditionSummary, until: datetime | None) -> None:
         status_context = self._status_context(context.deployment, context)
         status = statuses.postponed(context.status, plan, summary, until, status_context)
         await self.writer.save(context.deployment, status)

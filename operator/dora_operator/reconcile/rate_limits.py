@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from dora_operator.clients.datadog import Keys
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.domain.outcome import MAX_RESET, rate_limit_of
+from dora_operator.domain.outcome import LONGEST_RESET, rate_limit_of
 from dora_operator.domain.resource import Target
 from dora_operator.workqueue import Result, WorkQueue
 
@@ -23,7 +23,7 @@ RESERVED_FOR_MARKS = 16
 """Requests of a window that reads for which no mark waits leave to marks."""
 SAME_WINDOW = timedelta(seconds=1.5)
 """X-RateLimit-Reset has whole seconds: the ends of one window, as two answers report them, differ by up to one."""
-MAX_WAIT = timedelta(seconds=MAX_RESET + 60)
+MAX_WAIT = timedelta(seconds=LONGEST_RESET + 60)
 """A longer wait comes from a clock that has been set back since."""
 
 

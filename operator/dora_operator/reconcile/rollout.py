@@ -26,6 +26,7 @@ from dora_operator.reconcile.records import REFUSED_RECHECK, Records, subject_of
 from dora_operator.store import RolloutStore, TrackedRollout
 from dora_operator.workqueue import Result
 
+
 @dataclass(slots=True)
 class RolloutReconciler:
     """Reconciles Rollouts. The queue sees to it that one key is reconciled once at a time."""
