@@ -221,7 +221,7 @@ async def test_a_takeover_sends_nothing_before_the_reset() -> None:
         assert len(datadog.requests) == LIMIT
         cluster.report, datadog.operator = follows, follower
         cluster.apply("new", deployment={"id": "deployment-new"}, changeFailure=True)
-        follower.app.deployments.requeue([ObjectKey("shop", "new")], Priority.ABORT)  # reconciled first
+        follower.app.deployments.requeue([ObjectKey("shop", "new")])  # reconciled first
         follower.lead()
         await follower.settle()
         assert len(datadog.requests) == LIMIT

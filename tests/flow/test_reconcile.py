@@ -120,9 +120,7 @@ async def test_a_clock_that_jumps(
         assert ready(cluster, "pending") == ("False", reason)
         operator.now += timedelta(hours=hours)
         if not restarted:
-            operator.app.deployments.requeue(
-                cluster.objects, Priority.CHANGE
-            )  # the queue's clock is one that never jumps
+            operator.app.deployments.requeue(cluster.objects)  # the queue's clock is one that never jumps
             await operator.settle()
             await operator.pass_time(10)
     if restarted:

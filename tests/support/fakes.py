@@ -301,7 +301,8 @@ class Operator:
         await self.settle()
 
     async def poll_secrets(self) -> None:
-        """Poll the awaited Secrets once, and serve what follows."""
+        """Poll the awaited Secrets once, whatever their backoff, and serve what follows."""
+        self.app.credentials._polls.clear()
         await self.app.poll_secrets()
         await self.settle()
 

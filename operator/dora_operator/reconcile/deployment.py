@@ -360,17 +360,15 @@ class DeploymentReconciler:
 
     async def _request(self, plan: Send, limit: RateLimitKey, keys: Keys) -> Outcome:
         """Send the event, if there is one, and the request."""
-        site, call = Site(limit.site), MARK
-        self.limits.begin(limit)
+        site, call = Site(limit.site), EVENT if plan.event is not None else MARK
+        self.limits.begin(limit, call)
         answer: Answer | NoAnswer | None = None
         try:
             if plan.event is not None:
-                call = EVENT
                 answer = await self.datadog.post_deployment(plan.event, site, keys)
                 posted = classify_event(answer, self.clock())
                 if not isinstance(posted, Accepted):
                     return posted
-                call = MARK
             answer = await self.datadog.patch(plan.request, site, keys)
         finally:
             self.limits.end(limit, call, answer.headers if isinstance(answer, Answer) else {}, self.clock())

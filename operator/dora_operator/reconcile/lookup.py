@@ -153,7 +153,7 @@ class Lookup:
     async def _counted(
         self, limit: RateLimitKey, call: str, request: Coroutine[Any, Any, Answer | NoAnswer]
     ) -> Answer | NoAnswer:
-        self.limits.begin(limit)
+        self.limits.begin(limit, call)
         answer: Answer | NoAnswer | None = None
         try:
             answer = await request

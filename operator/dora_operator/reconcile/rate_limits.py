@@ -5,6 +5,7 @@ too (`X-RateLimit-Name`): reads may have another window than marks. Which name a
 shows; until then it shares the window without a name.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,8 +18,8 @@ from dora_operator.domain.outcome import LONGEST_RESET, rate_limit_of
 from dora_operator.domain.resource import Target
 from dora_operator.workqueue import Result, WorkQueue
 
-MAX_AT_ONCE = 8
-"""Requests in flight for one account. More would let one slow account use every worker."""
+MAX_AT_ONCE = {"mark": 8, "event": 8, "list": 2, "read": 2}
+"""Requests in flight for one account. More would let one slow account use every worker; reads take no mark's place."""
 RESERVED_FOR_MARKS = 16
 """Requests of a window that reads for which no mark waits leave to marks."""
 SAME_WINDOW = timedelta(seconds=1.5)
@@ -58,7 +59,8 @@ class _Window:
 
 @dataclass(slots=True)
 class _Limit:
-    in_flight: int = 0
+    in_flight: Counter[str] = field(default_factory=Counter)
+    """By kind of request."""
     names: dict[str, str] = field(default_factory=dict)
     """The name of the limit for each kind of request, as far as answers have shown it."""
     windows: dict[str, _Window] = field(default_factory=dict)
@@ -83,7 +85,7 @@ class Remaining(NamedTuple):
 
 @dataclass(slots=True)
 class RateLimits:
-    """The limits of all accounts. `call` is a kind of request, such as mark or list."""
+    """The limits of all accounts. `call` is a kind of request: mark, event, list or read."""
 
     _limits: dict[RateLimitKey, _Limit] = field(default_factory=dict)
     _blocked: dict[Account, datetime] = field(default_factory=dict)
@@ -102,8 +104,9 @@ class RateLimits:
         if self.opens_at(key, call, now) is not None:
             return 0
         limit = self._limit(key)
-        left = self._window(limit, call, now).remaining - limit.in_flight - reserve
-        return max(0, int(min(MAX_AT_ONCE - limit.in_flight, left)))
+        left = self._window(limit, call, now).remaining - limit.in_flight.total() - reserve
+        same = sum(count for kind, count in limit.in_flight.items() if MAX_AT_ONCE[kind] == MAX_AT_ONCE[call])
+        return max(0, int(min(MAX_AT_ONCE[call] - same, left)))
 
     def opens_at(self, key: RateLimitKey, call: str, now: datetime, reserve: int = 0) -> datetime | None:
         """Return when requests may begin again. None: now, or when one that is in flight ends."""
@@ -111,7 +114,7 @@ class RateLimits:
         window = self._window(limit, call, now)
         if window.blocked_until is not None:
             return window.blocked_until
-        return window.ends_at if not limit.in_flight and window.remaining - reserve < 1 else None
+        return window.ends_at if not limit.in_flight.total() and window.remaining - reserve < 1 else None
 
     def postponed(self, key: RateLimitKey, call: str, now: datetime, reserve: int = 0) -> Result | None:
         """Return when a request that may not begin now is tried again, or None where it may."""
@@ -126,16 +129,16 @@ class RateLimits:
             if isinstance(wait, Wait):
                 free = self.free(*wait[:2], now, wait.reserve)
                 # With nothing in flight no end would release them: each learns when its window opens.
-                queue.release(wait, free if free or self._limit(wait.limit).in_flight else inf)
+                queue.release(wait, free if free or self._limit(wait.limit).in_flight.total() else inf)
 
-    def begin(self, key: RateLimitKey) -> None:
+    def begin(self, key: RateLimitKey, call: str) -> None:
         """Count a request that begins. `end` follows, whatever happens."""
-        self._limit(key).in_flight += 1
+        self._limit(key).in_flight[call] += 1
 
     def end(self, key: RateLimitKey, call: str, headers: Mapping[str, str], now: datetime) -> None:
         """Count a request that has ended, with the headers of its answer."""
         limit, state = self._limit(key), rate_limit_of(headers, now)
-        limit.in_flight -= 1
+        limit.in_flight[call] -= 1
         if state.name is not None:
             limit.names[call] = state.name
         if state.remaining is None or state.reset_seconds is None:
