@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from dora_operator import tracing
 from dora_operator.clients.datadog import DatadogClient, open_http
 from dora_operator.clients.errors import KubernetesError
 from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, Kind, KubernetesClient, open_kubernetes
@@ -147,10 +146,10 @@ def build(  # noqa: PLR0913 - everything that comes from outside
         rollouts=rollouts,
         deployment_reconciler=deployment_reconciler,
         deployment_workers=Workers(
-            "DoraDeployment", queue, deployment_reconciler.reconcile, settings.workers, clock, metrics, settings.traces
+            "DoraDeployment", queue, deployment_reconciler.reconcile, settings.workers, clock, metrics
         ),
         rollout_workers=Workers(
-            "Rollout", rollout_queue, rollout_reconciler.reconcile, ROLLOUT_WORKERS, clock, metrics, settings.traces
+            "Rollout", rollout_queue, rollout_reconciler.reconcile, ROLLOUT_WORKERS, clock, metrics
         ),
         credentials=credentials,
         records=records,
@@ -164,36 +163,34 @@ async def run(settings: Settings) -> None:
 
     Raises:
         LoginError: there is no way to log in to a cluster.
-        CannotTraceError: traces are enabled and their packages are not installed.
         CannotListenError: a port of the probes or of the metrics cannot be opened.
         LeaseLostError: another process is the leader now; a restart begins as a follower.
     """
     metrics = Metrics()
-    with tracing.enabled(on=settings.traces):
-        async with (
-            open_kubernetes(metrics, utc_now) as kubernetes,
-            open_http(
-                connections=settings.workers,
-                base_url=settings.base_url,
-                trust_env=settings.trust_env,
-            ) as http,
-        ):
-            leader = elect(settings, kubernetes)
-            guard = leader if isinstance(leader, Leader) else None
-            datadog = DatadogClient(
-                http,
-                base_url=settings.base_url,
-                timeout_seconds=settings.request_timeout_seconds,
-                metrics=metrics,
-                leader=guard,
-            )
-            app = build(settings, kubernetes.guarded_by(guard), datadog, metrics)
-            watches = build_watches(app, kubernetes, metrics)
-            health = [watch.health for watch in watches]
-            async with serving(app.observer.endpoints(settings, health, leader.is_leader)):
-                await supervise(app, watches, leader)
-            if leader.lost.is_set():
-                raise LeaseLostError(leader.why_lost)
+    async with (
+        open_kubernetes(metrics, utc_now) as kubernetes,
+        open_http(
+            connections=settings.workers,
+            base_url=settings.base_url,
+            trust_env=settings.trust_env,
+        ) as http,
+    ):
+        leader = elect(settings, kubernetes)
+        guard = leader if isinstance(leader, Leader) else None
+        datadog = DatadogClient(
+            http,
+            base_url=settings.base_url,
+            timeout_seconds=settings.request_timeout_seconds,
+            metrics=metrics,
+            leader=guard,
+        )
+        app = build(settings, kubernetes.guarded_by(guard), datadog, metrics)
+        watches = build_watches(app, kubernetes, metrics)
+        health = [watch.health for watch in watches]
+        async with serving(app.observer.endpoints(settings, health, leader.is_leader)):
+            await supervise(app, watches, leader)
+        if leader.lost.is_set():
+            raise LeaseLostError(leader.why_lost)
 
 
 def elect(settings: Settings, kubernetes: KubernetesClient) -> Leader | AlwaysLeader:

@@ -108,9 +108,6 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] | None = Field(
         default=None, description="text, or json with one object per line. Empty: text on a terminal, else json."
     )
-    traces: bool = Field(
-        default=False, description="true exports OpenTelemetry traces. The variables OTEL_... configure the export."
-    )
     request_timeout_seconds: Seconds = Field(default=30.0, description="Timeout of one request to Datadog.")
     retry_first_seconds: Seconds = Field(default=1.0, description="First backoff during an outage of Datadog.")
     retry_longest_seconds: Seconds = Field(default=300.0, description="Longest backoff during an outage of Datadog.")

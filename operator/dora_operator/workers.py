@@ -6,7 +6,6 @@ A reconcile may raise anything; the process goes on. Knows nothing of what a rec
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
@@ -15,7 +14,6 @@ from dora_operator.clients.errors import KubernetesError
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.logs import subject
 from dora_operator.metrics import Metrics
-from dora_operator.tracing import note_result, span
 from dora_operator.workqueue import Priority, WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -46,7 +44,6 @@ class Workers:
     count: int
     clock: Callable[[], datetime]
     metrics: Metrics
-    traced: bool = False
     stopping: bool = False
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -70,10 +67,7 @@ class Workers:
         token = subject.set((self.kind, *key))
         result = "broken"
         try:
-            with span(self.kind, key) if self.traced else nullcontext():
-                result = await self._reconcile(key)
-                if self.traced:
-                    note_result(result, is_error=result != "done")
+            result = await self._reconcile(key)
         finally:
             subject.reset(token)
             self.queue.done(key)
