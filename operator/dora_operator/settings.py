@@ -131,8 +131,8 @@ class Settings(BaseSettings):
     )
     abort_recovery: AbortRecovery = Field(
         default=AbortRecovery.NONE,
-        description="What is linked to an aborted deployment: None, Restored (a deployment event that the operator "
-        "posts for the return to the stable version), or NextVersion (which measures the time to the next release).",
+        description="What is linked to an aborted deployment: None, or NextVersion (which measures the time to the "
+        "next release).",
     )
     read_back: bool = Field(
         default=True, description="true reads back what Datadog stored. Needs the permission dora_metrics_read."

@@ -203,8 +203,6 @@ class TrackedRollout:
     """Facts that an Event has reported."""
     refused: dict[Verdict, Refusal] = field(default_factory=dict)
     """Verdicts that could not be recorded because a user owns the record."""
-    restoration_checks: dict[tuple[Identified, int], int] = field(default_factory=dict)
-    """How often it was checked whether the stable version is restored, by failed deployment and revision."""
     unidentified: bool = False
     """A revision failed that cannot be identified."""
     _facts: dict[Identified, Verdict] = field(default_factory=dict)

@@ -112,7 +112,7 @@ async def test_verified_resources_cost_nothing(
     assert cluster.status_writes == 0
 
 
-@pytest.mark.parametrize("recovery", ["None", "Restored", "NextVersion"])
+@pytest.mark.parametrize("recovery", ["None", "NextVersion"])
 async def test_reading_back_adds_nothing_before_a_mark(recovery: str) -> None:
     """From an abort to its PATCH: the same requests to Kubernetes and to Datadog, with read-back and without."""
     before = {}

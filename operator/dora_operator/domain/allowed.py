@@ -9,8 +9,6 @@ The services and the environments of the settings limit, unless annotations of t
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dora_operator.domain.rollout.restoration import is_own_id
-
 SERVICES_ANNOTATION = "dora-operator.io/allowed-services"
 ENVS_ANNOTATION = "dora-operator.io/allowed-envs"
 
@@ -63,7 +61,7 @@ def why_not(
                 f"namespace {namespace} may not mark {what} {name}: ask an administrator to add it to the Namespace's"
                 f" annotation {annotation}, or use keys of your own in credentialsSecretRef"
             )
-    if linked_id is None or is_own_id(linked_id):
+    if linked_id is None:
         return None
     return (
         f"namespace {namespace} may mark only some services or environments, and the id of a remediation does not show"

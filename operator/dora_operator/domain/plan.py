@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dora_operator.domain.allowed import Allowed, why_not
-from dora_operator.domain.fields import ObjectKey, RemediationLink, RemediationType
+from dora_operator.domain.fields import ObjectKey, RemediationLink
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.request import PatchById, PatchByVersion, PatchRequest
 from dora_operator.domain.resource import DoraDeployment, MarkState, Target, TargetKind
 from dora_operator.domain.rollout.identity import ById
-from dora_operator.domain.rollout.restoration import DeploymentEvent
+from dora_operator.domain.rollout.posted_events import DeploymentEvent
 from dora_operator.domain.rollout.verdict import Verdict
 from dora_operator.domain.sites import Site
 from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec, Remediation
@@ -187,12 +187,9 @@ def contradicts(one: MarkState, other: MarkState) -> bool:
     return failure or link
 
 
-def state_of(verdict: Verdict, restoration: DeploymentEvent | None = None) -> RolloutState:
-    """Return what the verdict asks of Datadog. `restoration`: the event to link after an abort, if one is due."""
-    link = verdict.remediation
-    if link is None and restoration is not None:
-        link = RemediationLink(type=RemediationType.ROLLBACK, id=restoration.deployment_id)
-    state = MarkState(change_failure=verdict.change_failure, remediation=link)
+def state_of(verdict: Verdict) -> RolloutState:
+    """Return what the verdict asks of Datadog."""
+    state = MarkState(change_failure=verdict.change_failure, remediation=verdict.remediation)
     return RolloutState(state, verdict.uid, verdict.revision, verdict.verdict.value)
 
 

@@ -198,16 +198,6 @@ def _duplicate(stored: Stored, found: StoredDeployment) -> str | None:
     return twins[0] if twins and None not in found.tags else None
 
 
-def is_present(status: DoraDeploymentStatus) -> bool:
-    """Return whether the deployment was read back, and is not missing."""
-    return status.read_back is not None and status.reason(ConditionType.VERIFIED) != Reason.DEPLOYMENT_MISSING
-
-
-def is_earlier(failed: datetime | None, fixed: datetime) -> bool:
-    """Return whether a link gives a recovery time that is not negative, as far as the times are known."""
-    return failed is None or failed <= fixed
-
-
 @dataclass(frozen=True, slots=True)
 class LinkChecked:
     """A remediation by version, as a read shows it: the id to link, or why the link would be wrong."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from dora_operator.clients.errors import KubernetesError
@@ -16,7 +16,6 @@ from dora_operator.domain.plan import (
     Plan,
     Rival,
     RolloutLink,
-    RolloutState,
     Send,
     claims_of,
     desired_state,
@@ -26,7 +25,6 @@ from dora_operator.domain.plan import (
     state_of,
     target_of,
 )
-from dora_operator.domain.read_back import is_earlier, is_present
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import ConditionType, DoraDeployment, DoraDeploymentStatus
 from dora_operator.domain.retry import (
@@ -35,7 +33,6 @@ from dora_operator.domain.retry import (
     overwrites,
     without_overwritten,
 )
-from dora_operator.domain.rollout.restoration import DeploymentEvent, restoration_event
 from dora_operator.domain.rollout.verdict import ON_MISSING_ANNOTATION, Verdict
 from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec
 from dora_operator.domain.status import Override
@@ -125,8 +122,7 @@ class Planner:
         others = self._others(deployment, claims_of(deployment.key.namespace, target, deployment.status.target))
         if others:
             status = without_overwritten(status, [other.status for other in others])
-        event = restoration_event(source) if source is not None else None
-        state = self._state(source, event, status)
+        state = state_of(source) if source is not None else None
         context = Context(
             namespace=deployment.key.namespace,
             name=deployment.key.name,
@@ -144,42 +140,10 @@ class Planner:
         if others and _leaves_it_to_others(plan, status, others):
             status = forget_acceptance(status)
         override = Override(overrides(spec, state), state.verdict) if state is not None else None
-        link = plan.request.state.remediation if isinstance(plan, Send) else None
-        if isinstance(plan, Send) and event is not None and link is not None and link.id == event.deployment_id:
-            plan = replace(plan, event=event)
         reads_back = self.settings.read_back and spec.read_back is not False
         return Planned(
             deployment, status, plan, source, override, self._on_missing(spec, source, annotations), reads_back
         )
-
-    def _state(
-        self, source: Verdict | None, event: DeploymentEvent | None, status: DoraDeploymentStatus
-    ) -> RolloutState | None:
-        """Return what the Rollout's verdict asks for.
-
-        A restoration is linked once the failed deployment is known to exist, and if the link gives a recovery time that
-        is not negative.
-        """
-        if source is None:
-            return None
-        is_due = event is not None and self._is_linkable(event, status)
-        return state_of(source, event if is_due else None)
-
-    def _is_linkable(self, event: DeploymentEvent, status: DoraDeploymentStatus) -> bool:
-        """Return whether the failure is accepted, and its deployment known to have finished before the restoration."""
-        if status.accepted is None or status.accepted.change_failure is not True:
-            return False
-        stored, linked = status.read_back, status.accepted.remediation
-        if linked is not None and linked.id == event.deployment_id:
-            return True
-        if not self.settings.read_back:
-            return True
-        return stored is not None and is_present(status) and is_earlier(stored.finished_time, event.finished_at)
-
-    def links_restoration(self, planned: Planned, status: DoraDeploymentStatus) -> bool:
-        """Return whether the next plan links a restoration that this one did not."""
-        spec, event = planned.deployment.spec, restoration_event(planned.source) if planned.source is not None else None
-        return event is not None and spec is not None and spec.remediation is None and self._is_linkable(event, status)
 
     def _on_missing(
         self, spec: DoraDeploymentSpec, source: Verdict | None, annotations: Mapping[str, str]

@@ -6,7 +6,7 @@ from dora_operator.domain.fields import OnMissing
 from dora_operator.domain.plan import Send, request_for
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import ConditionType, TargetKind
-from dora_operator.domain.rollout.restoration import failed_event, is_own_id
+from dora_operator.domain.rollout.posted_events import failed_event, is_own_id
 from dora_operator.reconcile.context import Planned
 
 

@@ -38,7 +38,7 @@ from dora_operator.domain.retry import (
     forced,
     next_action,
 )
-from dora_operator.domain.rollout.restoration import failed_event
+from dora_operator.domain.rollout.posted_events import failed_event
 from dora_operator.domain.sites import Site
 from dora_operator.domain.status import ConditionSummary, Phase, StatusContext
 from dora_operator.domain.stored import searched_from
@@ -268,12 +268,9 @@ class DeploymentReconciler:
         return again or status.next_attempt_time or self._after_acceptance(planned, status)
 
     def _after_acceptance(self, planned: Planned, status: DoraDeploymentStatus) -> datetime | None:
-        """Plan the next read. A restoration that may be linked by now is a new desired state: reconcile again."""
+        """Plan the next read. A link that waited for the mark is checked now: reconcile again."""
         self._schedule_read(planned, status)
-        link = status.accepted.remediation if status.accepted is not None else None
-        if planned.is_link_pending or (link is None and self.planner.links_restoration(planned, status)):
-            return self.clock()
-        return None
+        return self.clock() if planned.is_link_pending else None
 
     def _finding(self, planned: Planned, plan: Send, result: ReadResult | None) -> Finding | None:
         """Return what the newest read of an accepted state means, if there is one that was not evaluated."""

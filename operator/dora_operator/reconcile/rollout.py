@@ -5,13 +5,12 @@ Sends nothing to Datadog: that is the way of the DoraDeployment that carries a v
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from dora_operator.clients.kubernetes import KubernetesClient
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.rollout.decide import decide_in_order
-from dora_operator.domain.rollout.identity import Identified
 from dora_operator.domain.rollout.observation import (
     Observation,
     Rollout,
@@ -19,18 +18,13 @@ from dora_operator.domain.rollout.observation import (
     parse_events,
     parse_replica_sets,
 )
-from dora_operator.domain.rollout.restoration import restored, waits_for_restoration
 from dora_operator.domain.rollout.timeline import position
-from dora_operator.domain.rollout.verdict import IGNORE_ANNOTATION, AbortRecovery, Decision, Policy, Skipped, Verdict
+from dora_operator.domain.rollout.verdict import IGNORE_ANNOTATION, Decision, Policy, Skipped, Verdict
 from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import NamespaceAnnotations
 from dora_operator.reconcile.events import EventPoster
 from dora_operator.reconcile.records import REFUSED_RECHECK, Records, is_outdated, subject_of
 from dora_operator.store import RolloutStore, TrackedRollout
-
-FIRST_RECHECK = 2.0
-LONGEST_RECHECK = 60.0
-"""Seconds between two checks whether the stable version has all its replicas again; doubled each time."""
 
 
 @dataclass(slots=True)
@@ -68,8 +62,7 @@ class RolloutReconciler:
             self._report(tracked, skipped)
             await self.records.write(tracked, wanted)
         tracked.decided(decision, shown, settled=position(observation) is not None)
-        recheck = self.clock() + REFUSED_RECHECK if tracked.refused else None
-        return _earliest(recheck, await self._check_restoration(tracked, observation, decision))
+        return self.clock() + REFUSED_RECHECK if tracked.refused else None
 
     async def _list_replica_sets(self, tracked: TrackedRollout) -> None:
         rollout = tracked.rollout
@@ -101,37 +94,7 @@ class RolloutReconciler:
             tracked.reported.add(each)
             self.metrics.rollout_skipped.labels(each.reason.value).inc()
 
-    async def _check_restoration(
-        self, tracked: TrackedRollout, observation: Observation, decision: Decision
-    ) -> datetime | None:
-        """Record when the stable version has all its replicas again after an abort, where the setting asks for it."""
-        if self.policy.abort_recovery is not AbortRecovery.RESTORED:
-            return None
-        waiting = [each for each in decision.verdicts if waits_for_restoration(observation, each)]
-        checks = {_failure(verdict): tracked.restoration_checks.get(_failure(verdict), 0) for verdict in waiting}
-        tracked.restoration_checks = {failure: count + 1 for failure, count in checks.items()}
-        if not waiting or is_ignored(await self.namespaces.read(tracked.rollout.key.namespace)):
-            return None
-        await self._list_replica_sets(tracked)
-        observation = observe(tracked.rollout, tracked.replica_sets)
-        found = [verdict for each in waiting if (verdict := restored(observation, each, self.clock())) is not None]
-        await self.records.write(tracked, [each for each in found if not self.records.is_refused(tracked, each)])
-        left = checks.keys() - {_failure(verdict) for verdict in found}
-        return _earliest(*(self.clock() + _recheck_after(checks[failure]) for failure in left))
-
-
-def _recheck_after(checks: int) -> timedelta:
-    return timedelta(seconds=min(LONGEST_RECHECK, FIRST_RECHECK * 2.0 ** min(checks, 10)))
-
 
 def is_ignored(annotations: Mapping[str, str]) -> bool:
     """Return whether the annotations of a Rollout or a Namespace opt out."""
     return annotations.get(IGNORE_ANNOTATION) == "true"
-
-
-def _failure(verdict: Verdict) -> tuple[Identified, int]:
-    return verdict.identity, verdict.revision
-
-
-def _earliest(*times: datetime | None) -> datetime | None:
-    return min((time for time in times if time is not None), default=None)

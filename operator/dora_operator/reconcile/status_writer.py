@@ -12,7 +12,7 @@ from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.read_back import Finding
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import ConditionType, DoraDeployment, DoraDeploymentStatus
-from dora_operator.domain.rollout.restoration import is_own_id
+from dora_operator.domain.rollout.posted_events import is_own_id
 from dora_operator.domain.status import merge_patch
 from dora_operator.metrics import Metrics
 from dora_operator.reconcile.events import EventPoster

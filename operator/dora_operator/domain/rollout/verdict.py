@@ -19,7 +19,6 @@ from pydantic.dataclasses import dataclass
 from dora_operator.domain.fields import (
     API_VERSION,
     ATOMIC,
-    CONFIG,
     KIND,
     OnMissing,
     RemediationLink,
@@ -61,16 +60,6 @@ class VerdictKind(StrEnum):
     """As Recovered, but the setting `retrySuccess: Keep` leaves the mark as it is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
-class RestoredVersion:
-    """The stable version that serves again after an abort."""
-
-    service: Text = Field(description="Service of the stable version, by its labels.")
-    env: Text | None = Field(default=None, description="Environment of the stable version, by its labels.")
-    version: Text | None = Field(default=None, description="The stable version, by its labels.")
-    time: datetime = Field(description="When it had all its replicas again.")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, config=ATOMIC)
 class Verdict:
     """What the mark of one deployment in Datadog should be, and why."""
@@ -99,9 +88,6 @@ class Verdict:
     )
     started_time: datetime | None = Field(
         default=None, description="When the revision began: the creation of its ReplicaSet."
-    )
-    restored: RestoredVersion | None = Field(
-        default=None, description="The return to the stable version after an abort, with abortRecovery: Restored."
     )
     on_missing: OnMissing | None = Field(
         default=None, description="Wait or Create, by the workload's annotation dora-operator.io/on-missing."
@@ -159,8 +145,6 @@ class AbortRecovery(Enum):
 
     NONE = "None"
     """Nothing: the service was restored at the abort, and no deployment in Datadog stands for that."""
-    RESTORED = "Restored"
-    """The return to the stable version, which the operator posts as a deployment event."""
     NEXT_VERSION = "NextVersion"
     """The next promoted version. This measures the time to the next release."""
 
