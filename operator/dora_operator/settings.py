@@ -107,9 +107,6 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] | None = Field(
         default=None, description="text, or json with one object per line. Empty: text on a terminal, else json."
     )
-    traces: bool = Field(
-        default=False, description="true exports OpenTelemetry traces. The variables OTEL_... configure the export."
-    )
     request_timeout_seconds: Seconds = Field(default=30.0, description="Timeout of one request to Datadog.")
     retry_first_seconds: Seconds = Field(default=1.0, description="First backoff during an outage of Datadog.")
     retry_longest_seconds: Seconds = Field(default=300.0, description="Longest backoff during an outage of Datadog.")
@@ -133,8 +130,8 @@ class Settings(BaseSettings):
     )
     abort_recovery: AbortRecovery = Field(
         default=AbortRecovery.NONE,
-        description="What is linked to an aborted deployment: None, Restored (a deployment event that the operator "
-        "posts for the return to the stable version), or NextVersion (which measures the time to the next release).",
+        description="What is linked to an aborted deployment: None, or NextVersion (which measures the time to the "
+        "next release).",
     )
     read_back: bool = Field(
         default=True, description="true reads back what Datadog stored. Needs the permission dora_metrics_read."

@@ -1,4 +1,4 @@
-"""Read-back and links: to the restoration of an abort, to the redeployment of a rollback, or to none."""
+"""Read-back and links: to the redeployment of a rollback, or to none."""
 
 from datetime import timedelta
 

@@ -119,7 +119,7 @@ TAKEN = [
         {
             "replicaCount": 2,
             "namespaceOverride": "kube-system",
-            "settings": {"namespaces": ["default"], "traces": True},
+            "settings": {"namespaces": ["default"]},
             "credentials": {"fromNamespaces": ["kube-system"]},
             "serviceMonitor": {"enabled": True},
             **{name: {"enabled": True} for name in ("prometheusRule", "grafanaDashboards")},

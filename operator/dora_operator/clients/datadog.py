@@ -37,7 +37,6 @@ from dora_operator.domain.request import (
 from dora_operator.domain.rollout.posted_events import DeploymentEvent
 from dora_operator.domain.sites import Site, api_url
 from dora_operator.metrics import CODE_LABELS, Call, Metrics
-from dora_operator.tracing import trace_configs
 
 CONNECT_SECONDS = 5.0
 IDLE_SECONDS = 60.0
@@ -231,7 +230,6 @@ async def open_http(
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         proxy=proxy_for(base_url or api_url(Site.US1)) if trust_env else None,  # one for all sites
-        trace_configs=trace_configs(),
     ) as session:
         timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)  # the caller bounds a whole request
         # httpx keeps cookies too: its client would send those of one account's answer with the next one's request.

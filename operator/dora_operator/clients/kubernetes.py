@@ -25,7 +25,6 @@ from dora_operator.clients.login import Login, log_in
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import GROUP, KIND, PLURAL, VERSION, ObjectKey
 from dora_operator.metrics import CODE_LABELS, Metrics
-from dora_operator.tracing import trace_configs
 
 PAGE = 500
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=5)
@@ -309,7 +308,6 @@ async def open_kubernetes(metrics: Metrics, clock: Callable[[], datetime]) -> As
     # The number of requests is bounded elsewhere; a limit here could make the renewal of the Lease wait.
     configuration.connection_pool_maxsize = 0
     configuration.client_session_kwargs = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
-    configuration.trace_configs = trace_configs()
     async with ApiClient(configuration) as api:
         yield KubernetesClient(api, Login(configuration), metrics, clock)
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as some
 from dora_operator.domain.rollout.decide import decide
 from dora_operator.domain.rollout.identity import Unidentified
 from dora_operator.domain.rollout.observation import REVISION, REVISION_HISTORY
-from dora_operator.domain.rollout.restoration import restored, waits_for_restoration
 from dora_operator.domain.rollout.verdict import (
     VERDICT_ANNOTATION,
     AbortRecovery,
@@ -173,7 +172,7 @@ def test_real_objects_with_odd_values_never_raise(data: some.DataObject) -> None
         _break(data, data.draw(some.sampled_from([levels.rollout, *levels.replica_sets.values()])))
     policy = Policy(
         lookback=data.draw(some.sampled_from([timedelta(0), timedelta.max])),
-        abort_recovery=AbortRecovery.RESTORED,
+        abort_recovery=AbortRecovery.NEXT_VERSION,
     )
     observation = observed(levels.rollout, levels.replica_sets.values(), levels.events.values())
     now = data.draw(some.sampled_from([NOW, datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)]))
@@ -182,8 +181,6 @@ def test_real_objects_with_odd_values_never_raise(data: some.DataObject) -> None
     for verdict in decision.verdicts:
         manifest = record_manifest("shop", verdict)
         assert read_record(manifest["metadata"]["annotations"][VERDICT_ANNOTATION]) == verdict
-        waits_for_restoration(observation, verdict)
-        restored(observation, verdict, now)
 
 
 def _break(data: some.DataObject, target: Any) -> None:

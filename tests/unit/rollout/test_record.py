@@ -1,9 +1,9 @@
-"""A verdict as JSON and as a DoraDeployment, and the event for a restored version."""
+"""A verdict as JSON and as a DoraDeployment."""
 
 import json
 import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
@@ -12,13 +12,8 @@ from hypothesis import strategies as some
 from dora_operator.domain.fields import RemediationLink, RemediationType, adapter, to_api
 from dora_operator.domain.resource import parse
 from dora_operator.domain.rollout.identity import ById, ByVersion
-from dora_operator.domain.rollout.observation import Observation
-from dora_operator.domain.rollout.restoration import restoration_event, restored, waits_for_restoration
 from dora_operator.domain.rollout.verdict import (
     VERDICT_ANNOTATION,
-    AbortRecovery,
-    Policy,
-    RestoredVersion,
     Verdict,
     VerdictKind,
     label_value,
@@ -26,9 +21,6 @@ from dora_operator.domain.rollout.verdict import (
     record_manifest,
     resource_name,
 )
-from tests.unit.rollout import operator_stand_in
-from tests.unit.rollout.operator_stand_in import Operator
-from tests.unit.rollout.simulator import Simulator
 
 AT = datetime(2026, 11, 23, 3, 44, 56, tzinfo=UTC)
 VERDICT = Verdict(
@@ -44,21 +36,6 @@ VERDICT = Verdict(
     time=AT,
     message="Rollout aborted update to revision 2",
 )
-RESTORED = Policy(abort_recovery=AbortRecovery.RESTORED)
-
-
-def aborted_rollout() -> tuple[Simulator, Operator]:
-    """Return an aborted Rollout, and an operator that has recorded it."""
-    simulator, operator = Simulator(), Operator()
-    for play in (simulator.start, lambda: simulator.deploy(("1.1.0", "a")), lambda: simulator.abort(by_hand=False)):
-        for _ in play():
-            operator.reconcile(simulator.levels)
-    return simulator, operator
-
-
-def observed(simulator: Simulator) -> Observation:
-    """Return what the simulator shows."""
-    return operator_stand_in.observed(simulator.levels.rollout, simulator.levels.replica_sets.values())
 
 
 def test_the_manifest_of_an_abort() -> None:
@@ -157,8 +134,6 @@ VERDICTS = some.builds(
     message=some.none() | some.text(max_size=256),
     time=TIMES,
     remediation=REMEDIATIONS,
-    restored=some.none()
-    | some.builds(RestoredVersion, service=some.just("checkout"), version=some.just("1"), time=some.just(AT)),
 )
 
 
@@ -168,6 +143,15 @@ def test_what_was_written_is_read_back(verdict: Verdict) -> None:
     """The annotation and status.source are the verdict, whatever it says."""
     assert read_record(annotation_of(verdict)) == verdict
     assert adapter(Verdict).validate_python(json.loads(json.dumps(to_api(verdict)))) == verdict
+
+
+def test_a_field_that_no_version_writes_any_more_is_ignored() -> None:
+    """A record of a former version may say when the stable version was restored."""
+    written = to_api(VERDICT) | {
+        "restored": {"service": "checkout", "version": "1.0.0", "time": "2026-11-23T03:45:00Z"}
+    }
+    assert read_record(json.dumps(written)) == VERDICT
+    assert adapter(Verdict).validate_python(written) == VERDICT
 
 
 WITHOUT_TAGS = {name: value for name, value in to_api(VERDICT).items() if name not in {"service", "env"}}
@@ -260,61 +244,3 @@ def test_the_longest_name_of_a_record() -> None:
     """253 characters, as Kubernetes allows."""
     assert resource_name("c" * 242, "0123456789") == "c" * 242 + "-0123456789"
     assert len(resource_name("c" * 243, "0123456789")) == 253
-
-
-def test_the_return_is_recorded_before_its_event_is_posted() -> None:
-    """The event is a function of the record alone: a repeated request has the same id and the same times."""
-    simulator, operator = aborted_rollout()
-    (verdict,) = operator.records
-    assert verdict.time is not None
-    found = restored(observed(simulator), verdict, verdict.time + timedelta(days=1, milliseconds=7))
-    assert found is not None
-    read = read_record(annotation_of(found))
-    assert read == found
-    event = restoration_event(read)
-    assert event is not None
-    assert re.fullmatch(r"[A-Za-z0-9_.:-]{16,128}", event.deployment_id)
-    assert (event.service, event.env, event.version) == ("checkout", "prod", "1.0.0")
-    assert (event.started_at, event.finished_at) == (verdict.time, verdict.time + timedelta(days=1))
-
-
-def test_an_event_never_ends_before_it_starts() -> None:
-    """The API server's clock and the operator's may differ."""
-    simulator, operator = aborted_rollout()
-    (verdict,) = operator.records
-    assert verdict.time is not None
-    found = restored(observed(simulator), verdict, verdict.time - timedelta(seconds=3))
-    assert found is not None
-    assert found.restored is not None
-    assert found.restored.time == verdict.time
-
-
-def test_a_return_is_recorded_only_when_it_is_complete() -> None:
-    """Not while replicas are missing, not before the abort has a time."""
-    simulator, operator = aborted_rollout()
-    (verdict,) = operator.records
-    observation = observed(simulator)
-    assert waits_for_restoration(observation, verdict)
-    assert not waits_for_restoration(observation, replace(verdict, verdict=VerdictKind.UNDONE))
-    assert not waits_for_restoration(observation, replace(verdict, revision=1))
-    assert restored(observation, replace(verdict, time=None), AT) is None
-    for each in simulator.levels.replica_sets.values():
-        each["status"]["readyReplicas"] = 1
-    assert restored(observed(simulator), verdict, AT) is None
-
-
-def test_a_recorded_return_stays_until_a_retry_succeeds() -> None:
-    """A newer version changes nothing about a recorded return; the promotion of the version itself removes the mark."""
-    for ends_by_retry in (True, False):
-        simulator, operator = aborted_rollout()
-        operator.policy = RESTORED
-        (verdict,) = operator.records
-        found = restored(observed(simulator), verdict, AT)
-        assert found is not None
-        manifest = record_manifest("shop", found)
-        operator.manifests[manifest["metadata"]["name"]] = json.dumps(manifest)
-        operator.asked.clear()
-        for play in (simulator.retry if ends_by_retry else lambda: simulator.deploy(("1.2.0", "a")), simulator.promote):  # noqa: B023
-            for _ in play():
-                operator.reconcile(simulator.levels)
-        assert operator.asked == ([("1.1.0", False, "")] if ends_by_retry else [])

@@ -7,7 +7,7 @@
     records = [read_record(annotation) for annotation in annotations]
 
 Modules, each using only those before it: `raw`, `identity`, `observation`, `verdict`, `timeline`, `evidence`, `rules`,
-`decide`; beside them `restoration` and `retention`.
+`decide`; beside them `posted_events` and `retention`.
 
 What the rules say beyond the table in docs/rollouts.md:
 

@@ -316,7 +316,7 @@ def _rolled_forward_to(context: RuleContext, verdict: Verdict, promoted: Entry) 
     if in_flight and context.policy.abort_recovery is not AbortRecovery.NEXT_VERSION:
         return None
     is_newer = not _is_older(context, promoted, verdict) and promoted.key != verdict.identity
-    if verdict.remediation is not None or not is_newer or not _is_deployment(context, verdict, promoted):
+    if not is_newer or not _is_deployment(context, verdict, promoted):
         return None
     return _linked(verdict, promoted, RemediationType.ROLLFORWARD)
 
@@ -345,7 +345,6 @@ def _recovered(context: RuleContext, verdict: Verdict, promoted: Entry, message:
         decided_by_revision=promoted.number,
         time=_time(context, promoted),
         message=message,
-        remediation=None,
     )
 
 
