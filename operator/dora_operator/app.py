@@ -147,36 +147,34 @@ async def run(settings: Settings) -> None:
 
     Raises:
         LoginError: there is no way to log in to a cluster.
-        CannotTraceError: traces are enabled and their packages are not installed.
         CannotListenError: a port of the probes or of the metrics cannot be opened.
         LeaseLostError: another process is the leader now; a restart begins as a follower.
     """
     metrics = Metrics()
-    if True:
-        async with (
-            open_kubernetes(metrics, utc_now) as kubernetes,
-            open_http(
-                connections=settings.workers,
-                base_url=settings.base_url,
-                trust_env=settings.trust_env,
-            ) as http,
-        ):
-            leader = elect(settings, kubernetes)
-            guard = leader if isinstance(leader, Leader) else None
-            datadog = DatadogClient(
-                http,
-                base_url=settings.base_url,
-                timeout_seconds=settings.request_timeout_seconds,
-                metrics=metrics,
-                leader=guard,
-            )
-            app = build(Deps(settings, kubernetes.guarded_by(guard), datadog, metrics))
-            watches = build_watches(app, kubernetes, metrics)
-            health = [watch.health for watch in watches]
-            async with serving(app.observer.endpoints(settings, health, leader.is_leader)):
-                await supervise(app, watches, leader)
-            if leader.lost.is_set():
-                raise LeaseLostError(leader.why_lost)
+    async with (
+        open_kubernetes(metrics, utc_now) as kubernetes,
+        open_http(
+            connections=settings.workers,
+            base_url=settings.base_url,
+            trust_env=settings.trust_env,
+        ) as http,
+    ):
+        leader = elect(settings, kubernetes)
+        guard = leader if isinstance(leader, Leader) else None
+        datadog = DatadogClient(
+            http,
+            base_url=settings.base_url,
+            timeout_seconds=settings.request_timeout_seconds,
+            metrics=metrics,
+            leader=guard,
+        )
+        app = build(Deps(settings, kubernetes.guarded_by(guard), datadog, metrics))
+        watches = build_watches(app, kubernetes, metrics)
+        health = [watch.health for watch in watches]
+        async with serving(app.observer.endpoints(settings, health, leader.is_leader)):
+            await supervise(app, watches, leader)
+        if leader.lost.is_set():
+            raise LeaseLostError(leader.why_lost)
 
 
 def elect(settings: Settings, kubernetes: KubernetesClient) -> Leader | AlwaysLeader:

@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
-
 from dora_operator.reconcile.links import CHECKS
+
 from tests.chaos.harness import TALLY, KilledCluster, KilledError, Killer
 from tests.support.builders import NOW
 from tests.support.fakes import Operator, running_operator

@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.workqueue import Priority
 from tests.flow.test_rollouts import live
 from tests.support.builders import NOW
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator

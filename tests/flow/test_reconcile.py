@@ -9,7 +9,6 @@ import pytest
 
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.reconcile.deployment import DeploymentReconciler
-from dora_operator.workqueue import Priority
 from tests.support.builders import OTHER_ID
 from tests.support.fakes import NAMESPACE, FakeCluster, FakeDatadog, running_operator
 

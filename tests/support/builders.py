@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dora_operator.domain.fields import RemediationLink, RemediationType, adapter
-from dora_operator.domain.plan import PlanInput, Plan, Rival, Send, desired_state, make_plan
+from dora_operator.domain.plan import Plan, PlanInput, Rival, Send, desired_state, make_plan
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import (
     Condition,

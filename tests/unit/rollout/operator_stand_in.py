@@ -1,6 +1,6 @@
 """The effectful side in a few lines, for tests: levels that change, an operator that decides, records and sends.
 
-Records go through their manifests as JSON, as they do in a cluster, so a restart keeps exactly what was written.
+Verdicts go through status.source as JSON, as they do in a cluster, so a restart keeps exactly what was written.
 """
 
 import json
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from dora_operator.domain.fields import adapter, to_api
 from dora_operator.domain.rollout.decide import decide
 from dora_operator.domain.rollout.observation import (
     Observation,
@@ -18,7 +19,6 @@ from dora_operator.domain.rollout.observation import (
     parse_rollout,
 )
 from dora_operator.domain.rollout.verdict import (
-    VERDICT_ANNOTATION,
     AbortRecovery,
     Decision,
     Memory,
@@ -26,7 +26,6 @@ from dora_operator.domain.rollout.verdict import (
     Skipped,
     Verdict,
     asks_again,
-    read_record,
     record_manifest,
 )
 
@@ -68,7 +67,7 @@ class Operator:
     policy: Policy = LINKED
     lists_events: bool = True
     memory: Memory = field(default_factory=Memory)
-    manifests: dict[str, str] = field(default_factory=dict)
+    written: dict[str, str] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     skipped: dict[Skipped, None] = field(default_factory=dict)
 
@@ -79,9 +78,7 @@ class Operator:
     @property
     def records(self) -> list[Verdict]:
         """What is written."""
-        manifests = [json.loads(manifest) for manifest in self.manifests.values()]
-        read = [read_record(manifest["metadata"]["annotations"][VERDICT_ANNOTATION]) for manifest in manifests]
-        return [record for record in read if record is not None]
+        return [adapter(Verdict).validate_json(written) for written in self.written.values()]
 
     def reconcile(self, levels: Levels, now: datetime = NOW) -> Decision:
         """Decide from the levels, write and send what changed."""
@@ -92,8 +89,8 @@ class Operator:
             decision = self._decide(levels, now, levels.events.values())
         before = {(record.uid, record.identity): record for record in self.records}
         for verdict in decision.changes:
-            manifest = record_manifest("shop", verdict)
-            self.manifests[manifest["metadata"]["name"]] = json.dumps(manifest)
+            name = record_manifest("shop", verdict)["metadata"]["name"]
+            self.written[name] = json.dumps(to_api(verdict))
             if asks_again(before.get((verdict.uid, verdict.identity)), verdict):
                 self.asked.append(asked(verdict))
         self.memory = decision.memory

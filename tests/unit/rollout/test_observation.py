@@ -11,10 +11,8 @@ from dora_operator.domain.rollout.decide import decide
 from dora_operator.domain.rollout.identity import Unidentified
 from dora_operator.domain.rollout.observation import REVISION, REVISION_HISTORY
 from dora_operator.domain.rollout.verdict import (
-    VERDICT_ANNOTATION,
     AbortRecovery,
     Policy,
-    read_record,
     record_manifest,
 )
 from tests.unit.rollout.operator_stand_in import NOW, Levels, Operator, observed
@@ -180,7 +178,7 @@ def test_real_objects_with_odd_values_never_raise(data: some.DataObject) -> None
     assert decide(observation, decision.verdicts, policy, now, decision.memory).changes == ()
     for verdict in decision.verdicts:
         manifest = record_manifest("shop", verdict)
-        assert read_record(manifest["metadata"]["annotations"][VERDICT_ANNOTATION]) == verdict
+        assert manifest["spec"]["changeFailure"] is verdict.change_failure
 
 
 def _break(data: some.DataObject, target: Any) -> None:

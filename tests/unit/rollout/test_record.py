@@ -10,14 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from dora_operator.domain.fields import RemediationLink, RemediationType, adapter, to_api
-from dora_operator.domain.resource import parse
 from dora_operator.domain.rollout.identity import ById, ByVersion
 from dora_operator.domain.rollout.verdict import (
-    VERDICT_ANNOTATION,
     Verdict,
     VerdictKind,
     label_value,
-    read_record,
     record_manifest,
     resource_name,
 )
@@ -41,7 +38,6 @@ VERDICT = Verdict(
 def test_the_manifest_of_an_abort() -> None:
     """Name, labels and spec as documented; no owner, so that a deleted Rollout deletes no unsent report."""
     manifest = record_manifest("shop", VERDICT)
-    assert json.loads(manifest["metadata"].pop("annotations")["dora-operator.io/verdict"])["verdict"] == "Aborted"
     assert manifest == {
         "apiVersion": "dora-operator.io/v1alpha1",
         "kind": "DoraDeployment",
@@ -56,16 +52,6 @@ def test_the_manifest_of_an_abort() -> None:
             "sourceRef": {"kind": "Rollout", "name": "checkout", "version": "1.1.0"},
         },
     }
-
-
-def test_the_labels_and_the_annotation_of_a_record() -> None:
-    """The label names the Rollout; the annotation has the whole verdict, in one order."""
-    linked = replace(VERDICT, remediation=RemediationLink(type=RemediationType.ROLLBACK, version="1"))
-    metadata = record_manifest("shop", linked)["metadata"]
-    assert metadata["labels"] == {"dora-operator.io/rollout": "checkout"}
-    (annotation,) = metadata["annotations"].values()
-    assert annotation.startswith('{"decidedByRevision": 2, "env": "prod"')
-    assert read_record(annotation) == linked
 
 
 def test_with_an_id_alone_the_pod_hash_selects_the_revision() -> None:
@@ -101,12 +87,6 @@ def test_the_manifest_links_by_exactly_one(remediation: RemediationLink, written
     assert record_manifest("shop", replace(VERDICT, remediation=remediation))["spec"]["remediation"] == written
 
 
-def annotation_of(verdict: Verdict) -> str:
-    """Return the annotation of the record."""
-    annotation: str = record_manifest("shop", verdict)["metadata"]["annotations"][VERDICT_ANNOTATION]
-    return annotation
-
-
 NAMED = some.sampled_from(
     [
         {"service": "checkout", "env": "prod", "version": "1.1.0"},
@@ -140,8 +120,7 @@ VERDICTS = some.builds(
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(VERDICTS)
 def test_what_was_written_is_read_back(verdict: Verdict) -> None:
-    """The annotation and status.source are the verdict, whatever it says."""
-    assert read_record(annotation_of(verdict)) == verdict
+    """status.source is the verdict, whatever it says."""
     assert adapter(Verdict).validate_python(json.loads(json.dumps(to_api(verdict)))) == verdict
 
 
@@ -152,51 +131,6 @@ def test_a_field_that_no_version_writes_any_more_is_ignored() -> None:
     }
     assert read_record(json.dumps(written)) == VERDICT
     assert adapter(Verdict).validate_python(written) == VERDICT
-
-
-WITHOUT_TAGS = {name: value for name, value in to_api(VERDICT).items() if name not in {"service", "env"}}
-
-
-@pytest.mark.parametrize(
-    "annotation",
-    [
-        "",
-        "{",
-        "[]",
-        "7",
-        '{"verdict": "Aborted"}',
-        json.dumps(to_api(VERDICT) | {"verdict": "Unheard"}),
-        json.dumps(to_api(VERDICT) | {"version": "1.1.0\u200b"}),
-        json.dumps(to_api(VERDICT) | {"deploymentId": "short"}),
-        json.dumps(WITHOUT_TAGS),
-        "[" * 100_000,
-    ],
-)
-def test_an_annotation_that_cannot_be_read_is_no_record(annotation: str) -> None:
-    """Users write DoraDeployments too."""
-    assert read_record(annotation) is None
-
-
-@pytest.mark.parametrize(
-    ("verdict", "deployment", "is_believed"),
-    [
-        pytest.param(VERDICT, {"service": "checkout", "env": "prod", "version": "1.1.0"}, True, id="the same"),
-        pytest.param(VERDICT, {"service": "checkout", "env": "prod", "version": "1.2.0"}, False, id="another version"),
-        pytest.param(VERDICT, {"id": "43vkaZNgiso"}, False, id="an id, and the verdict is by version"),
-        pytest.param(replace(VERDICT, deployment_id="43vkaZNgiso"), {"id": "43vkaZNgiso"}, True, id="the same id"),
-        pytest.param(VERDICT, {"id": 7}, False, id="a spec that cannot be understood"),
-    ],
-)
-def test_a_record_is_about_the_deployment_in_its_spec(
-    verdict: Verdict, deployment: dict[str, object], *, is_believed: bool
-) -> None:
-    """The spec decides what is marked: an annotation that names another deployment is not believed."""
-    body = record_manifest("shop", verdict)
-    body["metadata"] |= {"uid": "uid-record", "resourceVersion": "1", "creationTimestamp": "2026-11-23T03:45:00Z"}
-    body["spec"]["deployment"] = deployment
-    parsed = parse(body)
-    assert parsed.is_record
-    assert parsed.record == (verdict if is_believed else None)
 
 
 def test_a_verdict_knows_its_deployment() -> None:
