@@ -272,8 +272,8 @@ def _leveled(history: History, observation: Observation, stable: int | None, now
 def _is_earlier(history: History, failing: Failing) -> bool:
     """Return whether an earlier revision of this template was aborted then: its status is shown for a moment more."""
     current, earlier = history.revisions[-1], history.revisions[:-1]
-    hashes = {r.pod_template_hash for r in earlier if failing.time is not None and failing.time == r.ended_time}
-    return current.pod_template_hash in hashes
+    aborted = [r for r in earlier if r.state is State.ABORTED and r.pod_template_hash == current.pod_template_hash]
+    return failing.time is not None and any(r.ended_time == failing.time for r in aborted)
 
 
 def _failed(history: History, current: Revision, failing: Failing, now: datetime) -> Revision:
