@@ -27,7 +27,7 @@ from dora_operator.handlers.settings import build_settings
 from dora_operator.metrics import Metrics
 from dora_operator.observe import Observer
 from dora_operator.probes import serving
-from dora_operator.reconcile.changes import DeploymentEvents, RolloutEvents
+from dora_operator.reconcile.changes import DeploymentEvents, WorkloadEvents
 from dora_operator.reconcile.context import NamespaceAnnotations, Planner
 from dora_operator.reconcile.credentials import CredentialStore, own_keys_of
 from dora_operator.reconcile.deployment import DeploymentReconciler
@@ -35,10 +35,10 @@ from dora_operator.reconcile.events import EventPoster
 from dora_operator.reconcile.lookup import Lookup
 from dora_operator.reconcile.rate_limits import RateLimits
 from dora_operator.reconcile.records import Records
-from dora_operator.reconcile.rollout import RolloutReconciler
 from dora_operator.reconcile.status_writer import StatusWriter
+from dora_operator.reconcile.workload import WorkloadReconciler
 from dora_operator.settings import Settings
-from dora_operator.store import DeploymentStore, RolloutStore
+from dora_operator.store import DeploymentStore, WorkloadStore
 from dora_operator.watch.discovery import Discovery
 from dora_operator.watch.resync import Sink, Timing
 from dora_operator.watch.supervisor import KopfParts, Watch
@@ -78,10 +78,10 @@ class App:
 
     settings: Settings
     deployments: DeploymentEvents
-    rollouts: RolloutEvents
+    workloads: WorkloadEvents
     deployment_reconciler: DeploymentReconciler
     deployment_workers: Workers
-    rollout_workers: Workers
+    workload_workers: Workers
     credentials: CredentialStore
     records: Records
     events: EventPoster
@@ -97,14 +97,14 @@ def build(deps: Deps) -> App:
     settings, clock = deps.settings, deps.clock
     namespaces = set[str | None](settings.namespaces or (None,))
     store = DeploymentStore(partial(dependencies_of, settings.site))
-    rollouts = RolloutEvents(RolloutStore(namespaces.copy()), WorkQueue(deps.monotonic, _namespace_of), clock)
-    deployments = DeploymentEvents(store, WorkQueue(deps.monotonic, _namespace_of), rollouts, clock, namespaces)
+    workloads = WorkloadEvents(WorkloadStore(), WorkQueue(deps.monotonic, _namespace_of), clock)
+    deployments = DeploymentEvents(store, WorkQueue(deps.monotonic, _namespace_of), workloads, clock, namespaces)
     annotations = NamespaceAnnotations(deps.kubernetes, clock)
     events, limits = EventPoster(deps.kubernetes), RateLimits()
     credentials = CredentialStore(deps.kubernetes, store, own_keys_of(settings), clock)
     reconciler = DeploymentReconciler(
         store=store,
-        rollouts=rollouts.store,
+        workloads=workloads.store,
         queue=deployments.queue,
         client=deps.kubernetes,
         datadog=deps.datadog,
@@ -112,7 +112,7 @@ def build(deps: Deps) -> App:
         credentials=credentials,
         limits=limits,
         lookup=Lookup(deps.datadog, limits, deployments.queue, clock),
-        writer=StatusWriter(store, deployments.queue, deps.kubernetes, events, deps.metrics, clock),
+        writer=StatusWriter(store, deployments.queue, deps.kubernetes, events, deps.metrics, clock, workloads.requeue),
         metrics=deps.metrics,
         settings=settings,
         clock=clock,
@@ -120,21 +120,21 @@ def build(deps: Deps) -> App:
     )
     retention, policy = timedelta(days=settings.retention_days), settings.rollout_policy
     records = Records(store, deployments, deps.kubernetes, events, deps.metrics, policy, retention, clock)
-    rollout_reconciler = RolloutReconciler(
-        rollouts.store, deps.kubernetes, annotations, records, events, deps.metrics, policy, clock
+    workload_reconciler = WorkloadReconciler(
+        workloads.store, deps.kubernetes, annotations, records, events, deps.metrics, policy, clock
     )
-    queues = deployments.queue, rollouts.queue
+    queues = deployments.queue, workloads.queue
     return App(
         settings,
         deployments,
-        rollouts,
+        workloads,
         reconciler,
         Workers("DoraDeployment", queues[0], reconciler.reconcile, settings.workers, clock, deps.metrics),
-        Workers("Rollout", queues[1], rollout_reconciler.reconcile, ROLLOUT_WORKERS, clock, deps.metrics),
+        Workers("Rollout", queues[1], workload_reconciler.reconcile, ROLLOUT_WORKERS, clock, deps.metrics),
         credentials,
         records,
         events,
-        Observer(deps.metrics, store, rollouts.store, *queues, limits, credentials, clock),
+        Observer(deps.metrics, store, workloads.store, *queues, limits, credentials, clock),
     )
 
 
@@ -193,7 +193,7 @@ def build_watches(app: App, kubernetes: KubernetesClient, metrics: Metrics) -> l
         (DEPLOYMENTS, app.deployments, deployment_handlers.register, "")
     ]
     if settings.rollouts:
-        kinds.append((ROLLOUTS, app.rollouts, rollout_handlers.register, settings.rollout_selector))
+        kinds.append((ROLLOUTS, app.workloads, rollout_handlers.register, settings.rollout_selector))
     watches = []
     for kind, sink, register, selector in kinds:
         discovery = Discovery(kubernetes, kind)
@@ -234,7 +234,7 @@ async def supervise(app: App, watches: Sequence[Watch], leader: Leader | AlwaysL
     finally:
         await asyncio.gather(
             *(watch.stop() for watch in watches),
-            app.rollout_workers.finish(FINISH_SECONDS),
+            app.workload_workers.finish(FINISH_SECONDS),
             app.deployment_workers.finish(FINISH_SECONDS),
         )
         await app.events.finish(LAST_EVENTS_SECONDS)
@@ -249,7 +249,7 @@ def _background(app: App) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
         ("the polling of Secrets", lambda: _every(app.settings.secret_poll_seconds, app.poll_secrets)),
     ]
     if app.settings.rollouts:
-        work.append(("the workers for Rollouts", app.rollout_workers.run))
+        work.append(("the workers for Rollouts", app.workload_workers.run))
         work.append(("the sweep", lambda: _every(SWEEP_SECONDS, lambda: _sweep(app))))
     return work
 

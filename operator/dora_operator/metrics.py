@@ -15,8 +15,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from dora_operator.domain.fields import RemediationType
+from dora_operator.domain.history.history import VerdictKind
+from dora_operator.domain.history.verdicts import SkipReason
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.rollout.verdict import SkipReason, VerdictKind
 
 PREFIX = "dora_operator"
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -49,6 +50,7 @@ class Call(Enum):
     EVENT = "deployment_event"
     READ = "read_deployment"
     LIST = "list_deployments"
+    DELETE = "delete_deployment_event"
 
 
 CODE_LABELS: Mapping[int | None, str] = {

@@ -15,7 +15,7 @@ from dora_operator.probes import Check, Checks, Endpoints, evaluate
 from dora_operator.reconcile.credentials import CredentialStore
 from dora_operator.reconcile.rate_limits import RateLimits
 from dora_operator.settings import Settings
-from dora_operator.store import DeploymentStore, RolloutStore
+from dora_operator.store import DeploymentStore, WorkloadStore
 from dora_operator.workqueue import WorkQueue
 
 
@@ -47,7 +47,7 @@ class Observer:
 
     metrics: Metrics
     deployments: DeploymentStore
-    rollouts: RolloutStore
+    rollouts: WorkloadStore
     deployment_queue: WorkQueue[ObjectKey]
     rollout_queue: WorkQueue[ObjectKey]
     limits: RateLimits

@@ -22,8 +22,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dora_operator.domain.allowed import Allowed
 from dora_operator.domain.fields import OnMissing
+from dora_operator.domain.history.policy import AbortRecovery, Policy, RetrySuccess, RollbackMarks
 from dora_operator.domain.retry import RetryPolicy
-from dora_operator.domain.rollout.verdict import AbortRecovery, Policy, RetrySuccess, RollbackMarks
 from dora_operator.domain.selectors import SELECTOR
 from dora_operator.domain.sites import Site
 
@@ -143,6 +143,10 @@ class Settings(BaseSettings):
     on_missing: OnMissing = Field(
         default=OnMissing.WAIT,
         description="What happens if Datadog does not have a failed deployment: Wait, or Create (post its event).",
+    )
+    create_after_seconds: Annotated[float, Field(ge=60, le=86_400)] = Field(
+        default=3600.0,
+        description="onMissing: Create posts the event of a failed revision so many seconds after its end.",
     )
     lookback_hours: Annotated[float, Field(gt=0, le=720)] = Field(
         default=24.0,

@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import Any
 
 from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.history.history import History
+from dora_operator.domain.history.observation import Template
+from dora_operator.domain.history.verdicts import Verdict
 from dora_operator.domain.plan import Dependency
 from dora_operator.domain.resource import DoraDeployment, DoraDeploymentStatus, has_unsent_failure, parse
-from dora_operator.domain.rollout.identity import Identified
-from dora_operator.domain.rollout.observation import ReplicaSet, Rollout, parse_rollout
-from dora_operator.domain.rollout.verdict import Decision, Memory, Skipped, SkipReason, Verdict, asks_again
+from dora_operator.domain.sources.rollout import Rollout, parse_rollout
 from dora_operator.workqueue import Priority
 
 MAX_UNDECIDED = 16
@@ -234,126 +235,132 @@ class Refusal:
 
 
 @dataclass(slots=True)
-class TrackedRollout:
-    """One Rollout as last seen, and what this process has learnt about it."""
+class TrackedWorkload:
+    """One workload as last seen, and what this process keeps about it beside its history."""
 
-    rollout: Rollout
+    workload: Rollout
     seen_at: datetime | None = None
     """When a watch reported this version; None for one from a list."""
-    replica_sets: tuple[ReplicaSet, ...] = ()
-    memory: Memory = field(default_factory=Memory)
+    templates: tuple[Template, ...] = ()
+    """As last listed; empty once the history has them."""
     undecided: tuple[Rollout, ...] = ()
     """Other states that were reported since the last decision, oldest first: a queue of keys would lose aborts."""
-    reported: set[Skipped] = field(default_factory=set)
-    """Facts that an Event has reported."""
     refused: dict[Verdict, Refusal] = field(default_factory=dict)
     """Verdicts that could not be recorded because a user owns the record."""
     unidentified: bool = False
     """A revision failed that cannot be identified."""
-    _facts: dict[Identified, Verdict] = field(default_factory=dict)
-    _listed_for: tuple[int | None, str] | None = None
+    is_deleted: bool = False
+    """It is deleted, and its last states are not decided yet."""
     _decided: Rollout | None = None
 
-    def needs_replica_sets(self) -> bool:
-        """Return whether a revision has begun since the ReplicaSets were listed. Once per revision is enough.
-
-        While the controller has not observed the newest spec, there is nothing new to list.
-        """
-        if self.rollout.observed_generation != self.rollout.generation:
-            return False
-        return self._listed_for != self._revision()
-
-    def update(self, rollout: Rollout, at: datetime | None, *, keep_undecided: bool) -> None:
+    def update(self, workload: Rollout, at: datetime | None, *, keep_undecided: bool) -> None:
         """Store a newer version. With `keep_undecided`, a state that no decision has seen is kept for the next one."""
-        if keep_undecided and self.rollout is not self._decided and _state(self.rollout) != _state(rollout):
-            self.undecided = (*self.undecided, self.rollout)[-MAX_UNDECIDED:]
-        self.rollout, self.seen_at = rollout, at
+        if keep_undecided and self.workload is not self._decided and _state(self.workload) != _state(workload):
+            self.undecided = (*self.undecided, self.workload)[-MAX_UNDECIDED:]
+        self.workload, self.seen_at = workload, at
 
-    def decided(self, decision: Decision, shown: Sequence[Rollout], *, settled: bool) -> None:
-        """Keep what a decision about the states `shown` leaves for the next one.
+    @property
+    def is_decided(self) -> bool:
+        """Whether every state that was reported is in the history."""
+        return self.workload is self._decided
+
+    def listed(self, templates: Sequence[Template]) -> None:
+        """Store what was listed. Undecided states may be about templates that are deleted by now."""
+        names = {template.pod_template_hash for template in templates}
+        kept = [template for template in self.templates if template.pod_template_hash not in names]
+        self.templates = (*(kept if self.undecided else ()), *templates)
+
+    def decided(self, shown: Rollout, *, settled: bool) -> None:
+        """Note that the states up to `shown` are in the history.
 
         While a revision is being replaced (not settled) its ReplicaSets are not listed yet; these states count again.
         """
-        if settled:
-            self._decided = shown[-1]
-            self.undecided = tuple(each for each in self.undecided if not any(each is one for one in shown))
-        self.memory = decision.memory
-        self.unidentified = any(each.reason is SkipReason.NOT_IDENTIFIED for each in decision.skipped)
-
-    def is_new_fact(self, verdict: Verdict) -> bool:
-        """Return, once, whether a verdict asks for more than the one before it."""
-        before = self._facts.get(verdict.identity)
-        self._facts[verdict.identity] = verdict
-        return asks_again(before, verdict)
-
-    def listed(self, replica_sets: Sequence[ReplicaSet]) -> None:
-        """Store the ReplicaSets. A list without the current one is repeated."""
-        self.replica_sets = tuple(replica_sets)
-        revision, current = self._revision()
-        if any(each.pod_template_hash == current and each.numbers[-1] == revision for each in replica_sets):
-            self._listed_for = (revision, current)
-
-    def _revision(self) -> tuple[int | None, str]:
-        return self.rollout.revision, self.rollout.current_hash
+        if settled and shown is self.workload:
+            self._decided, self.undecided, self.templates = shown, (), ()
 
 
 @dataclass(slots=True)
-class RolloutStore:
-    """All known Rollouts by key."""
+class WorkloadStore:
+    """All known workloads by key, and their histories."""
 
-    unlisted: set[str | None] = field(default_factory=set)
-    """Namespaces whose first list is not complete; None is the whole cluster."""
     are_decided: bool = False
     """This process decides about them. A follower keeps only the newest versions."""
-    _tracked: dict[ObjectKey, TrackedRollout] = field(default_factory=dict)
+    _tracked: dict[ObjectKey, TrackedWorkload] = field(default_factory=dict)
+    _histories: dict[str, History] = field(default_factory=dict)
+    """By the uid of the workload, as Kubernetes has them."""
+    _ran: defaultdict[tuple[str | None, ...], set[str]] = field(default_factory=lambda: defaultdict(set))
+    """By what names a version: the uids of the workloads that have run it."""
 
     def __len__(self) -> int:
         return len(self._tracked)
 
-    def __iter__(self) -> Iterator[TrackedRollout]:
+    def __iter__(self) -> Iterator[TrackedWorkload]:
         return iter(list(self._tracked.values()))
 
-    def get(self, key: ObjectKey) -> TrackedRollout | None:
-        """Return a Rollout."""
+    def get(self, key: ObjectKey) -> TrackedWorkload | None:
+        """Return a workload."""
         return self._tracked.get(key)
 
-    def is_listed(self, namespace: str) -> bool:
-        """Return whether the first list of a namespace is complete."""
-        return self.unlisted.isdisjoint({None, namespace})
+    def history(self, uid: str) -> History | None:
+        """Return the history of a workload."""
+        return self._histories.get(uid)
+
+    def keep(self, history: History) -> None:
+        """Keep a history that is written."""
+        uid = history.workload.uid
+        for revision in history.revisions:
+            self._ran[revision.key].add(uid)
+        self._histories[uid] = history
+
+    def has_run_elsewhere(self, verdict: Verdict) -> bool:
+        """Return whether another workload has run the version of a verdict."""
+        return not self._ran.get(verdict.identity.key, set()) <= {verdict.uid}
 
     def versions(self, namespace: str | None) -> dict[ObjectKey, tuple[str, str]]:
-        """Return uid and resourceVersion of every Rollout of a namespace, or of all."""
+        """Return uid and resourceVersion of every workload of a namespace, or of all."""
         return {
-            key: (tracked.rollout.uid, tracked.rollout.resource_version)
+            key: (tracked.workload.uid, tracked.workload.resource_version)
             for key, tracked in self._tracked.items()
-            if namespace in (None, key.namespace)
+            if namespace in (None, key.namespace) and not tracked.is_deleted
         }
 
     def upsert(self, body: Mapping[str, Any], at: datetime | None) -> bool:
         """Store a version of a Rollout, and when a watch reported it. Return whether it is new.
 
-        Another uid is another Rollout, about which nothing is known yet.
+        Another uid is another workload.
         """
         metadata = body["metadata"]
         key = ObjectKey(metadata["namespace"], metadata["name"])
         tracked = self._tracked.get(key)
-        if tracked is not None and not is_newer(metadata["resourceVersion"], tracked.rollout.resource_version):
+        if tracked is not None and not is_newer(metadata["resourceVersion"], tracked.workload.resource_version):
             return False
-        if tracked is None or tracked.rollout.uid != metadata["uid"]:
-            self._tracked[key] = TrackedRollout(parse_rollout(body), at)
+        if tracked is None or tracked.workload.uid != metadata["uid"]:
+            self._tracked[key] = TrackedWorkload(parse_rollout(body), at)
         else:
             tracked.update(parse_rollout(body), at, keep_undecided=self.are_decided)
         return True
 
-    def forget(self, key: ObjectKey, uid: str) -> bool:
-        """Drop a Rollout that was deleted, unless another one of the same name has replaced it."""
+    def delete(self, key: ObjectKey, uid: str) -> bool:
+        """Note that a workload was deleted. Return whether states of it are left to decide about."""
         tracked = self._tracked.get(key)
-        if tracked is None or tracked.rollout.uid != uid:
+        if tracked is None or tracked.workload.uid != uid:
             return False
-        del self._tracked[key]
+        tracked.is_deleted = True
+        if not self.are_decided or tracked.is_decided:
+            self.forget(key)
+            return False
         return True
 
+    def forget(self, key: ObjectKey) -> None:
+        """Drop a workload and its history."""
+        uid = self._tracked.pop(key).workload.uid
+        history = self._histories.pop(uid, None)
+        for revision in history.revisions if history is not None else ():
+            self._ran[revision.key].discard(uid)
+            if not self._ran[revision.key]:
+                del self._ran[revision.key]
 
-def _state(rollout: Rollout) -> tuple[object, ...]:
+
+def _state(workload: Rollout) -> tuple[object, ...]:
     """Return what distinguishes the states that a decision may need one by one."""
-    return rollout.revision, rollout.current_hash, rollout.stable_hash, rollout.abort, rollout.aborted_at
+    return workload.number, workload.current_hash, workload.stable_hash, workload.failing

@@ -71,7 +71,7 @@ async def test_a_burst_of_states_is_not_kept_for_ever(cluster: FakeCluster, data
         rollout = Rollout()
         await play(operator, rollout, "deploy h1 1")
         without_a_reconcile(operator, rollout, *(f"deploy h{number} {number}" for number in range(2, 60)))
-        (known,) = operator.app.rollouts.store
+        (known,) = operator.app.workloads.store
         assert 0 < len(known.undecided) <= 16
         await operator.settle()
         assert known.undecided == ()

@@ -29,7 +29,7 @@ from dora_operator.clients.guard import Result
 from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer, first_words
 from dora_operator.domain.request import PatchById
 from dora_operator.domain.resource import MarkState
-from dora_operator.domain.rollout.posted_events import DeploymentEvent
+from dora_operator.domain.posted_events import DeploymentEvent
 from dora_operator.domain.sites import Site
 from dora_operator.metrics import Metrics
 from sandbox.datadog import StandIn

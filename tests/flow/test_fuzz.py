@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic.alias_generators import to_camel
 
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.rollout.verdict import ROLLOUT_LABEL
+from dora_operator.domain.records import ROLLOUT_LABEL
 from dora_operator.domain.spec import DoraDeploymentSpec
 from tests.support.builders import BY_ID, NOW, OTHER_ID
 from tests.support.fakes import NAMESPACE, FakeCluster, FakeDatadog, Operator, running_operator

@@ -210,7 +210,7 @@ async def test_a_restart_before_the_rollouts_are_listed(course: Course) -> None:
         failed, retried, later = course.failed(), course.retried(100), operator.now + timedelta(seconds=200)
     async with running_operator(course.cluster, course.datadog, now=later, leads=False) as operator:
         course.datadog.operator = operator
-        operator.app.rollouts.store.unlisted.add(None)
+        operator.app.workloads.store.unlisted.add(None)
         operator.lead()
         await course.back(operator, 30)
         assert course.datadog.calls() == []
@@ -268,7 +268,7 @@ async def test_an_operator_that_watches_no_rollouts_waits_for_none(course: Cours
         failed, later = course.failed(), operator.now + timedelta(seconds=200)
     async with running_operator(course.cluster, course.datadog, now=later, leads=False, rollouts=False) as operator:
         course.datadog.operator = operator
-        operator.app.rollouts.store.unlisted.add(None)
+        operator.app.workloads.store.unlisted.add(None)
         operator.lead()
         await course.back(operator, 30)
     assert course.mark_of(failed) is True

@@ -274,9 +274,9 @@ async def test_a_late_deletion_does_not_drop_the_successor(cluster: FakeCluster,
     async with running_operator(cluster, datadog) as operator:
         operator.rollout_event("MODIFIED", new)
         operator.rollout_event("DELETED", old)
-        assert len(operator.app.rollouts.store) == 1
+        assert len(operator.app.workloads.store) == 1
         operator.rollout_event("DELETED", new)
-        assert len(operator.app.rollouts.store) == 0
+        assert len(operator.app.workloads.store) == 0
 
 
 async def test_rollouts_that_vanish_with_their_crd_are_forgotten(cluster: FakeCluster, datadog: FakeDatadog) -> None:
@@ -284,9 +284,9 @@ async def test_rollouts_that_vanish_with_their_crd_are_forgotten(cluster: FakeCl
     lines = trace("canary-manual-abort")
     async with running_operator(cluster, datadog) as operator:
         await live(operator, lines)
-        for key, (uid, _) in operator.app.rollouts.versions(None).items():
-            operator.app.rollouts.deleted(key, uid)
-        assert len(operator.app.rollouts.store) == 0
+        for key, (uid, _) in operator.app.workloads.versions(None).items():
+            operator.app.workloads.deleted(key, uid)
+        assert len(operator.app.workloads.store) == 0
         take_in_list(operator, last_rollout(lines))
         await operator.settle()
     assert asked(datadog) == EXPECTED["canary-manual-abort"]

@@ -17,7 +17,8 @@ from dora_operator.domain.resource import (
     parse,
 )
 from dora_operator.domain.retry import RetryPolicy
-from dora_operator.domain.rollout.verdict import Verdict, VerdictKind
+from dora_operator.domain.history.history import Cause, VerdictKind
+from dora_operator.domain.history.verdicts import Verdict
 from dora_operator.domain.sites import Site
 from dora_operator.domain.spec import DoraDeploymentSpec
 from dora_operator.domain.status import StatusContext
@@ -69,7 +70,8 @@ def verdict(**fields: Any) -> Verdict:
         "revision": 2,
         "pod_template_hash": "7bddf7c8fc",
         "verdict": VerdictKind.ABORTED,
-        "decided_by_revision": 2,
+        "cause": Cause.ABORT,
+        "is_first": True,
     }
     return Verdict(**(defaults | (BY_VERSION if "deployment_id" not in fields else {}) | fields))
 

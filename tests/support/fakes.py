@@ -4,6 +4,7 @@ The cluster keeps the rules of the API server that matter here: generations, res
 """
 
 import asyncio
+import json
 from base64 import b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -20,6 +21,7 @@ from dora_operator.clients.errors import ConflictError, KubernetesError, NotFoun
 from dora_operator.clients.kubernetes import KubernetesClient, Secret, Subject
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.history.history import parse
 from dora_operator.metrics import Metrics
 from dora_operator.settings import Settings
 from dora_operator.workers import Workers
@@ -61,6 +63,8 @@ class FakeCluster:
     events: list[tuple[Subject, EventNote]] = field(default_factory=list)
     replica_sets: list[Mapping[str, Any]] = field(default_factory=list)
     rollout_events: list[Mapping[str, Any]] = field(default_factory=list)
+    histories: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    history_writes: int = 0
     annotations: dict[str, str] = field(default_factory=dict)
     """Of every Namespace."""
     reads: Counter[str] = field(default_factory=Counter)
@@ -196,6 +200,15 @@ class FakeCluster:
         if key in self.objects and self.objects[key]["metadata"]["uid"] == uid:
             self.report("DELETED", self.objects.pop(key))
 
+    async def apply_history(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """See KubernetesClient."""
+        await asyncio.sleep(0)
+        self._check()
+        self.history_writes += 1
+        body = json.loads(json.dumps(manifest))
+        self.histories[body["metadata"]["namespace"], body["metadata"]["name"]] = body
+        return body
+
     def _check(self) -> None:
         if self.down:
             raise KubernetesError("the API server is down")
@@ -257,19 +270,19 @@ class Operator:
 
     def rollout_event(self, event_type: str, body: Mapping[str, Any]) -> None:
         """Take an event of the watch of Rollouts."""
-        _pass_on(self.app.rollouts, event_type, body)
+        _pass_on(self.app.workloads, event_type, body)
 
     def rollouts_listed(self, *bodies: Mapping[str, Any]) -> None:
         """Take a list of Rollouts."""
         for body in bodies:
-            self.app.rollouts.observed(body, listed=True)
-        self.app.rollouts.listed(None, served=True)
+            self.app.workloads.observed(body, listed=True)
+        self.app.workloads.listed(None, served=True)
 
     async def settle(self) -> None:
         """Serve every key that is due."""
         quiet = 0
         for _ in range(100_000):
-            served = [await self._serve(each) for each in (self.app.rollout_workers, self.app.deployment_workers)]
+            served = [await self._serve(each) for each in (self.app.workload_workers, self.app.deployment_workers)]
             quiet = 0 if any(served) else quiet + 1
             if quiet:
                 await self.app.events.finish(1)
@@ -360,10 +373,12 @@ async def running_operator(
             )
         )
         cluster.clock, cluster.report = clock, operator.deployment_event
+        for history in map(parse, cluster.histories.values()):
+            assert history is not None
+            operator.app.workloads.store.keep(history)
         for body in cluster.objects.values():
             operator.app.deployments.observed(body, listed=True)
         operator.app.deployments.listed(None, served=True)
-        operator.app.rollouts.store.unlisted.clear()
         if leads:
             operator.lead(led_until)
             await operator.settle()

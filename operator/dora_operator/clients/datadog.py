@@ -25,6 +25,7 @@ from yarl import URL
 from dora_operator.clients.guard import Result, WriteGuard
 from dora_operator.clients.proxies import proxy_for
 from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer, shorten
+from dora_operator.domain.posted_events import DeploymentEvent
 from dora_operator.domain.request import (
     COLLECTION,
     DEPLOYMENT_PATH,
@@ -34,7 +35,6 @@ from dora_operator.domain.request import (
     encode_event,
     encode_list,
 )
-from dora_operator.domain.rollout.posted_events import DeploymentEvent
 from dora_operator.domain.sites import Site, api_url
 from dora_operator.metrics import CODE_LABELS, Call, Metrics
 
@@ -97,6 +97,15 @@ class DatadogClient:
         """
         body = encode_event(event)
         return await self._guarded(self.send(Call.EVENT, "POST", DEPLOYMENT_PATH, body, site, keys))
+
+    async def delete_deployment(self, deployment_id: str, site: Site, keys: Keys) -> Answer | NoAnswer:
+        """Delete a deployment event that the operator posted.
+
+        Raises:
+            NotLeaderError: this process may not write.
+        """
+        path = f"{DEPLOYMENT_PATH}/{quote(deployment_id, safe='')}"
+        return await self._guarded(self.send(Call.DELETE, "DELETE", path, b"", site, keys))
 
     async def get_deployment(self, deployment_id: str, site: Site, keys: Keys) -> Answer | NoAnswer:
         """Read one deployment."""

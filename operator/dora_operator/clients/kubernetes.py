@@ -63,6 +63,7 @@ class Kind:
 
 
 DEPLOYMENTS = Kind(GROUP, VERSION, PLURAL, KIND, "DoraDeployments")
+HISTORIES = Kind(GROUP, VERSION, "dorahistories", "DoraHistory", "DoraHistories")
 ROLLOUTS = Kind("argoproj.io", "v1alpha1", "rollouts", "Rollout", "Rollouts")
 
 
@@ -158,6 +159,13 @@ class KubernetesClient:
         metadata = manifest["metadata"]
         path = f"{DEPLOYMENTS.path(metadata['namespace'])}/{metadata['name']}"
         query = {"fieldManager": RECORD_MANAGER}
+        return await self._write("PATCH", path, manifest, query=query, content_type=APPLY_PATCH)
+
+    async def apply_history(self, manifest: Mapping[str, Any]) -> Body:
+        """Write a DoraHistory as a whole. Only the operator writes them."""
+        metadata = manifest["metadata"]
+        path = f"{HISTORIES.path(metadata['namespace'])}/{metadata['name']}"
+        query = {"fieldManager": COMPONENT, "force": "true"}
         return await self._write("PATCH", path, manifest, query=query, content_type=APPLY_PATCH)
 
     async def delete_record(self, key: ObjectKey, uid: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from dora_operator.clients.errors import KubernetesError, NotFoundError, NotLeaderError
 from dora_operator.clients.guard import Result
 from dora_operator.clients.kubernetes import Body, KubernetesClient
+from dora_operator.domain import raw
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.lease import (
     GIVEN_BACK_SECONDS,
@@ -30,7 +31,6 @@ from dora_operator.domain.lease import (
     next_move,
     see,
 )
-from dora_operator.domain.rollout import raw
 
 logger = logging.getLogger(__name__)
 

@@ -31,9 +31,6 @@ WARNINGS = frozenset(
 )
 VERIFIED_WARNINGS = frozenset({Reason.CHANGED_IN_DATADOG, Reason.RECOVERY_NEGATIVE, Reason.READ_FORBIDDEN})
 """Reasons of Verified that deserve a Warning although the resource is Ready."""
-DUPLICATE = "DuplicateDeployment"
-"""Reason of the Warning Event about a second deployment beside the one that the operator created."""
-
 MARKED, CLEARED, LINKED = "Marked", "Cleared", "Linked"
 """Reasons of Normal Events: Datadog accepted what a Rollout decided, a failure, its withdrawal or a remediation."""
 
@@ -55,15 +52,6 @@ class EventNote:
 def event_for(before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> EventNote | None:
     """Return the Event for the step from one status to the next, if any."""
     return _success(before, after) or _warning(before, after) or _verified_warning(before, after)
-
-
-def duplicate_event(created_id: str, duplicate_id: str) -> EventNote:
-    """Return the Event about a second deployment of a version that the operator has created."""
-    message = (
-        f"deployment {duplicate_id} is about the same version as {created_id}, which the operator created because"
-        " Datadog had none: delete one of the two in Datadog"
-    )
-    return EventNote("Warning", DUPLICATE, message)
 
 
 def _verified_warning(before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> EventNote | None:

@@ -4,18 +4,17 @@ A chain of named checks; the first that finds something decides. Whether the req
 `retry`. Also the names by which resources depend on each other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dora_operator.domain.allowed import Allowed, why_not
 from dora_operator.domain.fields import ObjectKey, RemediationLink
+from dora_operator.domain.history.verdicts import Verdict, is_change_failure
+from dora_operator.domain.posted_events import DeploymentEvent
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.request import PatchById, PatchByVersion, PatchRequest
 from dora_operator.domain.resource import DoraDeployment, MarkState, Target, TargetKind
-from dora_operator.domain.rollout.identity import ById
-from dora_operator.domain.rollout.posted_events import DeploymentEvent
-from dora_operator.domain.rollout.verdict import Verdict
 from dora_operator.domain.sites import Site
 from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec, Remediation
 
@@ -28,11 +27,13 @@ class Rival:
     name: str
     created_at: datetime
     state: MarkState
+    is_record: bool = False
+    """Whether the operator created it."""
 
     @property
-    def age_order(self) -> tuple[datetime, str, str]:
-        """Older first; the name decides between two of the same second."""
-        return (self.created_at, self.namespace, self.name)
+    def order(self) -> tuple[bool, datetime, str, str]:
+        """What a user wrote before what the operator created, then the older; the name decides within a second."""
+        return (self.is_record, self.created_at, self.namespace, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class PlanInput:
     name: str
     created_at: datetime
     default_site: Site
+    is_record: bool = False
+    """Whether the operator created it."""
     dry_run: bool = False
     """The operator's own setting."""
     referenced: DeploymentSelector | None = None
@@ -75,7 +78,11 @@ class Send:
     request: PatchRequest
     target: Target
     event: DeploymentEvent | None = None
-    """A deployment event to post first."""
+    """A deployment event to post first. The request is then about that event; the target stays what is meant."""
+    delete_id: str | None = None
+    """A deployment that the operator posted, to delete afterwards: the real one has appeared."""
+    is_link_alone: bool = False
+    """The request has the link alone: a person has changed the mark in Datadog since, and is right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,18 +194,19 @@ def contradicts(one: MarkState, other: MarkState) -> bool:
     return failure or link
 
 
-def state_of(verdict: Verdict) -> RolloutState:
-    """Return what the verdict asks of Datadog."""
-    state = MarkState(change_failure=verdict.change_failure, remediation=verdict.remediation)
+def state_of(verdict: Verdict, others: Iterable[Verdict] = ()) -> RolloutState:
+    """Return what the verdict asks of Datadog, where other workloads may be the same deployment."""
+    is_failure = is_change_failure(verdict, others)
+    state = MarkState(change_failure=is_failure, remediation=verdict.remediation if verdict.change_failure else None)
     return RolloutState(state, verdict.uid, verdict.revision, verdict.verdict.value)
 
 
 def follows(spec: DoraDeploymentSpec, verdict: Verdict) -> bool:
     """Return whether a DoraDeployment has a sourceRef to the version that this verdict is about."""
-    source, chosen, identity = spec.source_ref, spec.deployment, verdict.identity
+    source, chosen, identity = spec.source_ref, spec.deployment, verdict
     if source is None or (source.kind, source.name) != (verdict.kind, verdict.name):
         return False
-    if isinstance(identity, ById) and chosen.id is not None:
+    if identity.deployment_id is not None and chosen.id is not None:
         return identity.deployment_id == chosen.id
     return identity.version is not None and identity.version == (source.version or chosen.version)
 
@@ -258,17 +266,17 @@ def _remediation_does_not_fit(given: _Input) -> Plan | None:
 
 def _older_one_wants_the_opposite(given: _Input) -> Plan | None:
     context = given.context
-    own_order = (context.created_at, context.namespace, context.name)
+    own_order = (context.is_record, context.created_at, context.namespace, context.name)
     winners: list[Rival] = []
-    for rival in sorted(context.rivals, key=lambda rival: rival.age_order):
+    for rival in sorted(context.rivals, key=lambda rival: rival.order):
         loses = any(contradicts(winner.state, rival.state) for winner in winners)
-        if rival.age_order < own_order and not loses:  # one that loses against a still older one sends nothing
+        if rival.order < own_order and not loses:  # one that loses against a still older one sends nothing
             winners.append(rival)
     winner = next((winner for winner in winners if contradicts(winner.state, given.state)), None)
     if winner is None:
         return None
     message = (
-        f"DoraDeployment {winner.namespace}/{winner.name} is older and wants the opposite for the same deployment;"
+        f"DoraDeployment {winner.namespace}/{winner.name} is older, or written by a user, and wants the opposite for the same deployment;"
         " nothing is sent for this one. Delete or change one of the two"
     )
     return Refuse(given.state, given.target, Reason.CONFLICT, message)
@@ -279,14 +287,13 @@ def with_event(plan: Send, event: DeploymentEvent, allowed: Allowed, namespace: 
 
     An event is checked like a mark: its tags come from a pod template, and may differ from those of the spec.
     """
-    target = replace(plan.target, by=TargetKind.ID, id=event.deployment_id)
     message = why_not(allowed, namespace, event.service, event.env)
     tags = (event.service, event.env, event.version)
     if message is None and None not in plan.target.tags and plan.target.tags != tags:
         message = f"the pod template names another deployment than spec.deployment: {event.service} in {event.env}"
     if message is not None:
         return Refuse(plan.request.state, plan.target, Reason.NOT_ALLOWED, message)
-    return replace(plan, event=event, target=target, request=request_for(target, plan.request.state))
+    return replace(plan, event=event, request=PatchById(event.deployment_id, plan.request.state))
 
 
 def _is_not_allowed(given: _Input) -> Plan | None:

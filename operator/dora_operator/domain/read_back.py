@@ -1,15 +1,18 @@
 """What a read of a deployment means for its mark: the condition Verified, and what to do about it.
 
 A 202 proves that a request was well formed and authorised, nothing more. Each read compares what Datadog returns with
-what was accepted. When it is read: `read_schedule`. Knows no requests; `reconcile.read_back` makes them.
+what was accepted. When it is read: `read_schedule`. Which deployment is meant: `lookup`.
 """
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from dora_operator.domain.fields import OnMissing, RemediationLink, RemediationType
-from dora_operator.domain.outcome import shorten
-from dora_operator.domain.read_schedule import APPLIED, CREATE_AFTER, UNREAD
+from dora_operator.domain.history.verdicts import Verdict
+from dora_operator.domain.lookup import Found, find, find_last
+from dora_operator.domain.outcome import Pace, TryAgain, shorten
+from dora_operator.domain.posted_events import own_id
+from dora_operator.domain.read_schedule import APPLIED, UNREAD
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import (
     ConditionStatus,
@@ -20,10 +23,9 @@ from dora_operator.domain.resource import (
     Target,
     TargetKind,
 )
-from dora_operator.domain.stored import ReadProblem, Stored, StoredDeployment, find
+from dora_operator.domain.stored import ReadProblem, Stored, StoredDeployment
 
-RESEND_READS = range(2, 5)
-"""At these reads, counted from 1, a mark that was not applied is sent again."""
+BY_ID = "apply a DoraDeployment with its id in spec.deployment.id, and with sourceRef"
 UNKNOWN = UNREAD | {Reason.READ_UNAVAILABLE, Reason.DISABLED}
 """Reasons of Verified with which no read has shown anything."""
 
@@ -47,18 +49,25 @@ class Finding:
     read_back: ReadBack | None = None
     resend: bool = False
     create: bool = False
-    duplicate_id: str | None = None
-    """Another deployment of the same version, beside the one that the operator created."""
+    own_id: str | None = None
+    """The deployment that the operator posted, where the real one has appeared: it is deleted."""
 
 
-PENDING = Verification(ConditionStatus.UNKNOWN, Reason.PENDING, "the state is read back after Datadog accepted it")
-NEGATIVE = Verification(
-    ConditionStatus.FALSE,
+def _unknown(reason: Reason, message: str) -> Verification:
+    return Verification(ConditionStatus.UNKNOWN, reason, message)
+
+
+def _false(reason: Reason, message: str) -> Verification:
+    return Verification(ConditionStatus.FALSE, reason, message)
+
+
+PENDING = _unknown(Reason.PENDING, "the state is read back after Datadog accepted it")
+DISABLED = _unknown(Reason.DISABLED, "reading back is switched off")
+NOT_LINKED = _false(
     Reason.RECOVERY_NEGATIVE,
-    "every deployment of the remediation's version finished before the failed one, so no link is sent: Datadog would"
-    " compute a negative recovery time",
+    "Datadog has no deployment of the remediation's version from the time of the remediation, only older ones: no link"
+    " is sent, because the recovery time would be negative",
 )
-DISABLED = Verification(ConditionStatus.UNKNOWN, Reason.DISABLED, "reading back is switched off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,33 +77,90 @@ class Read:
     number: int
     """How many reads were due by then."""
     now: datetime
-    on_missing: OnMissing = OnMissing.WAIT
-    can_create: bool = False
-    """Start and finish of the failed revision are known."""
-    not_after: datetime | None = None
-    """When the verdict happened."""
+    created: datetime
+    """Creation of the resource: a person names the deployment that had finished last then."""
+    verdict: Verdict | None = None
+    creates: bool = False
+    """The event of a missing deployment may be posted now."""
+
+
+def find_row(stored: Stored, target: Target, verdict: Verdict | None, created: datetime) -> Found:
+    """Return the deployment that a resource is about: by its id, by the revision's time, or as a person means it."""
+    if target.id is not None:
+        return next((row for row in stored if row.id == target.id), Reason.DEPLOYMENT_MISSING)
+    service, env, version = (tag or "" for tag in target.tags)
+    if verdict is not None and verdict.started_time is not None:
+        return find(stored, service, env, version, verdict.span)
+    return find_last(stored, service, env, version, created)
+
+
+def locate(
+    stored: Stored | ReadProblem, target: Target, verdict: Verdict, state: MarkState, created: datetime
+) -> StoredDeployment | TryAgain | None:
+    """Return the deployment to mark or to clear by its id, or why none can be; None: by version, as nothing is read.
+
+    By version Datadog takes the deployment that finished last. For a failure that could be a good one, so nothing is
+    sent; a withdrawal by version can mark none.
+    """
+    named = f"{target.service} {target.version} in {target.env}"
+    if isinstance(stored, ReadProblem):
+        if stored.reason is Reason.READ_UNAVAILABLE:
+            return TryAgain(Reason.DATADOG_UNAVAILABLE, stored.message, Pace.BACKOFF)
+        if not state.change_failure or (verdict.is_first and verdict.next_started_time is None):
+            return None
+        message = (
+            f"the failure of {named} is not marked: the version was deployed more than once, and the deployments are not"
+            f" read: {stored.message}. Give the permission dora_metrics_read and switch read-back on, or {BY_ID}"
+        )
+        return TryAgain(Reason.AMBIGUOUS, message, Pace.INGESTION)
+    found = find_row(stored, target, verdict, created)
+    if isinstance(found, StoredDeployment):
+        return found
+    if found is Reason.AMBIGUOUS:
+        message = (
+            f"the failure of {named} is not marked: Datadog has several deployments of this version from the time of"
+            f" revision {verdict.revision}. To mark the right one, {BY_ID}"
+        )
+        return TryAgain(found, message, Pace.INGESTION)
+    message = (
+        f"the failure of {named} is not marked: Datadog has no deployment of this version from the time of revision"
+        f" {verdict.revision}. Check that deployments are sent to Datadog; onMissing: Create posts the missing event"
+    )
+    return TryAgain(found, message, Pace.INGESTION)
+
+
+def find_link(stored: Stored, verdict: Verdict, link: RemediationLink) -> Found:
+    """Return the deployment of a remediation that a workload decides: of the revision that ended the failure."""
+    if verdict.remediation_span is None:
+        return Reason.DEPLOYMENT_MISSING
+    return find(stored, verdict.service or "", verdict.env or "", link.version or "", verdict.remediation_span)
 
 
 def evaluate(stored: Stored | ReadProblem, target: Target, status: DoraDeploymentStatus, read: Read) -> Finding:
     """Return what a read means for a state that Datadog has accepted."""
-    accepted = status.accepted or MarkState()
     if isinstance(stored, ReadProblem):
         return Finding(_unread(stored, status), target, status.read_back)
-    found = find(stored, target, read.not_after)
+    accepted = status.accepted or MarkState()
+    found = find_row(stored, target, read.verdict, read.created)
+    own = next((row for row in stored if read.verdict is not None and row.id == own_id(read.verdict)), None)
+    if found is Reason.DEPLOYMENT_MISSING and own is not None:
+        verification = _compared(own, accepted, status, stored)
+        is_lost = verification.reason is Reason.NOT_APPLIED
+        return Finding(verification, target, _read_back(own, read.now, status.read_back), create=is_lost)
     if found is Reason.AMBIGUOUS:
         message = "several deployments have this service, env and version; none can be singled out"
-        return Finding(Verification(ConditionStatus.UNKNOWN, Reason.AMBIGUOUS, message), target, status.read_back)
+        return Finding(_unknown(Reason.AMBIGUOUS, message), target, status.read_back)
     if isinstance(found, Reason):
         return _missing(target, status, read)
     verification = _compared(found, accepted, status, stored)
-    not_applied = verification.reason is Reason.NOT_APPLIED
-    was_missing = status.reason(ConditionType.VERIFIED) == Reason.DEPLOYMENT_MISSING
+    is_late = read.number > 1 or status.reason(ConditionType.VERIFIED) == Reason.DEPLOYMENT_MISSING
     return Finding(
         verification,
         _learnt(target, found),
-        _kept_if_equal(_read_back(found, read.now), status.read_back),
-        resend=not_applied and (read.number in RESEND_READS or (was_missing and read.number > 1)),
-        duplicate_id=_duplicate(stored, found),
+        _read_back(found, read.now, status.read_back),
+        # A mark that came before the evaluation may be lost: it counts as not applied until Datadog has evaluated it.
+        resend=is_late and verification.reason in {Reason.NOT_APPLIED, Reason.NOT_EVALUATED},
+        own_id=own.id if own is not None else None,
     )
 
 
@@ -102,21 +168,19 @@ def _unread(problem: ReadProblem, status: DoraDeploymentStatus) -> Verification:
     """What an earlier read has shown stays true of that time; a failed one shows nothing else."""
     before = status.condition(ConditionType.VERIFIED)
     if before is None or before.reason in UNKNOWN:
-        return Verification(ConditionStatus.UNKNOWN, problem.reason, problem.message)
+        return _unknown(problem.reason, problem.message)
     return Verification(before.status, Reason(before.reason), before.message)
 
 
 def _missing(target: Target, status: DoraDeploymentStatus, read: Read) -> Finding:
-    missing_for = read.now - (status.accepted_time or read.now)
     was_there = status.read_back is not None  # deleted in Datadog since: that is not undone
-    is_wanted = read.on_missing is OnMissing.CREATE and read.can_create and not was_there
-    create = is_wanted and missing_for >= CREATE_AFTER
     message = (
         "Datadog accepted the request and has no such deployment: check service, env and version, or that deployments"
         " are sent to Datadog; onMissing: Create posts the missing event"
     )
-    verification = Verification(ConditionStatus.FALSE, Reason.DEPLOYMENT_MISSING, message)
-    return Finding(verification, target, status.read_back, create=create)
+    return Finding(
+        _false(Reason.DEPLOYMENT_MISSING, message), target, status.read_back, create=read.creates and not was_there
+    )
 
 
 def _compared(
@@ -124,32 +188,38 @@ def _compared(
 ) -> Verification:
     if not found.has_mark:
         message = "Datadog's answer has no field change_failure; nothing is concluded from that"
-        return Verification(ConditionStatus.UNKNOWN, Reason.FIELDS_NOT_RETURNED, message)
+        return _unknown(Reason.FIELDS_NOT_RETURNED, message)
     if found.change_failure is None:
-        return Verification(
-            ConditionStatus.UNKNOWN, Reason.NOT_EVALUATED, "Datadog has not evaluated the deployment yet"
-        )
+        return _unknown(Reason.NOT_EVALUATED, "Datadog has not evaluated the deployment yet")
     differences = _differences(found, accepted, stored)
     if differences:
         text = shorten("; ".join(differences))
         if status.reason(ConditionType.VERIFIED) in APPLIED:
             message = f"a user, or Datadog's own detection, changed it later: {text}; nothing is sent"
-            return Verification(ConditionStatus.FALSE, Reason.CHANGED_IN_DATADOG, message)
-        return Verification(ConditionStatus.FALSE, Reason.NOT_APPLIED, f"Datadog stored something else: {text}")
-    return _equal(found, accepted, status)
+            return _false(Reason.CHANGED_IN_DATADOG, message)
+        return _false(Reason.NOT_APPLIED, f"Datadog stored something else: {text}")
+    return _recovery(found, accepted, stored)
 
 
-def _equal(found: StoredDeployment, accepted: MarkState, status: DoraDeploymentStatus) -> Verification:
-    verified = status.condition(ConditionType.VERIFIED)
-    if verified is not None and verified.reason == Reason.RECOVERY_NEGATIVE and accepted.remediation is None:
-        # The link was left out for good: a deployment that appears later did not restore the service.
-        return Verification(ConditionStatus.FALSE, Reason.RECOVERY_NEGATIVE, verified.message)
-    if found.recovery_time_seconds is not None and found.recovery_time_seconds < 0:
+def _recovery(found: StoredDeployment, accepted: MarkState, stored: Stored) -> Verification:
+    """The mark is as wanted. So is the number only with the wanted link, and a recovery time that follows from it."""
+    link, seconds = accepted.remediation, found.recovery_time_seconds
+    if link is None and found.remediation_type is not None:
         message = (
-            f"the linked deployment finished {-found.recovery_time_seconds:g} s before the failed one: link another"
-            " remediation, or none"
+            f"Datadog has linked the {found.remediation_type} {found.remediation_id or ''} by its own rules, which no"
+            " one asked for: the recovery time is Datadog's own"
         )
-        return Verification(ConditionStatus.FALSE, Reason.RECOVERY_NEGATIVE, message)
+        return _false(Reason.REMEDIATION_BY_DATADOG, message)
+    if link is not None and seconds is not None and seconds < 0:
+        message = (
+            f"the linked deployment finished {-seconds:g} s before the failed one: link another remediation, or none"
+        )
+        return _false(Reason.RECOVERY_NEGATIVE, message)
+    if link is not None and seconds is None:
+        message = "Datadog shows no recovery time for the link: does the linked deployment exist?"
+        return _false(Reason.RECOVERY_MISSING, message)
+    if link is not None and link.id is None and all(row.id != found.remediation_id for row in stored):
+        return _unknown(Reason.AMBIGUOUS, "the linked deployment is not among those that were read")
     return Verification(ConditionStatus.TRUE, Reason.READ_BACK, "Datadog stored exactly this state")
 
 
@@ -162,10 +232,10 @@ def _differences(found: StoredDeployment, accepted: MarkState, stored: Stored) -
         return words
     if found.remediation_type != link.type.value:
         words.append(f"remediation is {found.remediation_type or 'absent'}")
-    elif link.id is not None and found.remediation_id not in (None, link.id):
-        words.append(f"remediation is {found.remediation_id}")
+    elif link.id is not None and found.remediation_id != link.id:
+        words.append(f"remediation is {found.remediation_id or 'without an id'}")
     elif link.version is not None and link.id is None:
-        versions = {each.version for each in stored if each.id == found.remediation_id and each.version}
+        versions = {row.version for row in stored if row.id == found.remediation_id and row.version}
         if versions and link.version not in versions:
             words.append(f"remediation is version {versions.pop()}")
     return words
@@ -179,11 +249,12 @@ def _learnt(target: Target, found: StoredDeployment) -> Target:
     return target
 
 
-def _read_back(found: StoredDeployment, now: datetime) -> ReadBack:
+def _read_back(found: StoredDeployment, now: datetime, before: ReadBack | None) -> ReadBack:
+    """Return what was read; what was read before where nothing has changed: not even its time is written again."""
     link = None
     if found.remediation_type in set(RemediationType):
         link = RemediationLink(type=RemediationType(found.remediation_type), id=found.remediation_id)
-    return ReadBack(
+    read = ReadBack(
         time=now.replace(microsecond=0),
         id=found.id,
         source=found.source,
@@ -192,42 +263,12 @@ def _read_back(found: StoredDeployment, now: datetime) -> ReadBack:
         recovery_time_seconds=round(found.recovery_time_seconds) if found.recovery_time_seconds is not None else None,
         finished_time=found.finished_at,
     )
+    return before if before is not None and replace(read, time=before.time) == before else read
 
 
-def _kept_if_equal(found: ReadBack, before: ReadBack | None) -> ReadBack:
-    """Return what was read before where nothing has changed since: not even its time is written again."""
-    return before if before is not None and replace(found, time=before.time) == before else found
-
-
-def _duplicate(stored: Stored, found: StoredDeployment) -> str | None:
-    twins = [each.id for each in stored if each.id != found.id and each.tags == found.tags]
-    return twins[0] if twins and None not in found.tags else None
-
-
-@dataclass(frozen=True, slots=True)
-class LinkChecked:
-    """A remediation by version, as a read shows it: the id to link, or why the link would be wrong."""
-
-    target: Target
-    """The failed deployment, with the id that the read has shown."""
-    deployment_id: str | None = None
-    is_negative: bool = False
-
-
-def check_link(stored: Stored, target: Target, link: RemediationLink, not_after: datetime | None) -> LinkChecked:
-    """Return which deployment a remediation by version means: one that finished not before the failed one.
-
-    Datadog would take the most recently finished one of the version, which may be older than the failure.
-    """
-    failed = find(stored, target, not_after)
-    named = (target.service, target.env, link.version)
-    candidates = [each for each in stored if (each.service, each.env, each.version) == named]
-    if isinstance(failed, Reason) or failed.finished_at is None:
-        return LinkChecked(target)
-    target = _learnt(target, failed)
-    # Without a later one Datadog would link an older one, from before the time that was searched, or none.
-    finished = failed.finished_at
-    later = [each for each in candidates if each.finished_at is not None and each.finished_at >= finished]
-    if not later:
-        return LinkChecked(target, is_negative=True)
-    return LinkChecked(target, min(later, key=lambda each: each.finished_at or datetime.max.replace(tzinfo=UTC)).id)
+def may_create(verdict: Verdict | None, on_missing: OnMissing, now: datetime, after: float) -> bool:
+    """Return whether the event of a missing deployment may be posted: its revision ended long enough ago."""
+    if verdict is None or on_missing is not OnMissing.CREATE or None in (verdict.started_time, verdict.ended_time):
+        return False
+    assert verdict.ended_time is not None
+    return (now - verdict.ended_time).total_seconds() >= after

@@ -6,21 +6,27 @@ The times follow from the time of the 202, so a read that shows no change writes
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from dora_operator.domain.fields import OnMissing
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import ConditionType, DoraDeploymentStatus
 
-CREATE_AFTER = timedelta(minutes=15)
-"""How long a deployment must be missing before its event is posted."""
-DAYS_MISSING = 7
-"""For how many days a missing deployment is read once a day, after the schedule."""
-LINK_READS = 3
+DAY = 86_400.0
+MAX_READS = 6
+"""At most so many reads of one accepted state."""
+LINK_READS = 4
 """How many scheduled reads a link waits for, beside the one at once."""
 LONGEST_AMBIGUITY = timedelta(seconds=60)
 """A read that was due so shortly before the last process ended is made: that process may not have made it."""
 UNREAD = frozenset({None, Reason.PENDING, Reason.READ_FORBIDDEN})
 """Reasons of Verified with which no read was made."""
-APPLIED = frozenset({Reason.READ_BACK, Reason.CHANGED_IN_DATADOG, Reason.RECOVERY_NEGATIVE})
+APPLIED = frozenset(
+    {
+        Reason.READ_BACK,
+        Reason.CHANGED_IN_DATADOG,
+        Reason.RECOVERY_NEGATIVE,
+        Reason.RECOVERY_MISSING,
+        Reason.REMEDIATION_BY_DATADOG,
+    }
+)
 """Reasons of Verified with which a read has shown the mark as it was sent."""
 
 
@@ -30,16 +36,16 @@ def next_read(
     *,
     led_until: datetime,
     last_read: datetime | None = None,
-    on_missing: OnMissing = OnMissing.WAIT,
+    create_after: float | None = None,
 ) -> datetime | None:
     """Return the time of the next read of an accepted state, or None where no more is due.
 
-    The times follow from the acceptance. `last_read` is known by this process; what an earlier one has read with no
+    The times follow from the acceptance; `create_after`: seconds until a missing deployment may be created. `last_read` is known by this process; what an earlier one has read with no
     change was not written, and counts as made unless it was due shortly before that one ended at `led_until`, or later.
     """
     if status.accepted is None or status.accepted_time is None:
         return None
-    times = _times(status, schedule, on_missing)
+    times = _times(status, schedule, create_after)
     known = [time for time in (last_read, status.read_back.time if status.read_back else None) if time is not None]
     known = [time for time in known if time >= status.accepted_time]
     is_unread = not known and status.reason(ConditionType.VERIFIED) in UNREAD
@@ -68,14 +74,11 @@ def reads_due(status: DoraDeploymentStatus, schedule: Sequence[float], now: date
     return sum(seconds <= since for seconds in schedule)
 
 
-def _times(status: DoraDeploymentStatus, schedule: Sequence[float], on_missing: OnMissing) -> list[datetime]:
+def _times(status: DoraDeploymentStatus, schedule: Sequence[float], create_after: float | None) -> list[datetime]:
     assert status.accepted_time is not None
-    offsets = [timedelta(seconds=seconds) for seconds in schedule]
-    is_missing = status.reason(ConditionType.VERIFIED) == Reason.DEPLOYMENT_MISSING
-    if is_missing and on_missing is OnMissing.CREATE:
-        offsets = sorted({*offsets, CREATE_AFTER})
-    if is_missing:
-        offsets += [offsets[-1] + timedelta(days=day) for day in range(1, DAYS_MISSING + 1)]
-    times = [status.accepted_time + offset for offset in offsets]
+    offsets = list(schedule)
+    if status.reason(ConditionType.VERIFIED) == Reason.DEPLOYMENT_MISSING:
+        offsets = sorted({*offsets, *([create_after] if create_after is not None else []), offsets[-1] + DAY})
+    times = [status.accepted_time + timedelta(seconds=seconds) for seconds in offsets[:MAX_READS]]
     is_applied = status.reason(ConditionType.VERIFIED) in APPLIED
     return times[-1:] if is_applied else times

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from dora_operator.domain.fields import to_api
+from dora_operator.domain.posted_events import CUSTOM_TAGS, DeploymentEvent
 from dora_operator.domain.resource import MarkState
-from dora_operator.domain.rollout.posted_events import DeploymentEvent
 
 REQUEST_TYPE = "dora_deployment_patch_request"
 LIST_TYPE = "dora_deployments_list_request"
@@ -74,6 +74,7 @@ def encode_event(event: DeploymentEvent) -> bytes:
         "finished_at": _nanoseconds(event.finished_at),
     }
     attributes |= {name: value for name, value in (("env", event.env), ("version", event.version)) if value}
+    attributes["custom_tags"] = [*CUSTOM_TAGS]
     return json.dumps({"data": {"attributes": attributes}}, sort_keys=True, separators=(",", ":")).encode()
 
 

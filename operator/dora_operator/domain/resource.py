@@ -27,9 +27,10 @@ from dora_operator.domain.fields import (
     Text,
     adapter,
 )
+from dora_operator.domain.history.verdicts import Verdict
 from dora_operator.domain.outcome import shorten
 from dora_operator.domain.reasons import WAITING
-from dora_operator.domain.rollout.verdict import ROLLOUT_LABEL, Verdict
+from dora_operator.domain.records import ROLLOUT_LABEL
 from dora_operator.domain.spec import DoraDeploymentSpec
 
 __all__ = ["API_VERSION", "GROUP", "KIND", "PLURAL", "VERSION"]  # beside all that is defined here

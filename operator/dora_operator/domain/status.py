@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from dora_operator.domain.fields import adapter
+from dora_operator.domain.history.verdicts import Verdict
 from dora_operator.domain.outcome import Accepted, Outcome, TryAgain, shorten
 from dora_operator.domain.plan import Hold, Plan, Refuse, Send, Wait
 from dora_operator.domain.read_back import DISABLED, PENDING, Finding, Verification
@@ -30,7 +31,6 @@ from dora_operator.domain.resource import (
     MarkState,
 )
 from dora_operator.domain.retry import RetryPolicy, next_backoff
-from dora_operator.domain.rollout.verdict import Verdict
 
 
 class Phase(Enum):
@@ -131,9 +131,8 @@ def with_outcome(
 
 
 def _is_created(previous: DoraDeploymentStatus, plan: Send) -> bool:
-    """Return whether the marked deployment was just posted, for the first time."""
-    known_id = previous.target.id if previous.target is not None else None
-    return plan.event is not None and plan.target.id != known_id
+    """Return whether the event of a missing deployment was just posted, for the first time."""
+    return plan.event is not None and previous.reason(ConditionType.VERIFIED) in (None, Reason.DEPLOYMENT_MISSING)
 
 
 def postponed(

@@ -10,11 +10,10 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
+from dora_operator.domain import raw
 from dora_operator.domain.fields import is_deployment_id, is_tag
 from dora_operator.domain.outcome import Answer, NoAnswer, first_words, shorten
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.resource import Target
-from dora_operator.domain.rollout import raw
 
 BEFORE_START = timedelta(minutes=10)
 BEFORE_CREATION = timedelta(days=30)
@@ -118,24 +117,3 @@ def _deployment(item: Mapping[str, Any]) -> StoredDeployment | None:
 def searched_from(created: datetime, started: datetime | None) -> datetime:
     """Return from when deployments are searched: shortly before the revision, else long before the resource."""
     return created - BEFORE_CREATION if started is None else started - BEFORE_START
-
-
-def find(stored: Stored, target: Target, not_after: datetime | None) -> StoredDeployment | Reason:
-    """Return the deployment that a target means, or DeploymentMissing or Ambiguous.
-
-    One that began after the verdict is another deployment. Of several of one version it is the one that was under way
-    at the verdict, else the last that had finished by then, if there is one.
-    """
-    if target.id is not None:
-        return next((each for each in stored if each.id == target.id), Reason.DEPLOYMENT_MISSING)
-    found = [each for each in stored if each.tags == target.tags]
-    if not_after is not None:
-        found = [each for each in found if each.started_at is None or each.started_at <= not_after]
-    if len(found) > 1 and not_after is not None:
-        times = [each.finished_at for each in found if each.finished_at is not None and each.finished_at <= not_after]
-        under_way = [each for each in found if each.started_at is not None and each.finished_at not in times]
-        last = [each for each in found if each.finished_at == max(times)] if times else found
-        found = under_way or last
-    if len(found) > 1:
-        return Reason.AMBIGUOUS
-    return found[0] if found else Reason.DEPLOYMENT_MISSING

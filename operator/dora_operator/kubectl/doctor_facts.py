@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from dora_operator.crd import custom_resource_definition
+from dora_operator.domain import raw
 from dora_operator.domain.fields import API_VERSION, KIND
 from dora_operator.domain.resource import DoraDeployment
-from dora_operator.domain.rollout import raw
 from dora_operator.domain.rollout.identity import Unidentified, identify
 from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH, parse_replica_sets, parse_rollout
 from dora_operator.kubectl.cluster import Cluster

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from dora_operator.domain import raw
 from dora_operator.domain.plan import follows
 from dora_operator.domain.resource import DoraDeployment
-from dora_operator.domain.rollout import raw
 from dora_operator.domain.rollout.decide import context_of
 from dora_operator.domain.rollout.identity import (
     ID_ANNOTATION,

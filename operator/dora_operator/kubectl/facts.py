@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from dora_operator.domain import raw
 from dora_operator.domain.resource import DoraDeployment
-from dora_operator.domain.rollout import raw
 from dora_operator.domain.rollout.decide import decide_in_order
 from dora_operator.domain.rollout.identity import ById, Identity, Unidentified
 from dora_operator.domain.rollout.observation import (

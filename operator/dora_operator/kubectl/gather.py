@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dora_operator.domain import raw
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.resource import DoraDeployment, parse
-from dora_operator.domain.rollout import raw
 from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH, Rollout, parse_rollout
 from dora_operator.kubectl.cluster import Cluster
 from dora_operator.kubectl.errors import NotFoundError

@@ -1,6 +1,6 @@
 """What the watches report: each change is stored, and the keys that it concerns are queued. Nothing else happens here.
 
-`DeploymentEvents` and `RolloutEvents` are the receiving ends (`Sink`) of the watches of the two kinds.
+`DeploymentEvents` and `WorkloadEvents` are the receiving ends (`Sink`) of the watches of the two kinds.
 """
 
 import asyncio
@@ -12,17 +12,17 @@ from typing import Any
 
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.plan import Dependency, WorkloadRef
-from dora_operator.store import DeploymentStore, RolloutStore
+from dora_operator.store import DeploymentStore, WorkloadStore
 from dora_operator.workqueue import Priority, WorkQueue
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class RolloutEvents:
+class WorkloadEvents:
     """Receives Rollouts."""
 
-    store: RolloutStore
+    store: WorkloadStore
     queue: WorkQueue[ObjectKey]
     clock: Callable[[], datetime]
     _listed: bool = False
@@ -38,17 +38,18 @@ class RolloutEvents:
         return True
 
     def deleted(self, key: ObjectKey, uid: str) -> None:
-        """Drop a Rollout that was deleted. Its records stay."""
-        if self.store.forget(key, uid):
+        """Drop a Rollout that was deleted, once its last states are decided. Its records stay."""
+        if self.store.delete(key, uid):
+            self.queue.add(key, Priority.URGENT)
+        elif self.store.get(key) is None:
             self.queue.forget(key)
 
     def versions(self, namespace: str | None) -> Mapping[ObjectKey, tuple[str, str]]:
         """Return uid and resourceVersion of every stored Rollout."""
         return self.store.versions(namespace)
 
-    def listed(self, namespace: str | None, *, served: bool) -> None:  # noqa: ARG002 - both kinds have one interface
+    def listed(self, namespace: str | None, *, served: bool) -> None:  # noqa: ARG002 - all kinds have one interface
         """Note that a whole list is stored, or that the kind is not installed."""
-        self.store.unlisted.discard(namespace)
         self._listed = True
 
     def recovered(self) -> None:
@@ -67,7 +68,7 @@ class DeploymentEvents:
 
     store: DeploymentStore
     queue: WorkQueue[ObjectKey]
-    rollouts: RolloutEvents
+    workloads: WorkloadEvents
     clock: Callable[[], datetime]
     unlisted: set[str | None]
     """Namespaces whose first list is not complete; None is the whole cluster."""
@@ -127,7 +128,7 @@ class DeploymentEvents:
         workloads = {dependency for dependency in dependencies if isinstance(dependency, WorkloadRef)}
         self.requeue(self.store.dependants(key, {*dependencies} - workloads))
         for workload in workloads:
-            self.rollouts.requeue(ObjectKey(workload.namespace, workload.name))
+            self.workloads.requeue(ObjectKey(workload.namespace, workload.name))
 
 
 def _key_of(body: Mapping[str, Any]) -> ObjectKey:

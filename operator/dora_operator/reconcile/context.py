@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from dora_operator.clients.errors import KubernetesError
 from dora_operator.clients.kubernetes import KubernetesClient
 from dora_operator.domain.allowed import Allowed, allowed_in
 from dora_operator.domain.fields import ObjectKey, OnMissing
+from dora_operator.domain.history.verdicts import Verdict
 from dora_operator.domain.plan import (
     DeploymentKey,
     Hold,
@@ -26,9 +27,9 @@ from dora_operator.domain.plan import (
     target_of,
 )
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
+from dora_operator.domain.records import ON_MISSING_ANNOTATION
 from dora_operator.domain.resource import ConditionType, DoraDeployment, DoraDeploymentStatus
 from dora_operator.domain.retry import adopt_acceptance, forget_acceptance, overwrites, without_overwritten
-from dora_operator.domain.rollout.verdict import ON_MISSING_ANNOTATION, Verdict
 from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec
 from dora_operator.domain.status import Override
 from dora_operator.settings import Settings
@@ -119,7 +120,9 @@ class Planner:
             status = adopt_acceptance(status, target, record.status)
         others = self._others(deployment, keys_of(deployment.key.namespace, target, deployment.status.target))
         status = without_overwritten(status, [other.status for other in others])
-        state = state_of(source) if source is not None else None
+        state = state_of(source, self._verdicts(others)) if source is not None else None
+        if deployment.is_record and source is not None and spec.change_failure == source.change_failure:
+            spec = replace(spec, change_failure=None, remediation=None)  # no one has edited it: the workloads decide
         plan = make_plan(
             spec,
             PlanInput(
@@ -127,9 +130,10 @@ class Planner:
                 name=deployment.key.name,
                 created_at=deployment.created_time,
                 default_site=self.settings.site,
+                is_record=deployment.is_record,
                 dry_run=self.settings.dry_run,
                 referenced=self._referenced(deployment.key.namespace, spec),
-                rivals=tuple(self._rivals(others)),
+                rivals=tuple(self._rivals(deployment, others)),
                 rollout_state=state,
                 allowed=allowed,
                 known=status.target,
@@ -184,15 +188,22 @@ class Planner:
         other = self.store.get(ObjectKey(namespace, spec.remediation.dora_deployment_ref.name))
         return other.spec.deployment if other is not None and other.spec is not None else None
 
-    def _rivals(self, others: list[DoraDeployment]) -> Iterator[Rival]:
-        """Resources that send nothing want nothing of Datadog and are no rivals."""
+    def _verdicts(self, others: list[DoraDeployment]) -> list[Verdict]:
+        verdicts = (self.store.verdict(other) for other in others)
+        return [verdict for verdict in verdicts if verdict is not None]
+
+    def _rivals(self, deployment: DoraDeployment, others: list[DoraDeployment]) -> Iterator[Rival]:
+        """Resources that send nothing want nothing of Datadog and are no rivals.
+
+        Nor are two records: of the workloads of one deployment, any that fails decides.
+        """
         for other in others:
-            if other.spec is None or not _is_active(other):
+            if other.spec is None or not _is_active(other) or (deployment.is_record and other.is_record):
                 continue
             verdict = self.store.verdict(other)
             state = state_of(verdict) if verdict is not None else None
             desired = desired_state(other.spec, self._referenced(other.key.namespace, other.spec), state)
-            yield Rival(other.key.namespace, other.key.name, other.created_time, desired)
+            yield Rival(other.key.namespace, other.key.name, other.created_time, desired, other.is_record)
 
 
 def supersedes(deployment: DoraDeployment, record: DoraDeployment, store: DeploymentStore) -> bool:
@@ -210,7 +221,7 @@ def supersedes(deployment: DoraDeployment, record: DoraDeployment, store: Deploy
 def record_of(deployment: DoraDeployment, store: DeploymentStore) -> DoraDeployment | None:
     """Return the operator's own record that a user's resource supersedes: the newest, if there are several."""
     found = [
-        (verdict.decided_by_revision, other.key, other)
+        (verdict.revision, other.key, other)
         for other in _same_source(deployment, store)
         if supersedes(deployment, other, store) and (verdict := store.verdict(other)) is not None
     ]
@@ -224,7 +235,7 @@ def is_superseded(record: DoraDeployment, store: DeploymentStore) -> bool:
         return False
     for other in _same_source(record, store):
         source = store.stored_status(other).source
-        if source is not None and source.identity == verdict.identity and supersedes(other, record, store):
+        if source is not None and source.identity.key == verdict.identity.key and supersedes(other, record, store):
             return True
     return False
 

@@ -13,19 +13,25 @@ from dora_operator.clients.datadog import DatadogClient, Keys
 from dora_operator.clients.kubernetes import KubernetesClient
 from dora_operator.domain import status as statuses
 from dora_operator.domain.fields import ObjectKey, OnMissing, RemediationLink
-from dora_operator.domain.late import is_deployed_again, is_late, is_missing_for_long, locate
+from dora_operator.domain.history.verdicts import Verdict
 from dora_operator.domain.outcome import Accepted, Answer, NoAnswer, Outcome, Pace, TryAgain, classify, classify_event
 from dora_operator.domain.plan import DeploymentKey, Plan, Refuse, Send, lock_of, request_for, with_event
-from dora_operator.domain.read_back import NEGATIVE, Finding, Read, check_link, evaluate
+from dora_operator.domain.posted_events import failed_event
+from dora_operator.domain.read_back import NOT_LINKED, Finding, Read, evaluate, find_link, locate, may_create
 from dora_operator.domain.read_schedule import next_link_read, next_read, reads_due
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
-from dora_operator.domain.resource import ConditionType, DoraDeployment, DoraDeploymentStatus, MarkState
+from dora_operator.domain.resource import (
+    ConditionStatus,
+    ConditionType,
+    DoraDeployment,
+    DoraDeploymentStatus,
+    MarkState,
+    TargetKind,
+)
 from dora_operator.domain.retry import RetryPolicy, UpToDate, WaitUntil, believed_next_attempt, forced, next_action
-from dora_operator.domain.rollout.posted_events import failed_event, is_own_id
-from dora_operator.domain.rollout.verdict import Verdict
 from dora_operator.domain.sites import Site
 from dora_operator.domain.status import ConditionSummary, Phase, StatusContext
-from dora_operator.domain.stored import NOT_READ, ReadProblem, Stored, searched_from
+from dora_operator.domain.stored import NOT_READ, ReadProblem, Stored, StoredDeployment, searched_from
 from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import Context, Planner, is_superseded
 from dora_operator.reconcile.credentials import CredentialStore, NoKeys
@@ -33,7 +39,7 @@ from dora_operator.reconcile.lookup import BETWEEN_LISTS, PROBE_FORBIDDEN, Looku
 from dora_operator.reconcile.rate_limits import RateLimitKey, RateLimits, account_of
 from dora_operator.reconcile.status_writer import StatusWriter
 from dora_operator.settings import Settings
-from dora_operator.store import DeploymentStore, Entry, RolloutStore
+from dora_operator.store import DeploymentStore, Entry, WorkloadStore
 from dora_operator.workqueue import Result, WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -42,8 +48,6 @@ MARK, EVENT = "mark", "event"
 """Kinds of requests for rate limits."""
 RECHECK_ALLOWED = timedelta(seconds=60)
 """Namespaces are not watched: how often it is checked whether one allows by now what it did not."""
-RECHECK_LISTED = timedelta(seconds=1)
-"""How often it is checked whether the Rollouts are listed, where a decision needs them."""
 RECHECK_KEYS = timedelta(seconds=60)
 """How often a read is tried without keys."""
 UNREPORTED_WAIT = timedelta(seconds=5)
@@ -55,7 +59,7 @@ class DeploymentReconciler:
     """Reconciles DoraDeployments. The queue sees to it that one key is reconciled once at a time."""
 
     store: DeploymentStore
-    rollouts: RolloutStore
+    workloads: WorkloadStore
     queue: WorkQueue[ObjectKey]
     client: KubernetesClient
     datadog: DatadogClient
@@ -123,11 +127,14 @@ class DeploymentReconciler:
         return await self._without_request(context, context.plan)
 
     async def _is_superseded(self, record: DoraDeployment) -> bool:
-        """Delete a record that a user's resource replaces: two would send about one deployment."""
-        if not is_superseded(record, self.store):
+        """Delete a record that a user's resource replaces, or whose failure recovered before anything was sent."""
+        verdict, accepted_time = self.store.verdict(record), record.status.accepted_time
+        is_unsent = verdict is not None and not verdict.change_failure and accepted_time is None
+        if not is_unsent and not is_superseded(record, self.store):
             return False
         if self.settings.rollouts:  # else the operator has no permission to delete
-            logger.info("DoraDeployment %s is deleted: a user's resource follows the same revision", record.key)
+            why = "its failure recovered" if is_unsent else "a user's resource follows the same revision"
+            logger.info("DoraDeployment %s is deleted: %s", record.key, why)
             await self.client.delete_record(record.key, record.uid)
         return True
 
@@ -142,7 +149,6 @@ class DeploymentReconciler:
         link = _unresolved_link(context, plan)
         if link is not None:  # the mark never waits for its link
             plan = _with_state(plan, replace(plan.request.state, remediation=None))
-            link = None if _is_left_out(context, plan.request.state) else link
         keys_changed, entry.keys_changed = entry.keys_changed, False
         forced_status = forced(context.status, context.deployment.force_sync)
         if forced_status is not None:
@@ -194,19 +200,23 @@ class DeploymentReconciler:
         self, context: Context, plan: Send, entry: Entry, link: RemediationLink | None, stored: Stored | ReadProblem
     ) -> Result:
         finding = self._finding(context, plan, stored)
-        if link is not None and not isinstance(stored, ReadProblem):
-            checked = check_link(stored, plan.target, link, _time_of(context.source))
-            if checked.deployment_id is not None:
-                linked = replace(link, id=checked.deployment_id)
-                plan = replace(plan, target=checked.target)
-                return await self._attempt(context, _with_state(plan, replace(plan.request.state, remediation=linked)))
+        if link is not None and context.source is not None and not isinstance(stored, ReadProblem):
+            row = find_link(stored, context.source, link)
+            if isinstance(row, StoredDeployment):
+                is_changed = context.status.reason(ConditionType.VERIFIED) == Reason.CHANGED_IN_DATADOG
+                state = replace(plan.request.state, remediation=replace(link, id=row.id))
+                linked = replace(plan, target=finding.target, is_link_alone=is_changed)
+                return await self._attempt(context, _with_state(linked, state))
             is_over = next_link_read(entry.link_since, self.settings.read_back_schedule, entry.last_read) is None
-            if checked.is_negative and is_over:
-                finding = Finding(NEGATIVE, checked.target, context.status.read_back)
-        if not (finding.create or finding.resend):
+            is_older_there = any(stored_row.version == link.version for stored_row in stored)
+            if is_over and is_older_there and finding.verification.status is ConditionStatus.TRUE:
+                finding = replace(finding, verification=NOT_LINKED)
+        if not (finding.create or finding.resend or finding.own_id):
             return await self._settle(context, plan, entry, link, finding)
-        context = replace(context, status=replace(context.status, accepted=None))
-        plan = replace(plan, target=finding.target, request=request_for(finding.target, plan.request.state))
+        is_sent_again = finding.create or finding.resend
+        context = replace(context, status=replace(context.status, accepted=None)) if is_sent_again else context
+        request = request_for(finding.target, plan.request.state)
+        plan = replace(plan, target=finding.target, request=request, delete_id=finding.own_id)
         if finding.create:
             return await self._attempt_creation(context, plan, finding)
         return await self._attempt(context, plan, finding)
@@ -219,7 +229,6 @@ class DeploymentReconciler:
             plan = replace(plan, target=finding.target)
         status = statuses.settled(context.status, plan, self._status_context(context.deployment, context, finding))
         await self.writer.save(context.deployment, status)
-        self.writer.report_duplicate(context.deployment, status, finding)
         return Result(self._next_read(context, status, entry, link))
 
     def _next_read(
@@ -237,7 +246,7 @@ class DeploymentReconciler:
                     schedule,
                     led_until=self.previous_leader_stopped_at,
                     last_read=entry.last_read,
-                    on_missing=context.on_missing,
+                    create_after=self.settings.create_after_seconds if context.on_missing is OnMissing.CREATE else None,
                 )
             )
         return min((time for time in times if time is not None), default=None)
@@ -253,12 +262,13 @@ class DeploymentReconciler:
         return Query(target.service, target.env, since)
 
     def _finding(self, context: Context, plan: Send, stored: Stored | ReadProblem) -> Finding:
+        now = self.clock()
         read = Read(
-            number=reads_due(context.status, self.settings.read_back_schedule, self.clock()),
-            now=self.clock(),
-            on_missing=context.on_missing,
-            can_create=context.source is not None and failed_event(context.source) is not None,
-            not_after=_time_of(context.source),
+            number=reads_due(context.status, self.settings.read_back_schedule, now),
+            now=now,
+            created=context.deployment.created_time,
+            verdict=context.source,
+            creates=self._may_create(context),
         )
         finding = evaluate(stored, plan.target, context.status, read)
         self.metrics.readback_findings.labels(finding.verification.reason.value).inc()
@@ -303,40 +313,43 @@ class DeploymentReconciler:
     async def _locate(
         self, context: Context, plan: Send, limit: RateLimitKey, keys: Keys
     ) -> Send | Refuse | TryAgain | Result:
-        """Return the plan for the deployment that is meant, why there is none yet, or when to reconcile again.
-
-        Datadog marks the deployment of a version that finished last: a late mark is read first, and sent by id.
-        """
-        verdict, now = context.source, self.clock()
-        if verdict is None:
-            return plan
-        is_again = self._is_deployed_again(context.deployment.key.namespace, verdict)
-        if not is_late(plan.target, plan.request.state, verdict, now, is_again=is_again):
+        """Return the plan for the deployment that is meant, why there is none yet, or when to reconcile again."""
+        verdict = context.source
+        if verdict is None or not self._must_read(context, plan, verdict):
             return plan
         stored: Stored | ReadProblem | Result = NOT_READ
         if context.reads_back:
-            query = self._query(context, plan)
-            stored = await self.lookup.read(limit, keys, query, not_before=now - BETWEEN_LISTS, mark_waits=True)
+            query, not_before = self._query(context, plan), self.clock() - BETWEEN_LISTS
+            stored = await self.lookup.read(limit, keys, query, not_before=not_before, mark_waits=True)
         if isinstance(stored, Result):
             return stored
-        target = locate(stored, plan.target, verdict, is_again=is_again)
-        if isinstance(target, TryAgain):
-            event = failed_event(verdict)
-            is_wanted = context.on_missing is OnMissing.CREATE and target.reason is Reason.DEPLOYMENT_MISSING
-            if event is not None and is_wanted and is_missing_for_long(context.status, now):
-                created = with_event(plan, event, context.allowed, context.deployment.key.namespace)
-                return created if isinstance(created, Send | Refuse) else target
-            return target
-        if target is None:
-            return Result(now + RECHECK_LISTED)
-        return replace(plan, target=target, request=request_for(target, plan.request.state))
+        row = locate(stored, plan.target, verdict, plan.request.state, context.deployment.created_time)
+        if isinstance(row, StoredDeployment):
+            target = replace(plan.target, by=TargetKind.ID, id=row.id)
+            return replace(plan, target=target, request=request_for(target, plan.request.state))
+        if row is None:
+            return plan
+        event = failed_event(verdict) if row.reason is Reason.DEPLOYMENT_MISSING else None
+        if event is not None and plan.request.state.change_failure and self._may_create(context):
+            created = with_event(plan, event, context.allowed, context.deployment.key.namespace)
+            return created if isinstance(created, Send | Refuse) else row
+        return row
 
-    def _is_deployed_again(self, namespace: str, verdict: Verdict) -> bool | None:
-        """Return whether the Rollout has deployed the version again. None: the Rollouts are not listed yet."""
-        tracked = self.rollouts.get(ObjectKey(namespace, verdict.name))
-        if tracked is not None:
-            return is_deployed_again(verdict, tracked.rollout, tracked.replica_sets)
-        return False if self.rollouts.is_listed(namespace) or not self.settings.rollouts else None
+    def _must_read(self, context: Context, plan: Send, verdict: Verdict) -> bool:
+        """Return whether the deployment has to be found first.
+
+        By version, Datadog marks the one that finished last. That is the right one for a version that runs for the
+        first time, in this workload and in all others.
+        """
+        state, status = plan.request.state, context.status
+        if plan.target.id is not None or plan.event is not None or state.change_failure is not verdict.change_failure:
+            return False
+        is_only_one = verdict.is_first and verdict.next_started_time is None
+        is_new = is_only_one and not self.workloads.has_run_elsewhere(verdict) and status.accepted_time is None
+        return not (verdict.change_failure and is_new)
+
+    def _may_create(self, context: Context) -> bool:
+        return may_create(context.source, context.on_missing, self.clock(), self.settings.create_after_seconds)
 
     async def _exchange(
         self, context: Context, plan: Send, finding: Finding | None, limit: RateLimitKey, keys: Keys
@@ -369,7 +382,10 @@ class DeploymentReconciler:
                 posted = classify_event(answer, self.clock())
                 if not isinstance(posted, Accepted):
                     return posted
-            answer = await self.datadog.patch(plan.request, site, keys)
+            state = replace(plan.request.state, change_failure=None) if plan.is_link_alone else plan.request.state
+            answer = await self.datadog.patch(replace(plan.request, state=state), site, keys)
+            if plan.delete_id is not None and isinstance(classify(answer, self.clock()), Accepted):
+                await self.datadog.delete_deployment(plan.delete_id, site, keys)
         finally:
             self.limits.end(limit, call, answer.headers if isinstance(answer, Answer) else {}, self.clock())
             self.limits.admit(self.queue, self.clock())
@@ -378,8 +394,6 @@ class DeploymentReconciler:
     async def _write_outcome(
         self, context: Context, plan: Send, outcome: Outcome, limit: RateLimitKey, finding: Finding | None
     ) -> Result:
-        if plan.event is not None and not isinstance(outcome, Accepted):
-            plan = replace(plan, target=context.plan.target)  # an event that was not accepted pins no id
         status_context = self._status_context(context.deployment, context, finding)
         status = statuses.with_outcome(context.status, plan, outcome, status_context)
         if isinstance(outcome, TryAgain) and outcome.pace is Pace.AT_RESET and status.next_attempt_time is not None:
@@ -437,27 +451,16 @@ def _unresolved_link(context: Context, plan: Plan) -> RemediationLink | None:
     return link if is_decided and link is not None and link.id is None else None
 
 
-def _is_left_out(context: Context, without_link: MarkState) -> bool:
-    """Return whether the link was left out for good: a deployment that appears later did not restore the service."""
-    reason = context.status.reason(ConditionType.VERIFIED)
-    return reason == Reason.RECOVERY_NEGATIVE and context.status.accepted == without_link
-
-
 def _is_creating(context: Context, plan: Send) -> bool:
     """Return whether a missing deployment was to be created, and that has not succeeded yet."""
-    status, known_id = context.status, plan.target.id
+    status = context.status
     is_resent = status.accepted is None and status.accepted_time is not None
-    is_found = known_id is not None and not is_own_id(known_id)
     return (
         is_resent
-        and not is_found
+        and plan.target.id is None
         and context.on_missing is OnMissing.CREATE
         and status.reason(ConditionType.VERIFIED) == Reason.DEPLOYMENT_MISSING
     )
-
-
-def _time_of(verdict: Verdict | None) -> datetime | None:
-    return verdict.time if verdict is not None else None
 
 
 def _is_rate_limited(status: DoraDeploymentStatus) -> bool:

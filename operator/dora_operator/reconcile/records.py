@@ -4,21 +4,24 @@ A record is a DoraDeployment that the operator creates. A user's resource always
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dora_operator.clients.errors import ConflictError, KubernetesError
 from dora_operator.clients.kubernetes import ROLLOUTS, KubernetesClient, Subject
 from dora_operator.domain.events import NOT_WRITTEN, EventNote
 from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.history.policy import Policy
+from dora_operator.domain.history.verdicts import Verdict
 from dora_operator.domain.plan import WorkloadRef, follows
+from dora_operator.domain.records import record_manifest
 from dora_operator.domain.resource import ConditionStatus, ConditionType, DoraDeployment
-from dora_operator.domain.rollout.verdict import Policy, Verdict, record_manifest
+from dora_operator.domain.spec import DoraDeploymentSpec
 from dora_operator.metrics import Metrics
 from dora_operator.reconcile.changes import DeploymentEvents
 from dora_operator.reconcile.events import EventPoster
-from dora_operator.store import DeploymentStore, Refusal, TrackedRollout
+from dora_operator.store import DeploymentStore, Refusal, TrackedWorkload
 
 logger = logging.getLogger(__name__)
 
@@ -39,39 +42,35 @@ class Records:
     retention: timedelta
     clock: Callable[[], datetime]
 
-    def verdicts(self, rollout: ObjectKey) -> list[Verdict]:
-        """Return all recorded verdicts about Rollouts of this name."""
-        recorded = (self.store.verdict(deployment) for deployment in self._depending(rollout))
-        return [verdict for verdict in recorded if verdict is not None]
+    def missing(self, tracked: TrackedWorkload, verdicts: Iterable[Verdict]) -> list[Verdict]:
+        """Return the verdicts that are not with the resources which carry them, the most urgent first."""
+        tracked.refused = {verdict: refusal for verdict, refusal in tracked.refused.items() if verdict in verdicts}
+        missing = [
+            verdict
+            for verdict in verdicts
+            if not self._is_refused(tracked, verdict) and any(self._lack(tracked, verdict))
+        ]
+        return sorted(missing, key=lambda verdict: (not verdict.change_failure, verdict.remediation is not None))
 
-    def followers(self, rollout: ObjectKey) -> list[DoraDeployment]:
-        """Return the users' DoraDeployments that follow a Rollout."""
-        return [deployment for deployment in self._depending(rollout) if not deployment.is_record]
+    def row_of(self, tracked: TrackedWorkload, revision: int) -> str | None:
+        """Return the id of the deployment that a revision is, if its record shows one."""
+        record = self._record_of(tracked, revision)
+        target = record.status.target if record is not None else None
+        return target.id if target is not None else None
 
-    def is_outdated(self, deployment: DoraDeployment, verdict: Verdict) -> bool:
-        """Return whether a user's resource that follows a verdict has another one, or none, in its status."""
-        return deployment.spec is not None and follows(deployment.spec, verdict) and deployment.status.source != verdict
-
-    def is_refused(self, tracked: TrackedRollout, verdict: Verdict) -> bool:
-        """Return whether a user owned the place of this verdict and has not changed it since."""
-        refusal = tracked.refused.get(verdict)
-        return refusal is not None and refusal == self._refusal(refusal.key)
-
-    async def write(self, tracked: TrackedRollout, verdicts: list[Verdict]) -> None:
+    async def write(self, tracked: TrackedWorkload, verdicts: list[Verdict]) -> None:
         """Write verdicts.
 
         Raises:
-            KubernetesError: not all are written; the Rollout still shows them.
+            KubernetesError: not all are written; the history still shows them.
         """
-        followers = self.followers(tracked.rollout.key)
         for verdict in verdicts:
-            following = [each.key for each in followers if each.spec is not None and follows(each.spec, verdict)]
-            for key in following:
-                self._hand_over(tracked, key, verdict)
-            if not following:
+            followers = self._followers(tracked, verdict)
+            for follower in followers:
+                self._hand_over(tracked, follower.key, verdict)
+            if not followers:
                 await self._record(tracked, verdict)
-            if tracked.is_new_fact(verdict):
-                self.metrics.rollout_verdicts.labels(verdict.verdict.value).inc()
+            self.metrics.rollout_verdicts.labels(verdict.verdict.value).inc()
 
     async def sweep(self) -> int:
         """Delete settled records that were kept long enough. Return how many.
@@ -91,25 +90,68 @@ class Records:
                 logger.warning("DoraDeployment %s is deleted later: %s", deployment.key, error)
         return count
 
-    def _hand_over(self, tracked: TrackedRollout, key: ObjectKey, verdict: Verdict) -> None:
+    def _hand_over(self, tracked: TrackedWorkload, key: ObjectKey, verdict: Verdict) -> None:
         entry = self.store.entry(key)
         if entry is not None:
             entry.pending_verdict = verdict
             self.changes.requeue([key], tracked.seen_at)
 
-    async def _record(self, tracked: TrackedRollout, verdict: Verdict) -> None:
+    def _lack(self, tracked: TrackedWorkload, verdict: Verdict) -> Iterator[bool]:
+        """Yield for each resource that carries a verdict whether it has another one, or none."""
+        followers = self._followers(tracked, verdict)
+        for follower in followers:
+            yield self.store.verdict(follower) != verdict
+        if followers:
+            return
+        record = self._record_of(tracked, verdict.revision)
+        if record is None:  # what failed and recovered before it was recorded needs no withdrawal
+            yield verdict.change_failure
+        else:
+            yield self.store.verdict(record) != verdict or record.spec is None or not _says(record.spec, verdict)
+
+    def _followers(self, tracked: TrackedWorkload, verdict: Verdict) -> list[DoraDeployment]:
+        """Return the users' resources that follow a verdict. Of two revisions of a version they follow the newer."""
+        newer = [
+            other
+            for deployment in self._depending(tracked)
+            if (other := self.store.verdict(deployment)) is not None
+            and other.revision > verdict.revision
+            and other.uid == verdict.uid
+        ]
+        return [
+            deployment
+            for deployment in self._depending(tracked)
+            if not deployment.is_record
+            and deployment.spec is not None
+            and follows(deployment.spec, verdict)
+            and not any(follows(deployment.spec, other) for other in newer)
+        ]
+
+    def _record_of(self, tracked: TrackedWorkload, revision: int) -> DoraDeployment | None:
+        for deployment in self._depending(tracked):
+            verdict, target = self.store.verdict(deployment), deployment.status.target
+            name: tuple[str | None, int | None] = ("", None)
+            if verdict is not None:
+                name = (verdict.uid, verdict.revision)
+            elif target is not None:  # written by a version with other verdicts
+                name = (target.source_uid, target.revision)
+            if deployment.is_record and name == (tracked.workload.uid, revision):
+                return deployment
+        return None
+
+    async def _record(self, tracked: TrackedWorkload, verdict: Verdict) -> None:
         """Apply the record, or note that a user owns its place."""
-        rollout = tracked.rollout.key
-        verdict = self._under_one_name(rollout, verdict)
-        manifest = record_manifest(rollout.namespace, verdict)
-        key = ObjectKey(rollout.namespace, manifest["metadata"]["name"])
+        workload = tracked.workload.key
+        record = self._record_of(tracked, verdict.revision)
+        manifest = record_manifest(workload.namespace, verdict, record.key.name if record is not None else None)
+        key = ObjectKey(workload.namespace, manifest["metadata"]["name"])
         existing = self.store.get(key)
         try:
             if existing is None or existing.is_record:
                 self.changes.changed(await self.client.apply_record(manifest))
                 self._hand_over(tracked, key, verdict)
                 return
-            why = "belongs to a user: rename it, or let it follow the Rollout with sourceRef"
+            why = "belongs to a user: rename it, or let it follow the workload with sourceRef"
         except ConflictError:
             why = "was changed by a user: undo the change, or delete it"
         tracked.refused[verdict] = self._refusal(key)
@@ -117,28 +159,35 @@ class Records:
             f"revision {verdict.revision} ({verdict.verdict.value}) is not recorded, and nothing is sent:"
             f" DoraDeployment {key.name} {why}"
         )
-        logger.warning("Rollout %s: %s", rollout, message)
+        logger.warning("%s %s: %s", verdict.kind.value, workload, message)
         self.events.post(subject_of(tracked), EventNote("Warning", NOT_WRITTEN, message))
 
-    def _under_one_name(self, rollout: ObjectKey, verdict: Verdict) -> Verdict:
-        """A deployment has one record, also when its Rollout was created again: two would contradict each other."""
-        for deployment in self._depending(rollout):
-            recorded = self.store.verdict(deployment) if deployment.is_record else None
-            if recorded is not None and recorded.identity == verdict.identity:
-                return replace(verdict, pod_template_hash=recorded.pod_template_hash)
-        return verdict
+    def _is_refused(self, tracked: TrackedWorkload, verdict: Verdict) -> bool:
+        """Return whether a user owned the place of this verdict and has not changed it since."""
+        refusal = tracked.refused.get(verdict)
+        return refusal is not None and refusal == self._refusal(refusal.key)
 
     def _refusal(self, key: ObjectKey) -> Refusal:
         existing = self.store.get(key)
         return Refusal(key, existing.uid, existing.generation) if existing is not None else Refusal(key)
 
-    def _depending(self, rollout: ObjectKey) -> list[DoraDeployment]:
-        return self.store.depending_on(WorkloadRef(*rollout))
+    def _depending(self, tracked: TrackedWorkload) -> list[DoraDeployment]:
+        return self.store.depending_on(WorkloadRef(*tracked.workload.key))
 
 
-def subject_of(tracked: TrackedRollout) -> Subject:
-    """Return the Rollout as the subject of Events."""
-    return Subject.of(ROLLOUTS, tracked.rollout.key, tracked.rollout.uid)
+def subject_of(tracked: TrackedWorkload) -> Subject:
+    """Return the workload as the subject of Events."""
+    return Subject.of(ROLLOUTS, tracked.workload.key, tracked.workload.uid)
+
+
+def _says(spec: DoraDeploymentSpec, verdict: Verdict) -> bool:
+    """Return whether the spec of a record says what its verdict does."""
+    link, wanted = spec.remediation, verdict.remediation
+    linked = (link.type, link.id, link.version) if link is not None else None
+    return (spec.change_failure, linked) == (
+        verdict.change_failure,
+        (wanted.type, wanted.id, wanted.version) if wanted is not None else None,
+    )
 
 
 def _is_settled(deployment: DoraDeployment, before: datetime) -> bool:

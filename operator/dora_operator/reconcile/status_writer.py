@@ -7,12 +7,10 @@ from datetime import datetime, timedelta
 
 from dora_operator.clients.errors import ConflictError, KubernetesError, NotFoundError
 from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, KubernetesClient, Subject
-from dora_operator.domain.events import EventNote, duplicate_event, event_for
+from dora_operator.domain.events import EventNote, event_for
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.domain.read_back import Finding
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import ConditionType, DoraDeployment, DoraDeploymentStatus
-from dora_operator.domain.rollout.posted_events import is_own_id
 from dora_operator.domain.status import merge_patch
 from dora_operator.metrics import Metrics
 from dora_operator.reconcile.events import EventPoster
@@ -32,6 +30,8 @@ class StatusWriter:
     events: EventPoster
     metrics: Metrics
     clock: Callable[[], datetime]
+    requeue_workload: Callable[[ObjectKey], None]
+    """Called when it is known which deployment a workload's revision is."""
     _crd_is_old: bool = False
 
     async def save(self, deployment: DoraDeployment, status: DoraDeploymentStatus) -> None:
@@ -61,6 +61,8 @@ class StatusWriter:
         self._wake(dependants)
         self._report(deployment, stored, status)
         self._check_crd(deployment, status)
+        if status.source is not None and _id_of(status) not in (None, _id_of(stored)):
+            self.requeue_workload(ObjectKey(deployment.key.namespace, status.source.name))
         if int(body["metadata"].get("generation", 0)) != deployment.generation:  # the spec has changed meanwhile
             self._wake([deployment.key])
 
@@ -120,15 +122,9 @@ class StatusWriter:
             return seen
         return since
 
-    def report_duplicate(
-        self, deployment: DoraDeployment, status: DoraDeploymentStatus, finding: Finding | None
-    ) -> None:
-        """Post an Event where a read has found the real deployment beside one that the operator created."""
-        created_id = status.target.id if status.target is not None else None
-        if finding is None or finding.duplicate_id is None or created_id is None or not is_own_id(created_id):
-            return
-        note = duplicate_event(created_id, finding.duplicate_id)
-        self.events.post(Subject.of(DEPLOYMENTS, deployment.key, deployment.uid), note)
+
+def _id_of(status: DoraDeploymentStatus) -> str | None:
+    return status.target.id if status.target is not None else None
 
 
 def _visible_to_others(status: DoraDeploymentStatus) -> tuple[object, ...]:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dora_operator.domain import raw
 from dora_operator.domain.fields import is_deployment_id, is_tag
-from dora_operator.domain.rollout import raw
 
 ID_ANNOTATION = "dora-operator.io/deployment-id"
 LABEL_PREFIX = "tags.datadoghq.com/"

@@ -15,6 +15,8 @@ class Template:
     numbers: tuple[int, ...]
     identity: Identity
     created_time: datetime | None = None
+    ready: bool = False
+    """Whether one of its pods is ready."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,10 @@ class Verdict:
     message: Text | None = Field(default=None, description="What happened, in the workload's words where it has some.")
     time: datetime | None = Field(default=None, description="When it happened, by the times in the objects.")
     remediation: RemediationLink | None = Field(default=None, description="The deployment that ended the failure.")
+    remediation_started_time: datetime | None = Field(
+        default=None, description="When the remediation's revision began."
+    )
+    remediation_ended_time: datetime | None = Field(default=None, description="When it was promoted.")
     started_time: datetime | None = Field(default=None, description="When the revision began.")
     ended_time: datetime | None = Field(default=None, description="When it was promoted, aborted or replaced.")
     earlier_ended_time: datetime | None = Field(default=None, description="When the version's earlier revision ended.")
@@ -64,6 +68,13 @@ class Verdict:
     def span(self) -> Span:
         """When its deployment can have been."""
         return Span(self.started_time, self.ended_time, self.earlier_ended_time, self.next_started_time)
+
+    @property
+    def remediation_span(self) -> Span | None:
+        """When the deployment of the remediation can have been; None: not known."""
+        if self.remediation is None or self.remediation_started_time is None:
+            return None
+        return Span(self.remediation_started_time, self.remediation_ended_time)
 
     @property
     def change_failure(self) -> bool:
@@ -103,6 +114,7 @@ def _verdict(history: History, revision: Revision, policy: Policy) -> Verdict:
         kind = VerdictKind.KEPT
     is_deadline = failure.cause is Cause.DEADLINE and failure.is_open and failure.time is not None
     earlier, later = _neighbours(history, revision)
+    fixed = _fixed_by(history, revision, policy)
     return Verdict(
         kind=workload.kind,
         name=workload.name,
@@ -117,7 +129,9 @@ def _verdict(history: History, revision: Revision, policy: Policy) -> Verdict:
         cause=failure.cause,
         message=failure.message,
         time=failure.time,
-        remediation=_remediation(history, revision, policy),
+        remediation=_remediation(revision, fixed) if fixed is not None else None,
+        remediation_started_time=fixed.started_time if fixed is not None else None,
+        remediation_ended_time=fixed.ended_time if fixed is not None else None,
         started_time=revision.started_time,
         ended_time=revision.ended_time,
         earlier_ended_time=earlier.ended_time if earlier else None,
@@ -135,7 +149,8 @@ def _neighbours(history: History, revision: Revision) -> tuple[Revision | None, 
     return same[index - 1] if index else None, same[index + 1] if index + 1 < len(same) else None
 
 
-def _remediation(history: History, failed: Revision, policy: Policy) -> RemediationLink | None:
+def _fixed_by(history: History, failed: Revision, policy: Policy) -> Revision | None:
+    """Return the revision that is linked as the remediation, if one is."""
     failure = failed.failure
     if failure is None or failure.ended_by is None or failure.verdict is VerdictKind.RECOVERED:
         return None
@@ -145,6 +160,10 @@ def _remediation(history: History, failed: Revision, policy: Policy) -> Remediat
     fixed = next(ended_by, None)
     if fixed is None or not linkable(failed.identity, fixed.identity) or _is_shared_id(history, fixed):
         return None
+    return fixed
+
+
+def _remediation(failed: Revision, fixed: Revision) -> RemediationLink:
     kind = RemediationType.ROLLBACK if is_older(fixed, failed) else RemediationType.ROLLFORWARD
     if fixed.deployment_id is not None:
         return RemediationLink(type=kind, id=fixed.deployment_id)

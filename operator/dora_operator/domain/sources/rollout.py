@@ -5,16 +5,16 @@ them the status is about the revision before, and `Observation.revision` is None
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from dora_operator.domain.fields import SourceKind
-from dora_operator.domain.history.history import Cause, Workload
-from dora_operator.domain.history.identity import identify
+from dora_operator.domain import raw
+from dora_operator.domain.fields import GROUP, ObjectKey, SourceKind
+from dora_operator.domain.history.history import Cause, History, Workload
+from dora_operator.domain.history.identity import Identity, identify
 from dora_operator.domain.history.observation import Failing, Observation, Template
 from dora_operator.domain.outcome import shorten
-from dora_operator.domain.rollout import raw
 
 API_VERSION = "argoproj.io/v1alpha1"
 REVISION = "rollout.argoproj.io/revision"
@@ -26,38 +26,93 @@ ABORTED_PREFIX = "RolloutAborted: "
 Raw = Mapping[str, Any]
 
 
-def observe(rollout: Raw, replica_sets: Iterable[Raw]) -> Observation:
-    """Read a Rollout and the ReplicaSets that it owns; those of other owners are left out."""
-    metadata, status = raw.mapping(rollout, "metadata"), raw.mapping(rollout, "status")
-    uid, current = raw.identifier(metadata, "uid"), raw.identifier(status, "currentPodHash")
-    owned = [item for item in raw.items(tuple(replica_sets)) if uid and _is_owned_by(uid, item)]
-    revision = _revision(
-        rollout, [t for t in map(_template, owned) if t is not None and t.pod_template_hash == current]
-    )
-    templates = [_template(item) for item in owned]
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """All that the operator keeps of a Rollout."""
+
+    key: ObjectKey
+    uid: str
+    resource_version: str
+    annotations: dict[str, str]
+    """Those of the operator only."""
+    match_labels: dict[str, str]
+    number: int | None
+    """The newest revision, by the annotation."""
+    is_observed: bool
+    """Whether the status is about the newest spec and pod template."""
+    current_hash: str
+    stable_hash: str
+    failing: Failing | None
+    completed_time: datetime | None
+    began_time: datetime | None
+    template_identity: Identity | None
+    """What its own pod template names; None with workloadRef."""
+
+    @property
+    def workload(self) -> Workload:
+        """Whose history it is."""
+        return Workload(kind=SourceKind.ROLLOUT, name=self.key.name, uid=self.uid)
+
+
+def parse_rollout(body: Raw) -> Rollout:
+    """Read a raw Rollout."""
+    metadata, status = raw.mapping(body, "metadata"), raw.mapping(body, "status")
     completed, began = _completed(status)
-    return Observation(
-        workload=Workload(kind=SourceKind.ROLLOUT, name=raw.identifier(metadata, "name"), uid=uid),
-        templates=tuple(_with_own_tags(rollout, revision, current, t) for t in templates if t is not None),
-        revision=revision,
-        current_hash=current,
+    template = raw.mapping(body, "spec", "template")
+    return Rollout(
+        key=ObjectKey(raw.identifier(metadata, "namespace"), raw.identifier(metadata, "name")),
+        uid=raw.identifier(metadata, "uid"),
+        resource_version=raw.text(metadata, "resourceVersion"),
+        annotations=raw.texts(metadata, "annotations", prefix=f"{GROUP}/"),
+        match_labels=raw.texts(body, "spec", "selector", "matchLabels"),
+        number=raw.integer(metadata, "annotations", REVISION),
+        is_observed=_is_observed(body),
+        current_hash=raw.identifier(status, "currentPodHash"),
         stable_hash=raw.identifier(status, "stableRS"),
-        failing=_failing(rollout, status),
-        served=any(_is_ready(item, current) for item in owned),
+        failing=_failing(body, status),
+        completed_time=completed,
         began_time=began,
-        promoted_time=completed,
+        template_identity=identify(template) if template else None,
     )
 
 
-def _revision(rollout: Raw, current: list[Template]) -> int | None:
-    """Return the revision that spec, status, annotation and ReplicaSet agree on."""
-    number = raw.integer(rollout, "metadata", "annotations", REVISION)
-    generation = raw.integer(rollout, "metadata", "generation")
-    is_observed = generation is not None and generation == raw.integer(rollout, "status", "observedGeneration")
-    if raw.mapping(rollout, "spec", "workloadRef"):  # the pod template has a generation of its own
-        workload = raw.integer(rollout, "metadata", "annotations", WORKLOAD_GENERATION)
-        is_observed &= workload is None or raw.integer(rollout, "status", "workloadObservedGeneration") == workload
-    return number if is_observed and any(template.numbers[-1] == number for template in current) else None
+def parse_replica_sets(uid: str, bodies: Iterable[Raw]) -> tuple[Template, ...]:
+    """Read the ReplicaSets that the Rollout with this uid owns; those of other owners are left out."""
+    owned = [_template(item) for item in raw.items(tuple(bodies)) if uid and _is_owned_by(uid, item)]
+    return tuple(template for template in owned if template is not None)
+
+
+def observe(rollout: Rollout, templates: tuple[Template, ...], history: History | None = None) -> Observation:
+    """Put a Rollout and its ReplicaSets together. The history may have the current one already."""
+    current = [template for template in templates if template.pod_template_hash == rollout.current_hash]
+    known = history.current if history is not None else None
+    is_known = known is not None and (known.number, known.pod_template_hash) == (rollout.number, rollout.current_hash)
+    agrees = is_known or any(template.numbers[-1] == rollout.number for template in current)
+    revision = rollout.number if rollout.is_observed and agrees else None
+    if revision is not None and rollout.template_identity is not None:
+        # Ephemeral metadata (canaryMetadata and others) changes a ReplicaSet's tags, not those of the Rollout.
+        own = [replace(template, identity=rollout.template_identity) for template in current]
+        templates = (*(t for t in templates if t.pod_template_hash != rollout.current_hash), *own)
+    return Observation(
+        workload=rollout.workload,
+        templates=templates,
+        revision=revision,
+        current_hash=rollout.current_hash,
+        stable_hash=rollout.stable_hash,
+        failing=rollout.failing,
+        served=any(template.ready for template in current),
+        began_time=rollout.began_time,
+        promoted_time=rollout.completed_time,
+    )
+
+
+def _is_observed(body: Raw) -> bool:
+    generation = raw.integer(body, "metadata", "generation")
+    is_observed = generation is not None and generation == raw.integer(body, "status", "observedGeneration")
+    workload = raw.integer(body, "metadata", "annotations", WORKLOAD_GENERATION)
+    if not raw.mapping(body, "spec", "workloadRef") or workload is None:
+        return is_observed
+    return is_observed and raw.integer(body, "status", "workloadObservedGeneration") == workload
 
 
 def _template(body: Raw) -> Template | None:
@@ -69,17 +124,11 @@ def _template(body: Raw) -> Template | None:
     if not numbers or not pod_template_hash:
         return None
     created = raw.moment(body, "metadata", "creationTimestamp")
-    return Template(pod_template_hash, numbers, identify(raw.mapping(body, "spec", "template")), created)
+    is_ready = bool(raw.integer(body, "status", "readyReplicas"))
+    return Template(pod_template_hash, numbers, identify(raw.mapping(body, "spec", "template")), created, is_ready)
 
 
-def _with_own_tags(rollout: Raw, revision: int | None, current: str, template: Template) -> Template:
-    """Ephemeral metadata (canaryMetadata and others) changes a ReplicaSet's tags, not those of the Rollout."""
-    own = raw.mapping(rollout, "spec", "template")
-    is_own = revision is not None and template.pod_template_hash == current and bool(own)
-    return replace(template, identity=identify(own)) if is_own else template
-
-
-def _failing(rollout: Raw, status: Raw) -> Failing | None:
+def _failing(body: Raw, status: Raw) -> Failing | None:
     """An abort of the current revision, where there is another one to go back to.
 
     The controller takes back an abort while it promotes in full, and for a rollback within the window: before it has
@@ -88,7 +137,7 @@ def _failing(rollout: Raw, status: Raw) -> Failing | None:
     stable, time = raw.identifier(status, "stableRS"), raw.moment(status, "abortedAt")
     if not raw.flag(status, "abort") or stable in {"", raw.identifier(status, "currentPodHash")}:
         return None
-    may_be_taken_back = raw.flag(status, "promoteFull") or bool(raw.mapping(rollout, "spec", "rollbackWindow"))
+    may_be_taken_back = raw.flag(status, "promoteFull") or bool(raw.mapping(body, "spec", "rollbackWindow"))
     if time is None and may_be_taken_back:
         return None
     message = raw.text(status, "message")
@@ -100,11 +149,6 @@ def _completed(status: Raw) -> tuple[datetime | None, datetime | None]:
     completed = [item for item in raw.items(status, "conditions") if item.get("type") == "Completed"]
     time = raw.moment(completed[0], "lastTransitionTime") if completed else None
     return (time, None) if completed and completed[0].get("status") == "True" else (None, time)
-
-
-def _is_ready(body: Raw, current: str) -> bool:
-    is_current = raw.identifier(body, "metadata", "labels", POD_TEMPLATE_HASH) == current != ""
-    return is_current and bool(raw.integer(body, "status", "readyReplicas"))
 
 
 def _is_owned_by(uid: str, candidate: Raw) -> bool:

@@ -1,0 +1,116 @@
+"""Reconcile one workload: advance its history by what was observed, and record the verdicts that follow from it.
+
+The history is written before anything that follows from it. Sends nothing to Datadog: that is the way of the
+DoraDeployment that carries a verdict.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from dora_operator.clients.kubernetes import KubernetesClient
+from dora_operator.domain.events import EventNote
+from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.history.advance import advance
+from dora_operator.domain.history.history import History, PinnedDeployment, manifest, pinned
+from dora_operator.domain.history.policy import Policy
+from dora_operator.domain.history.verdicts import Skipped, SkipReason, notes, verdicts
+from dora_operator.domain.records import IGNORE_ANNOTATION
+from dora_operator.domain.sources.rollout import API_VERSION, observe, parse_replica_sets
+from dora_operator.metrics import Metrics
+from dora_operator.reconcile.context import NamespaceAnnotations
+from dora_operator.reconcile.events import EventPoster
+from dora_operator.reconcile.records import REFUSED_RECHECK, Records, subject_of
+from dora_operator.store import TrackedWorkload, WorkloadStore
+from dora_operator.workqueue import Result
+
+
+@dataclass(slots=True)
+class WorkloadReconciler:
+    """Reconciles workloads. The queue sees to it that one key is reconciled once at a time."""
+
+    store: WorkloadStore
+    client: KubernetesClient
+    namespaces: NamespaceAnnotations
+    records: Records
+    events: EventPoster
+    metrics: Metrics
+    policy: Policy
+    clock: Callable[[], datetime]
+
+    async def reconcile(self, key: ObjectKey) -> Result:
+        """Advance the history of a workload, write it, and record what follows. Return when to reconcile again.
+
+        Raises:
+            KubernetesError: the API server has to be asked again; the workload and its history show the rest.
+        """
+        tracked = self.store.get(key)
+        self.store.are_decided = True
+        if tracked is None:
+            return Result()
+        if is_ignored(tracked.workload.annotations):
+            tracked.undecided = ()  # what happens while it is ignored is not marked later
+            return Result()
+        shown, before = tracked.workload, self.store.history(tracked.workload.uid)
+        if self._needs_templates(tracked, before):
+            replica_sets = await self.client.list_replica_sets(key.namespace, shown.match_labels)
+            tracked.listed(parse_replica_sets(shown.uid, replica_sets))
+        history, skipped, settled = self._advanced(tracked, before)
+        wanted = self.records.missing(tracked, verdicts(history, self.policy))
+        if (history != before or wanted) and is_ignored(await self.namespaces.read(key.namespace)):
+            return Result()
+        if history != before:
+            await self._write(tracked, history)
+        for note in skipped:
+            self._report(tracked, note)
+        await self.records.write(tracked, wanted)
+        tracked.decided(shown, settled=settled)
+        if tracked.is_deleted and self.store.get(key) is tracked:
+            self.store.forget(key)
+        return Result(self.clock() + REFUSED_RECHECK if tracked.refused else None)
+
+    @staticmethod
+    def _needs_templates(tracked: TrackedWorkload, history: History | None) -> bool:
+        """Return whether a revision has begun that is not in the history. Its ReplicaSets are listed once.
+
+        While the controller has not observed the newest spec, there is nothing new to list.
+        """
+        workload, current = tracked.workload, history.current if history is not None else None
+        if not workload.is_observed or tracked.is_deleted:
+            return False
+        is_known = current is not None and (current.number, current.pod_template_hash) == (
+            workload.number,
+            workload.current_hash,
+        )
+        return not is_known
+
+    def _advanced(self, tracked: TrackedWorkload, before: History | None) -> tuple[History, list[Skipped], bool]:
+        """Return the history after every state that was reported, what is not marked, and whether all is settled."""
+        skipped: list[Skipped] = []
+        history, settled, now = before, False, self.clock()
+        for state in (*tracked.undecided, tracked.workload):
+            observation = observe(state, tracked.templates, history)
+            after = advance(history, observation, now, self.policy)
+            skipped += notes(history, after)
+            history, settled = after, observation.revision is not None
+        assert history is not None
+        for revision in history.revisions:
+            row = self.records.row_of(tracked, revision.number) if revision.datadog is None else None
+            if row is not None:
+                history = pinned(history, revision.number, revision.pod_template_hash, PinnedDeployment(id=row))
+        return history, skipped, settled
+
+    async def _write(self, tracked: TrackedWorkload, history: History) -> None:
+        if history.revisions and not tracked.is_deleted:
+            await self.client.apply_history(manifest(tracked.workload.key.namespace, history, API_VERSION))
+        self.store.keep(history)
+
+    def _report(self, tracked: TrackedWorkload, note: Skipped) -> None:
+        self.events.post(subject_of(tracked), EventNote("Warning", note.reason.value, note.message))
+        self.metrics.rollout_skipped.labels(note.reason.value).inc()
+        tracked.unidentified |= note.reason is SkipReason.NOT_IDENTIFIED
+
+
+def is_ignored(annotations: Mapping[str, str]) -> bool:
+    """Return whether the annotations of a workload or a Namespace opt out."""
+    return annotations.get(IGNORE_ANNOTATION) == "true"
