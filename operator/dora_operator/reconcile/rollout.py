@@ -15,7 +15,6 @@ from dora_operator.domain.rollout.observation import (
     Observation,
     Rollout,
     observe,
-    parse_events,
     parse_replica_sets,
 )
 from dora_operator.domain.rollout.timeline import position
@@ -53,7 +52,7 @@ class RolloutReconciler:
         if tracked.needs_replica_sets():
             await self._list_replica_sets(tracked)
         shown = (*tracked.passed, tracked.rollout)
-        observation, decision = await self._decide(tracked, shown)
+        observation, decision = self._decide(tracked, shown)
         missing = self._missing(key, decision)
         wanted = [verdict for verdict in missing if not self.records.is_refused(tracked, verdict)]
         skipped = [each for each in decision.skipped if each not in tracked.reported]
@@ -69,14 +68,10 @@ class RolloutReconciler:
         found = await self.client.list_replica_sets(rollout.key.namespace, rollout.match_labels)
         tracked.listed(parse_replica_sets(rollout.uid, found))
 
-    async def _decide(self, tracked: TrackedRollout, shown: Sequence[Rollout]) -> tuple[Observation, Decision]:
+    def _decide(self, tracked: TrackedRollout, shown: Sequence[Rollout]) -> tuple[Observation, Decision]:
         records, policy, now = self.records.verdicts(tracked.rollout.key), self.policy, self.clock()
         observations = [observe(rollout, tracked.replica_sets) for rollout in shown]
         decision = decide_in_order(observations, records, policy, now, tracked.memory)
-        if decision.wants_events:
-            events = parse_events(tracked.rollout.uid, await self.client.list_events(subject_of(tracked)))
-            observations[-1] = observe(shown[-1], tracked.replica_sets, events)
-            decision = decide_in_order(observations, records, policy, now, tracked.memory)
         return observations[-1], decision
 
     def _missing(self, key: ObjectKey, decision: Decision) -> list[Verdict]:
