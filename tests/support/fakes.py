@@ -60,7 +60,6 @@ class FakeCluster:
     secrets: dict[ObjectKey, Secret] = field(default_factory=dict)
     events: list[tuple[Subject, EventNote]] = field(default_factory=list)
     replica_sets: list[Mapping[str, Any]] = field(default_factory=list)
-    rollout_events: list[Mapping[str, Any]] = field(default_factory=list)
     annotations: dict[str, str] = field(default_factory=dict)
     """Of every Namespace."""
     reads: Counter[str] = field(default_factory=Counter)
@@ -156,12 +155,6 @@ class FakeCluster:
         self.reads["replicasets"] += 1
         wanted = labels.items()
         return [each for each in self.replica_sets if wanted <= (each["metadata"].get("labels") or {}).items()]
-
-    async def list_events(self, subject: Subject) -> list[Mapping[str, Any]]:
-        """See KubernetesClient."""
-        self._check()
-        self.reads["events"] += 1
-        return [each for each in self.rollout_events if each["involvedObject"]["uid"] == subject.uid]
 
     async def read_annotations(self, namespace: str) -> Mapping[str, str]:
         """See KubernetesClient."""

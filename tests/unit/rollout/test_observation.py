@@ -152,12 +152,10 @@ JSON = some.recursive(
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
-@given(
-    some.dictionaries(some.text(), JSON), some.lists(some.dictionaries(some.text(), JSON)), some.none() | some.just([])
-)
-def test_arbitrary_json_means_nothing(rollout: dict[str, Any], replica_sets: list[Any], events: Any) -> None:
+@given(some.dictionaries(some.text(), JSON), some.lists(some.dictionaries(some.text(), JSON)))
+def test_arbitrary_json_means_nothing(rollout: dict[str, Any], replica_sets: list[Any]) -> None:
     """Objects without any sense give a decision without any change."""
-    decision = decide(observed(rollout, replica_sets, events), [], Policy(), NOW)
+    decision = decide(observed(rollout, replica_sets), [], Policy(), NOW)
     assert (decision.changes, decision.skipped) == ((), ())
 
 
@@ -172,7 +170,7 @@ def test_real_objects_with_odd_values_never_raise(data: some.DataObject) -> None
         lookback=data.draw(some.sampled_from([timedelta(0), timedelta.max])),
         abort_recovery=AbortRecovery.NEXT_VERSION,
     )
-    observation = observed(levels.rollout, levels.replica_sets.values(), levels.events.values())
+    observation = observed(levels.rollout, levels.replica_sets.values())
     now = data.draw(some.sampled_from([NOW, datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)]))
     decision = decide(observation, [], policy, now)
     assert decide(observation, decision.verdicts, policy, now, decision.memory).changes == ()

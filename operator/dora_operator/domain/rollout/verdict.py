@@ -187,7 +187,7 @@ class Memory:
     """What this process saw of a Rollout: which revisions were promoted, and which were replaced without it.
 
     Losing it (a restart) never makes a decision wrong. It can only leave open how revisions ended that were replaced
-    before the restart; `Decision.wants_events` shows that.
+    before the restart.
     """
 
     rollout_uid: str = ""
@@ -195,8 +195,6 @@ class Memory:
     """The newest revision that was seen."""
     promoted: frozenset[int] = frozenset()
     unpromoted: frozenset[int] = frozenset()
-    events_read: int = 0
-    """The newest revision at which Events were read: they are read once for each revision at most."""
 
 
 @plain_dataclass(frozen=True, slots=True)
@@ -209,8 +207,6 @@ class Decision:
     """Those of `verdicts` to write now, aborts first."""
     skipped: tuple[Skipped, ...] = ()
     memory: Memory = field(default_factory=Memory)
-    wants_events: bool = False
-    """List the Rollout's Events, observe and decide again before acting: they may show what the levels no longer do."""
 
 
 def record_manifest(namespace: str, verdict: Verdict) -> dict[str, Any]:
