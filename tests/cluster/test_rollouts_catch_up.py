@@ -72,7 +72,7 @@ def test_what_happened_while_it_was_down(unwatched: AppNamespace, operator: Star
     once = [
         (aborted, [marked("1.1.0")]),
         (undone, [marked("1.1.0")]),
-        (rolled_back, [marked("1.1.0", "rollback", "1.0.0")]),
+        (rolled_back, [marked("1.1.0")]),  # whether it was promoted does not show any more
         (retried, [marked("1.1.0"), cleared("1.1.0")]),
     ]
     with operator():

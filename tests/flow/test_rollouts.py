@@ -41,8 +41,6 @@ def take_in(operator: Operator, line: dict[str, Any]) -> None:
         case "ReplicaSet":
             cluster.replica_sets = [each for each in cluster.replica_sets if each["metadata"]["uid"] != uid]
             cluster.replica_sets += [] if line["type"] == "DELETED" else [body]
-        case "Event":
-            cluster.rollout_events.append(body)
         case "Rollout" if line["type"] == "DELETED":
             operator.rollout_event("DELETED", body)
         case "Rollout":

@@ -194,12 +194,6 @@ class KubernetesClient:
         pages = self._pages(f"/apis/apps/v1/namespaces/{namespace}/replicasets", {"labelSelector": selector})
         return [item async for page in pages for item in page.items]
 
-    async def list_events(self, subject: Subject) -> list[Body]:
-        """List the Events about an object that still exist."""
-        query = {"fieldSelector": f"involvedObject.uid={subject.uid}"}
-        pages = self._pages(f"/api/v1/namespaces/{subject.key.namespace}/events", query)
-        return [item async for page in pages for item in page.items]
-
     async def post_event(self, subject: Subject, note: EventNote) -> None:
         """Create an Event. Its name is made of the fact, so that a repeated fact makes no second Event."""
         body = _event(subject, note, self._clock())

@@ -41,7 +41,6 @@ WITH_ROLLOUTS = (
     ("argoproj.io", "rollouts", "list"),
     ("argoproj.io", "rollouts", "watch"),
     ("apps", "replicasets", "list"),
-    ("", "events", "list"),
 )
 LEASES = (
     ("coordination.k8s.io", "leases", "create"),

@@ -18,7 +18,6 @@ from dora_operator.domain.rollout.identity import ById, Identity, Unidentified
 from dora_operator.domain.rollout.observation import (
     Observation,
     observe,
-    parse_events,
     parse_replica_sets,
     parse_rollout,
 )
@@ -99,7 +98,6 @@ class RolloutFacts:
 
     rollout: Mapping[str, Any]
     replica_sets: Sequence[Mapping[str, Any]] = ()
-    events: Sequence[Mapping[str, Any]] = ()
     deployments: Sequence[DoraDeployment] = ()
     """The DoraDeployments of its namespace."""
     namespace_annotations: Mapping[str, str] = field(default_factory=dict)
@@ -121,13 +119,8 @@ def decided(facts: RolloutFacts, now: datetime, lookback: timedelta | None = Non
     replica_sets = parse_replica_sets(rollout.uid, facts.replica_sets)
     policy = facts.settings.rollout_policy
     policy = policy if lookback is None else replace(policy, lookback=lookback)
-    records = recorded(facts)
     observation = observe(rollout, replica_sets)
-    decision = decide_in_order([observation], records, policy, now, Memory())
-    if decision.wants_events:
-        observation = observe(rollout, replica_sets, parse_events(rollout.uid, facts.events))
-        decision = decide_in_order([observation], records, policy, now, Memory())
-    return observation, decision
+    return observation, decide_in_order([observation], recorded(facts), policy, now, Memory())
 
 
 def recorded(facts: RolloutFacts) -> tuple[Verdict, ...]:
