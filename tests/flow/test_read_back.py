@@ -44,7 +44,7 @@ async def test_a_stored_mark_is_verified_and_then_read_once_more(
 async def test_a_missing_deployment_is_not_ready_and_read_on_the_schedule(
     cluster: FakeCluster, datadog: StoringDatadog
 ) -> None:
-    """DeploymentMissing: five reads, then one a day for a week, and none after that."""
+    """DeploymentMissing: five reads, one more a day later, and none after that."""
     cluster.apply("a", deployment=VERSION, changeFailure=True)
     async with running_operator(cluster, datadog, read_back=True) as operator:
         datadog.operator = operator
@@ -56,7 +56,7 @@ async def test_a_missing_deployment_is_not_ready_and_read_on_the_schedule(
         writes = cluster.status_writes
         await wait(operator, 3700)
         await wait(operator, 12 * DAY, 900)
-    assert len(datadog.calls("list")) == 5 + 7
+    assert len(datadog.calls("list")) == 6
     assert datadog.calls("mark", "event") == ["mark"]
     assert cluster.status_writes == writes
 
@@ -120,9 +120,6 @@ async def test_a_mark_that_is_never_applied_is_sent_again_a_few_times(
     [
         pytest.param({"read_schema": "published"}, "FieldsNotReturned", id="the answer has no marks"),
         pytest.param({"permissions": ["dora_metrics_write"]}, "ReadForbidden", id="the keys may not read"),
-        pytest.param(
-            {"evaluation_delay": 7200, "marks_before_evaluation": False}, "NotEvaluated", id="the evaluation lags"
-        ),
     ],
 )
 async def test_what_cannot_be_decided_stays_unknown_and_ready(
@@ -173,16 +170,18 @@ async def test_an_outage_of_reading_is_unknown_until_it_is_over(cluster: FakeClu
         assert condition(cluster, "a") == ("True", "ReadBack")
 
 
-async def test_several_deployments_of_a_version_are_ambiguous(cluster: FakeCluster, datadog: StoringDatadog) -> None:
-    """Nothing singles one out for a resource written by hand: it stays by version."""
+async def test_a_resource_written_by_hand_means_the_last_deployment(
+    cluster: FakeCluster, datadog: StoringDatadog
+) -> None:
+    """Of several of one version: the one that had finished last when the resource was created, as Datadog takes it."""
     datadog.deployed("2", finished=NOW - timedelta(hours=2))
-    datadog.deployed("2")
+    last = datadog.deployed("2")
     cluster.apply("a", deployment=VERSION, changeFailure=True)
     async with running_operator(cluster, datadog, read_back=True) as operator:
         datadog.operator = operator
         await wait(operator, 60)
-        assert condition(cluster, "a") == ("Unknown", "Ambiguous")
-        assert cluster.status("a")["target"]["by"] == "Version"
+        assert condition(cluster, "a") == ("True", "ReadBack")
+        assert cluster.status("a")["target"]["id"] == last
 
 
 @pytest.mark.parametrize("where", ["the operator", "the resource"])
@@ -234,3 +233,19 @@ async def test_a_restart_neither_forgets_a_read_nor_adds_one(cluster: FakeCluste
         datadog.operator = operator
         await wait(operator, 3600, 600)
     assert (len(datadog.calls("list", "get")), cluster.status_writes) == (2, writes)
+
+
+async def test_a_mark_is_sent_again_until_datadog_has_evaluated_the_deployment(cluster: FakeCluster) -> None:
+    """It was accepted before the deployment was there, and lost: NotEvaluated counts as not applied."""
+    datadog = StoringDatadog(settings={"evaluation_delay": 3600})
+    cluster.apply("a", deployment=VERSION, changeFailure=True)
+    async with running_operator(cluster, datadog, read_back=True) as operator:
+        datadog.operator = operator
+        await wait(operator, 60)
+        deployment_id = datadog.deployed("2")
+        await wait(operator, 200)
+        assert condition(cluster, "a") == ("Unknown", "NotEvaluated")
+        assert condition(cluster, "a", "Ready") == ("True", "Accepted")
+        await wait(operator, 2 * DAY, 600)
+        assert condition(cluster, "a") == ("True", "ReadBack")
+    assert datadog.stored(deployment_id) == (True, None)

@@ -129,7 +129,7 @@ async def test_an_event_that_fails_is_posted_again(
         return answer
 
     datadog.before = fails
-    await aborted(cluster, datadog, 1000, on_missing="Create")
+    await aborted(cluster, datadog, 3800, on_missing="Create")
     assert datadog.calls("event", "mark") == ["mark", "event", "event", "event", "mark"]
     (created,) = datadog.api.model.visible(datadog.now)
     assert datadog.stored(created.id) == (True, None)

@@ -44,8 +44,8 @@ async def test_a_rollback_without_a_redeployment_in_datadog_is_not_linked(
     async with running_operator(cluster, datadog, read_back=True) as operator:
         datadog.operator = operator
         await play(operator, Rollout(), "deploy h1 1", "promote", "deploy h2 2", "promote", "deploy h1", "promote")
-        await wait(operator, 2000)
-        assert condition(cluster, "checkout-h2") == ("False", "RecoveryNegative")
+        await wait(operator, 4000, 20)
+        assert condition(cluster, "checkout-h2") == ("False", "RecoveryMissing")
         assert condition(cluster, "checkout-h2", "Ready")[0] == "True"
     assert datadog.stored(failed) == (True, None)
 
@@ -65,7 +65,7 @@ async def test_a_later_deployment_of_the_older_version_is_not_the_remediation(
     async with running_operator(cluster, datadog, read_back=True, now=later) as operator:
         datadog.operator = operator
         await wait(operator, 2 * DAY, 600)
-        assert condition(cluster, "checkout-h2") == ("False", "RecoveryNegative")
+        assert condition(cluster, "checkout-h2") == ("False", "RecoveryMissing")
     assert datadog.stored(failed) == (True, None)
 
 

@@ -25,6 +25,8 @@ from dora_operator.domain.resource import (
 )
 from dora_operator.domain.stored import ReadProblem, Stored, StoredDeployment
 
+RESEND_READS = range(2, 5)
+"""At these reads, counted from 1, a mark that was not applied is sent again."""
 BY_ID = "apply a DoraDeployment with its id in spec.deployment.id, and with sourceRef"
 UNKNOWN = UNREAD | {Reason.READ_UNAVAILABLE, Reason.DISABLED}
 """Reasons of Verified with which no read has shown anything."""
@@ -50,7 +52,7 @@ class Finding:
     resend: bool = False
     create: bool = False
     own_id: str | None = None
-    """The deployment that the operator posted, where the real one has appeared: it is deleted."""
+    """The deployment that the operator posted: where `target` has another id, the real one has appeared."""
 
 
 def _unknown(reason: Reason, message: str) -> Verification:
@@ -64,9 +66,9 @@ def _false(reason: Reason, message: str) -> Verification:
 PENDING = _unknown(Reason.PENDING, "the state is read back after Datadog accepted it")
 DISABLED = _unknown(Reason.DISABLED, "reading back is switched off")
 NOT_LINKED = _false(
-    Reason.RECOVERY_NEGATIVE,
-    "Datadog has no deployment of the remediation's version from the time of the remediation, only older ones: no link"
-    " is sent, because the recovery time would be negative",
+    Reason.RECOVERY_MISSING,
+    "Datadog has no deployment of the remediation's version from the time of the remediation, so no link is sent: the"
+    " recovery time of an older one would be negative",
 )
 
 
@@ -145,23 +147,29 @@ def evaluate(stored: Stored | ReadProblem, target: Target, status: DoraDeploymen
     own = next((row for row in stored if read.verdict is not None and row.id == own_id(read.verdict)), None)
     if found is Reason.DEPLOYMENT_MISSING and own is not None:
         verification = _compared(own, accepted, status, stored)
-        is_lost = verification.reason is Reason.NOT_APPLIED
-        return Finding(verification, target, _read_back(own, read.now, status.read_back), create=is_lost)
+        is_lost = _is_sent_again(verification.reason, status.reason(ConditionType.VERIFIED), read.number)
+        return Finding(verification, target, _read_back(own, read.now, status.read_back), is_lost, own_id=own.id)
     if found is Reason.AMBIGUOUS:
         message = "several deployments have this service, env and version; none can be singled out"
         return Finding(_unknown(Reason.AMBIGUOUS, message), target, status.read_back)
     if isinstance(found, Reason):
         return _missing(target, status, read)
     verification = _compared(found, accepted, status, stored)
-    is_late = read.number > 1 or status.reason(ConditionType.VERIFIED) == Reason.DEPLOYMENT_MISSING
     return Finding(
         verification,
         _learnt(target, found),
         _read_back(found, read.now, status.read_back),
-        # A mark that came before the evaluation may be lost: it counts as not applied until Datadog has evaluated it.
-        resend=is_late and verification.reason in {Reason.NOT_APPLIED, Reason.NOT_EVALUATED},
+        resend=_is_sent_again(verification.reason, status.reason(ConditionType.VERIFIED), read.number),
         own_id=own.id if own is not None else None,
     )
+
+
+def _is_sent_again(reason: Reason, before: str | None, number: int) -> bool:
+    """A mark that came before the deployment, or before its evaluation, may be lost: it counts as not applied."""
+    if number == 1 or reason not in {Reason.NOT_APPLIED, Reason.NOT_EVALUATED}:
+        return False
+    is_early = before in {Reason.DEPLOYMENT_MISSING, Reason.NOT_EVALUATED}
+    return is_early or reason is Reason.NOT_EVALUATED or number in RESEND_READS
 
 
 def _unread(problem: ReadProblem, status: DoraDeploymentStatus) -> Verification:
@@ -174,12 +182,13 @@ def _unread(problem: ReadProblem, status: DoraDeploymentStatus) -> Verification:
 
 def _missing(target: Target, status: DoraDeploymentStatus, read: Read) -> Finding:
     was_there = status.read_back is not None  # deleted in Datadog since: that is not undone
+    is_awaited = status.created_time is not None and read.number not in RESEND_READS[1:]
     message = (
         "Datadog accepted the request and has no such deployment: check service, env and version, or that deployments"
         " are sent to Datadog; onMissing: Create posts the missing event"
     )
     return Finding(
-        _false(Reason.DEPLOYMENT_MISSING, message), target, status.read_back, create=read.creates and not was_there
+        _false(Reason.DEPLOYMENT_MISSING, message), target, status.read_back, create=read.creates and not was_there and not is_awaited
     )
 
 

@@ -200,6 +200,9 @@ class DoraDeploymentStatus:
     desired: MarkState | None = Field(default=None, description="What Datadog should know.")
     accepted: MarkState | None = Field(default=None, description="What Datadog last accepted with 202.")
     accepted_time: datetime | None = Field(default=None, description="When Datadog last answered 202.")
+    created_time: datetime | None = Field(
+        default=None, description="When the operator posted the missing deployment event, with onMissing: Create."
+    )
     http_status: int | None = Field(default=None, description="HTTP status of Datadog's last answer.")
     target: Target | None = Field(default=None, description="The Datadog deployment and account that are meant.")
     source: Verdict | None = Field(default=None, description="What the workload of sourceRef did to this version.")

@@ -102,12 +102,15 @@ def with_outcome(
     current = _for_plan(previous, plan, context)
     if isinstance(outcome, Accepted):
         resent = current.accepted is None and current.accepted_time is not None and previous.desired == current.desired
-        if _is_created(previous, plan):  # a new deployment, which no read has shown: the schedule begins again
+        is_created = plan.event is not None and current.created_time is None
+        if is_created:  # a new deployment, which no read has shown: the schedule begins again
             resent, context = False, replace(context, finding=None)
+        now = _whole_seconds(context.now)
         current = replace(
             _cleared(current),
             accepted=current.desired,
-            accepted_time=current.accepted_time if resent else _whole_seconds(context.now),
+            accepted_time=current.accepted_time if resent else now,
+            created_time=now if is_created else current.created_time,
             http_status=outcome.http_status,
         )
         return _with_conditions(current, previous, _accepted_summary(current), context)
@@ -128,11 +131,6 @@ def with_outcome(
         next_attempt_time=next_attempt_time,
     )
     return _with_conditions(current, previous, ConditionSummary(phase, outcome.reason, outcome.message), context)
-
-
-def _is_created(previous: DoraDeploymentStatus, plan: Send) -> bool:
-    """Return whether the event of a missing deployment was just posted, for the first time."""
-    return plan.event is not None and previous.reason(ConditionType.VERIFIED) in (None, Reason.DEPLOYMENT_MISSING)
 
 
 def postponed(
@@ -163,7 +161,7 @@ def _for_plan(previous: DoraDeploymentStatus, plan: Plan, context: StatusContext
     changes: dict[str, Any] = {}
     same_target = plan.target.is_same_as(previous.target)
     if previous.target is not None and not same_target:
-        changes |= {"accepted": None, "accepted_time": None, "http_status": None, "read_back": None}
+        changes |= {"accepted": None, "accepted_time": None, "http_status": None, "read_back": None, "created_time": None}
     if not same_target or previous.desired != desired:
         changes |= {"attempts": None, "last_error": None, "next_attempt_time": None, "pending_since_time": None}
     accepted = changes.get("accepted", previous.accepted)

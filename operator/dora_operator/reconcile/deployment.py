@@ -19,6 +19,7 @@ from dora_operator.domain.plan import DeploymentKey, Plan, Refuse, Send, lock_of
 from dora_operator.domain.posted_events import failed_event
 from dora_operator.domain.read_back import NOT_LINKED, Finding, Read, evaluate, find_link, locate, may_create
 from dora_operator.domain.read_schedule import next_link_read, next_read, reads_due
+from dora_operator.domain.request import PatchById
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
 from dora_operator.domain.resource import (
     ConditionStatus,
@@ -208,15 +209,17 @@ class DeploymentReconciler:
                 linked = replace(plan, target=finding.target, is_link_alone=is_changed)
                 return await self._attempt(context, _with_state(linked, state))
             is_over = next_link_read(entry.link_since, self.settings.read_back_schedule, entry.last_read) is None
-            is_older_there = any(stored_row.version == link.version for stored_row in stored)
-            if is_over and is_older_there and finding.verification.status is ConditionStatus.TRUE:
+            if is_over and finding.verification.status is ConditionStatus.TRUE:
                 finding = replace(finding, verification=NOT_LINKED)
-        if not (finding.create or finding.resend or finding.own_id):
+        is_replaced = finding.own_id is not None and finding.target.id is not None
+        if not (finding.create or finding.resend or is_replaced):
             return await self._settle(context, plan, entry, link, finding)
-        is_sent_again = finding.create or finding.resend
-        context = replace(context, status=replace(context.status, accepted=None)) if is_sent_again else context
+        context = replace(context, status=replace(context.status, accepted=None))
         request = request_for(finding.target, plan.request.state)
-        plan = replace(plan, target=finding.target, request=request, delete_id=finding.own_id)
+        if finding.own_id is not None and not is_replaced:
+            request = PatchById(finding.own_id, plan.request.state)
+        delete_id = finding.own_id if is_replaced else None
+        plan = replace(plan, target=finding.target, request=request, delete_id=delete_id)
         if finding.create:
             return await self._attempt_creation(context, plan, finding)
         return await self._attempt(context, plan, finding)
@@ -342,11 +345,12 @@ class DeploymentReconciler:
         first time, in this workload and in all others.
         """
         state, status = plan.request.state, context.status
-        if plan.target.id is not None or plan.event is not None or state.change_failure is not verdict.change_failure:
+        if isinstance(plan.request, PatchById) or state.change_failure is not verdict.change_failure:
             return False
         is_only_one = verdict.is_first and verdict.next_started_time is None
-        is_new = is_only_one and not self.workloads.has_run_elsewhere(verdict) and status.accepted_time is None
-        return not (verdict.change_failure and is_new)
+        is_known = self.workloads.history(verdict.uid) is not None  # else it may have run again since
+        is_new = is_known and is_only_one and not self.workloads.has_run_elsewhere(verdict)
+        return not (verdict.change_failure and is_new and status.accepted_time is None)
 
     def _may_create(self, context: Context) -> bool:
         return may_create(context.source, context.on_missing, self.clock(), self.settings.create_after_seconds)

@@ -5,17 +5,17 @@ DoraDeployment that carries a verdict.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dora_operator.clients.kubernetes import KubernetesClient
 from dora_operator.domain.events import EventNote
-from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.fields import ObjectKey, OnMissing
 from dora_operator.domain.history.advance import advance
 from dora_operator.domain.history.history import History, PinnedDeployment, manifest, pinned
 from dora_operator.domain.history.policy import Policy
 from dora_operator.domain.history.verdicts import Skipped, SkipReason, notes, verdicts
-from dora_operator.domain.records import IGNORE_ANNOTATION
+from dora_operator.domain.records import IGNORE_ANNOTATION, ON_MISSING_ANNOTATION
 from dora_operator.domain.sources.rollout import API_VERSION, observe, parse_replica_sets
 from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import NamespaceAnnotations
@@ -56,7 +56,9 @@ class WorkloadReconciler:
             replica_sets = await self.client.list_replica_sets(key.namespace, shown.match_labels)
             tracked.listed(parse_replica_sets(shown.uid, replica_sets))
         history, skipped, settled = self._advanced(tracked, before)
-        wanted = self.records.missing(tracked, verdicts(history, self.policy))
+        on_missing = _on_missing(shown.annotations)
+        found = [replace(verdict, on_missing=on_missing) for verdict in verdicts(history, self.policy)]
+        wanted = self.records.missing(tracked, found)
         if (history != before or wanted) and is_ignored(await self.namespaces.read(key.namespace)):
             return Result()
         if history != before:
@@ -109,6 +111,11 @@ class WorkloadReconciler:
         self.events.post(subject_of(tracked), EventNote("Warning", note.reason.value, note.message))
         self.metrics.rollout_skipped.labels(note.reason.value).inc()
         tracked.unidentified |= note.reason is SkipReason.NOT_IDENTIFIED
+
+
+def _on_missing(annotations: Mapping[str, str]) -> OnMissing | None:
+    value = annotations.get(ON_MISSING_ANNOTATION)
+    return OnMissing(value) if value in set(OnMissing) else None
 
 
 def is_ignored(annotations: Mapping[str, str]) -> bool:

@@ -259,7 +259,9 @@ def _leveled(history: History, step: _Step) -> History:
     if failing is not None and (is_settled or failing.time is not None) and not _is_earlier(history, failing):
         current = _failed(history, current, failing, step.now)
     elif failing is None and is_settled and current.state is State.ABORTED:
-        current = replace(_without_unconfirmed(current), state=State.IN_FLIGHT, ended_time=None)  # a retry
+        retried = current.retried_time or (step.now if current.ended_time is not None else None)
+        current = _without_unconfirmed(current)
+        current = replace(current, state=State.IN_FLIGHT, ended_time=None, retried_time=retried)
     return _changed(history, current)
 
 

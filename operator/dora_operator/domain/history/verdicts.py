@@ -133,13 +133,22 @@ def _verdict(history: History, revision: Revision, policy: Policy) -> Verdict:
         remediation_started_time=fixed.started_time if fixed is not None else None,
         remediation_ended_time=fixed.ended_time if fixed is not None else None,
         started_time=revision.started_time,
-        ended_time=revision.ended_time,
+        ended_time=_failed_time(revision),
         earlier_ended_time=earlier.ended_time if earlier else None,
-        next_started_time=later.started_time if later else None,
+        next_started_time=revision.retried_time or (later.started_time if later else None),
         is_first=not revision.redeployed,
         datadog_id=revision.datadog.id if revision.datadog else None,
         not_before_time=failure.time + policy.deadline_grace if is_deadline and failure.time else None,
     )
+
+
+def _failed_time(revision: Revision) -> datetime | None:
+    """Return when the attempt ended that failed: a retry is another deployment in Datadog."""
+    failure = revision.failure
+    is_abort = failure is not None and failure.cause is Cause.ABORT
+    if is_abort and failure is not None and failure.verdict is VerdictKind.ABORTED:
+        return failure.time or revision.ended_time
+    return revision.retried_time if is_abort and revision.retried_time is not None else revision.ended_time
 
 
 def _neighbours(history: History, revision: Revision) -> tuple[Revision | None, Revision | None]:
