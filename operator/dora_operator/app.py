@@ -108,7 +108,7 @@ def build(deps: Deps) -> App:
         queue=deployments.queue,
         client=deps.kubernetes,
         datadog=deps.datadog,
-        planner=Planner(store, annotations, settings),
+        planner=Planner(store, workloads.store, annotations, settings),
         credentials=credentials,
         limits=limits,
         lookup=Lookup(deps.datadog, limits, deployments.queue, clock),

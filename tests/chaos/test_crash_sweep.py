@@ -12,7 +12,7 @@ from dora_operator.domain.fields import ObjectKey
 from tests.chaos.harness import TALLY, Environment, Killer
 from tests.flow.test_rollouts import take_in
 from tests.support.fakes import Operator
-from tests.unit.rollout.test_traces import Lines, trace
+from tests.unit.history.test_traces import Lines, trace
 
 Step = Callable[[Operator], Awaitable[None]]
 

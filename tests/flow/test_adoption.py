@@ -74,7 +74,7 @@ async def test_a_report_is_taken_over_though_its_rollout_is_gone(cluster: FakeCl
 async def test_a_rollout_made_again_speaks_for_the_version_from_then_on(
     cluster: FakeCluster, datadog: FakeDatadog
 ) -> None:
-    """Under other pod hashes the same version fails and recovers: the old Rollout's record does not hold it back."""
+    """Under other pod hashes the same version fails and recovers: the old Rollout's record stays, and does not hold it back."""
     async with running_operator(cluster, datadog) as operator:
         old, new = Rollout(), Rollout(uid="uid-2")
         await play(operator, old, *ABORTED)
@@ -84,7 +84,7 @@ async def test_a_rollout_made_again_speaks_for_the_version_from_then_on(
         await operator.pass_time(60)
     assert asked(datadog) == [MARK, MARK, CLEAR]
     assert cluster.warnings() == []
-    assert [cluster.status(key.name)["source"]["uid"] for key in cluster.objects] == ["uid-2"]
+    assert [cluster.status(key.name)["source"]["uid"] for key in cluster.objects] == ["uid-1", "uid-2"]
 
 
 async def test_a_verdict_without_a_place_is_reported_and_recorded_later(

@@ -15,7 +15,7 @@ from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_oper
 from tests.support.promql import Moment, Vector, scrape
 from tests.support.reading_back import VERSION, condition
 from tests.support.storing import StoringDatadog
-from tests.unit.rollout.test_traces import trace
+from tests.unit.history.test_traces import trace
 
 FILE = Path(__file__).parents[2] / "charts" / "dora-operator" / "rules" / "dora-operator.yaml"
 RULES = [rule for group in yaml.safe_load(FILE.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]]

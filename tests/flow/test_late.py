@@ -146,7 +146,7 @@ async def test_several_that_may_have_failed(course: Course) -> None:
     again = ("deploy h1 1", "promote", "deploy h2 2", "promote", "deploy h3 3", "promote", "deploy h2", "abort")
     async with running_operator(course.cluster, course.datadog, read_back=True) as operator:
         course.datadog.operator = operator
-        await play(operator, course.rollout, *again)
+        await play(operator, course.rollout, *again, seconds=200)
         failed, twin = (course.datadog.deployed("2", finished=operator.now) for _ in range(2))
         await wait(operator, 100)
         (name,) = (key.name for key in course.cluster.objects if key.name.startswith(NAME))

@@ -11,7 +11,7 @@ from tests.flow.test_rollouts import followed, last_rollout, live, mine, take_in
 from tests.support.exercise import exercised
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 from tests.support.scrape import series
-from tests.unit.rollout.test_traces import trace
+from tests.unit.history.test_traces import trace
 
 OLDEST = "dora_operator_oldest_unreported_failure_seconds"
 UNREPORTED = "dora_operator_unreported_failures"

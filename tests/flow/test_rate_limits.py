@@ -14,7 +14,7 @@ from dora_operator.domain.fields import ObjectKey
 from tests.flow.test_rollouts import live
 from tests.support.builders import NOW
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
-from tests.unit.rollout.test_traces import trace
+from tests.unit.history.test_traces import trace
 
 LIMIT = 20
 PERIOD = 60

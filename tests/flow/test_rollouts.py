@@ -9,7 +9,7 @@ import pytest
 
 from dora_operator.domain.fields import ObjectKey
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
-from tests.unit.rollout.test_traces import EXPECTED, Lines, trace
+from tests.unit.history.test_traces import EXPECTED, Lines, trace
 
 EVERY_TRACE = pytest.mark.parametrize("name", sorted(EXPECTED))
 ABORTED = {"change_failure": True, "env": "prod", "service": "checkout", "version": "1.1.0"}

@@ -33,7 +33,7 @@ from dora_operator.domain.retry import adopt_acceptance, forget_acceptance, over
 from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec
 from dora_operator.domain.status import Override
 from dora_operator.settings import Settings
-from dora_operator.store import DeploymentStore
+from dora_operator.store import DeploymentStore, WorkloadStore
 
 CACHE_SECONDS = 10.0
 MAX_CACHED = 1000
@@ -100,6 +100,7 @@ class Planner:
     """Makes plans from the store, the Namespaces and the settings."""
 
     store: DeploymentStore
+    workloads: WorkloadStore
     namespaces: NamespaceAnnotations
     settings: Settings
 
@@ -189,8 +190,9 @@ class Planner:
         return other.spec.deployment if other is not None and other.spec is not None else None
 
     def _verdicts(self, others: list[DoraDeployment]) -> list[Verdict]:
+        """Return what workloads say that still exist: nothing can end the failure of one that is deleted."""
         verdicts = (self.store.verdict(other) for other in others)
-        return [verdict for verdict in verdicts if verdict is not None]
+        return [v for v in verdicts if v is not None and self.workloads.history(v.uid) is not None]
 
     def _rivals(self, deployment: DoraDeployment, others: list[DoraDeployment]) -> Iterator[Rival]:
         """Resources that send nothing want nothing of Datadog and are no rivals.

@@ -20,7 +20,7 @@ from dora_operator.domain.history.history import History, parse
 from dora_operator.domain.history.observation import Observation
 from dora_operator.domain.history.policy import AbortRecovery, Policy
 from dora_operator.domain.history.verdicts import Skipped, Verdict, notes, verdicts
-from dora_operator.domain.sources.rollout import observe
+from dora_operator.domain.sources.rollout import observation_of
 from tests.unit.history.simulator import Simulator, Template
 from tests.unit.history.truth import Mark
 
@@ -86,7 +86,7 @@ class Stage:
         replica_sets = self.simulator.replica_sets()
         if chance is not None:
             chance.shuffle(replica_sets)
-        self.watcher.see(observe(self.simulator.rollout(), replica_sets), self.simulator.clock)
+        self.watcher.see(observation_of(self.simulator.rollout(), replica_sets), self.simulator.clock)
 
     def play(self, action: str) -> None:
         """Play one line of a story."""

@@ -14,7 +14,7 @@ from dora_operator.domain.history.advance import advance
 from dora_operator.domain.history.history import History, parse
 from dora_operator.domain.history.observation import Observation
 from dora_operator.domain.history.verdicts import verdicts
-from dora_operator.domain.sources.rollout import observe
+from dora_operator.domain.sources.rollout import observation_of
 from tests.unit.history.stories import LINKED, Stage
 
 VERSION = some.builds("1.{}.0/{}".format, some.integers(0, 4), some.sampled_from("ab"))
@@ -49,7 +49,7 @@ def recorded(story: list[str], limit: int) -> Recording:
 
     def record(stage: Stage) -> None:
         stage.simulator.limit = limit
-        seen = observe(stage.simulator.rollout(), stage.simulator.replica_sets())
+        seen = observation_of(stage.simulator.rollout(), stage.simulator.replica_sets())
         recording.observations.append((seen, stage.simulator.clock))
 
     recording.stage = Stage(after_write=record)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from dora_operator.domain.history.observation import Failing
-from dora_operator.domain.sources.rollout import observe
+from dora_operator.domain.sources.rollout import observation_of
 from tests.unit.history.objects import replica_set, rollout
 
 BOTH = (replica_set("V1", "1"), replica_set("V2", "2"))
@@ -21,7 +21,7 @@ def test_a_settled_rollout_is_read_whole() -> None:
     """Revision, hashes, tags, numbers and times."""
     completed = [{"type": "Completed", "status": "False", "lastTransitionTime": "2026-11-23T03:10:00Z"}]
     replica_sets = (replica_set("V1", "3", "1"), replica_set("V2", "2", ready=1))
-    seen = observe(rollout(status={"conditions": completed}), replica_sets)
+    seen = observation_of(rollout(status={"conditions": completed}), replica_sets)
     assert (seen.revision, seen.current_hash, seen.stable_hash, seen.failing) == (2, "V2", "V1", None)
     assert {t.pod_template_hash: (t.numbers, t.identity.version) for t in seen.templates} == {
         "V1": ((1, 3), "V1"),
@@ -53,7 +53,7 @@ def test_a_settled_rollout_is_read_whole() -> None:
 )
 def test_between_two_revisions_no_revision_is_named(body: dict[str, Any], replica_sets: tuple[Any, ...]) -> None:
     """The objects do not agree: the status is about the revision before."""
-    assert observe(body, replica_sets).revision is None
+    assert observation_of(body, replica_sets).revision is None
 
 
 def test_a_workload_generation_without_workload_ref_is_left_over() -> None:
@@ -61,7 +61,7 @@ def test_a_workload_generation_without_workload_ref_is_left_over() -> None:
     left = rollout(
         annotations={"rollout.argoproj.io/workload-generation": "7"}, status={"workloadObservedGeneration": ""}
     )
-    assert observe(left, BOTH).revision == 2
+    assert observation_of(left, BOTH).revision == 2
 
 
 TIME = datetime(2026, 11, 23, 3, 30, tzinfo=UTC)
@@ -83,7 +83,7 @@ TIME = datetime(2026, 11, 23, 3, 30, tzinfo=UTC)
 )
 def test_an_abort_is_failing(status: dict[str, Any], spec: dict[str, Any], message: str, time: datetime | None) -> None:
     """What the controller carries out, or will."""
-    failing = observe(rollout(status=status, spec=spec), BOTH).failing
+    failing = observation_of(rollout(status=status, spec=spec), BOTH).failing
     assert failing is not None
     assert (failing.message, failing.time) == (message, time)
 
@@ -103,16 +103,16 @@ def test_an_abort_is_failing(status: dict[str, Any], spec: dict[str, Any], messa
 )
 def test_these_are_no_aborts(status: dict[str, Any], spec: dict[str, Any]) -> None:
     """Nothing fails."""
-    assert observe(rollout(status=status, spec=spec), BOTH).failing is None
+    assert observation_of(rollout(status=status, spec=spec), BOTH).failing is None
 
 
 def test_ephemeral_metadata_does_not_change_the_tags_of_the_current_revision() -> None:
     """`canaryMetadata` is merged into the ReplicaSet's pod template, not into that of the Rollout."""
     canary = replica_set("V2", "2", labels={"env": "canary"})
     own = replica_set("V2", "2")["spec"]
-    seen = observe(rollout(spec=own), (BOTH[0], canary))
+    seen = observation_of(rollout(spec=own), (BOTH[0], canary))
     assert [t.identity.env for t in seen.templates] == ["prod", "prod"]
-    between = observe(rollout(spec=own, generation=6), (BOTH[0], canary))
+    between = observation_of(rollout(spec=own, generation=6), (BOTH[0], canary))
     assert [t.identity.env for t in between.templates] == ["prod", "canary"]  # the template may be a newer one
 
 
@@ -139,7 +139,7 @@ def test_the_identity_of_a_template(
     labels: dict[str, str], annotations: dict[str, str], expected: tuple[Any, ...]
 ) -> None:
     """By id, else by the three tags; a broken id never falls back to them."""
-    (read,) = observe(rollout(), (replica_set("V2", "2", labels=labels, annotations=annotations),)).templates
+    (read,) = observation_of(rollout(), (replica_set("V2", "2", labels=labels, annotations=annotations),)).templates
     assert (read.identity.service, read.identity.env, read.identity.version, read.identity.deployment_id) == expected
 
 
@@ -159,6 +159,6 @@ JSON = some.recursive(
 @given(JSON, some.lists(JSON, max_size=3))
 def test_any_object_is_read(body: Any, replica_sets: list[Any]) -> None:
     """Other controllers wrote these objects: nothing raises."""
-    seen = observe(body if isinstance(body, dict) else {}, replica_sets)
+    seen = observation_of(body if isinstance(body, dict) else {}, replica_sets)
     assert seen.revision is None
     assert not isinstance(seen.failing, Failing)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dora_operator.domain.sources.rollout import observe
+from dora_operator.domain.sources.rollout import observation_of
 from tests.unit.history.simulator import NOW, Simulator
 from tests.unit.history.stories import Watcher
 
@@ -75,7 +75,7 @@ def replay(lines: Lines) -> Watcher:
     for line in lines:
         levels.apply(line)
         if levels.rollout:
-            watcher.see(observe(levels.rollout, levels.replica_sets.values()), NOW)
+            watcher.see(observation_of(levels.rollout, levels.replica_sets.values()), NOW)
     return watcher
 
 
@@ -108,7 +108,7 @@ def test_a_first_observation_at_the_end_asks_what_is_still_visible(name: str) ->
     levels, watcher = Levels(), Watcher()
     for line in trace(name):
         levels.apply(line)
-    watcher.see(observe(levels.rollout, levels.replica_sets.values()), NOW)
+    watcher.see(observation_of(levels.rollout, levels.replica_sets.values()), NOW)
     visible = [MARKED] if levels.rollout["status"].get("abort") and EXPECTED[name] else []
     assert watcher.asked == visible
 

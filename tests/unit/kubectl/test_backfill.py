@@ -13,7 +13,7 @@ from dora_operator.kubectl.backfill import Confidence, Row, State, backfill_rows
 from dora_operator.kubectl.facts import RolloutFacts
 from tests.unit.kubectl.test_explain_agrees import deployments_of
 from tests.unit.rollout.operator_stand_in import NOW, Levels, Operator
-from tests.unit.rollout.test_traces import EVERY_TRACE, trace
+from tests.unit.history.test_traces import EVERY_TRACE, trace
 
 MONTH = timedelta(days=30)
 

@@ -14,7 +14,7 @@ from dora_operator.kubectl.explain import RolloutExplained, explain_rollout
 from dora_operator.kubectl.facts import RolloutFacts, WhyNot
 from tests.unit.rollout.operator_stand_in import NOW, Levels, Operator
 from tests.unit.rollout.stories import Stage, reconciles
-from tests.unit.rollout.test_traces import EVERY_TRACE, EXPECTED, trace
+from tests.unit.history.test_traces import EVERY_TRACE, EXPECTED, trace
 
 
 def deployments_of(manifests: Iterable[str]) -> tuple[DoraDeployment, ...]:

@@ -106,6 +106,12 @@ def observe(rollout: Rollout, templates: tuple[Template, ...], history: History 
     )
 
 
+def observation_of(body: Raw, replica_sets: Iterable[Raw]) -> Observation:
+    """Read raw objects of one moment."""
+    rollout = parse_rollout(body)
+    return observe(rollout, parse_replica_sets(rollout.uid, replica_sets))
+
+
 def _is_observed(body: Raw) -> bool:
     generation = raw.integer(body, "metadata", "generation")
     is_observed = generation is not None and generation == raw.integer(body, "status", "observedGeneration")
