@@ -160,16 +160,11 @@ class Settings(BaseSettings):
         default=20, description="How many of them are kept per Rollout."
     )
     deployment_selector: Selector = Field(default="", description="Label selector for DoraDeployments. Empty: all.")
-    leader_election: bool = Field(
-        default=False, description="true allows several replicas: only the holder of the Lease writes."
+    lease_name: ObjectName = Field(
+        default="dora-operator", description="Name of the Lease. Only its holder writes; two operators need two names."
     )
-    lease_name: ObjectName = Field(default="dora-operator", description="Name of the Lease.")
     lease_namespace: NamespaceOrEmpty = Field(
         default="", description="Namespace of the Lease. Empty: the operator's own."
-    )
-    lease_seconds: Annotated[float, Field(ge=3, le=300)] = Field(
-        default=15.0,
-        description="Duration of the Lease: another replica takes over this long after the leader's last renewal.",
     )
     allowed_services: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),

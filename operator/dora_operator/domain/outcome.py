@@ -6,6 +6,7 @@ bodies. How long to wait before the next try is decided in `retry`.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
@@ -20,6 +21,9 @@ EPOCH_FROM = 1_000_000_000
 """Larger numbers in X-RateLimit-Reset are points in time, in seconds or milliseconds."""
 LONGEST_RESET = 3600.0
 """Seconds. A header that asks for more is not believed: the account is tried again after an hour at most."""
+MAX_REQUESTS = 1_000_000
+"""A header with more requests says as much as this many."""
+NAME_LIMIT = 64
 
 
 class FailureKind(Enum):
@@ -31,11 +35,13 @@ class FailureKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Datadog's answer: status, headers with lower-case names, and at most the first 64 KiB of the body."""
+    """Datadog's answer: status, headers with lower-case names, and the beginning of the body."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    is_cut: bool = False
+    """Whether the body was longer than what is read of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class Pace(Enum):
     INGESTION = auto()
     """Growing delays up to a deadline, then slowly: the deployment may not have been ingested yet."""
     SLOWLY = auto()
-    """Minutes: a permission or a key has to be changed first."""
+    """Minutes: a permission, a key or a proxy has to be changed first."""
     AT_RESET = auto()
     """When the next rate limit window of the account begins."""
 
@@ -106,13 +112,16 @@ def classify_event(reply: Answer | NoAnswer, now: datetime) -> Outcome:
 
 
 def _by_class(answer: Answer) -> Outcome:
-    """Statuses without an entry in the table."""
-    if HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        message = _with_words(f"Datadog refused the request ({answer.status})", answer)
-        return Rejected(Reason.REQUEST_REJECTED, message, answer.status)
+    """Statuses without an entry in the table. A 4xx is final only in Datadog's own words: a proxy gives them too."""
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _unavailable(answer)
-    return _unexpected(answer)
+    if answer.status < HTTPStatus.BAD_REQUEST:
+        return _unexpected(answer)
+    document = _json(answer.body)
+    if not (isinstance(document, dict) and document.get("errors")):
+        return _unexpected(answer, Pace.SLOWLY)
+    message = _with_words(f"Datadog refused the request ({answer.status})", answer)
+    return Rejected(Reason.REQUEST_REJECTED, message, answer.status)
 
 
 def _unavailable(answer: Answer) -> Outcome:
@@ -133,7 +142,7 @@ def _not_found(answer: Answer) -> Outcome:
 
 
 def _rate_limited(answer: Answer, now: datetime) -> Outcome:
-    seconds = seconds_until_reset(answer.headers.get("x-ratelimit-reset"), now)
+    seconds = rate_limit_of(answer.headers, now).reset_seconds
     message = "Datadog's rate limit for this account is used up (429)"
     return TryAgain(Reason.RATE_LIMITED, message, Pace.AT_RESET, answer.status, seconds)
 
@@ -148,24 +157,26 @@ _NOT_FOUND = "Datadog does not have this deployment (404): it may not have been 
 
 def _accepted(answer: Answer) -> Outcome:
     """202 counts with an empty body or a JSON object without errors; a login page with 202 does not."""
-    text = answer.body.strip()
-    if not text:
-        return Accepted(answer.status)
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return _unexpected(answer)
-    if isinstance(document, dict) and not document.get("errors"):
+    document = _json(answer.body)
+    if not answer.body.strip() or (isinstance(document, dict) and not document.get("errors")):
         return Accepted(answer.status)
     return _unexpected(answer)
 
 
-def _unexpected(answer: Answer) -> TryAgain:
+def _json(body: bytes) -> object:
+    """Return the document in a body, or None where there is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _unexpected(answer: Answer, pace: Pace = Pace.BACKOFF) -> TryAgain:
     message = _with_words(
         f"an answer that Datadog's API does not give ({answer.status}): is a proxy between the operator and Datadog?",
         answer,
     )
-    return TryAgain(Reason.UNEXPECTED_ANSWER, message, Pace.BACKOFF, answer.status)
+    return TryAgain(Reason.UNEXPECTED_ANSWER, message, pace, answer.status)
 
 
 def _no_answer(failure: NoAnswer) -> TryAgain:
@@ -188,6 +199,30 @@ _MEANINGS: Mapping[int, Callable[[Answer], Outcome]] = {
     HTTPStatus.REQUEST_TIMEOUT: _unavailable,
     HTTPStatus.TOO_EARLY: _unavailable,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitState:
+    """What an answer says about the rate limit that its request counted against. None: nothing usable."""
+
+    name: str | None
+    """The limit's own name. Calls with one name share one limit."""
+    limit: int | None
+    """Requests in a window."""
+    remaining: int | None
+    """Requests that the window still admits."""
+    reset_seconds: float | None
+    """Seconds until the next window, 0 to 3600."""
+
+
+def rate_limit_of(headers: Mapping[str, str], now: datetime) -> RateLimitState:
+    """Read the headers, with lower-case names, of an answer."""
+    return RateLimitState(
+        name=shorten(headers.get("x-ratelimit-name", ""), NAME_LIMIT) or None,
+        limit=remaining_requests(headers.get("x-ratelimit-limit")),
+        remaining=remaining_requests(headers.get("x-ratelimit-remaining")),
+        reset_seconds=seconds_until_reset(headers.get("x-ratelimit-reset"), now),
+    )
 
 
 def seconds_until_reset(header: str | None, now: datetime) -> float | None:
@@ -213,14 +248,14 @@ def seconds_until_reset(header: str | None, now: datetime) -> float | None:
 
 
 def remaining_requests(header: str | None) -> int | None:
-    """Return how many requests the window still admits, or None where the header says nothing usable."""
+    """Return a number of requests, 0 to MAX_REQUESTS, or None where the header says nothing usable."""
     if header is None:
         return None
     try:
         number = int(header.split(",")[0].strip())
     except ValueError:
         return None
-    return max(0, number)
+    return min(max(0, number), MAX_REQUESTS)
 
 
 def first_words(body: bytes) -> str:
@@ -229,12 +264,10 @@ def first_words(body: bytes) -> str:
     Never raises. Shapes that were seen: array of strings, array of JSON:API objects, `{"error": {...}}`, plain text
     (`tests/standin/recorded`).
     """
-    text = body.decode("utf-8", errors="replace")
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return shorten(text, WORDS_LIMIT)
-    return shorten("; ".join(_sentences(document)), WORDS_LIMIT)
+    words = body.decode("utf-8", errors="replace")
+    with suppress(ValueError, RecursionError):
+        words = "; ".join(_sentences(json.loads(words)))
+    return shorten(words, WORDS_LIMIT)
 
 
 def shorten(text: str, limit: int = MESSAGE_LIMIT) -> str:
