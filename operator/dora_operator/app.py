@@ -290,7 +290,12 @@ def _when_leading(app: App, leader: Leader, work: Callable[[], Awaitable[None]])
 async def _lead_when_listed(app: App, leader: Leader, kubernetes: KubernetesClient) -> None:
     """Ask for the Lease when there is something to write from: a replica that cannot list must not keep it."""
     await app.deployments.all_listed.wait()
-    await leader.run(kubernetes)
+
+    def retry_failed() -> None:
+        app.deployments.recovered()
+        app.rollouts.recovered()
+
+    await leader.run(kubernetes, retry_failed)
 
 
 async def _every(seconds: float, run: Callable[[], Awaitable[None]]) -> None:

@@ -124,20 +124,15 @@ async def test_no_connection_is_lost_to_a_timeout() -> None:
         connections.discard(writer)
         writer.close()
 
-    async def one(http: httpx.AsyncClient, number: int, url: str) -> bool:
-        seconds = 0.05 + number % 40 / 2000
-        client = DatadogClient(http, base_url=url, timeout_seconds=seconds, metrics=Metrics())
-        return isinstance(await send(client), Answer)
+    async def one(http: httpx.AsyncClient, number: int, url: str) -> None:
+        seconds = 0.05 + number % 60 / 2000
+        await send(DatadogClient(http, base_url=url, timeout_seconds=seconds, metrics=Metrics()))
 
     server = await asyncio.start_server(serve, "127.0.0.1")
     async with server, open_http(connections=2) as http:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        answered = [
-            answer
-            for batch in range(40)
-            for answer in await asyncio.gather(*(one(http, number, url) for number in range(batch, batch + 20)))
-        ]
-        assert set(answered) == {True, False}
+        for batch in range(40):
+            await asyncio.gather(*(one(http, number, url) for number in range(batch, batch + 20)))
         async with asyncio.timeout(5):
             while len(connections) > 2:  # noqa: ASYNC110 - the condition is at the server
                 await asyncio.sleep(0.02)
@@ -236,14 +231,14 @@ async def refusing_proxy() -> AsyncIterator[tuple[str, list[str]]]:
 )
 async def test_no_proxy_counts_for_each_site(monkeypatch: pytest.MonkeyPatch, excepted: str, direct: Site) -> None:
     """Of two sites, only the one that NO_PROXY names is asked without the proxy."""
-    looked_up: list[str] = []
-    look_up = socket.getaddrinfo
+    resolved: list[str] = []
+    resolve = socket.getaddrinfo
 
     def recorded(host: Any, *more: Any, **named: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else str(host)
         if "datadoghq" not in name:
-            return look_up(host, *more, **named)
-        looked_up.append(name)
+            return resolve(host, *more, **named)
+        resolved.append(name)
         raise socket.gaierror(socket.EAI_NONAME, "no such host")
 
     monkeypatch.setattr(socket, "getaddrinfo", recorded)
@@ -256,7 +251,7 @@ async def test_no_proxy_counts_for_each_site(monkeypatch: pytest.MonkeyPatch, ex
             client = DatadogClient(http, base_url=None, timeout_seconds=5, metrics=Metrics())
             for site in (direct, proxied):
                 assert isinstance(await client.patch(REQUEST, site, KEYS), NoAnswer)
-    assert looked_up == [f"api.{direct.value}"]
+    assert resolved == [f"api.{direct.value}"]
     assert received == [f"CONNECT api.{proxied.value}:443"]
 
 

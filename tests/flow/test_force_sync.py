@@ -111,7 +111,7 @@ async def test_an_outage_during_a_force_sync(cluster: FakeCluster, datadog: Fake
 
 async def test_a_refused_request_is_tried_again(cluster: FakeCluster, datadog: FakeDatadog) -> None:
     """400 is final until the spec changes, or a force sync asks for another try."""
-    datadog.answers = [httpx.Response(400)]
+    datadog.answers = [httpx.Response(400, text='{"errors":["no"]}')]
     cluster.apply("a", changeFailure=True)
     async with running_operator(cluster, datadog) as operator:
         await operator.pass_time(3600)

@@ -27,7 +27,6 @@ from dora_operator.domain.outcome import (
 from dora_operator.domain.reasons import Reason
 from tests.support.builders import NOW
 
-
 WORDS = b'{"errors":["why"]}'
 
 

@@ -38,15 +38,11 @@ class NotLeaderError(KubernetesError):
         super().__init__("this process is not the leader")
 
 
-_ERRORS: dict[int, type[KubernetesError]] = {
+ERRORS: dict[int, type[KubernetesError]] = {
     HTTPStatus.UNAUTHORIZED: UnauthorizedError,
     HTTPStatus.FORBIDDEN: ForbiddenError,
     HTTPStatus.NOT_FOUND: NotFoundError,
     HTTPStatus.CONFLICT: ConflictError,
     HTTPStatus.GONE: ExpiredError,
 }
-
-
-def error_of(code: int) -> type[KubernetesError]:
-    """Return the type of error for an answer with this status."""
-    return _ERRORS.get(code, KubernetesError)
+"""By the status of the answer; any other is a KubernetesError."""

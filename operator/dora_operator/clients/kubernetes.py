@@ -20,7 +20,7 @@ from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.config import ConfigException
 from pydantic_core import from_json
 
-from dora_operator.clients.errors import ConflictError, KubernetesError, NotFoundError, error_of
+from dora_operator.clients.errors import ERRORS, ConflictError, KubernetesError, NotFoundError
 from dora_operator.clients.login import log_in
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import GROUP, KIND, PLURAL, VERSION, ObjectKey
@@ -242,16 +242,20 @@ class KubernetesClient:
         query: Mapping[str, str] | None = None,
         content_type: str = JSON,
     ) -> Body:
-        what = f"{method} {path}"
+        what, url = f"{method} {path}", f"{self.configuration.host}{path}{_encoded(query)}"
+        headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": COMPONENT}
         code: int | None = None
         try:
-            code, data = await self._send(method, path + _encoded(query), body, content_type)
+            if authorization := await self.configuration.get_api_key_with_prefix("BearerToken"):
+                headers["Authorization"] = authorization.strip()  # a file may end with a line break
+            response = await self._api.call_api(method, url, headers, body, _request_timeout=REQUEST_TIMEOUT)
+            data, code = await response.read(), response.status
         except (TimeoutError, aiohttp.ClientError, ApiException, ConfigException, OSError) as error:
             raise KubernetesError(f"{what}: {type(error).__name__}") from error
         finally:
             self._metrics.kubernetes_requests.labels(method, resource_of(path), CODE_LABELS[code]).inc()
         if code >= HTTPStatus.BAD_REQUEST:
-            raise error_of(code)(f"{what}: the API server answered {code}", code)
+            raise ERRORS.get(code, KubernetesError)(f"{what}: the API server answered {code}", code)
         try:
             answer = from_json(data, cache_strings="keys")  # takes half the time of the standard library's parser
         except ValueError as error:
@@ -259,17 +263,6 @@ class KubernetesClient:
         if not isinstance(answer, dict):
             raise KubernetesError(f"{what}: the answer is not an object")
         return answer
-
-    async def _send(
-        self, method: str, url: str, body: Mapping[str, Any] | None, content_type: str
-    ) -> tuple[int, bytes]:
-        headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": COMPONENT}
-        if authorization := await self.configuration.get_api_key_with_prefix("BearerToken"):
-            headers["Authorization"] = authorization.strip()  # a file may end with a line break
-        url = self.configuration.host + url
-        response = await self._api.call_api(method, url, headers, body, _request_timeout=REQUEST_TIMEOUT)
-        data: bytes = await response.read()
-        return response.status, data
 
 
 @asynccontextmanager

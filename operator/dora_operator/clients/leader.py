@@ -30,6 +30,8 @@ DEADLINE = 10.0
 """How long a leader writes after the start of the request that last renewed its Lease."""
 RETRY = 2.5
 """The longest interval between two reads of the Lease."""
+RETRY_FAILED = 0.5
+"""The longest interval after a failure: the end of an outage is noticed soon."""
 REQUEST = 3.0
 """The longest time for one request about the Lease; three fit before the deadline."""
 RELEASE = 2.0
@@ -84,14 +86,18 @@ class Leader:
         if not self.is_leader():
             raise NotLeaderError
 
-    async def run(self, kubernetes: KubernetesClient) -> None:
+    async def run(self, kubernetes: KubernetesClient, on_renewed: Callable[[], None] = lambda: None) -> None:
         """Wait for the Lease, then renew it without end.
 
+        Nothing is written while it cannot be renewed. When it can be again and nobody has changed it, this process
+        leads as before: `on_renewed` is called, so that what failed meanwhile is tried again.
+
         Raises:
-            LeaseLostError: it was held, and is not any more.
+            LeaseLostError: another process has taken it, or a user has edited or deleted it.
         """
         problem = ""
         while True:
+            was_leader = self.is_leader()
             try:
                 await self.try_once(kubernetes)
                 problem = ""
@@ -100,11 +106,10 @@ class Leader:
                 if message != problem:
                     logger.warning("nothing is written without the Lease (get, create, update leases): %s", message)
                 problem = message
-            if self.leading.is_set() and not self.is_leader():
-                raise self._lost("it could not be renewed in time")
-            limit = self._writes_until if self.leading.is_set() else self._free_at
-            pause = RETRY * (0.7 + 0.3 * random.random())  # noqa: S311 - jitter
-            await asyncio.sleep(max(0.0, min(pause, limit - self._monotonic())))
+            if self.is_leader() and not was_leader:
+                on_renewed()
+            pause = (RETRY_FAILED if problem else RETRY) * (0.7 + 0.3 * random.random())  # noqa: S311 - jitter
+            await asyncio.sleep(max(0.0, min(pause, self._free_at - self._monotonic())))
 
     async def try_once(self, kubernetes: KubernetesClient) -> None:
         """Read the Lease, and create, take or renew it if that is possible now."""

@@ -184,9 +184,7 @@ def refuse() -> None:
     raise NotLeaderError
 
 
-async def test_a_follower_reads_and_does_not_write(
-    server: Server, client: KubernetesClient, metrics: Metrics
-) -> None:
+async def test_a_follower_reads_and_does_not_write(server: Server, client: KubernetesClient, metrics: Metrics) -> None:
     """Each write asks first; the Lease is written without it, because who is the leader follows from it."""
     follower = KubernetesClient(client._api, metrics, lambda: NOW, refuse)
     writes: list[Callable[[], Coroutine[Any, Any, object]]] = [
