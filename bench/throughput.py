@@ -26,9 +26,8 @@ PATIENCE_SECONDS = 300.0
 QUIET_SECONDS = 3.0
 BARE_LOOP = "bare loop"
 SENDERS = {
-    BARE_LOOP: ("bare_loop", "httpx"),
-    "bare loop, httpx-aiohttp": ("bare_loop", "httpx-aiohttp"),
-    "official client": ("official_client",),
+    BARE_LOOP: "bare_loop",
+    "official client": "official_client",
 }
 OPERATORS = {
     each.name: each
@@ -81,8 +80,8 @@ def _worked(name: str, datadog: StandIn, count: int) -> Speed:
 
 def _sender(name: str, datadog: StandIn, count: int) -> Speed:
     """Run a process that only sends."""
-    module, *options = SENDERS[name]
-    command = [sys.executable, "-m", f"bench.peers.{module}", datadog.url, str(count), str(CONCURRENCY), *options]
+    module = SENDERS[name]
+    command = [sys.executable, "-m", f"bench.peers.{module}", datadog.url, str(count), str(CONCURRENCY)]
     with tempfile.TemporaryDirectory(prefix="dora-bench-") as logs:
         process = Background.start(module, command, Path(logs), {"PYTHONPATH": f"{ROOT}:{ROOT / 'operator'}"})
         with _watched_cpu(Running(process, 0.0), datadog) as cpu:

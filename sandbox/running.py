@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,7 +79,8 @@ def running_operator(cluster: LocalCluster, datadog_url: str, **variables: str) 
 def environment_for(cluster: LocalCluster, datadog_url: str) -> dict[str, str]:
     """Return the least that an operator needs to know.
 
-    Nothing is read back: the stand-in has only the deployments that it was given.
+    Nothing is read back: the stand-in has only the deployments that it was given. Each has a Lease of its own: several
+    run at once on one cluster, and the next one need not wait for the Lease of one that was killed.
     """
     (port,) = free_ports(1)
     return {
@@ -89,6 +91,7 @@ def environment_for(cluster: LocalCluster, datadog_url: str) -> dict[str, str]:
         "DORA_OPERATOR_HEALTH_PORT": str(port),
         "DORA_OPERATOR_METRICS_PORT": str(port),
         "DORA_OPERATOR_READ_BACK": "false",
+        "DORA_OPERATOR_LEASE_NAME": f"dora-operator-{uuid.uuid4().hex[:8]}",
     }
 
 

@@ -1,14 +1,10 @@
 """The most that httpx sends: one client, so many requests at once, the operator's bytes, and nothing else.
 
-Run as a process: python -m bench.peers.bare_loop URL COUNT CONCURRENCY TRANSPORT, where TRANSPORT is `httpx` (its own)
-or `httpx-aiohttp` (the operator's).
+Run as a process: python -m bench.peers.bare_loop URL COUNT CONCURRENCY.
 """
 
 import asyncio
 import sys
-from contextlib import AbstractAsyncContextManager
-
-import httpx
 
 from bench.objects import deployment_id
 from dora_operator.clients.datadog import open_http
@@ -24,10 +20,10 @@ HEADERS = {
 }
 
 
-async def main(url: str, count: int, concurrency: int, transport: str) -> None:
+async def main(url: str, count: int, concurrency: int) -> None:
     """Send one PATCH for each deployment."""
     numbers = iter(range(count))
-    async with _client(transport, concurrency) as client:
+    async with open_http(connections=concurrency) as client:
 
         async def work() -> None:
             for number in numbers:
@@ -37,12 +33,5 @@ async def main(url: str, count: int, concurrency: int, transport: str) -> None:
         await asyncio.gather(*(work() for _ in range(concurrency)))
 
 
-def _client(transport: str, connections: int) -> AbstractAsyncContextManager[httpx.AsyncClient]:
-    if transport == "httpx-aiohttp":
-        return open_http(connections=connections)
-    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    return httpx.AsyncClient(limits=limits, timeout=30, trust_env=False)
-
-
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

@@ -15,10 +15,9 @@ from functools import partial
 from dora_operator.clients.datadog import DatadogClient, open_http
 from dora_operator.clients.errors import KubernetesError
 from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, Kind, KubernetesClient, open_kubernetes
-from dora_operator.clients.leader import AlwaysLeader, Leader, LeaseLostError
+from dora_operator.clients.leader import Leader
 from dora_operator.clients.login import own_namespace
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.domain.lease import Pace
 from dora_operator.domain.plan import dependencies_of
 from dora_operator.handlers import deployments as deployment_handlers
 from dora_operator.handlers import rollouts as rollout_handlers
@@ -149,41 +148,28 @@ async def run(settings: Settings) -> None:
         LoginError: there is no way to log in to a cluster.
         CannotListenError: a port of the probes or of the metrics cannot be opened.
         LeaseLostError: another process is the leader now; a restart begins as a follower.
+        ProxyUnusableError: the environment names a proxy that cannot be used.
     """
     metrics = Metrics()
+    key = ObjectKey(settings.lease_namespace or own_namespace(), settings.lease_name)
+    identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"  # a restarted container is another process
+    leader = Leader(key, identity, clock=utc_now)
     async with (
-        open_kubernetes(metrics, utc_now) as kubernetes,
-        open_http(
-            connections=settings.workers,
-            base_url=settings.base_url,
-            trust_env=settings.trust_env,
-        ) as http,
+        open_kubernetes(metrics, utc_now, leader.check) as kubernetes,
+        open_http(connections=settings.workers, trust_env=settings.trust_env) as http,
     ):
-        leader = elect(settings, kubernetes)
-        guard = leader if isinstance(leader, Leader) else None
         datadog = DatadogClient(
             http,
             base_url=settings.base_url,
             timeout_seconds=settings.request_timeout_seconds,
             metrics=metrics,
-            leader=guard,
+            before_write=leader.check,
         )
-        app = build(Deps(settings, kubernetes.guarded_by(guard), datadog, metrics))
+        app = build(Deps(settings, kubernetes, datadog, metrics))
         watches = build_watches(app, kubernetes, metrics)
         health = [watch.health for watch in watches]
         async with serving(app.observer.endpoints(settings, health, leader.is_leader)):
-            await supervise(app, watches, leader)
-        if leader.lost.is_set():
-            raise LeaseLostError(leader.why_lost)
-
-
-def elect(settings: Settings, kubernetes: KubernetesClient) -> Leader | AlwaysLeader:
-    """Return what decides whether this process may write."""
-    if not settings.leader_election:
-        return AlwaysLeader()
-    key = ObjectKey(settings.lease_namespace or own_namespace(), settings.lease_name)
-    identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"  # a restarted container is another process
-    return Leader(kubernetes, key, identity, clock=utc_now, pace=Pace(settings.lease_seconds))
+            await supervise(app, watches, leader, kubernetes)
 
 
 def build_watches(app: App, kubernetes: KubernetesClient, metrics: Metrics) -> list[Watch]:
@@ -219,18 +205,24 @@ def build_watches(app: App, kubernetes: KubernetesClient, metrics: Metrics) -> l
     return watches
 
 
-async def supervise(app: App, watches: Sequence[Watch], leader: Leader | AlwaysLeader) -> None:
-    """Run everything until a signal, or until the Lease is lost; then stop in order."""
+async def supervise(app: App, watches: Sequence[Watch], leader: Leader, kubernetes: KubernetesClient) -> None:
+    """Run everything until a signal, or until the Lease is lost; then stop in order.
+
+    Raises:
+        LeaseLostError: the Lease was lost.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     watching = [asyncio.create_task(forever(f"the watch of {watch.health.what}", watch.run)) for watch in watches]
-    holding = asyncio.create_task(_hold_when_listed(app, leader))
+    leading = asyncio.create_task(_lead_when_listed(app, leader, kubernetes))
     working = [asyncio.create_task(forever(what, _when_leading(app, leader, work))) for what, work in _background(app)]
-    ended = [asyncio.create_task(stop.wait()), asyncio.create_task(leader.lost.wait())]
+    stopping = asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((stopping, leading), return_when=asyncio.FIRST_COMPLETED)
+        if leading.done():
+            leading.result()  # raises
     finally:
         await asyncio.gather(
             *(watch.stop() for watch in watches),
@@ -238,8 +230,8 @@ async def supervise(app: App, watches: Sequence[Watch], leader: Leader | AlwaysL
             app.deployment_workers.finish(FINISH_SECONDS),
         )
         await app.events.finish(LAST_EVENTS_SECONDS)
-        await _cancel(*watching, *working, *ended, holding)  # until here, what was running needed the Lease
-        await leader.release()
+        await _cancel(*watching, *working, stopping, leading)  # until here, what was running needed the Lease
+        await leader.release(kubernetes)
 
 
 def _background(app: App) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
@@ -254,9 +246,7 @@ def _background(app: App) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
     return work
 
 
-def _when_leading(
-    app: App, leader: Leader | AlwaysLeader, work: Callable[[], Awaitable[None]]
-) -> Callable[[], Awaitable[None]]:
+def _when_leading(app: App, leader: Leader, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
     """Start work when all DoraDeployments are listed and this process is the leader.
 
     Before the first, it is not known what is recorded already. Until the second, keys wait in the queue.
@@ -265,16 +255,21 @@ def _when_leading(
     async def run() -> None:
         await app.deployments.all_listed.wait()
         await leader.leading.wait()
-        app.deployment_reconciler.begin(leader.led_until)
+        app.deployment_reconciler.begin(leader.previous_leader_stopped_at)
         await work()
 
     return run
 
 
-async def _hold_when_listed(app: App, leader: Leader | AlwaysLeader) -> None:
+async def _lead_when_listed(app: App, leader: Leader, kubernetes: KubernetesClient) -> None:
     """Ask for the Lease when there is something to write from: a replica that cannot list must not keep it."""
     await app.deployments.all_listed.wait()
-    await leader.hold()
+
+    def retry_failed() -> None:
+        app.deployments.recovered()
+        app.rollouts.recovered()
+
+    await leader.run(kubernetes, retry_failed)
 
 
 async def _every(seconds: float, run: Callable[[], Awaitable[None]]) -> None:

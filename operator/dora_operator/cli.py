@@ -30,6 +30,7 @@ def run() -> None:
 
     from dora_operator import app as operator  # noqa: PLC0415 - `--help` need not import kopf
     from dora_operator import logs  # noqa: PLC0415
+    from dora_operator.clients.datadog import ProxyUnusableError  # noqa: PLC0415
     from dora_operator.clients.leader import LeaseLostError  # noqa: PLC0415
     from dora_operator.clients.login import LoginError  # noqa: PLC0415
     from dora_operator.probes import CannotListenError  # noqa: PLC0415
@@ -39,7 +40,7 @@ def run() -> None:
     runner, code = asyncio.Runner(), 0
     try:
         runner.run(operator.run(settings))
-    except (CannotListenError, LeaseLostError, LoginError) as error:
+    except (CannotListenError, LeaseLostError, LoginError, ProxyUnusableError) as error:
         sys.stderr.write(f"dora-operator: {error}\n")
         code = 1
     # Everything has ended in order. Python would wait for threads now, and one in a name lookup cannot be stopped.

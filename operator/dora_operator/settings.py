@@ -155,16 +155,11 @@ class Settings(BaseSettings):
     retention_days: Annotated[float, Field(gt=0, le=3650)] = Field(
         default=90.0, description="How long settled DoraDeployments that the operator created are kept."
     )
-    leader_election: bool = Field(
-        default=False, description="true allows several replicas: only the holder of the Lease writes."
+    lease_name: ObjectName = Field(
+        default="dora-operator", description="Name of the Lease. Only its holder writes; two operators need two names."
     )
-    lease_name: ObjectName = Field(default="dora-operator", description="Name of the Lease.")
     lease_namespace: NamespaceOrEmpty = Field(
         default="", description="Namespace of the Lease. Empty: the operator's own."
-    )
-    lease_seconds: Annotated[float, Field(ge=3, le=300)] = Field(
-        default=15.0,
-        description="Duration of the Lease: another replica takes over this long after the leader's last renewal.",
     )
     allowed_services: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),

@@ -41,7 +41,7 @@ def describe(settings: Settings, scope: Scope) -> Iterable[str]:
 async def run(settings: Settings, keys: Keys, scope: Scope, *, write: bool, wait_seconds: float) -> bool:
     """Send the probes and print what each answer decides. Return whether one contradicts an assumption."""
     base_url = settings.base_url
-    async with open_http(connections=1, base_url=base_url, trust_env=settings.trust_env) as http:
+    async with open_http(connections=1, trust_env=settings.trust_env) as http:
         datadog = DatadogClient(
             http, base_url=base_url, timeout_seconds=settings.request_timeout_seconds, metrics=Metrics()
         )

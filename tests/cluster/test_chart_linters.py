@@ -20,7 +20,7 @@ pytestmark = pytest.mark.cluster
 IGNORED = ("container-image-pull-policy",)
 """Always would need the registry at each start; the image's tag is a version, or a digest."""
 WITH_ONE_REPLICA = ("deployment-replicas", "deployment-strategy")
-"""One replica is enough, because the resources are the queue. Without a Lease the old pod must end first: Recreate."""
+"""One replica is enough, because the resources are the queue. Its old pod ends first: Recreate."""
 
 
 @pytest.fixture(scope="session")

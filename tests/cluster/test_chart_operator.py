@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from dora_operator.settings import Settings
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
 from tests.support.chart import RELEASE, Helm, live, used
@@ -110,13 +109,8 @@ CASES = [
         id="without Rollouts",
     ),
     pytest.param(("locked", {}), (with_own_keys, *ROLLOUTS), id="by default, without Secrets"),
+    pytest.param(("pair", {"replicaCount": 2, "credentials": {"fromNamespaces": "all"}}), WHOLE, id="two replicas"),
 ]
-
-
-if "leader_election" in Settings.model_fields:
-    CASES.append(
-        pytest.param(("pair", {"replicaCount": 2, "credentials": {"fromNamespaces": "all"}}), WHOLE, id="with a Lease")
-    )
 
 
 @pytest.mark.parametrize(("installation", "work"), CASES, indirect=["installation"])

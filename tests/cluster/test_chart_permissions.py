@@ -43,6 +43,19 @@ def test_no_right_is_left_unsaid(helm: Helm) -> None:
     assert sorted(said()) == sorted(allowed(helm, PAIR))
 
 
+def test_one_replica_has_the_lease_of_two(helm: Helm) -> None:
+    """The old pod of one replica knows the Lease that two new ones elect a leader with, and may write it."""
+    names = set()
+    for replicas in (1, 2):
+        objects = helm.template({"replicaCount": replicas})
+        (pod,) = [one["spec"]["template"]["spec"] for one in objects if one["kind"] == "Deployment"]
+        names |= {one["value"] for one in pod["containers"][0]["env"] if one["name"] == "DORA_OPERATOR_LEASE_NAME"}
+        assert {("get", "leases"), ("create", "leases"), ("update", "leases")} <= allowed(
+            helm, {"replicaCount": replicas}
+        )
+    assert names == {RELEASE}
+
+
 def test_the_figures_of_the_documentation(helm: Helm) -> None:
     """How many verbs, and how many sets of values are tried."""
     one, two = len(allowed(helm, {})), len(allowed(helm, PAIR))

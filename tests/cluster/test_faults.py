@@ -21,6 +21,7 @@ from sandbox.datadog.faults import HalfBody, Hang, Match, Reset, Respond
 from sandbox.faults import FaultProxy, What
 from sandbox.running import OperatorProcess, running_operator
 from tests.support.faulty import applied, compact, counts, marks
+from tests.support.scrape import series
 from tests.support.shop import Shop, eventually
 
 pytestmark = pytest.mark.cluster
@@ -314,13 +315,11 @@ def test_an_api_server_that_hangs(
     assert counts(datadog) == {"deployment-before": 1, "deployment-after": 1}
 
 
-@pytest.mark.parametrize("elected", ["false", "true"], ids=["alone", "with a Lease"])
 def test_a_stop_while_nothing_answers(
-    own_cluster: LocalCluster, shop: Shop, datadog: StandIn, settings: dict[str, str], elected: str
+    own_cluster: LocalCluster, shop: Shop, datadog: StandIn, settings: dict[str, str]
 ) -> None:
     """SIGTERM while Datadog hangs, the API server hangs and the queue is full: gone in time, and nothing is lost."""
-    lease = {"DORA_OPERATOR_LEADER_ELECTION": elected, "DORA_OPERATOR_LEASE_NAMESPACE": shop.namespace}
-    settings = settings | lease | {"DORA_OPERATOR_REQUEST_TIMEOUT_SECONDS": "30"}
+    settings = settings | {"DORA_OPERATOR_REQUEST_TIMEOUT_SECONDS": "30"}
     datadog.fault(Hang())
     ids = {applied(shop, f"stop-{number:02}") for number in range(20)}
     with running_operator(own_cluster, datadog.url, **settings) as running:
@@ -341,21 +340,18 @@ def test_a_stop_while_nothing_answers(
 def test_an_outage_longer_than_the_lease(
     own_cluster: LocalCluster, shop: Shop, datadog: StandIn, settings: dict[str, str]
 ) -> None:
-    """The one that led ends by itself; its next start leads when the API server is back, and sends what is new."""
-    lease = {"DORA_OPERATOR_LEADER_ELECTION": "true", "DORA_OPERATOR_LEASE_NAMESPACE": shop.namespace}
-    settings = settings | lease | {"DORA_OPERATOR_LEASE_SECONDS": "4"}
+    """Nobody else has taken the Lease: the same process leads when the API server is back, and sends what is new."""
     with running_operator(own_cluster, datadog.url, **settings) as leader:
         applied(shop, "before")
         shop.wait("before", "Accepted")
         own_cluster.kill_api_server()
         try:
-            assert leader.process.popen.wait(30) == 1
-            assert "the Lease was lost" in leader.log()
+            eventually(lambda: series(leader.metrics())["dora_operator_leader"] == 0, leader.log, seconds=30)
         finally:
             own_cluster.restart_api_server()
-    applied(shop, "after")
-    with running_operator(own_cluster, datadog.url, **settings):
+        applied(shop, "after")
         shop.wait("after", "Accepted")
+        assert leader.terminate() == 0
     assert counts(datadog) == {"deployment-before": 1, "deployment-after": 1}
 
 

@@ -21,7 +21,6 @@ from tests.support.shop import Shop, eventually
 
 pytestmark = pytest.mark.cluster
 
-LEASE_SECONDS = 4
 PATIENCE = 60
 STOP_SECONDS = 10.0
 """From SIGTERM to the exit."""
@@ -53,9 +52,8 @@ def settings_of(shop: Shop) -> dict[str, str]:
     """Return the settings of a replica."""
     return {
         "DORA_OPERATOR_NAMESPACES": shop.namespace,
-        "DORA_OPERATOR_LEADER_ELECTION": "true",
+        "DORA_OPERATOR_LEASE_NAME": "dora-operator",
         "DORA_OPERATOR_LEASE_NAMESPACE": shop.namespace,
-        "DORA_OPERATOR_LEASE_SECONDS": str(LEASE_SECONDS),
     }
 
 
@@ -84,21 +82,23 @@ def test_a_crashed_leader_is_followed(cluster: LocalCluster, datadog: StandIn, s
             assert not leads(second)
             first.kill()
             killed = time.monotonic()
-            eventually(lambda: leads(second), second.log)
-            print(f"a crashed leader was replaced after {time.monotonic() - killed:.2f} s, lease of {LEASE_SECONDS} s")  # noqa: T201 - a figure; that it is in time is proven in tests/unit/test_lease.py
+            eventually(lambda: leads(second), second.log, seconds=30)
+            print(f"a crashed leader was replaced after {time.monotonic() - killed:.2f} s")  # noqa: T201 - a figure; that it is in time is proven in tests/flow/test_leader.py
             shop.apply("after", deployment={"id": "deployment-after"}, changeFailure=True)
             shop.wait("after", "Accepted")
     assert marks(datadog) == {"deployment-before": 1, "deployment-after": 1}
 
 
 def test_a_stopped_leader_is_followed_at_once(cluster: LocalCluster, datadog: StandIn, shop: Shop) -> None:
-    """SIGTERM gives the Lease back: the next one need not wait for a Lease of a minute."""
-    a_minute = {"DORA_OPERATOR_LEASE_SECONDS": "60"}
-    with replica(cluster, datadog, shop, **a_minute) as first:
+    """SIGTERM releases the Lease: the next one need not wait until it expires, nor need a restart of the only one."""
+    with replica(cluster, datadog, shop) as first:
         eventually(lambda: leads(first), first.log)
-        with replica(cluster, datadog, shop, **a_minute) as second:
+        with replica(cluster, datadog, shop) as second:
             assert first.terminate() == 0
-            eventually(lambda: leads(second), second.log, seconds=30)
+            eventually(lambda: leads(second), second.log, seconds=6)
+            assert second.terminate() == 0
+    with replica(cluster, datadog, shop) as third:
+        eventually(lambda: leads(third), third.log, seconds=6)
 
 
 def test_a_leader_that_slept_writes_nothing_more(cluster: LocalCluster, datadog: StandIn, shop: Shop) -> None:

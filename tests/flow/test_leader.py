@@ -1,333 +1,315 @@
-"""Leader election: taking, renewing, losing and giving back a Lease; and the guard before what writes."""
+"""Leader election: taking, renewing, losing and releasing a Lease; and the check before each write."""
 
 import asyncio
-import copy
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from datetime import timedelta
 
 import pytest
 
 from dora_operator.clients import leader
-from dora_operator.clients.errors import ConflictError, KubernetesError, NotFoundError, NotLeaderError
-from dora_operator.clients.kubernetes import KubernetesClient
-from dora_operator.clients.leader import Leader
+from dora_operator.clients.errors import KubernetesError, NotLeaderError
+from dora_operator.clients.leader import Leader, LeaseLostError
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.domain.lease import Pace
 from tests.support.builders import NOW
-
-PACE = Pace(0.7)
-KEY = ObjectKey("operators", "dora-operator")
-Body = dict[str, Any]
+from tests.support.leases import KEY, Body, LeaseClient, LeaseServer
 
 
 @dataclass
-class Server:
-    """An API server with one Lease. Each change makes a new version."""
+class Time:
+    """A clock that tests move."""
 
-    lease: Body | None = None
-    down: bool = False
-    silent: bool = False
-    broken: bool = False
-    writes: int = 0
+    seconds: float = 1000.0
 
-    def put(self, holder: str, duration: int = 1) -> None:
-        """Write the Lease, as by hand."""
-        self.store({"metadata": {}, "spec": {"holderIdentity": holder, "leaseDurationSeconds": duration}})
-
-    def store(self, body: Mapping[str, Any]) -> Body:
-        """Store a body as a new version."""
-        self.writes += 1
-        self.lease = {
-            **copy.deepcopy(dict(body)),
-            "metadata": {**body["metadata"], "resourceVersion": str(self.writes)},
-        }
-        return copy.deepcopy(self.lease)
-
-    @property
-    def holder(self) -> str:
-        """Return the holder."""
-        assert self.lease is not None
-        return str(self.lease["spec"]["holderIdentity"])
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.seconds
 
 
 @dataclass
-class Client:
-    """The requests of one process."""
+class Process:
+    """A process that wants to lead."""
 
-    server: Server
-    log: list[str] = field(default_factory=list)
+    server: LeaseServer
+    name: str
+    time: Time = field(default_factory=Time)
+    client: LeaseClient = field(init=False)
+    leader: Leader = field(init=False)
 
-    async def read_lease(self, key: ObjectKey) -> Body:
-        """Read."""
-        self._check("read", key)
-        if self.server.silent:
-            await asyncio.Event().wait()
-        if self.server.lease is None:
-            raise NotFoundError("no such Lease", 404)
-        return copy.deepcopy(self.server.lease)
+    def __post_init__(self) -> None:
+        self.client = LeaseClient(self.server)
+        self.leader = Leader(
+            KEY,
+            self.name,
+            clock=lambda: NOW + timedelta(seconds=self.time.seconds - 1000.0),
+            monotonic=self.time,
+        )
 
-    async def create_lease(self, key: ObjectKey, body: Body) -> Body:
-        """Create."""
-        self._check("create", key)
-        if self.server.lease is not None:
-            raise ConflictError("exists", 409)
-        return self.server.store(body)
+    async def leads_after(self, seconds: float) -> bool:
+        """Let time pass, and read the Lease."""
+        self.time.seconds += seconds
+        await self.leader.try_once(self.client.kubernetes)
+        return self.leader.is_leader()
 
-    async def replace_lease(self, key: ObjectKey, body: Body) -> Body:
-        """Replace the version that was read."""
-        self._check("replace", key)
-        if self.server.lease is None:
-            raise NotFoundError("no such Lease", 404)
-        if body["metadata"]["resourceVersion"] != self.server.lease["metadata"]["resourceVersion"]:
-            raise ConflictError("another version", 409)
-        return self.server.store(body)
-
-    def _check(self, what: str, key: ObjectKey) -> None:
-        assert key == KEY
-        self.log.append(what)
-        if self.server.down:
-            raise KubernetesError("down")
-        if self.server.broken:
-            raise KeyError("spec")
+    async def release(self) -> None:
+        """Stop as after a signal."""
+        await self.leader.release(self.client.kubernetes)
 
 
-def candidate(server: Server, name: str, pace: Pace = PACE) -> Leader:
-    """Return a process that wants to lead."""
-    client = cast("KubernetesClient", Client(server))
-    return Leader(client, KEY, name, clock=lambda: NOW, monotonic=asyncio.get_running_loop().time, pace=pace)
+@pytest.fixture
+def server() -> LeaseServer:
+    """Return a server without a Lease."""
+    return LeaseServer()
 
 
-def log_of(process: Leader) -> list[str]:
-    """Return the requests of a process."""
-    return cast("Client", process._kubernetes).log
+async def test_another_leads_when_the_lease_is_not_renewed_any_more(server: LeaseServer) -> None:
+    """Not before, and at most its duration after the last renewal that could be seen."""
+    time = Time()
+    first, second = Process(server, "first", time), Process(server, "second", time)
+    assert await first.leads_after(0)
+    assert not await second.leads_after(0)
+    for _ in range(10):
+        assert await first.leads_after(4)
+        assert not await second.leads_after(1)
+    assert not await second.leads_after(12)
+    assert await second.leads_after(0.6)
+    assert not first.leader.is_leader()
+    with pytest.raises(LeaseLostError, match="held by second"):
+        await first.leads_after(0)
 
 
-async def test_one_leads_and_the_other_takes_over_when_it_ends() -> None:
-    """The second waits for as long as the Lease is renewed, and for its duration after that."""
-    server = Server()
-    first, second = candidate(server, "first"), candidate(server, "second")
-    holding = asyncio.create_task(first.hold())
-    async with asyncio.timeout(5):
-        await first.leading.wait()
-        waiting = asyncio.create_task(second.hold())
-        while server.writes < 10:  # longer than the Lease's duration
-            assert not second.leading.is_set()
-            await asyncio.sleep(0.01)
-        holding.cancel()
-        await second.leading.wait()
-    assert not first.is_leader()
-    assert second.is_leader()
-    assert (first.led_until, second.led_until) == (None, NOW)
-    waiting.cancel()
-
-
-async def test_a_lease_that_is_given_back_is_taken_at_once() -> None:
-    """Without waiting for its duration."""
-    server = Server()
-    first, second = candidate(server, "first", Pace(60)), candidate(server, "second", Pace(60))
-    tasks = [asyncio.create_task(first.hold())]
-    async with asyncio.timeout(5):
-        await first.leading.wait()
-        tasks[0].cancel()
-        await first.release()
-        assert not first.is_leader()
-        tasks.append(asyncio.create_task(second.hold()))
-        await second.leading.wait()
-    assert server.holder == "second"
-    tasks[1].cancel()
-
-
-async def test_a_lease_that_another_holds_is_not_given_back() -> None:
-    """A process that has lost it leaves it alone."""
-    server = Server()
-    first = candidate(server, "first")
-    task = asyncio.create_task(first.hold())
-    async with asyncio.timeout(5):
-        await first.leading.wait()
-    task.cancel()
-    server.put("second", 15)
+async def test_a_released_lease_is_taken_at_once(server: LeaseServer) -> None:
+    """A restart of the only replica waits for nothing."""
+    first, second = Process(server, "first"), Process(server, "second")
+    assert await first.leads_after(0)
     await first.release()
-    assert server.holder == "second"
+    assert not first.leader.is_leader()
+    assert await second.leads_after(0)
 
 
-@pytest.mark.parametrize("how", ["removed", "emptied"])
-async def test_a_change_by_hand_is_no_release(how: str) -> None:
-    """Deleted or emptied by hand: the holder does not know it yet, so the next one waits as if nothing had happened."""
-    server = Server()
-    first, second = candidate(server, "first", Pace(60)), candidate(server, "second", Pace(1.5))
-    tasks = [asyncio.create_task(first.hold())]
-    async with asyncio.timeout(10):
-        await first.leading.wait()
-        server.put("first")
-        tasks.append(asyncio.create_task(second.hold()))
-        while not log_of(second):  # noqa: ASYNC110 - the condition is in the fake
-            await asyncio.sleep(0.01)
-        begun = second._monotonic()
-        if how == "removed":
-            server.lease = None
-        else:
-            server.put("", 2)
-        await second.leading.wait()
-    assert second._monotonic() - begun >= 1.3
-    for task in tasks:
-        task.cancel()
+async def test_a_restart_after_a_kill_waits_for_the_lease(
+    server: LeaseServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A restarted container is another process; the log says what it waits for."""
+    caplog.set_level("INFO")
+    assert await Process(server, "pod_1").leads_after(0)
+    again = Process(server, "pod_2")
+    assert not await again.leads_after(0)
+    assert "pod_1 holds it" in caplog.text
+    assert not await again.leads_after(12.4)
+    assert await again.leads_after(0.2)
 
 
-async def test_an_api_server_that_hangs_does_not_keep_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Giving the Lease back is tried for a moment only."""
-    monkeypatch.setattr(leader, "RELEASE_SECONDS", 0.05)
-    server = Server()
-    first = candidate(server, "first", Pace(60))
-    task = asyncio.create_task(first.hold())
-    async with asyncio.timeout(5):
-        await first.leading.wait()
-        task.cancel()
-        server.silent = True
+async def test_it_is_known_when_the_process_before_stopped(server: LeaseServer) -> None:
+    """With one replica too: reads of Datadog that were due since are made. Released, killed, and the first of all."""
+    time = Time()
+    first, second, third = (Process(server, name, time) for name in ("first", "second", "third"))
+    assert await first.leads_after(0)
+    assert first.leader.previous_leader_stopped_at is None
+    assert await first.leads_after(5)
+    time.seconds += 2
+    await first.release()
+    assert await second.leads_after(600)
+    assert second.leader.previous_leader_stopped_at == NOW + timedelta(seconds=7)
+    assert await second.leads_after(3)
+    assert not await third.leads_after(600)
+    assert await third.leads_after(13)
+    assert third.leader.previous_leader_stopped_at == NOW + timedelta(seconds=610)
+
+
+async def test_a_lost_answer_does_not_hide_when_the_process_before_stopped(server: LeaseServer) -> None:
+    """The Lease is taken already, by this process."""
+    first, second = Process(server, "first"), Process(server, "second")
+    assert await first.leads_after(0)
+    await first.release()
+    second.client.loses_answers = True
+    with pytest.raises(KubernetesError):
+        await second.leads_after(600)
+    second.client.loses_answers = False
+    assert await second.leads_after(2)
+    assert second.leader.previous_leader_stopped_at == NOW
+
+
+async def test_a_lease_that_another_holds_is_not_released(server: LeaseServer) -> None:
+    """A process that has lost it does not touch it."""
+    first = Process(server, "first")
+    assert await first.leads_after(0)
+    server.put("second")
+    await first.release()
+    assert server.spec["holderIdentity"] == "second"
+
+
+@pytest.mark.parametrize("how", ["removed", "emptied", "shortened"])
+async def test_a_change_by_hand_is_no_release(server: LeaseServer, how: str) -> None:
+    """The holder does not know it yet, so the next one waits as if nothing had happened."""
+    first, second = Process(server, "first"), Process(server, "second")
+    assert await first.leads_after(0)
+    assert not await second.leads_after(0)
+    if how == "removed":
+        server.lease = None
+    else:
+        server.put(*(("", 15) if how == "emptied" else ("first", 1)))
+    assert not await second.leads_after(8)
+    assert not await second.leads_after(12)
+    assert await second.leads_after(0.6)
+
+
+async def test_a_longer_duration_of_the_holder_counts(server: LeaseServer) -> None:
+    """An earlier version of the operator could have one."""
+    server.put("earlier", 60)
+    second = Process(server, "second")
+    assert not await second.leads_after(0)
+    assert not await second.leads_after(57)
+    assert await second.leads_after(1)
+
+
+async def test_an_api_server_that_hangs_does_not_keep_the_process(
+    server: LeaseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Releasing the Lease is tried for a moment only."""
+    monkeypatch.setattr(leader, "RELEASE", 0.05)
+    first = Process(server, "first")
+    assert await first.leads_after(0)
+    server.silent = True
+    async with asyncio.timeout(2):
         await first.release()
-    assert not first.is_leader()
+    assert not first.leader.is_leader()
 
 
-@pytest.mark.parametrize("problem", ["down", "taken", "removed", "emptied", "released", "broken"])
-async def test_a_lost_lease_ends_the_process(problem: str) -> None:
-    """An API server that is away for too long, another holder, a Lease that is deleted or emptied, a defect of ours."""
-    server = Server()
-    first = candidate(server, "first")
-    task = asyncio.create_task(first.hold())
+async def test_nothing_is_written_without_the_lease(server: LeaseServer) -> None:
+    """Neither before it is held, nor when it was not renewed in time, nor after it was released."""
+    first = Process(server, "first")
+    with pytest.raises(NotLeaderError):
+        first.leader.check()
+    assert await first.leads_after(0)
+    first.time.seconds += 9.9
+    first.leader.check()
+    first.time.seconds += 0.1
+    with pytest.raises(NotLeaderError):
+        first.leader.check()
+    assert await first.leads_after(0)
+    first.leader.check()
+    await first.release()
+    with pytest.raises(NotLeaderError):
+        first.leader.check()
+
+
+async def test_the_time_counts_from_before_the_renewal(server: LeaseServer) -> None:
+    """Others count from the renewal, which is later: a slow answer gives no time to write."""
+    first = Process(server, "first")
+    answer = first.client.read_lease
+
+    async def slow(key: ObjectKey) -> Body:
+        first.time.seconds += 2
+        return await answer(key)
+
+    first.client.read_lease = slow  # type: ignore[method-assign]
+    assert await first.leads_after(0)
+    first.time.seconds += 8
+    assert not first.leader.is_leader()
+
+
+async def test_what_a_lease_says(server: LeaseServer) -> None:
+    """The fields of client-go: kept by a renewal, changed by another holder, emptied by a release."""
+    first, second = Process(server, "first"), Process(server, "second")
+    assert await first.leads_after(0)
+    assert server.lease is not None
+    assert (server.lease["kind"], server.lease["apiVersion"]) == ("Lease", "coordination.k8s.io/v1")
+    assert (server.lease["metadata"]["namespace"], server.lease["metadata"]["name"]) == KEY
+    times = {"acquireTime": f"{NOW:%Y-%m-%dT%H:%M:%S}.000000Z", "renewTime": f"{NOW:%Y-%m-%dT%H:%M:%S}.000000Z"}
+    assert server.spec == {"holderIdentity": "first", "leaseDurationSeconds": 15, "leaseTransitions": 1} | times
+    server.lease["metadata"]["labels"] = {"kept": "true"}
+    assert await first.leads_after(5)
+    assert server.spec["acquireTime"] == times["acquireTime"]
+    assert server.spec["renewTime"] == f"{NOW + timedelta(seconds=5):%Y-%m-%dT%H:%M:%S}.000000Z"
+    await first.release()
+    assert (server.spec["holderIdentity"], server.spec["leaseDurationSeconds"]) == ("", 1)
+    assert await second.leads_after(0)
+    assert (server.spec["holderIdentity"], server.spec["leaseTransitions"]) == ("second", 2)
+    assert server.lease["metadata"]["labels"] == {"kept": "true"}
+
+
+class Running:
+    """A process that holds the Lease by itself, with short times."""
+
+    def __init__(self, server: LeaseServer) -> None:
+        self.client = LeaseClient(server)
+        self.leader = Leader(KEY, "first", clock=lambda: NOW, monotonic=asyncio.get_running_loop().time)
+        self.renewed: list[int] = []
+        self.task = asyncio.create_task(
+            self.leader.run(self.client.kubernetes, lambda: self.renewed.append(server.writes))
+        )
+
+
+@pytest.fixture
+async def running(server: LeaseServer, monkeypatch: pytest.MonkeyPatch) -> Running:
+    """Return a process that leads."""
+    times = {"DURATION": 0.7, "DEADLINE": 0.45, "RETRY": 0.1, "RETRY_FAILED": 0.02, "REQUEST": 0.14}
+    for name, seconds in times.items():
+        monkeypatch.setattr(leader, name, seconds)
+    process = Running(server)
     async with asyncio.timeout(5):
-        await first.leading.wait()
-        if problem == "down":
-            server.down = True
-        elif problem == "removed":
-            server.lease = None
-        elif problem == "broken":
-            server.broken = True
-        else:
-            server.put("second" if problem == "taken" else "", 1 if problem == "released" else 15)
-        await first.lost.wait()
-    assert not first.is_leader()
-    assert "the Lease was lost" in first.why_lost
-    await task
+        await process.leader.leading.wait()
+    return process
 
 
-async def test_an_outage_before_the_deadline_loses_nothing() -> None:
-    """The next renewal counts."""
-    server = Server()
-    first = candidate(server, "first")
-    task = asyncio.create_task(first.hold())
+@pytest.mark.parametrize("problem", ["taken", "removed", "emptied", "released"])
+async def test_a_lost_lease_ends_the_process(server: LeaseServer, running: Running, problem: str) -> None:
+    """Another holder, or a Lease that is deleted or edited: another process may have written meanwhile."""
+    if problem == "removed":
+        server.lease = None
+    else:
+        server.put("second" if problem == "taken" else "", 1 if problem == "released" else 15)
+    with pytest.raises(LeaseLostError, match="the Lease was lost"):
+        await asyncio.wait_for(running.task, 5)
+    assert not running.leader.is_leader()
+
+
+async def test_a_defect_in_the_election_ends_the_process(server: LeaseServer, running: Running) -> None:
+    """Without this, it would neither write nor end."""
+    server.broken = True
+    with pytest.raises(KeyError):
+        await asyncio.wait_for(running.task, 5)
+
+
+@pytest.mark.parametrize("problem", ["down", "silent"])
+async def test_after_an_outage_the_same_process_leads(server: LeaseServer, running: Running, problem: str) -> None:
+    """An API server that is away or hangs beyond the deadline: nothing is written, and then all that failed."""
     async with asyncio.timeout(5):
-        await first.leading.wait()
-        server.down, seen = True, len(log_of(first))
-        while len(log_of(first)) < seen + 2:  # noqa: ASYNC110 - the condition is in the fake
+        setattr(server, problem, True)
+        while running.leader.is_leader():  # noqa: ASYNC110 - the condition is a time
+            await asyncio.sleep(0.01)
+        with pytest.raises(NotLeaderError):
+            running.leader.check()
+        setattr(server, problem, False)
+        while len(running.renewed) < 2:  # noqa: ASYNC110 - the first was the begin
+            await asyncio.sleep(0.01)
+    assert running.leader.is_leader()
+    assert not running.task.done()
+    running.task.cancel()
+
+
+async def test_an_outage_before_the_deadline_is_none(server: LeaseServer, running: Running) -> None:
+    """The next renewal counts, and nothing has failed meanwhile."""
+    async with asyncio.timeout(5):
+        server.down, requests = True, len(running.client.log)
+        while len(running.client.log) < requests + 2:  # noqa: ASYNC110 - the condition is in the fake
             await asyncio.sleep(0.01)
         server.down, writes = False, server.writes
         while server.writes == writes:  # noqa: ASYNC110 - the condition is in the fake
             await asyncio.sleep(0.01)
-    assert first.is_leader()
-    assert not first.lost.is_set()
-    task.cancel()
+    assert len(running.renewed) == 1
+    running.task.cancel()
 
 
-async def test_nothing_begins_without_the_lease() -> None:
-    """A request of a follower is not even begun."""
-    begun = []
-
-    async def request() -> None:
-        begun.append(1)
-
-    with pytest.raises(NotLeaderError):
-        await candidate(Server(), "first").guard(request())
-    assert not begun
-
-
-async def test_nothing_goes_on_beyond_the_lease() -> None:
-    """A request under way when the Lease expires is cancelled."""
-    process = candidate(Server(), "first")
-    process.leading.set()
-    process.valid_until = process._monotonic() + 0.05
-    ended = []
-
-    async def request() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append(1)
-
-    with pytest.raises(NotLeaderError):
-        await process.guard(request())
-    await asyncio.sleep(0)
-    assert ended
-
-
-async def test_a_renewed_lease_lets_a_request_go_on() -> None:
-    """The time that counts is that of the last renewal."""
-    process = candidate(Server(), "first")
-    process.leading.set()
-    process.valid_until = process._monotonic() + 0.05
-    released = asyncio.Event()
-
-    async def request() -> str:
-        await released.wait()
-        return "done"
-
-    task = asyncio.create_task(process.guard(request()))
-    await asyncio.sleep(0)
-    process.valid_until += 60
-    asyncio.get_running_loop().call_later(0.1, released.set)
-    async with asyncio.timeout(5):
-        assert await task == "done"
-
-
-async def test_a_restarted_container_is_another_process() -> None:
-    """What an identity has lost, another identity has to wait for."""
-    server = Server()
-    server.put("pod_1")
-    again = candidate(server, "pod_2")
-    task = asyncio.create_task(again.hold())
-    await asyncio.sleep(0)
-    assert not again.leading.is_set()
-    async with asyncio.timeout(5):
-        await again.leading.wait()
-    task.cancel()
-
-
-async def test_what_a_lease_says() -> None:
-    """The fields of client-go: kept by a renewal, changed by another holder, emptied by a release."""
-    server = Server()
-    first, second = candidate(server, "first"), candidate(server, "second")
-    async with asyncio.timeout(5):
-        task = asyncio.create_task(first.hold())
-        await first.leading.wait()
-        assert server.lease is not None
-        created = server.lease
-        assert created["kind"] == "Lease"
-        assert (created["metadata"]["namespace"], created["metadata"]["name"]) == KEY
-        time = f"{NOW:%Y-%m-%dT%H:%M:%S}.000000Z"
-        spec = {"holderIdentity": "first", "leaseDurationSeconds": 1, "leaseTransitions": 1}
-        assert created["spec"] == spec | {"acquireTime": time, "renewTime": time}
-        server.lease["metadata"]["labels"] = {"kept": "true"}
-        while server.writes == 1:  # noqa: ASYNC110 - the condition is in the fake
-            await asyncio.sleep(0.01)
-        assert (server.lease["kind"], server.lease["spec"]) == ("Lease", created["spec"])
-        task.cancel()
-        await first.release()
-        assert (server.lease["spec"]["holderIdentity"], server.lease["spec"]["leaseTransitions"]) == ("", 1)
-        task = asyncio.create_task(second.hold())
-        await second.leading.wait()
-        assert (server.holder, server.lease["spec"]["leaseTransitions"]) == ("second", 2)
-        assert server.lease["metadata"]["labels"] == {"kept": "true"}
-        task.cancel()
-
-
-async def test_a_hanging_request_is_an_outage() -> None:
-    """Each request about the Lease has a timeout well below the deadline."""
-    server = Server()
-    first = candidate(server, "first")
-    task = asyncio.create_task(first.hold())
-    async with asyncio.timeout(5):
-        await first.leading.wait()
-        server.silent = True
-        await first.lost.wait()
-    assert "could not be renewed in time" in first.why_lost
-    assert len(log_of(first)) > 3
-    await task
+async def test_after_an_outage_another_process_may_lead(server: LeaseServer) -> None:
+    """The one that could reach the API server; the other one ends."""
+    first, second = Process(server, "first"), Process(server, "second")
+    assert await first.leads_after(0)
+    assert not await second.leads_after(0)
+    first.time.seconds += 60
+    assert await second.leads_after(60)
+    with pytest.raises(LeaseLostError, match="held by second"):
+        await first.leads_after(0)
+    await second.release()
+    with pytest.raises(LeaseLostError, match="held by nobody"):
+        await first.leads_after(0)

@@ -10,9 +10,7 @@ TAKEN = [
     pytest.param({"settings": {"rollouts": False}}, id="without Rollouts"),
     pytest.param({"settings": {"dryRun": True, "workers": 2, "metricsPort": ""}}, id="dry run without metrics"),
     pytest.param({"settings": {"metricsPort": 8081}}, id="metrics on the port of the probes"),
-    pytest.param(
-        {"settings": {"leaseName": "mine", "leaseNamespace": "default", "leaderElection": True}}, id="a Lease"
-    ),
+    pytest.param({"settings": {"leaseName": "mine", "leaseNamespace": "default"}}, id="a Lease"),
     pytest.param({"datadog": {"existingSecret": "datadog-keys", "site": "datadoghq.eu"}}, id="a Secret that exists"),
     pytest.param(
         {"datadog": {"existingSecret": "datadog-keys", "secretKeys": {"apiKey": "API_KEY", "appKey": "app.key"}}},

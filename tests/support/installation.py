@@ -74,7 +74,8 @@ class Installation:
             mounts = {mount["mountPath"]: mount["name"] for mount in only["volumeMounts"]}
             (volume,) = [one for one in pod["volumes"] if one["name"] == mounts[found["DORA_OPERATOR_KEYS_DIR"]]]
             found["DORA_OPERATOR_KEYS_DIR"] = str(self.mount(volume["secret"]))
-        return found | {"KUBECONFIG": str(self.kubeconfig(pod))}
+        in_pod = {"DORA_OPERATOR_LEASE_NAMESPACE": self.name}  # a pod knows its own namespace
+        return in_pod | found | {"KUBECONFIG": str(self.kubeconfig(pod))}
 
     def mount(self, secret: dict[str, Any]) -> Path:
         """Write the files of a Secret's volume, as the kubelet does, also after a change of the Secret."""

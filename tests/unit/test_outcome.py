@@ -13,17 +13,21 @@ from dora_operator.domain.outcome import (
     FailureKind,
     NoAnswer,
     Pace,
+    RateLimitState,
     Rejected,
     TryAgain,
     classify,
     classify_event,
     first_words,
+    rate_limit_of,
     remaining_requests,
     seconds_until_reset,
     shorten,
 )
 from dora_operator.domain.reasons import Reason
 from tests.support.builders import NOW
+
+WORDS = b'{"errors":["why"]}'
 
 
 @pytest.mark.parametrize(
@@ -60,6 +64,13 @@ def test_202_is_the_only_success(body: bytes) -> None:
         pytest.param(500, b"", Reason.DATADOG_UNAVAILABLE, Pace.BACKOFF, id="500"),
         pytest.param(503, b"\xff\xfe", Reason.DATADOG_UNAVAILABLE, Pace.BACKOFF, id="503 with bytes that are no text"),
         pytest.param(599, b"", Reason.DATADOG_UNAVAILABLE, Pace.BACKOFF, id="any 5xx"),
+        pytest.param(400, b"", Reason.UNEXPECTED_ANSWER, Pace.SLOWLY, id="400 without a word"),
+        pytest.param(451, b"<html>blocked", Reason.UNEXPECTED_ANSWER, Pace.SLOWLY, id="a proxy's page with 451"),
+        pytest.param(413, b"too large", Reason.UNEXPECTED_ANSWER, Pace.SLOWLY, id="a proxy's text with 413"),
+        pytest.param(400, b'["no"]', Reason.UNEXPECTED_ANSWER, Pace.SLOWLY, id="400 with JSON that is no object"),
+        pytest.param(400, b'{"error":"no"}', Reason.UNEXPECTED_ANSWER, Pace.SLOWLY, id="400 with another's JSON"),
+        pytest.param(409, b'{"errors":[]}', Reason.UNEXPECTED_ANSWER, Pace.SLOWLY, id="an empty list of errors"),
+        pytest.param(499, b'{"errors":["cut', Reason.UNEXPECTED_ANSWER, Pace.SLOWLY, id="JSON that was cut"),
     ],
 )
 def test_answers_that_are_tried_again(status: int, body: bytes, reason: Reason, pace: Pace) -> None:
@@ -71,8 +82,8 @@ def test_answers_that_are_tried_again(status: int, body: bytes, reason: Reason, 
 
 @pytest.mark.parametrize("status", [400, 402, 405, 409, 410, 413, 415, 422, 451])
 def test_answers_that_refuse_the_request(status: int) -> None:
-    """A request that Datadog refuses is not repeated."""
-    outcome = classify(Answer(status, {}, b""), NOW)
+    """A request that Datadog refuses in its own words is not repeated."""
+    outcome = classify(Answer(status, {}, WORDS), NOW)
     assert isinstance(outcome, Rejected)
     assert (outcome.reason, outcome.http_status) == (Reason.REQUEST_REJECTED, status)
 
@@ -87,10 +98,7 @@ def test_answers_that_refuse_the_request(status: int) -> None:
             id="an array of JSON:API objects",
         ),
         pytest.param({"errors": [{"title": "Generic Error"}]}, "Generic Error", id="an object without a detail"),
-        pytest.param({"error": {"code": "x", "message": "no such thing"}}, "no such thing", id="one error object"),
-        pytest.param(["one", {"detail": "two"}], "one; two", id="a bare list"),
         pytest.param({"errors": [{"meta": {}}]}, "", id="an object that says nothing"),
-        pytest.param({"errors": None}, "", id="null"),
     ],
 )
 def test_datadogs_own_words(body: object, words: str) -> None:
@@ -153,9 +161,6 @@ def test_every_answer_has_an_outcome(status: int, body: bytes, reset: str) -> No
         assert outcome.message.isprintable()
 
 
-WORDS = b'{"errors":["why"]}'
-
-
 @pytest.mark.parametrize(
     ("status", "message"),
     [
@@ -215,7 +220,8 @@ def test_what_a_message_says_without_an_answer(kind: FailureKind, message: str) 
         pytest.param(Answer(202, {}, b""), Accepted, id="202"),
         pytest.param(Answer(200, {}, b"<html>"), TryAgain, id="a login page"),
         pytest.param(Answer(503, {}, b""), TryAgain, id="an outage"),
-        pytest.param(Answer(400, {}, b""), Rejected, id="a refusal"),
+        pytest.param(Answer(400, {}, WORDS), Rejected, id="a refusal"),
+        pytest.param(Answer(400, {}, b""), TryAgain, id="a proxy's refusal"),
         pytest.param(NoAnswer(FailureKind.TIMEOUT, ""), TryAgain, id="no answer"),
     ],
 )
@@ -234,11 +240,32 @@ def test_a_rate_limit_of_a_deployment_event_has_its_reset() -> None:
 
 @pytest.mark.parametrize(
     ("header", "expected"),
-    [("7", 7), ("7, 8", 7), (" 0 ", 0), ("-3", 0), ("1.5", None), ("", None), (None, None)],
+    [
+        ("7", 7),
+        ("7, 8", 7),
+        (" 0 ", 0),
+        ("-3", 0),
+        ("1.5", None),
+        ("", None),
+        (None, None),
+        pytest.param("9" * 309, 1_000_000, id="309 digits, which no float holds"),
+        pytest.param("9" * 5000, None, id="5000 digits, which Python does not read"),
+    ],
 )
 def test_the_requests_that_remain(header: str | None, expected: int | None) -> None:
-    """A whole number that is not negative."""
+    """A whole number that is not negative, and not beyond what a metric can show."""
     assert remaining_requests(header) == expected
+
+
+def test_what_an_answer_says_about_its_rate_limit() -> None:
+    """All of it is optional, and whatever comes is bounded."""
+    headers = {"limit": "600", "remaining": "599", "reset": "7", "name": "dora_read"}
+    assert rate_limit_of({f"x-ratelimit-{name}": value for name, value in headers.items()}, NOW) == RateLimitState(
+        "dora_read", 600, 599, 7.0
+    )
+    assert rate_limit_of({}, NOW) == RateLimitState(None, None, None, None)
+    assert rate_limit_of({"x-ratelimit-name": ""}, NOW).name is None
+    assert len(rate_limit_of({"x-ratelimit-name": "x" * 1000}, NOW).name or "") == 64
 
 
 def test_epochs_begin_far_above_seconds() -> None:
@@ -262,6 +289,8 @@ def test_epochs_begin_far_above_seconds() -> None:
         pytest.param(b"x" * 160, "x" * 160, id="the longest"),
         pytest.param(b'"' + b"x" * 161 + b'"', "x" * 159 + "…", id="the longest of JSON"),
         pytest.param(b"7", "", id="a number"),
+        pytest.param(b'["one",{"detail":"two"}]', "one; two", id="a bare list"),
+        pytest.param(b'{"errors":null}', "", id="null"),
     ],
 )
 def test_the_words_of_an_error(body: bytes, words: str) -> None:

@@ -26,8 +26,9 @@ ACCEPTED = statuses.with_outcome(NEW, send(), Accepted(202), status_context())
 
 
 def answered(status: int, body: bytes = b"", **headers: str) -> Outcome:
-    """Classify an answer."""
-    return classify(Answer(status, headers, body), NOW)
+    """Classify an answer; 400 and 422 come with Datadog's words."""
+    words = b'{"errors":["no"]}' if status in {400, 422} else b""
+    return classify(Answer(status, headers, body or words), NOW)
 
 
 def failed(outcome: Outcome, previous: DoraDeploymentStatus = NEW) -> DoraDeploymentStatus:

@@ -20,7 +20,7 @@ import pytest
 from tools.mutants.trampoline import Switch, reached
 
 UNIT = (
-    "allowed", "crd", "events", "fields", "force_sync", "judges", "late", "lease", "links", "outcome", "plan",
+    "allowed", "crd", "events", "fields", "force_sync", "judges", "late", "links", "outcome", "plan",
     "plan_results", "rate_limits", "read_back", "read_schedule", "read_values", "request_bodies", "resource_parsing",
     "retry", "same_target", "status", "status_conditions", "status_fields", "store", "stored", "summary", "targets",
 )  # fmt: skip

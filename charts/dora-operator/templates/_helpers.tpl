@@ -69,11 +69,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{/* Where the pod has that Secret as files. */}}
 {{- define "dora-operator.keysDir" -}}/etc/dora-operator/keys{{- end }}
 
-{{/* "true" if the replicas elect a leader. */}}
-{{- define "dora-operator.leaderElection" -}}
-{{- if or (gt (int .Values.replicaCount) 1) .Values.settings.leaderElection }}true{{ end }}
-{{- end }}
-
 {{- define "dora-operator.leaseName" -}}
 {{- .Values.settings.leaseName | default (include "dora-operator.fullname" .) }}
 {{- end }}
@@ -88,11 +83,7 @@ Lists are joined by commas. An empty value is omitted, so that the operator's de
 */}}
 {{- define "dora-operator.settingsEnv" -}}
 {{- $settings := deepCopy .Values.settings }}
-{{- if include "dora-operator.leaderElection" . }}
-{{- $_ := set $settings "leaderElection" true }}
 {{- $_ := set $settings "leaseName" (include "dora-operator.leaseName" .) }}
-{{- $_ := set $settings "leaseNamespace" (include "dora-operator.leaseNamespace" .) }}
-{{- end }}
 {{- range $name, $value := $settings }}
 {{- $text := kindIs "slice" $value | ternary (join "," $value) (toString $value) }}
 {{- if and (not (kindIs "invalid" $value)) (ne $text "") }}

@@ -39,7 +39,7 @@
   verbs: [get]
 {{- end }}
 
-{{/* The Lease of leader election. RBAC cannot restrict create to a name. */}}
+{{/* The Lease, without which nothing is written. RBAC cannot restrict create to a name. */}}
 {{- define "dora-operator.rules.lease" -}}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]

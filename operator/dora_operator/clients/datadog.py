@@ -1,29 +1,21 @@
-"""Datadog's DORA API over httpx, with the connections of the package httpx-aiohttp (docs/decisions/0010).
+"""Datadog's DORA API over httpx.
 
 Sends one request and returns the answer, or why there is none; `domain.outcome` decides what it means. Hosts come from
 the table of sites, or from the operator's own setting. Keys leave this module in request headers only.
 """
 
-import asyncio
-import html
 import re
 import time
-import zlib
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, cast
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
-import aiohttp
+import anyio
 import httpx
-from httpx_aiohttp import AiohttpTransport
-from yarl import URL
 
-from dora_operator.clients.guard import Result, WriteGuard
-from dora_operator.clients.proxies import proxy_for
 from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer, shorten
 from dora_operator.domain.posted_events import DeploymentEvent
 from dora_operator.domain.request import (
@@ -42,16 +34,19 @@ CONNECT_SECONDS = 5.0
 IDLE_SECONDS = 60.0
 """How long a connection is kept for the next request."""
 BODY_LIMIT = 64 * 1024
-"""Bytes read of an answer; the rest is not waited for. Decompressed it is not longer either."""
+"""Bytes read of an answer; the rest is not waited for."""
 LIST_LIMIT = 8 * 1024 * 1024
 """As BODY_LIMIT, for a list of up to a thousand deployments."""
-COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
 REDACTED = b"[redacted]"
-NOTHING_LEFT = b'{"detail":"[redacted]"}'
-"""Replaces a body that repeats a key in an escaped form."""
+ENCODED = b"the body has a content-encoding, which was not asked for"
+"""Replaces a compressed body: its size after decompression has no bound."""
 KEPT_HEADERS = tuple(f"x-ratelimit-{name}" for name in ("limit", "period", "remaining", "reset", "name"))
 _API_URLS = {site: api_url(site) for site in Site}
-_JSON_ESCAPE = re.compile(rb"\\(?:u00([0-9a-fA-F]{2})|(.))", re.DOTALL)
+_USER_OF_A_URL = re.compile(rb"""//[^\s/"'<>\\]*@""")
+
+
+class ProxyUnusableError(Exception):
+    """A proxy that the environment names cannot be used. The message does not show its URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,10 @@ class Keys:
 
 
 class DatadogClient:
-    """Sends the operator's requests to Datadog. The httpx client is closed by its opener."""
+    """Sends the operator's requests to Datadog. The httpx client is closed by its opener.
+
+    `before_write` raises NotLeaderError when this process may not write.
+    """
 
     def __init__(
         self,
@@ -72,13 +70,13 @@ class DatadogClient:
         base_url: str | None,
         timeout_seconds: float,
         metrics: Metrics,
-        leader: WriteGuard | None = None,
+        before_write: Callable[[], None] = lambda: None,
     ) -> None:
         self._http = http
         self._base_url = base_url.rstrip("/") if base_url else None
         self._timeout_seconds = timeout_seconds
         self._metrics = metrics
-        self._leader = leader
+        self._before_write = before_write
 
     async def patch(self, request: PatchRequest, site: Site, keys: Keys) -> Answer | NoAnswer:
         """Mark a deployment.
@@ -86,8 +84,9 @@ class DatadogClient:
         Raises:
             NotLeaderError: this process may not write.
         """
+        self._before_write()
         call = Call.BY_ID if isinstance(request, PatchById) else Call.BY_VERSION
-        return await self._guarded(self.send(call, "PATCH", request.path, encode(request), site, keys))
+        return await self.send(call, "PATCH", request.path, encode(request), site, keys)
 
     async def post_deployment(self, event: DeploymentEvent, site: Site, keys: Keys) -> Answer | NoAnswer:
         """Send a deployment event.
@@ -95,8 +94,8 @@ class DatadogClient:
         Raises:
             NotLeaderError: this process may not write.
         """
-        body = encode_event(event)
-        return await self._guarded(self.send(Call.EVENT, "POST", DEPLOYMENT_PATH, body, site, keys))
+        self._before_write()
+        return await self.send(Call.EVENT, "POST", DEPLOYMENT_PATH, encode_event(event), site, keys)
 
     async def delete_deployment(self, deployment_id: str, site: Site, keys: Keys) -> Answer | NoAnswer:
         """Delete a deployment event that the operator posted.
@@ -119,36 +118,31 @@ class DatadogClient:
         body = encode_list(service, env, since, until, limit)
         return await self.send(Call.LIST, "POST", COLLECTION, body, site, keys, LIST_LIMIT)
 
-    async def _guarded(self, request: Coroutine[Any, Any, Result]) -> Result:
-        return await (request if self._leader is None else self._leader.guard(request))
-
     async def send(  # noqa: PLR0913, PLR0917 - one request
-        self, call: Call, method: str, path: str, body: bytes, site: Site, keys: Keys, most_bytes: int = BODY_LIMIT
+        self, call: Call, method: str, path: str, body: bytes, site: Site, keys: Keys, max_bytes: int = BODY_LIMIT
     ) -> Answer | NoAnswer:
-        """Send any request and return the answer, or why there is none. Whether it may be sent is not checked."""
+        """Send any request and return the answer, or why there is none. Whether it may be sent is not checked.
+
+        `max_bytes` bounds the body of an answer with 200; of any other, BODY_LIMIT is read.
+        """
         begun = time.monotonic()
-        answer = await self._answer(method, (self._base_url or _API_URLS[site]) + path, body, keys, most_bytes)
+        answer = await self._answer(method, (self._base_url or _API_URLS[site]) + path, body, keys, max_bytes)
         code = answer.status if isinstance(answer, Answer) else None
         self._metrics.datadog_requests.labels(call.value, CODE_LABELS[code]).inc()
         self._metrics.datadog_request_seconds.labels(call.value).observe(time.monotonic() - begun)
         return answer
 
-    async def _answer(self, method: str, url: str, body: bytes, keys: Keys, most_bytes: int) -> Answer | NoAnswer:
+    async def _answer(self, method: str, url: str, body: bytes, keys: Keys, max_bytes: int) -> Answer | NoAnswer:
         try:
-            async with (
-                asyncio.timeout(self._timeout_seconds),
-                self._http.stream(method, url, content=body, headers=_headers(keys)) as response,
-            ):
-                chunks = cast("AsyncIterable[bytes]", response.stream)  # httpx's own decompression has no bound
-                found = await first_bytes(chunks, response.headers.get("content-encoding", ""), most_bytes)
-                kept = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
-                return Answer(response.status_code, kept, redacted(found, keys))
+            with anyio.fail_after(self._timeout_seconds):  # httpx's pool loses connections to a cancellation by asyncio
+                async with self._http.stream(method, url, content=body, headers=_headers(keys)) as response:
+                    return await _read(response, keys, max_bytes)
         except TimeoutError:
             return NoAnswer(FailureKind.TIMEOUT, f"no whole answer within {self._timeout_seconds:g} s")
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, aiohttp.ClientError) as error:
-            cause = error.__cause__ or error  # the transport reports a refused connection as a timeout
-            timed_out = isinstance(cause, TimeoutError | httpx.TimeoutException)
-            return NoAnswer(FailureKind.TIMEOUT if timed_out else FailureKind.UNREACHABLE, _described(cause, keys))
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:  # OSError: TLS that breaks within an answer
+            kind = FailureKind.TIMEOUT if isinstance(error, httpx.TimeoutException) else FailureKind.UNREACHABLE
+            text = redacted(f"{type(error).__name__}: {error}".encode(errors="replace")[:BODY_LIMIT], keys)
+            return NoAnswer(kind, shorten(text.decode(errors="replace"), 160))
 
 
 def _headers(keys: Keys) -> Mapping[str, str]:
@@ -162,88 +156,49 @@ def _headers(keys: Keys) -> Mapping[str, str]:
     }
 
 
-async def first_bytes(chunks: AsyncIterable[bytes], encoding: str, most: int = BODY_LIMIT) -> bytes:
-    """Return the beginning of a body. A body that is compressed without being asked for must not fill memory."""
+async def _read(response: httpx.Response, keys: Keys, max_bytes: int) -> Answer:
+    """Return the answer with at most so many bytes. What may be shown, anything but a list, is short and redacted."""
+    headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+    if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        return Answer(response.status_code, headers, ENCODED)
+    is_list = response.status_code == HTTPStatus.OK and max_bytes > BODY_LIMIT
+    limit = max_bytes if is_list else BODY_LIMIT
     body = bytearray()
-    async for chunk in chunks:
+    async for chunk in response.aiter_bytes():
         body += chunk
-        if len(body) >= most:
+        if len(body) > limit:
             break
-    raw = bytes(body[:most])
-    return _decompressed(raw, most) if encoding.strip().lower() in COMPRESSED else raw
+    kept = bytes(body[:limit])
+    return Answer(response.status_code, headers, kept if is_list else redacted(kept, keys), len(body) > limit)
 
 
-def _decompressed(raw: bytes, most: int) -> bytes:
-    for window in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):  # gzip or zlib, by its header; else deflate without one
-        try:
-            return zlib.decompressobj(window).decompress(raw, most)
-        except zlib.error:
-            continue
-    return raw
+def redacted(text: bytes, keys: Keys) -> bytes:
+    """Return the text without the keys and without users and passwords in URLs: it is shown in a status or a log."""
+    for key in filter(None, (keys.api_key, keys.app_key)):
+        text = text.replace(key.encode(), REDACTED)
+    return _USER_OF_A_URL.sub(b"//", text)
 
 
-def redacted(body: bytes, keys: Keys) -> bytes:
-    """Return the body without the keys: a proxy may echo the request, and its answer is shown in a status."""
-    found = [key.encode() for key in (keys.api_key, keys.app_key) if key]
-    for key in found:
-        body = body.replace(key, REDACTED)
-    if not any(mark in body for mark in (b"\\", b"%", b"&")):
-        return body
-    return NOTHING_LEFT if any(key in plain for key in found for plain in _unescaped(body)) else body
+def open_http(*, connections: int, trust_env: bool = False) -> httpx.AsyncClient:
+    """Return a client that keeps at most so many connections: TLS verified, no redirects, no cookies.
 
+    It opens as many as there are requests at once, which is bounded elsewhere: a request that is cancelled while it
+    waits for httpx's pool would take a connection with it.
 
-def _unescaped(body: bytes) -> tuple[bytes, ...]:
-    """Return what the body says if it is JSON, a URL, or HTML."""
-    as_json = _JSON_ESCAPE.sub(lambda found: bytes([int(found[1], 16)]) if found[1] else found[2], body)
-    as_html = html.unescape(body.decode(errors="replace")).encode(errors="replace")
-    return as_json, unquote_to_bytes(body), as_html
+    `trust_env` takes HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE from the environment, else nothing comes from there.
 
-
-def _described(error: BaseException, keys: Keys) -> str:
-    text = redacted(f"{type(error).__name__}: {error}".encode(errors="replace"), keys)
-    return shorten(text.decode(errors="replace"), 160)
-
-
-class _Session:
-    """An aiohttp session that sends a path as it is encoded. In a text, aiohttp decodes %3A in an id to a colon."""
-
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
-
-    def request(self, *, url: str, **options: Any) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:  # noqa: ANN401 - handed through
-        return self._session.request(url=URL(url, encoded=True), **options)
-
-
-class _Transport(AiohttpTransport):
-    """The package's transport over a session of ours, which stays open when the transport is closed."""
-
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        super().__init__(trust_env=False)
-        self._session = cast("aiohttp.ClientSession", _Session(session))
-
-    def get_client(self) -> aiohttp.ClientSession:
-        return self._session
-
-
-@asynccontextmanager
-async def open_http(
-    *, connections: int, base_url: str | None = None, trust_env: bool = False
-) -> AsyncIterator[httpx.AsyncClient]:
-    """Open at most so many connections: TLS verified, no redirects, no cookies, nothing of the environment.
-
-    `trust_env` takes HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE from the environment.
+    Raises:
+        ProxyUnusableError: the environment names a proxy that cannot be used.
     """
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            ssl=httpx.create_ssl_context(trust_env=trust_env), limit=connections, keepalive_timeout=IDLE_SECONDS
-        ),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        proxy=proxy_for(base_url or api_url(Site.US1)) if trust_env else None,  # one for all sites
-    ) as session:
-        timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)  # the caller bounds a whole request
-        # httpx keeps cookies too: its client would send those of one account's answer with the next one's request.
-        cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-        async with httpx.AsyncClient(
-            transport=_Transport(session), timeout=timeout, cookies=cookies, trust_env=False
-        ) as http:
-            yield http
+    limits = httpx.Limits(max_keepalive_connections=connections, keepalive_expiry=IDLE_SECONDS)
+    timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)  # DatadogClient bounds a whole request
+    # The cookies of one account's answer must not come along with the next one's request.
+    cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    try:
+        return httpx.AsyncClient(limits=limits, timeout=timeout, cookies=cookies, trust_env=trust_env)
+    except (httpx.InvalidURL, ValueError, ImportError) as error:
+        message = (
+            f"HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is not the URL of an HTTP proxy ({type(error).__name__}):"
+            " set http://host:port, or unset DORA_OPERATOR_TRUST_ENV"
+        )
+        raise ProxyUnusableError(message) from None

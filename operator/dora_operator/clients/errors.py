@@ -1,6 +1,5 @@
 """Errors of requests to the API server, by the status of its answer."""
 
-from collections.abc import Mapping
 from http import HTTPStatus
 
 
@@ -13,23 +12,23 @@ class KubernetesError(Exception):
 
 
 class UnauthorizedError(KubernetesError):
-    """401."""
+    """The credentials are not valid, or not any more."""
 
 
 class ForbiddenError(KubernetesError):
-    """403."""
+    """A permission is missing."""
 
 
 class NotFoundError(KubernetesError):
-    """404."""
+    """There is no such object, or no such kind."""
 
 
 class ConflictError(KubernetesError):
-    """409: another version, another object of the same name, or a field that belongs to another manager."""
+    """Another version, another object of the same name, or a field that belongs to another manager."""
 
 
 class ExpiredError(KubernetesError):
-    """410: the version or the page that was asked for is no longer kept."""
+    """The version or the page that was asked for is no longer kept."""
 
 
 class NotLeaderError(KubernetesError):
@@ -39,15 +38,11 @@ class NotLeaderError(KubernetesError):
         super().__init__("this process is not the leader")
 
 
-_ERRORS: Mapping[int, type[KubernetesError]] = {
+ERRORS: dict[int, type[KubernetesError]] = {
     HTTPStatus.UNAUTHORIZED: UnauthorizedError,
     HTTPStatus.FORBIDDEN: ForbiddenError,
     HTTPStatus.NOT_FOUND: NotFoundError,
     HTTPStatus.CONFLICT: ConflictError,
     HTTPStatus.GONE: ExpiredError,
 }
-
-
-def error_of(code: int) -> type[KubernetesError]:
-    """Return the type of error for an answer with this status."""
-    return _ERRORS.get(code, KubernetesError)
+"""By the status of the answer; any other is a KubernetesError."""

@@ -17,11 +17,11 @@ from urllib.parse import quote
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.config import ConfigException
 from pydantic_core import from_json
 
-from dora_operator.clients.errors import ConflictError, KubernetesError, NotFoundError, error_of
-from dora_operator.clients.guard import WriteGuard
-from dora_operator.clients.login import Login, log_in
+from dora_operator.clients.errors import ERRORS, ConflictError, KubernetesError, NotFoundError
+from dora_operator.clients.login import log_in
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import GROUP, KIND, PLURAL, VERSION, ObjectKey
 from dora_operator.metrics import CODE_LABELS, Metrics
@@ -102,25 +102,20 @@ class Secret:
 
 
 class KubernetesClient:
-    """What the operator reads and writes in Kubernetes. Reading is free; a guard may stand before the writes."""
+    """What the operator reads and writes in Kubernetes.
+
+    `before_write` raises NotLeaderError when this process may not write. The Lease is written without asking it.
+    """
 
     def __init__(
-        self,
-        api: ApiClient,
-        login: Login,
-        metrics: Metrics,
-        clock: Callable[[], datetime],
-        leader: WriteGuard | None = None,
+        self, api: ApiClient, metrics: Metrics, clock: Callable[[], datetime], before_write: Callable[[], None]
     ) -> None:
+        self.configuration = api.configuration
+        """The login; its credentials may be replaced while requests are made."""
         self._api = api
-        self._login = login
         self._metrics = metrics
         self._clock = clock
-        self._leader = leader
-
-    def guarded_by(self, leader: WriteGuard | None) -> "KubernetesClient":
-        """Return a client over the same connections that writes only while this process is the leader."""
-        return KubernetesClient(self._api, self._login, self._metrics, self._clock, leader)
+        self._before_write = before_write
 
     def list_pages(self, kind: Kind, namespace: str | None, selector: str) -> AsyncGenerator[Page]:
         """List all objects of a kind, page by page. ExpiredError: it took too long, list again from the start."""
@@ -143,9 +138,7 @@ class KubernetesClient:
             NotFoundError, ConflictError: there is no object with this uid.
         """
         path = f"{DEPLOYMENTS.path(key.namespace)}/{key.name}/status"
-        body = {"metadata": {"uid": uid}, "status": status}
-        query = {"fieldManager": COMPONENT}
-        stored = await self._write("PATCH", path, body, query=query, content_type=MERGE_PATCH)
+        stored = await self._write("PATCH", path, {"metadata": {"uid": uid}, "status": status}, MERGE_PATCH, COMPONENT)
         if (stored.get("metadata") or {}).get("uid") != uid:
             raise KubernetesError(f"PATCH {path}: the answer is not the object")
         return stored
@@ -158,8 +151,7 @@ class KubernetesClient:
         """
         metadata = manifest["metadata"]
         path = f"{DEPLOYMENTS.path(metadata['namespace'])}/{metadata['name']}"
-        query = {"fieldManager": RECORD_MANAGER}
-        return await self._write("PATCH", path, manifest, query=query, content_type=APPLY_PATCH)
+        return await self._write("PATCH", path, manifest, APPLY_PATCH, RECORD_MANAGER)
 
     async def apply_history(self, manifest: Mapping[str, Any]) -> Body:
         """Write a DoraHistory as a whole. Only the operator writes them."""
@@ -177,7 +169,7 @@ class KubernetesClient:
             return
 
     async def read_secret(self, key: ObjectKey) -> Secret:
-        """Read a Secret."""
+        """NotFoundError, ForbiddenError: a user has to create the Secret, or grant access to it."""
         path = f"/api/v1/namespaces/{key.namespace}/secrets/{key.name}"
         secret = await self._request("GET", path)
         return Secret(_metadata(secret, path).get("resourceVersion") or "", secret.get("data") or {})
@@ -203,18 +195,18 @@ class KubernetesClient:
             return
 
     async def read_lease(self, key: ObjectKey) -> Body:
-        """Read a Lease."""
+        """NotFoundError: there is none."""
         path = f"{LEASES}/namespaces/{key.namespace}/leases/{key.name}"
         lease = await self._request("GET", path)
         _metadata(lease, path)
         return lease
 
     async def create_lease(self, key: ObjectKey, body: Mapping[str, Any]) -> Body:
-        """Create a Lease. Guarded by nothing: it is what the guard is made of."""
+        """ConflictError: another process was faster."""
         return await self._request("POST", f"{LEASES}/namespaces/{key.namespace}/leases", body)
 
     async def replace_lease(self, key: ObjectKey, body: Mapping[str, Any]) -> Body:
-        """Replace a Lease; ConflictError: another process was faster."""
+        """ConflictError: another process was faster."""
         return await self._request("PUT", f"{LEASES}/namespaces/{key.namespace}/leases/{key.name}", body)
 
     async def _pages(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[Page]:
@@ -231,43 +223,40 @@ class KubernetesClient:
         yield page
 
     async def _page(self, path: str, query: Mapping[str, str], token: str = "") -> Page:
-        found = await self._request("GET", path, query={"limit": str(PAGE), "continue": token, **query})
+        found = await self._request("GET", path, None, {"limit": str(PAGE), "continue": token, **query})
         metadata, items = _metadata(found, path), found.get("items")
         if not isinstance(items, list):
             raise KubernetesError(f"GET {path}: the answer is not a list")
         return Page(items, metadata.get("resourceVersion") or "", metadata.get("continue") or "")
 
     async def _write(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any],
-        *,
-        query: Mapping[str, str] | None = None,
-        content_type: str = JSON,
+        self, method: str, path: str, body: Mapping[str, Any], content_type: str = JSON, manager: str = ""
     ) -> Body:
-        request = self._request(method, path, body, query=query, content_type=content_type)
-        return await (request if self._leader is None else self._leader.guard(request))
+        self._before_write()
+        return await self._request(method, path, body, {"fieldManager": manager}, content_type)
 
     async def _request(
         self,
         method: str,
         path: str,
         body: Mapping[str, Any] | None = None,
-        *,
         query: Mapping[str, str] | None = None,
         content_type: str = JSON,
     ) -> Body:
-        what = f"{method} {path}"
+        what, url = f"{method} {path}", f"{self.configuration.host}{path}{_encoded(query)}"
+        headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": COMPONENT}
         code: int | None = None
         try:
-            code, data = await self._send(method, path + _encoded(query), body, content_type)
-        except (TimeoutError, aiohttp.ClientError, ApiException, OSError) as error:
+            if authorization := await self.configuration.get_api_key_with_prefix("BearerToken"):
+                headers["Authorization"] = authorization.strip()  # a file may end with a line break
+            response = await self._api.call_api(method, url, headers, body, _request_timeout=REQUEST_TIMEOUT)
+            data, code = await response.read(), response.status
+        except (TimeoutError, aiohttp.ClientError, ApiException, ConfigException, OSError) as error:
             raise KubernetesError(f"{what}: {type(error).__name__}") from error
         finally:
             self._metrics.kubernetes_requests.labels(method, resource_of(path), CODE_LABELS[code]).inc()
         if code >= HTTPStatus.BAD_REQUEST:
-            raise error_of(code)(f"{what}: the API server answered {code}", code)
+            raise ERRORS.get(code, KubernetesError)(f"{what}: the API server answered {code}", code)
         try:
             answer = from_json(data, cache_strings="keys")  # takes half the time of the standard library's parser
         except ValueError as error:
@@ -276,32 +265,12 @@ class KubernetesClient:
             raise KubernetesError(f"{what}: the answer is not an object")
         return answer
 
-    async def _send(
-        self, method: str, url: str, body: Mapping[str, Any] | None, content_type: str
-    ) -> tuple[int, bytes]:
-        header = await self._login.authorization()
-        code, data = await self._send_once(method, url, body, content_type, header)
-        if code == HTTPStatus.UNAUTHORIZED:
-            fresh = await self._login.authorization(refused=header)
-            if fresh != header:
-                code, data = await self._send_once(method, url, body, content_type, fresh)
-        return code, data
-
-    async def _send_once(
-        self, method: str, url: str, body: Mapping[str, Any] | None, content_type: str, authorization: str
-    ) -> tuple[int, bytes]:
-        headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": COMPONENT}
-        if authorization:
-            headers["Authorization"] = authorization
-        url = self._api.configuration.host + url
-        response = await self._api.call_api(method, url, headers, body, _request_timeout=REQUEST_TIMEOUT)
-        data: bytes = await response.read()
-        return response.status, data
-
 
 @asynccontextmanager
-async def open_kubernetes(metrics: Metrics, clock: Callable[[], datetime]) -> AsyncIterator[KubernetesClient]:
-    """Open connections to the cluster that this process belongs to; `guarded_by` puts a guard before the writes.
+async def open_kubernetes(
+    metrics: Metrics, clock: Callable[[], datetime], before_write: Callable[[], None] = lambda: None
+) -> AsyncIterator[KubernetesClient]:
+    """Open connections to the cluster that this process belongs to.
 
     Raises:
         LoginError: there is no usable login.
@@ -311,7 +280,7 @@ async def open_kubernetes(metrics: Metrics, clock: Callable[[], datetime]) -> As
     configuration.connection_pool_maxsize = 0
     configuration.client_session_kwargs = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
     async with ApiClient(configuration) as api:
-        yield KubernetesClient(api, Login(configuration), metrics, clock)
+        yield KubernetesClient(api, metrics, clock, before_write)
 
 
 def resource_of(path: str) -> str:

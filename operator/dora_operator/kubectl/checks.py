@@ -20,6 +20,8 @@ from dora_operator.kubectl.findings import Check, Facts, Status
 from dora_operator.kubectl.output import duration, moment
 
 TOO_LONG = timedelta(hours=1)
+LEASE_SECONDS = 15
+"""The duration of the operator's Lease."""
 
 
 def check_crd(facts: Facts) -> Check:
@@ -86,14 +88,12 @@ def check_argo(facts: Facts) -> Check:
 
 def check_leader(facts: Facts) -> Check:
     """One replica leads."""
-    settings, lease, name = facts.settings, facts.lease, "leader"
-    if not settings.leader_election:
-        return Check(name, Status.OK, "no leader election: a single replica")
+    lease, name = facts.lease, "leader"
     fix = "see the operator's logs: no replica holds the Lease, so nothing is written"
     if lease is None or not lease.holder:
-        return Check(name, Status.FAILED, f"nobody holds the Lease {settings.lease_name}", fix)
+        return Check(name, Status.FAILED, f"nobody holds the Lease {facts.settings.lease_name}", fix)
     silent = (facts.now - lease.renewed_at).total_seconds() if lease.renewed_at else float("inf")
-    if silent > settings.lease_seconds:
+    if silent > LEASE_SECONDS:
         since = moment(lease.renewed_at)
         return Check(name, Status.FAILED, f"{lease.holder} has not renewed the Lease since {since}", fix)
     age = duration((facts.now - lease.acquired_at).total_seconds()) if lease.acquired_at else "an unknown time"

@@ -38,7 +38,7 @@ async def read_account(settings: Settings, services: Sequence[Service], now: Cal
     if isinstance(keys, NoKeys):
         return AccountFacts(settings.site.value, no_keys=keys.message)
     url = settings.base_url or api_url(settings.site)
-    async with open_http(connections=4, base_url=url, trust_env=settings.trust_env) as http:
+    async with open_http(connections=4, trust_env=settings.trust_env) as http:
         client = _Client(http, url, keys)
         validate, listing, write = await asyncio.gather(
             client.ask("GET", VALIDATE),

@@ -96,7 +96,7 @@ def needed(settings: Settings, lease_namespace: str) -> list[Permission]:
     """Return every request that an operator with these settings makes."""
     wanted = (*WATCHED, *(WITH_ROLLOUTS if settings.rollouts else ()))
     places = [(namespace, each) for namespace in settings.namespaces or ("",) for each in wanted]
-    places += [(lease_namespace, each) for each in LEASES if settings.leader_election]
+    places += [(lease_namespace, each) for each in LEASES]
     return [Permission(group, resource, verb, namespace) for namespace, (group, resource, verb) in places]
 
 
@@ -232,8 +232,6 @@ def _identity(body: Body, replica_sets: Sequence[Body]) -> RolloutIdentity:
 
 
 async def _lease(cluster: Cluster, namespace: str, settings: Settings) -> LeaseFacts | None:
-    if not settings.leader_election:
-        return None
     path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{settings.lease_name}"
     try:
         body = await cluster.find(path, f"Lease {namespace}/{settings.lease_name}")

@@ -1,14 +1,14 @@
-"""The client for the API server: errors, its login, which is renewed, and its connections."""
+"""The client for the API server: errors, its login, and its connections."""
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
+from kubernetes.aio.config import ConfigException
 
-from dora_operator.clients import kubernetes, login
+from dora_operator.clients import kubernetes
 from dora_operator.clients.errors import (
     ConflictError,
     ExpiredError,
@@ -18,7 +18,6 @@ from dora_operator.clients.errors import (
     UnauthorizedError,
 )
 from dora_operator.clients.kubernetes import KubernetesClient, resource_of
-from dora_operator.clients.login import Login, log_in
 from dora_operator.metrics import Metrics
 from tests.support.answering import KEY, STORED, Answer, Server
 
@@ -107,68 +106,32 @@ def test_the_resource_of_a_path(path: str, resource: str) -> None:
     assert resource_of(path) == resource
 
 
-async def test_a_replaced_token_is_read_again(server: Server, client: KubernetesClient, token: Path) -> None:
-    """After a 401, once for all requests that meet it, and without an error."""
-    valid = "first"
-
-    async def check(request: web.Request) -> web.Response:
-        is_valid = request.headers["Authorization"] == f"Bearer {valid}"
-        return web.json_response(STORED, status=200 if is_valid else 401)
-
-    server.handler = check
+async def test_replaced_credentials_count_for_the_next_request(server: Server, client: KubernetesClient) -> None:
+    """The login is shared: who logs in again replaces what all requests send."""
     await client.read_secret(KEY)
-    valid = "second"
-    replace_token(token, "second\n")
-    expire_login(client)
-    await asyncio.gather(*(client.read_secret(KEY) for _ in range(5)))
+    client.configuration.api_key = {"BearerToken": "Bearer second\n"}
     await client.read_secret(KEY)
-    assert sorted(server.tokens()) == ["first"] * 6 + ["second"] * 6
+    assert server.tokens() == ["first", "second"]
 
 
-def replace_token(path: Path, token: str | None) -> None:
-    """Write another token, or remove the file."""
-    path.unlink()
-    if token is not None:
-        path.write_text(token)
-
-
-def expire_login(client: KubernetesClient) -> None:
-    """Pretend that the login was read long ago: it is read at most once a second."""
-    client._login._read_at -= 60
-
-
-async def test_a_401_for_the_newest_token_is_an_error(
-    server: Server, client: KubernetesClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is not repeated, and many of them do not read the login again and again."""
-    read: list[int] = []
-
-    async def counted() -> Any:
-        read.append(1)
-        return await log_in()
-
-    monkeypatch.setattr(login, "log_in", counted)
+async def test_a_401_is_not_repeated(server: Server, client: KubernetesClient) -> None:
+    """The reconcile is, with the credentials of the next login."""
     server.status = 401
-    expire_login(client)
-    for _ in range(3):
-        with pytest.raises(UnauthorizedError):
-            await client.read_secret(KEY)
-    assert len(server.requests) == 3
-    assert len(read) == 1
-
-
-async def test_a_login_that_cannot_be_read_again(
-    server: Server, client: KubernetesClient, token: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The last one is used, and the log says so."""
-    replace_token(token, None)
-    server.status = 401
-    expire_login(client)
     with pytest.raises(UnauthorizedError):
         await client.read_secret(KEY)
-    assert "cannot be read again" in caplog.text
-    server.status = 200
-    assert (await client.read_secret(KEY)).resource_version == "7"
+    assert len(server.requests) == 1
+
+
+async def test_a_token_that_cannot_be_read_is_an_outage(server: Server, client: KubernetesClient) -> None:
+    """Of the service account's file, for a moment."""
+
+    def missing(_: object) -> None:
+        raise ConfigException("Token file exists but empty.")
+
+    client.configuration.refresh_api_key_hook = missing
+    with pytest.raises(KubernetesError, match="ConfigException"):
+        await client.read_secret(KEY)
+    assert server.requests == []
 
 
 async def test_no_netrc_and_no_proxy_of_the_environment_is_used(
@@ -216,9 +179,3 @@ async def test_many_requests_keep_none_waiting(server: Server, client: Kubernete
         await all_there.wait()
         released.set()
         await asyncio.gather(*hanging)
-
-
-async def test_a_login_has_no_token_in_its_repr(client: KubernetesClient) -> None:
-    """A traceback may show it."""
-    assert isinstance(client._login, Login)
-    assert "first" not in repr(client._login)

@@ -9,11 +9,12 @@ import pytest
 from aiohttp import web
 
 from dora_operator.clients.errors import ForbiddenError, KubernetesError, NotLeaderError
-from dora_operator.clients.guard import Result
 from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, KubernetesClient, Page, Secret, Subject
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey
+from dora_operator.metrics import Metrics
 from tests.support.answering import KEY, NOTE, STORED, SUBJECT, Server
+from tests.support.builders import NOW
 
 LABELS = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 """RFC 1123; the API server refuses other names."""
@@ -175,30 +176,27 @@ async def test_the_same_fact_makes_no_second_event(server: Server, client: Kuber
         await client.post_event(SUBJECT, NOTE)
 
 
-class Follower:
-    """A guard that lets nothing pass."""
-
-    async def guard(self, request: Coroutine[Any, Any, Result]) -> Result:
-        """Refuse."""
-        request.close()
-        raise NotLeaderError
+def refuse() -> None:
+    """Let nothing pass."""
+    raise NotLeaderError
 
 
-async def test_a_follower_reads_and_does_not_write(server: Server, client: KubernetesClient) -> None:
-    """Each write passes the guard; a Lease is what the guard is made of, so it does not."""
-    guarded = client.guarded_by(Follower())
+async def test_a_follower_reads_and_does_not_write(server: Server, client: KubernetesClient, metrics: Metrics) -> None:
+    """Each write asks first; the Lease is written without it, because who is the leader follows from it."""
+    follower = KubernetesClient(client._api, metrics, lambda: NOW, refuse)
     writes: list[Callable[[], Coroutine[Any, Any, object]]] = [
-        lambda: guarded.write_status(KEY, "uid", {}),
-        lambda: guarded.apply_record({"metadata": {"namespace": "shop", "name": "a"}}),
-        lambda: guarded.delete_record(KEY, "uid"),
-        lambda: guarded.post_event(SUBJECT, NOTE),
+        lambda: follower.write_status(KEY, "uid", {}),
+        lambda: follower.apply_record({"metadata": {"namespace": "shop", "name": "a"}}),
+        lambda: follower.delete_record(KEY, "uid"),
+        lambda: follower.post_event(SUBJECT, NOTE),
     ]
     for write in writes:
         with pytest.raises(NotLeaderError):
             await write()
     assert server.requests == []
-    await guarded.read_secret(KEY)
-    for lease in (guarded.read_lease(KEY), guarded.create_lease(KEY, {"n": 1}), guarded.replace_lease(KEY, {"n": 2})):
+    await follower.read_secret(KEY)
+    leases = (follower.read_lease(KEY), follower.create_lease(KEY, {"n": 1}), follower.replace_lease(KEY, {"n": 2}))
+    for lease in leases:
         assert await lease == STORED
     assert len(server.requests) == 4
     assert server.last == ("PUT /apis/coordination.k8s.io/v1/namespaces/shop/leases/a", {}, {"n": 2})

@@ -80,6 +80,7 @@ FACTS = Facts(
     permissions={Permission("", "events", "create"): True},
     is_own_login=True,
     rollouts=(RolloutIdentity("shop/checkout", ByVersion("checkout", "prod", "1.0.0")),),
+    lease=LeaseFacts("pod-1", NOW, NOW - timedelta(hours=3)),
     deployments=(deployment(Ready="True"),),
 )
 
@@ -104,9 +105,7 @@ def test_a_good_installation_has_no_finding() -> None:
     assert len({each.name for each in found}) == len(found)
 
 
-LEADER = {"LEADER_ELECTION": "true"}
 NO_KEYS = "the operator has no DD_API_KEY and DD_APP_KEY: set both"
-ELECTED = environment(**LEADER)
 DRY_RUN = given(no_keys=NO_KEYS, settings=settings_of({"DORA_OPERATOR_DRY_RUN": "true"}))
 
 
@@ -141,21 +140,15 @@ DRY_RUN = given(no_keys=NO_KEYS, settings=settings_of({"DORA_OPERATOR_DRY_RUN": 
         ),
         pytest.param(checks.check_scope, environment(DRY_RUN="true"), Status.WARNING, "dry run", id="dry run"),
         pytest.param(checks.check_argo, given(has_rollouts=False), Status.WARNING, "not installed", id="no Argo"),
-        pytest.param(checks.check_leader, ELECTED, Status.FAILED, "nobody", id="no leader"),
+        pytest.param(checks.check_leader, given(lease=None), Status.FAILED, "nobody", id="no leader"),
         pytest.param(
             checks.check_leader,
-            replace(ELECTED, lease=LeaseFacts("pod-1", NOW - timedelta(minutes=5), NOW)),
+            given(lease=LeaseFacts("pod-1", NOW - timedelta(minutes=5), NOW)),
             Status.FAILED,
             "pod-1 has not renewed",
             id="a leader that is gone",
         ),
-        pytest.param(
-            checks.check_leader,
-            replace(ELECTED, lease=LeaseFacts("pod-1", NOW, NOW - timedelta(hours=3))),
-            Status.OK,
-            "pod-1 for 3h",
-            id="a leader",
-        ),
+        pytest.param(checks.check_leader, FACTS, Status.OK, "pod-1 for 3h", id="a leader"),
         pytest.param(
             checks.check_identity,
             given(rollouts=(*FACTS.rollouts, RolloutIdentity("shop/cart", Unidentified("no version", "set it")))),
@@ -229,7 +222,7 @@ def test_the_permissions_are_those_of_the_chart() -> None:
 
 def test_permissions_are_asked_for_in_each_watched_namespace() -> None:
     """Those for the Lease only where it is."""
-    settings = settings_of({"DORA_OPERATOR_NAMESPACES": "a,b", "DORA_OPERATOR_LEADER_ELECTION": "true"})
+    settings = settings_of({"DORA_OPERATOR_NAMESPACES": "a,b"})
     places = {each.namespace for each in needed(settings, "own")}
     assert places == {"a", "b", "own"}
     assert {each.resource for each in needed(settings, "own") if each.namespace == "own"} == {"leases"}
