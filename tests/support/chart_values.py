@@ -7,7 +7,7 @@ TAKEN = [
     pytest.param({"replicaCount": 2}, id="two replicas"),
     pytest.param({"settings": {"namespaces": ["default", "kube-system"]}}, id="two namespaces"),
     pytest.param({"settings": {"namespaces": ["default"]}, "replicaCount": 2}, id="a namespace and two replicas"),
-    pytest.param({"settings": {"rollouts": False}}, id="without Rollouts"),
+    pytest.param({"settings": {"sources": []}}, id="without Rollouts"),
     pytest.param({"settings": {"dryRun": True, "workers": 2, "metricsPort": ""}}, id="dry run without metrics"),
     pytest.param({"settings": {"metricsPort": 8081}}, id="metrics on the port of the probes"),
     pytest.param(
@@ -190,6 +190,7 @@ REFUSED = [
     pytest.param({"settings": {"workers": 257}}, "at '/settings/workers': maximum", id="too many workers"),
     pytest.param({"settings": {"dryRun": "yes"}}, "at '/settings/dryRun': got string", id="yes"),
     pytest.param({"settings": {"namespaces": "shop"}}, "at '/settings/namespaces': got string", id="no list"),
+    pytest.param({"settings": {"sources": ["Job"]}}, "at '/settings/sources/0'", id="no source"),
     pytest.param({"settings": {"namespaces": ["Shop"]}}, "does not match pattern", id="no namespace"),
     pytest.param({"settings": {"retrySuccess": "Maybe"}}, "'MarkStable', 'Keep'", id="an unknown choice"),
     pytest.param({"settings": {"healthPort": 0}}, "at '/settings/healthPort': minimum", id="no port for probes"),

@@ -26,7 +26,6 @@ from dora_operator.domain.rollout.verdict import Verdict
 from dora_operator.domain.sites import Site
 from dora_operator.domain.status import ConditionSummary, Phase, StatusContext
 from dora_operator.domain.stored import NOT_READ, ReadProblem, Stored, searched_from
-from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import Context, Planner, is_superseded
 from dora_operator.reconcile.credentials import CredentialStore, NoKeys
 from dora_operator.reconcile.lookup import BETWEEN_LISTS, PROBE_FORBIDDEN, Lookup, Query
@@ -64,7 +63,6 @@ class DeploymentReconciler:
     limits: RateLimits
     lookup: Lookup
     writer: StatusWriter
-    metrics: Metrics
     settings: Settings
     clock: Callable[[], datetime]
     random: Callable[[], float]
@@ -260,9 +258,7 @@ class DeploymentReconciler:
             can_create=context.source is not None and failed_event(context.source) is not None,
             not_after=_time_of(context.source),
         )
-        finding = evaluate(stored, plan.target, context.status, read)
-        self.metrics.readback_findings.labels(finding.verification.reason.value).inc()
-        return finding
+        return evaluate(stored, plan.target, context.status, read)
 
     # What is not accepted is sent
 

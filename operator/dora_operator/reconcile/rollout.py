@@ -19,7 +19,6 @@ from dora_operator.domain.rollout.observation import (
 )
 from dora_operator.domain.rollout.timeline import position
 from dora_operator.domain.rollout.verdict import IGNORE_ANNOTATION, Decision, Policy, Skipped, Verdict
-from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import NamespaceAnnotations
 from dora_operator.reconcile.events import EventPoster
 from dora_operator.reconcile.records import REFUSED_RECHECK, Records, subject_of
@@ -36,7 +35,6 @@ class RolloutReconciler:
     namespaces: NamespaceAnnotations
     records: Records
     events: EventPoster
-    metrics: Metrics
     policy: Policy
     clock: Callable[[], datetime]
 
@@ -90,7 +88,6 @@ class RolloutReconciler:
         for each in skipped:
             self.events.post(subject_of(tracked), EventNote("Warning", each.reason.value, each.message))
             tracked.reported.add(each)
-            self.metrics.rollout_skipped.labels(each.reason.value).inc()
 
 
 def is_ignored(annotations: Mapping[str, str]) -> bool:
