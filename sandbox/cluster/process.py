@@ -49,7 +49,7 @@ class Background:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=folder,
-                env={name: value for name, value in own.items() if name not in OF_THE_SANDBOX} | dict(variables or {}),
+                env={key: value for key, value in own.items() if key not in OF_THE_SANDBOX} | dict(variables or {}),
                 start_new_session=True,  # Ctrl-C reaches us alone, and we stop programs in order
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one call of libc
             )
