@@ -55,9 +55,10 @@ class EventPoster:
             try:
                 async with self._free:
                     await self.client.post_event(subject, note)
-                return
             except KubernetesError as error:
                 if backoff is None or isinstance(error, FINAL):
                     logger.warning("Event %s for %s %s is dropped: %s", note.reason, subject.kind, subject.key, error)
                     return
-            await asyncio.sleep(backoff)
+                await asyncio.sleep(backoff)
+            else:
+                return

@@ -10,9 +10,10 @@ from sandbox.cluster.process import Background
 
 def test_the_sandboxs_own_variables_do_not_stop_an_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An operator refuses variables of its prefix that it does not know."""
-    for name in ("DORA_OPERATOR_CACHE", "DORA_OPERATOR_KUBERNETES", "OTHER"):
+    names = ["DORA_OPERATOR_CACHE", "DORA_OPERATOR_KUBERNETES", "OTHER"]
+    for name in names:
         monkeypatch.setenv(name, "mine")
-    show = "import os; print([name for name in ('DORA_OPERATOR_CACHE', 'DORA_OPERATOR_KUBERNETES', 'OTHER', 'MORE') if name in os.environ])"
+    show = f"import os; print([name for name in {[*names, 'MORE']} if name in os.environ])"
     program = Background.start("program", [sys.executable, "-c", show], tmp_path, {"MORE": "yes"})
     program.popen.wait(10)
     assert program.log.read_text() == "['OTHER', 'MORE']\n"
