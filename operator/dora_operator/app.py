@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib.metadata import version
 
 from dora_operator.clients.datadog import DatadogClient, open_http
 from dora_operator.clients.errors import KubernetesError
@@ -23,12 +24,11 @@ from dora_operator.handlers import deployments as deployment_handlers
 from dora_operator.handlers import rollouts as rollout_handlers
 from dora_operator.handlers.login import logged_in
 from dora_operator.handlers.settings import build_settings
-from dora_operator.metrics import Metrics
-from dora_operator.observe import Observer
-from dora_operator.probes import serving
+from dora_operator.health import Exporter, live, ready, serving
+from dora_operator.metrics import KINDS, Metrics
 from dora_operator.reconcile.changes import DeploymentEvents, WorkloadEvents
 from dora_operator.reconcile.context import NamespaceAnnotations, Planner
-from dora_operator.reconcile.credentials import CredentialStore, own_keys_of
+from dora_operator.reconcile.credentials import POLL_SECONDS, CredentialStore, NoKeys, own_keys_of
 from dora_operator.reconcile.deployment import DeploymentReconciler
 from dora_operator.reconcile.events import EventPoster
 from dora_operator.reconcile.lookup import Lookup
@@ -84,7 +84,7 @@ class App:
     credentials: CredentialStore
     records: Records
     events: EventPoster
-    observer: Observer
+    exporter: Exporter
 
     async def poll_secrets(self) -> None:
         """Reconcile the resources whose keys have changed since they did not help."""
@@ -112,7 +112,6 @@ def build(deps: Deps) -> App:
         limits=limits,
         lookup=Lookup(deps.datadog, limits, deployments.queue, clock),
         writer=StatusWriter(store, deployments.queue, deps.kubernetes, events, deps.metrics, clock, workloads.requeue),
-        metrics=deps.metrics,
         settings=settings,
         clock=clock,
         random=deps.jitter,
@@ -120,7 +119,7 @@ def build(deps: Deps) -> App:
     retention, policy = timedelta(days=settings.retention_days), settings.rollout_policy
     records = Records(store, deployments, deps.kubernetes, events, deps.metrics, policy, retention, clock)
     workload_reconciler = WorkloadReconciler(
-        workloads.store, deps.kubernetes, annotations, records, events, deps.metrics, policy, clock
+        workloads.store, deps.kubernetes, annotations, records, events, policy, clock
     )
     queues = deployments.queue, workloads.queue
     return App(
@@ -133,7 +132,7 @@ def build(deps: Deps) -> App:
         credentials,
         records,
         events,
-        Observer(deps.metrics, store, workloads.store, *queues, limits, credentials, clock),
+        Exporter(deps.metrics, store, workloads.store, dict(zip(KINDS, queues, strict=True)), limits, clock),
     )
 
 
@@ -150,6 +149,7 @@ async def run(settings: Settings) -> None:
         LeaseLostError: another process is the leader now; a restart begins as a follower.
         ProxyUnusableError: the environment names a proxy that cannot be used.
     """
+    logger.info("%s", description(settings))
     metrics = Metrics()
     key = ObjectKey(settings.lease_namespace or own_namespace(), settings.lease_name)
     identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"  # a restarted container is another process
@@ -168,8 +168,20 @@ async def run(settings: Settings) -> None:
         app = build(Deps(settings, kubernetes, datadog, metrics))
         watches = build_watches(app, kubernetes, metrics)
         health = [watch.health for watch in watches]
-        async with serving(app.observer.endpoints(settings, health, leader.is_leader)):
+        scrape = partial(app.exporter.scrape, health, leader.is_leader)
+        async with serving(settings, live(health), ready(health), scrape):
             await supervise(app, watches, leader, kubernetes)
+
+
+def description(settings: Settings) -> str:
+    """Return what runs and where it sends, for the first line of the log. No key is in it."""
+    keys = own_keys_of(settings)()
+    return (
+        f"dora-operator {version('dora-operator')}: site {settings.site},"
+        f" namespaces {','.join(settings.namespaces) or 'all'}, dry run {'on' if settings.dry_run else 'off'},"
+        f" sources {','.join(settings.sources) or 'none'},"
+        f" own keys {f'none ({keys.message})' if isinstance(keys, NoKeys) else 'present'}"
+    )
 
 
 def build_watches(app: App, kubernetes: KubernetesClient, metrics: Metrics) -> list[Watch]:
@@ -238,7 +250,7 @@ def _background(app: App) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
     """Return what runs besides the watches while this process is the leader."""
     work: list[tuple[str, Callable[[], Awaitable[None]]]] = [
         ("the workers for DoraDeployments", app.deployment_workers.run),
-        ("the polling of Secrets", lambda: _every(app.settings.secret_poll_seconds, app.poll_secrets)),
+        ("the polling of Secrets", lambda: _every(POLL_SECONDS.total_seconds(), app.poll_secrets)),
     ]
     if app.settings.rollouts:
         work.append(("the workers for Rollouts", app.workload_workers.run))

@@ -33,7 +33,7 @@ def run() -> None:
     from dora_operator.clients.datadog import ProxyUnusableError  # noqa: PLC0415
     from dora_operator.clients.leader import LeaseLostError  # noqa: PLC0415
     from dora_operator.clients.login import LoginError  # noqa: PLC0415
-    from dora_operator.probes import CannotListenError  # noqa: PLC0415
+    from dora_operator.health import CannotListenError  # noqa: PLC0415
 
     settings = _settings()
     logs.configure(settings.log_level, settings.log_format)
@@ -90,17 +90,22 @@ def _refuse(problem: str) -> NoReturn:
 def _settings() -> "Settings":
     from pydantic import ValidationError  # noqa: PLC0415
 
-    from dora_operator.settings import Settings  # noqa: PLC0415
+    from dora_operator.settings import Settings, unknown_variables  # noqa: PLC0415
 
+    problems = unknown_variables(os.environ)
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         for problem in error.errors(include_input=False, include_url=False):  # an input may be a key
             name = str(next(iter(problem["loc"]), ""))
             variable = name if name.isupper() else f"DORA_OPERATOR_{name.upper()}"  # an alias is a variable already
             words = str(problem["ctx"]["error"]) if problem["type"] == "value_error" else problem["msg"]
-            sys.stderr.write(f"dora-operator: {f'{variable}: ' if name else ''}{words}\n")
-        raise typer.Exit(2) from None
+            problems.append(f"{variable}: {words}" if name else words)
+    else:
+        if not problems:
+            return settings
+    sys.stderr.writelines(f"dora-operator: {problem}\n" for problem in problems)
+    raise typer.Exit(2)
 
 
 def _exit_at_once(_signal: int, _frame: FrameType | None) -> None:

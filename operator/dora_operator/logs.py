@@ -36,24 +36,14 @@ class Json(JsonFormatter):
 
     converter = staticmethod(gmtime)
 
-    def __init__(self) -> None:
-        super().__init__(json_ensure_ascii=True)
-
-    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        """Return the fields of the line. Source: python-json-logger, "Cookbook"."""
-        about = subject.get()
-        object_fields = dict(zip(("kind", "namespace", "name"), about, strict=True)) if about else {}
-        kept = {
-            name: log_data[name] for name in ("time", "level", "logger", "message", "exception") if log_data.get(name)
-        }
-        return kept | object_fields
-
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
-        """Name the fields."""
-        super().add_fields(log_data, record, message_dict)
+        """Set the fields of the line. Source: python-json-logger, "Cookbook"."""
         moment = self.formatTime(record, "%Y-%m-%dT%H:%M:%S")
         log_data |= {"time": f"{moment}.{int(record.msecs):03}Z", "level": record.levelname, "logger": record.name}
-        log_data["exception"] = log_data.pop("exc_info", None)
+        log_data["message"] = record.getMessage()
+        if "exc_info" in message_dict:
+            log_data["exception"] = message_dict["exc_info"]
+        log_data |= zip(("kind", "namespace", "name"), subject.get() or (), strict=False)
 
 
 class Text(logging.Formatter):

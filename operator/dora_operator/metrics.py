@@ -1,6 +1,6 @@
 """The metrics of the operator, as prometheus-client's own objects in a registry of their own.
 
-Counters and histograms are updated where things happen. Gauges are set by `observe` before each scrape. No label holds
+Counters and histograms are updated where things happen. Gauges are set by `health` before each scrape. No label holds
 a name from the cluster: the number of series must not grow with it.
 """
 
@@ -16,8 +16,6 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 
 from dora_operator.domain.fields import RemediationType
 from dora_operator.domain.history.history import VerdictKind
-from dora_operator.domain.history.verdicts import SkipReason
-from dora_operator.domain.reasons import Reason
 
 PREFIX = "dora_operator"
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -25,18 +23,6 @@ KINDS = ("DoraDeployment", "Rollout")
 WATCHED = ("DoraDeployments", "Rollouts")
 RESULTS = ("done", "unavailable", "broken")
 NO_ANSWER = "none"
-READ_REASONS = (
-    Reason.READ_BACK,
-    Reason.DEPLOYMENT_MISSING,
-    Reason.NOT_APPLIED,
-    Reason.CHANGED_IN_DATADOG,
-    Reason.RECOVERY_NEGATIVE,
-    Reason.NOT_EVALUATED,
-    Reason.AMBIGUOUS,
-    Reason.READ_FORBIDDEN,
-    Reason.FIELDS_NOT_RETURNED,
-    Reason.READ_UNAVAILABLE,
-)
 _KNOWN_CODES = frozenset(status.value for status in HTTPStatus)
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # these series double the size of a scrape
@@ -77,21 +63,12 @@ class Metrics:
         self.datadog_requests = self._counter("datadog_requests", "Requests to Datadog, by answer.", "call", "code")
         self.marks = self._counter("marks", "States that Datadog accepted.", "change_failure", "remediation")
         self.rollout_verdicts = self._counter("rollout_verdicts", "Verdicts about Rollouts, each fact once.", "kind")
-        self.rollout_skipped = self._counter(
-            "rollout_skipped", "Failed revisions of Rollouts for which nothing is sent.", "reason"
-        )
-        self.readback_findings = self._counter(
-            "readback_findings", "Reads of stored deployments, by what they showed.", "reason"
-        )
         self.kubernetes_requests = self._counter(
             "kubernetes_requests", "Requests to the API server.", "method", "resource", "code"
         )
         self.watch_restarts = self._counter("watch_restarts", "Watches that failed and were started again.", "resource")
 
     def _histograms(self) -> None:
-        self.reconcile_seconds = self._histogram(
-            "reconcile_seconds", "Duration of a reconcile.", (0.005, 0.025, 0.1, 0.5, 1, 5, 30), "kind"
-        )
         self.datadog_request_seconds = self._histogram(
             "datadog_request_seconds",
             "Time until Datadog answered, or until the request failed.",
@@ -129,18 +106,13 @@ class Metrics:
         self.queue_oldest_seconds = self._gauge(
             "queue_oldest_seconds", "For how long the oldest due key has been waiting.", "queue"
         )
-        self.rollouts = self._gauge("rollouts", "Rollouts that are watched.")
         self.rollouts_unidentified = self._gauge(
             "rollouts_unidentified", "Rollouts with a failed revision that cannot be identified."
         )
         self.rate_limit_remaining = self._gauge(
             "rate_limit_remaining",
-            "Requests left in the current rate limit window; the least of the accounts that share the labels.",
+            "Requests left in the current rate limit window; the least of the accounts of a site.",
             "site",
-            "credentials",
-        )
-        self.rate_limit_reset_seconds = self._gauge(
-            "rate_limit_reset_seconds", "Time until that window ends.", "site", "credentials"
         )
         self.watch_silent_seconds = self._gauge(
             "watch_silent_seconds",
@@ -168,9 +140,7 @@ class Metrics:
         _show(self.datadog_requests, Call, ("202", "401", "403", "429", NO_ANSWER))
         _show(self.marks, ("true", "false", "none"), ("none", *(one.value for one in RemediationType)))
         _show(self.rollout_verdicts, VerdictKind)
-        _show(self.rollout_skipped, SkipReason)
         _show(self.watch_restarts, WATCHED)
-        _show(self.readback_findings, READ_REASONS)
 
 
 def _show(counter: Counter, *words: Iterable[str | Enum]) -> None:

@@ -4,26 +4,19 @@ No other module reads the environment. A resource can change none of these, abov
 """
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    AliasChoices,
-    Field,
-    HttpUrl,
-    SecretStr,
-    WithJsonSchema,
-    field_validator,
-)
+from pydantic import AfterValidator, AliasChoices, Field, HttpUrl, SecretStr, WithJsonSchema, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dora_operator.domain.allowed import Allowed
-from dora_operator.domain.fields import OnMissing
+from dora_operator.domain.fields import OnMissing, SourceKind
 from dora_operator.domain.history.policy import AbortRecovery, Policy, RetrySuccess, RollbackMarks
-from dora_operator.domain.retry import RetryPolicy
 from dora_operator.domain.selectors import SELECTOR
 from dora_operator.domain.sites import Site
 
@@ -50,6 +43,11 @@ _OBJECT = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 _OBJECT_WORDS = "the name of an object: lower-case letters, digits, - and ., at most 253"
 _SELECTOR_WORDS = "a label selector, such as team=shop,tier in (web,api),!legacy"
 
+PREFIX = "DORA_OPERATOR_"
+"""Of the variables of all settings but Datadog's own."""
+_OF_A_SERVICE = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)")
+"""Variables that a kubelet sets for each Service of the namespace. Source: Kubernetes, "Service"."""
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Namespace = Annotated[str, _matches(NAMESPACE, 63, _NAMESPACE_WORDS), _text(NAMESPACE, 63)]
@@ -62,7 +60,7 @@ ReadTime = Annotated[float, Field(gt=0, le=30 * 86_400)]
 class Settings(BaseSettings):
     """All settings. Each is read from DORA_OPERATOR_<NAME> unless it has an alias."""
 
-    model_config = SettingsConfigDict(env_prefix="DORA_OPERATOR_", frozen=True, populate_by_name=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, populate_by_name=True, extra="ignore")
 
     site: Site = Field(
         default=Site.US1,
@@ -108,17 +106,10 @@ class Settings(BaseSettings):
         default=None, description="text, or json with one object per line. Empty: text on a terminal, else json."
     )
     request_timeout_seconds: Seconds = Field(default=30.0, description="Timeout of one request to Datadog.")
-    retry_first_seconds: Seconds = Field(default=1.0, description="First backoff during an outage of Datadog.")
-    retry_longest_seconds: Seconds = Field(default=300.0, description="Longest backoff during an outage of Datadog.")
-    retry_slowly_seconds: Seconds = Field(default=300.0, description="Delay of a retry after 401 and 403.")
-    not_found_first_seconds: Seconds = Field(default=5.0, description="First backoff after 404.")
-    not_found_deadline_seconds: Seconds = Field(
-        default=3600.0, description="How long a deployment may be unknown to Datadog before the resource is Stalled."
+    sources: Annotated[tuple[SourceKind, ...], NoDecode] = Field(
+        default=(SourceKind.ROLLOUT,),
+        description="Kinds of workloads that are watched, separated by commas: Rollout. Empty: none.",
     )
-    not_found_after_deadline_seconds: Seconds = Field(
-        default=3600.0, description="Delay of a retry after 404 from then on."
-    )
-    rollouts: bool = Field(default=True, description="false ignores Argo Rollouts.")
     rollout_selector: Selector = Field(default="", description="Label selector for Rollouts. Empty: all.")
     retry_success: RetrySuccess = Field(
         default=RetrySuccess.MARK_STABLE,
@@ -174,23 +165,11 @@ class Settings(BaseSettings):
     resync_seconds: Seconds = Field(
         default=1800.0, description="How often everything is listed again, in case a watch has missed a change."
     )
-    secret_poll_seconds: Seconds = Field(
-        default=2.0, description="How often keys are read while a resource waits for better ones."
-    )
 
-    @field_validator("namespaces", "allowed_services", "allowed_envs", mode="before")
+    @field_validator("namespaces", "sources", "allowed_services", "allowed_envs", "read_back_schedule", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
-
-    @field_validator("read_back_schedule", mode="before")
-    @classmethod
-    def _split_numbers(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
     @field_validator("read_back_schedule")
     @classmethod
@@ -234,14 +213,33 @@ class Settings(BaseSettings):
         )
 
     @property
-    def retry_policy(self) -> RetryPolicy:
-        """Delays of retries."""
-        return RetryPolicy(
-            first=self.retry_first_seconds,
-            longest=self.retry_longest_seconds,
-            slowly=self.retry_slowly_seconds,
-            ingestion_first=self.not_found_first_seconds,
-            ingestion_longest=max(self.not_found_first_seconds, 60.0),
-            ingestion_deadline=self.not_found_deadline_seconds,
-            after_deadline=self.not_found_after_deadline_seconds,
-        )
+    def rollouts(self) -> bool:
+        """Whether Argo Rollouts are watched."""
+        return SourceKind.ROLLOUT in self.sources
+
+
+def variable_of(field: str) -> str:
+    """Return the variable from which a setting is read."""
+    alias = Settings.model_fields[field].validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"{PREFIX}{field.upper()}"
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Return a message for each variable with the operator's prefix that is no setting: a typing error, mostly.
+
+    A misspelt dry run would send real marks. What a kubelet sets for a Service is no typing error.
+    """
+    known = [variable_of(field) for field in Settings.model_fields]
+    names = [
+        name
+        for name, value in environment.items()
+        if name.upper().startswith(PREFIX) and name.upper() not in known and not _is_of_a_service(name, value)
+    ]
+    return [
+        f"{name}: there is no such setting; the nearest is {get_close_matches(name.upper(), known, 1, 0)[0]}"
+        for name in sorted(names)
+    ]
+
+
+def _is_of_a_service(name: str, value: str) -> bool:
+    return _OF_A_SERVICE.search(name) is not None or (name.endswith("_PORT") and "://" in value)

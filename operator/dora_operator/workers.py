@@ -8,7 +8,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from time import monotonic
 
 from dora_operator.clients.errors import KubernetesError
 from dora_operator.domain.fields import ObjectKey
@@ -61,7 +60,6 @@ class Workers:
         if self._stopping:
             self.queue.done(key)
             return
-        begun = monotonic()
         token = subject.set((self.kind, *key))
         result = "broken"
         try:
@@ -70,7 +68,6 @@ class Workers:
             subject.reset(token)
             self.queue.done(key)
             self.metrics.reconciles.labels(self.kind, result).inc()
-            self.metrics.reconcile_seconds.labels(self.kind).observe(monotonic() - begun)
 
     async def _reconcile(self, key: ObjectKey) -> str:
         try:

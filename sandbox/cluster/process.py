@@ -20,6 +20,8 @@ from sandbox.programs.cache import SandboxError
 POLL_SECONDS = 0.05
 STOP_SECONDS = 5.0
 PR_SET_PDEATHSIG = 1
+OF_THE_SANDBOX = ("DORA_OPERATOR_CACHE", "DORA_OPERATOR_KUBERNETES")
+"""Variables of this sandbox: an operator refuses to start with variables of its prefix that it does not know."""
 CONTROL_PLANE = {"GOGC": "400"}
 """For Go programs of the control plane: a real one's heap is large and seldom collected. Over so few objects,
 Go's own rule would collect several times a second, for a quarter of the API server's processor time."""
@@ -39,7 +41,7 @@ class Background:
         cls, name: str, command: Sequence[str], folder: Path, variables: Mapping[str, str] | None = None
     ) -> "Background":
         """Start a program; its output goes to a file of the folder. Variables are added to the environment."""
-        log = folder / f"{name}.log"
+        log, own = folder / f"{name}.log", loopback.direct(os.environ)
         with log.open("ab") as output:
             popen = subprocess.Popen(
                 list(command),
@@ -47,7 +49,7 @@ class Background:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=folder,
-                env=loopback.direct(os.environ) | dict(variables or {}),
+                env={key: value for key, value in own.items() if key not in OF_THE_SANDBOX} | dict(variables or {}),
                 start_new_session=True,  # Ctrl-C reaches us alone, and we stop programs in order
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one call of libc
             )

@@ -43,8 +43,7 @@ def record() -> list[Scrape]:
     with LocalCluster.start() as cluster, StandIn() as datadog:
         cluster.kubectl("apply", "-f", str(CRDS))
         cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-        longest = {"DORA_OPERATOR_RETRY_FIRST_SECONDS": "1", "DORA_OPERATOR_RETRY_LONGEST_SECONDS": "4"}
-        with running_operator(cluster, datadog.url, **longest) as operator:
+        with running_operator(cluster, datadog.url) as operator:
             return list(_watched(cluster, datadog, operator))
 
 

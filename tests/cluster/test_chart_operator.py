@@ -104,7 +104,7 @@ CASES = [
         id="in one namespace",
     ),
     pytest.param(
-        ("still", {"settings": {"rollouts": False}, "credentials": {"fromNamespaces": ["still-shop"]}}),
+        ("still", {"settings": {"sources": []}, "credentials": {"fromNamespaces": ["still-shop"]}}),
         WHOLE[:2],
         id="without Rollouts",
     ),

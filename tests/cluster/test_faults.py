@@ -36,7 +36,7 @@ STOP_SECONDS = 10.0
 """From SIGTERM to the exit."""
 LONG = "CHAOS_SEEDS" in os.environ
 """`make chaos` takes more rows than `make test`."""
-QUICKLY = {"DORA_OPERATOR_RETRY_FIRST_SECONDS": "0.2", "DORA_OPERATOR_REQUEST_TIMEOUT_SECONDS": "1.5"}
+QUICKLY = {"DORA_OPERATOR_REQUEST_TIMEOUT_SECONDS": "1.5"}
 DEBUG = {"DORA_OPERATOR_LOG_LEVEL": "DEBUG"}
 
 

@@ -32,9 +32,8 @@ def datadog() -> Iterator[StandIn]:
 
 @pytest.fixture(scope="module")
 def operator(cluster: LocalCluster, datadog: StandIn) -> Iterator[OperatorProcess]:
-    """Return a running operator that tries again soon."""
-    variables = {"DORA_OPERATOR_RETRY_FIRST_SECONDS": "0.2", "DORA_OPERATOR_RETRY_LONGEST_SECONDS": "0.5"}
-    with running_operator(cluster, datadog.url, DORA_OPERATOR_NAMESPACES="metrics", **variables) as running:
+    """Return a running operator."""
+    with running_operator(cluster, datadog.url, DORA_OPERATOR_NAMESPACES="metrics") as running:
         yield running
 
 

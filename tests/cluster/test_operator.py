@@ -34,9 +34,7 @@ def operator(cluster: LocalCluster, datadog: StandIn) -> Iterator[OperatorProces
         cluster,
         datadog.url,
         DORA_OPERATOR_LOG_LEVEL="DEBUG",
-        DORA_OPERATOR_RETRY_FIRST_SECONDS="0.2",
         DORA_OPERATOR_REQUEST_TIMEOUT_SECONDS="1.5",
-        DORA_OPERATOR_SECRET_POLL_SECONDS="0.3",
     ) as running:
         yield running
 

@@ -33,7 +33,7 @@ def operator(unwatched: AppNamespace) -> Start:
     """Return what starts an operator for this namespace alone."""
 
     def start(**variables: str) -> AbstractContextManager[OperatorProcess]:
-        own = {"DORA_OPERATOR_NAMESPACES": unwatched.namespace, "DORA_OPERATOR_RETRY_FIRST_SECONDS": "0.2"}
+        own = {"DORA_OPERATOR_NAMESPACES": unwatched.namespace}
         return running_operator(unwatched.cluster, unwatched.datadog.url, **(own | variables))
 
     return start

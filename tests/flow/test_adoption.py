@@ -112,7 +112,7 @@ async def test_a_record_left_from_before_is_silent_where_rollouts_are_not_watche
         await play(operator, Rollout(), *ABORTED)
         now = operator.now
     cluster.apply("mine", age_seconds=-60, deployment=THE_VERSION, changeFailure=False, sourceRef={"name": "checkout"})
-    async with running_operator(cluster, datadog, now=now, rollouts=False) as operator:
+    async with running_operator(cluster, datadog, now=now, sources=()) as operator:
         await operator.pass_time(60)
     assert asked(datadog) == [MARK, CLEAR]
     assert sorted(key.name for key in cluster.objects) == ["checkout-h2", "mine"]

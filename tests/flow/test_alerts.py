@@ -42,10 +42,10 @@ class Stage:
             watch.listed = True
             watch.answered()
 
-    def scrape(self) -> Vector:
+    async def scrape(self) -> Vector:
         """Scrape the one replica."""
-        text = self.operator.app.observer.scrape(self.watches, is_leader=True).decode()
-        return scrape(text, instance="10.0.0.1:8080", pod="dora-operator-0")
+        text = await self.operator.app.exporter.scrape(self.watches, lambda: True)
+        return scrape(text.decode(), instance="10.0.0.1:8080", pod="dora-operator-0")
 
 
 def firing(before: Vector, now: Vector) -> set[str]:
@@ -122,7 +122,7 @@ async def keys_are_refused(stage: Stage) -> None:
 
 async def a_request_is_rejected(stage: Stage) -> None:
     """400."""
-    stage.operator.datadog.answers = [httpx.Response(400, text='{"errors":["no"]}'), httpx.Response(202)]
+    stage.operator.datadog.answers = [httpx.Response(400, json={"errors": ["a bad request"]}), httpx.Response(202)]
     stage.operator.cluster.apply("checkout", changeFailure=True)
     await stage.operator.settle()
 
@@ -164,12 +164,12 @@ async def test_an_alert_fires_alone_and_falls_silent(alert: str, begins: Act, en
         operator.cluster.apply("settled", deployment={"id": "X9RMqDwK-4c"}, changeFailure=True)
         operator.cluster.apply("tried", deployment={"id": "another-one"}, changeFailure=True, dryRun=True)
         await operator.settle()
-        start = stage.scrape()
+        start = await stage.scrape()
         assert firing(start, start) == set()
         await begins(stage)
-        assert firing(start, during := stage.scrape()) == {alert}
+        assert firing(start, during := await stage.scrape()) == {alert}
         await ends(stage)
-        assert firing(during, stage.scrape()) == set()
+        assert firing(during, await stage.scrape()) == set()
 
 
 async def a_deployment_is_missing(stage: Stage, _: StoringDatadog) -> None:
@@ -228,13 +228,13 @@ async def test_an_alert_about_what_datadog_stored_fires_alone_and_falls_silent(
             await operator.pass_time(86_000)
         stage.hear()
         assert condition(operator.cluster, "verified") == ("False", "ChangedInDatadog")
-        assert firing(start := stage.scrape(), start) == set()
+        assert firing(start := await stage.scrape(), start) == set()
         await begins(stage, datadog)
         stage.hear()
-        assert firing(start, during := stage.scrape()) == {alert}
+        assert firing(start, during := await stage.scrape()) == {alert}
         await ends(stage, datadog)
         stage.hear()
-        assert firing(during, stage.scrape()) == set()
+        assert firing(during, await stage.scrape()) == set()
 
 
 async def test_no_replica_leads() -> None:
@@ -242,7 +242,7 @@ async def test_no_replica_leads() -> None:
     async with running_operator(FakeCluster(), FakeDatadog()) as operator:
         stage = Stage(operator)
         await no_worker_serves(stage)
-        leading = stage.scrape()
+        leading = await stage.scrape()
     follower = {
         labels: 0.0 if ("__name__", "dora_operator_leader") in labels else value for labels, value in leading.items()
     }

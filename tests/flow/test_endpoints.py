@@ -1,5 +1,6 @@
 """Probes and metrics over real HTTP, on loopback."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,11 +8,10 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from dora_operator.observe import live, ready
-from dora_operator.probes import CannotListenError, Checks, Endpoints, serving
+from dora_operator.health import MAX_AGE_SECONDS, SLICE, CannotListenError, Checks, Shared, live, ready, serving
 from dora_operator.watch.health import WatchHealth
 from sandbox.cluster.process import free_ports
-from tests.support.fakes import FakeCluster, FakeDatadog, running_operator
+from tests.support.fakes import FakeCluster, FakeDatadog, running_operator, settings_for_tests
 from tests.support.scrape import series
 
 GOOD: Checks = {"one": lambda: None, "two": lambda: None}
@@ -27,8 +27,12 @@ async def served(
     health: int | None, metrics: int | None, live: Checks = GOOD, ready: Checks = GOOD
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Serve, and return a client that knows no port."""
-    endpoints = Endpoints(health, metrics, live, ready, lambda: b"a 1\n", "text/plain; version=0.0.4; charset=utf-8")
-    async with serving(endpoints), httpx.AsyncClient(trust_env=False) as client:
+
+    async def text() -> bytes:
+        return b"a 1\n"
+
+    settings = settings_for_tests(health_port=health, metrics_port=metrics)
+    async with serving(settings, live, ready, text), httpx.AsyncClient(trust_env=False) as client:
         yield client
 
 
@@ -108,17 +112,17 @@ async def test_ready_when_every_kind_is_listed() -> None:
     rollouts = WatchHealth("Rollouts in shop", lambda: 0.0, may_be_absent=True)
     watches = (deployments, rollouts)
     async with running_operator(FakeCluster(), FakeDatadog()) as operator:
-        observer = operator.app.observer
+        exporter = operator.app.exporter
         assert passing(ready(watches)) == set()
         deployments.failed("list", "the API server answered 403")
         assert "the API server answered 403" in str(ready(watches)["doradeployments-listed"]())
         deployments.listed = True
         assert passing(ready(watches)) == {"doradeployments-listed"}
         check = 'dora_operator_check{check="rollouts-listed",probe="readyz"}'
-        assert series(observer.scrape(watches, is_leader=True).decode())[check] == 0
+        assert series((await exporter.scrape(watches, lambda: True)).decode())[check] == 0
         rollouts.installed(installed=False)
         assert passing(ready(watches)) == {"doradeployments-listed", "rollouts-listed"}
-        assert series(observer.scrape(watches, is_leader=True).decode())[check] == 1
+        assert series((await exporter.scrape(watches, lambda: True)).decode())[check] == 1
 
 
 def test_a_kind_is_ready_when_it_is_listed_in_every_namespace() -> None:
@@ -143,9 +147,75 @@ async def test_a_silent_watch_is_not_alive() -> None:
         assert live((watch,))["doradeployments-watched"]() is None
         now[0] = 1000.0
         assert "DoraDeployments" in str(live((watch,))["doradeployments-watched"]())
-        found = series(operator.app.observer.scrape((watch,), is_leader=True).decode())
+        found = series((await operator.app.exporter.scrape((watch,), lambda: True)).decode())
         assert found['dora_operator_watch_silent_seconds{resource="DoraDeployments"}'] == 1000
         assert found['dora_operator_check{check="doradeployments-watched",probe="livez"}'] == 0
+
+
+async def test_all_that_ask_within_a_second_share_one_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many scrape, the metrics are made once, and again when a second is over."""
+    made, now = [], [100.0]
+    begin = asyncio.Event()
+
+    async def make() -> bytes:
+        await begin.wait()
+        made.append(now[0])
+        return f"{len(made)}".encode()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now[0])
+    text = Shared(make)
+    waiting = [asyncio.ensure_future(text()) for _ in range(200)]
+    await asyncio.sleep(0)
+    begin.set()
+    assert set(await asyncio.gather(*waiting)) == {b"1"}
+    now[0] += MAX_AGE_SECONDS / 2
+    assert await text() == b"1"
+    now[0] += MAX_AGE_SECONDS / 2
+    assert await text() == b"2"
+
+
+async def test_metrics_that_could_not_be_made_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that wait get the error; a second later the next one gets a text."""
+    answers: list[Exception | bytes] = [RuntimeError("a defect"), b"1"]
+    now = [100.0]
+
+    async def make() -> bytes:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now[0])
+    text = Shared(make)
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            await text()
+    now[0] += MAX_AGE_SECONDS
+    assert await text() == b"1"
+
+
+async def test_a_scrape_lets_other_work_go_on() -> None:
+    """Between slices of the resources, the loop serves all that is ready."""
+    cluster, turns = FakeCluster(), 0
+    async with running_operator(cluster, FakeDatadog()) as operator:
+        for number in range(4 * SLICE):
+            cluster.apply(f"r{number}", deployment={"id": f"deployment-{number}"}, changeFailure=True)
+        scrape = asyncio.ensure_future(operator.scrape())
+        while not scrape.done():
+            turns += 1
+            await asyncio.sleep(0)
+    assert turns >= 4
+
+
+@pytest.mark.parametrize("digits", [309, 5000], ids=["beyond a float", "beyond an integer"])
+async def test_an_absurd_rate_limit_fails_no_scrape(digits: int) -> None:
+    """A header of hundreds of digits is a large number, or none."""
+    headers = {"X-RateLimit-Remaining": "9" * digits, "X-RateLimit-Reset": "30"}
+    cluster, datadog = FakeCluster(), FakeDatadog(answers=[httpx.Response(202, headers=headers)])
+    async with running_operator(cluster, datadog) as operator:
+        cluster.apply("checkout", changeFailure=True)
+        await operator.settle()
+        assert "dora_operator_rate_limit_remaining" in await operator.scrape()
 
 
 def passing(checks: Checks) -> set[str]:

@@ -53,7 +53,7 @@ def poster(cluster: FakeCluster) -> EventPoster:
 
 @pytest.fixture
 def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events_module, "FIRST_BACKOFF", 0.0)
+    monkeypatch.setattr(events_module, "BACKOFFS", (0.0,) * 4)
 
 
 def posted(cluster: FakeCluster) -> list[str]:
@@ -76,7 +76,7 @@ async def test_an_event_is_retried_after_an_error() -> None:
 @pytest.mark.usefixtures("_no_backoff")
 async def test_an_event_is_dropped_after_a_few_attempts(caplog: pytest.LogCaptureFixture) -> None:
     """The log names the Event, the object and the cause."""
-    cluster = Flaky(errors={"a": [KubernetesError("busy")] * events_module.ATTEMPTS})
+    cluster = Flaky(errors={"a": [KubernetesError("busy")] * 5})
     events = poster(cluster)
     events.post(about("a"), NOTE)
     await events.finish(5)
@@ -134,7 +134,7 @@ async def test_the_number_of_waiting_events_has_a_bound(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What is beyond it is dropped, and logged."""
-    monkeypatch.setattr(events_module, "MOST_WAITING", 2)
+    monkeypatch.setattr(events_module, "MAX_WAITING", 2)
     cluster = FakeCluster()
     events = poster(cluster)
     for name in "abc":

@@ -262,11 +262,11 @@ async def test_a_lost_mark_is_not_sent_again_to_the_deployment_of_a_retry(course
 
 
 async def test_an_operator_that_watches_no_rollouts_waits_for_none(course: Course) -> None:
-    """DORA_OPERATOR_ROLLOUTS was switched off since the abort: by version, as nothing is known of a retry."""
+    """The source Rollout was switched off since the abort: by version, as nothing is known of a retry."""
     async with running_operator(course.cluster, course.datadog) as operator:
         await course.abort(operator)
         failed, later = course.failed(), operator.now + timedelta(seconds=200)
-    async with running_operator(course.cluster, course.datadog, now=later, leads=False, rollouts=False) as operator:
+    async with running_operator(course.cluster, course.datadog, now=later, leads=False, sources=()) as operator:
         course.datadog.operator = operator
         operator.lead()
         await course.back(operator, 30)

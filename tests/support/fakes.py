@@ -319,9 +319,9 @@ class Operator:
         await self.app.poll_secrets()
         await self.settle()
 
-    def scrape(self) -> str:
+    async def scrape(self) -> str:
         """Return the metrics as text."""
-        return self.app.observer.scrape((), is_leader=True).decode()
+        return (await self.app.exporter.scrape((), lambda: True)).decode()
 
     def lead(self, led_until: datetime | None = None) -> None:
         """Become the leader, after one that led until then."""
@@ -338,6 +338,7 @@ def _pass_on(sink: Any, event_type: str, body: Mapping[str, Any]) -> None:
 
 def settings_for_tests(**changes: Any) -> Settings:
     """Return settings with keys, without the environment's."""
+    assert changes.keys() <= Settings.model_fields.keys()
     return Settings(**({"api_key": "own-api", "app_key": "own-app", "read_back": False} | changes))
 
 

@@ -115,7 +115,7 @@ async def aborted(operator: Operator, calls: list[str]) -> None:
 async def test_a_walk_names_functions_in_the_order_of_a_run(heading: str, act: Any) -> None:
     """Each function of the list is called after the first call of the one before it."""
     datadog = FakeDatadog()
-    async with running_operator(FakeCluster(), datadog, rollouts=True) as operator:
+    async with running_operator(FakeCluster(), datadog) as operator:
         with traced() as calls:
             await act(operator, calls)
     assert len(datadog.requests) == 1

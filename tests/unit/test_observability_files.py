@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.rollout.verdict import SkipReason, VerdictKind
-from dora_operator.metrics import CODE_LABELS, KINDS, READ_REASONS, RESULTS, WATCHED, Call
+from dora_operator.domain.rollout.verdict import VerdictKind
+from dora_operator.metrics import CODE_LABELS, KINDS, RESULTS, WATCHED, Call
 from tests.support.exercise import ADDED_BY_SCRAPES, Described, catalogue
 from tests.support.promql import named_labels, selectors
 
@@ -49,11 +49,9 @@ WORDS = {
     "call": {call.value for call in Call},
     "result": set(RESULTS),
     "kind": {*KINDS, *(kind.value for kind in VerdictKind)},
-    "reason": {reason.value for reason in (*SkipReason, *READ_REASONS)},
     "resource": set(WATCHED),
     "origin": {"resource", "rollout"},
-    "credentials": {"own", "secret"},
-    "state": {"due", "delayed", "parked", "working"},
+    "state": {"due", "delayed", "waiting", "working"},
 }
 """The values of labels whose values are fixed."""
 

@@ -50,5 +50,5 @@ def shown(default: object) -> str:
         return ""
     value = default.value if isinstance(default, Enum) else default
     if isinstance(value, tuple):
-        value = ",".join(f"{each:g}" for each in value)
+        value = ",".join(each.value if isinstance(each, Enum) else f"{each:g}" for each in value)
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"

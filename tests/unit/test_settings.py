@@ -1,26 +1,29 @@
 """Settings: from the environment, refused with the name of what is wrong and never with a key."""
 
 import base64
+import os
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from typer.testing import CliRunner
 
+from dora_operator.app import description
 from dora_operator.cli import app
 from dora_operator.clients.datadog import Keys
+from dora_operator.domain.fields import SourceKind
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.sites import Site, api_url
 from dora_operator.reconcile.credentials import NoKeys, keys_in, keys_of, own_keys
-from dora_operator.settings import Settings
-
-NAMES = ("DD_SITE", "DD_API_KEY", "DD_APP_KEY", "DORA_OPERATOR_KEYS_DIR")
+from dora_operator.settings import Settings, unknown_variables
 
 
 @pytest.fixture(autouse=True)
 def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in NAMES:
-        monkeypatch.delenv(name, raising=False)
+    for name in [*os.environ]:
+        if name.startswith(("DD_", "DORA_OPERATOR_")):
+            monkeypatch.delenv(name)
 
 
 def test_defaults() -> None:
@@ -70,6 +73,7 @@ def test_everything_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
         pytest.param("DORA_OPERATOR_READ_BACK_SCHEDULE", "60,30", id="reads that go back"),
         pytest.param("DORA_OPERATOR_READ_BACK_SCHEDULE", "30,30000000", id="a read after a year"),
         pytest.param("DORA_OPERATOR_READ_BACK_SCHEDULE", ",", id="no read"),
+        pytest.param("DORA_OPERATOR_SOURCES", "Rollout,Job", id="a kind that is no source"),
     ],
 )
 def test_wrong_settings_are_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,6 +86,84 @@ def test_wrong_settings_are_named(name: str, value: str, monkeypatch: pytest.Mon
     assert result.exit_code == 2
     assert result.output.startswith(f"dora-operator: {name}: ")
     assert "canary" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        pytest.param("DORA_OPERATOR_DRYRUN", "DORA_OPERATOR_DRY_RUN", id="a misspelt dry run"),
+        pytest.param("DORA_OPERATOR_NAMESPACE", "DORA_OPERATOR_NAMESPACES", id="one namespace"),
+        pytest.param("DORA_OPERATOR_METRIC_PORT", "DORA_OPERATOR_METRICS_PORT", id="a port"),
+        pytest.param("dora_operator_dryrun", "DORA_OPERATOR_DRY_RUN", id="in lower case, which settings may have"),
+    ],
+)
+def test_an_unknown_variable_stops_the_start(name: str, nearest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dry run that is misspelt would send real marks. The message names the variable and the nearest setting."""
+    monkeypatch.setenv(name, "true")
+    result = CliRunner().invoke(app, ["run"])
+    assert result.exit_code == 2
+    assert result.output == f"dora-operator: {name}: there is no such setting; the nearest is {nearest}\n"
+
+
+def test_every_mistake_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unknown variables and wrong values."""
+    for name in ("DORA_OPERATOR_DRYRUN", "DORA_OPERATOR_WORKERS", "DORA_OPERATOR_WORKER"):
+        monkeypatch.setenv(name, "0")
+    lines = CliRunner().invoke(app, ["run"]).output.splitlines()
+    names = [line.split(":")[1].strip() for line in lines]
+    assert names == ["DORA_OPERATOR_DRYRUN", "DORA_OPERATOR_WORKER", "DORA_OPERATOR_WORKERS"]
+
+
+def test_what_a_kubelet_makes_of_a_services_name_is_no_mistake() -> None:
+    """The variables of a Service dora-operator, and of another whose name begins so."""
+    address = "tcp://10.0.0.11:8080"
+    assert not unknown_variables(
+        {
+            "DORA_OPERATOR_SERVICE_HOST": "10.0.0.11",
+            "DORA_OPERATOR_SERVICE_PORT": "8080",
+            "DORA_OPERATOR_SERVICE_PORT_METRICS": "8080",
+            "DORA_OPERATOR_PORT": address,
+            "DORA_OPERATOR_PORT_8080_TCP": address,
+            "DORA_OPERATOR_PORT_8080_TCP_PROTO": "tcp",
+            "DORA_OPERATOR_PORT_8080_TCP_PORT": "8080",
+            "DORA_OPERATOR_PORT_8080_TCP_ADDR": "10.0.0.11",
+            "DORA_OPERATOR_OTHER_SERVICE_HOST": "10.0.0.12",
+            "DORA_OPERATOR_OTHER_PORT_53_UDP": "udp://10.0.0.12:53",
+            "DD_ENV": "prod",
+            "PATH": "/bin",
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "sources", "rollouts"),
+    [
+        pytest.param(None, (SourceKind.ROLLOUT,), True, id="Rollouts by default"),
+        pytest.param("", (), False, id="none"),
+        pytest.param(" Rollout ,", (SourceKind.ROLLOUT,), True, id="Rollouts, named"),
+    ],
+)
+def test_sources(
+    text: str | None, sources: tuple[SourceKind, ...], *, rollouts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list of kinds; an empty one watches no workload."""
+    if text is not None:
+        monkeypatch.setenv("DORA_OPERATOR_SOURCES", text)
+    assert Settings().sources == sources
+    assert Settings().rollouts is rollouts
+
+
+def test_the_first_line_of_the_log_says_what_runs(tmp_path: Path) -> None:
+    """Version, site, namespaces, dry run, sources, and whether there are keys, without the keys."""
+    settings = Settings(api_key=SecretStr("canary"), app_key=SecretStr("canary"), namespaces=("shop", "pay"))
+    assert description(settings) == (
+        f"dora-operator {version('dora-operator')}: site datadoghq.com, namespaces shop,pay, dry run off,"
+        " sources Rollout, own keys present"
+    )
+    settings = Settings(site=Site.EU1, dry_run=True, sources=(), keys_dir=tmp_path)
+    line = description(settings)
+    assert "site datadoghq.eu, namespaces all, dry run on, sources none, own keys none (" in line
+    assert str(tmp_path) in line
 
 
 def test_every_site_has_its_own_host() -> None:

@@ -32,7 +32,7 @@ def summary(generation: int, spec: dict[str, Any], **status: Any) -> Summary:
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        pytest.param(summary(1, FAILURE), Summary("Unknown", "Pending", True, CREATED, judged=False), id="new"),
+        pytest.param(summary(1, FAILURE), Summary("Unknown", "Pending", True, CREATED), id="new"),
         pytest.param(
             summary(1, {}, observedGeneration=1, desired=FAILURE, **PENDING, **ready("False", "Forbidden")),
             Summary("False", "Forbidden", True, SINCE),
@@ -40,7 +40,7 @@ def summary(generation: int, spec: dict[str, Any], **status: Any) -> Summary:
         ),
         pytest.param(
             summary(2, FAILURE, observedGeneration=1, desired={"changeFailure": False}, **PENDING),
-            Summary("Unknown", "Pending", True, None, judged=False),
+            Summary("Unknown", "Pending", True, None),
             id="just edited: what was pending before is something else",
         ),
         pytest.param(
@@ -60,17 +60,17 @@ def summary(generation: int, spec: dict[str, Any], **status: Any) -> Summary:
         ),
         pytest.param(
             summary(1, FAILURE | {"dryRun": True}),
-            Summary("Unknown", "Pending", False, judged=False),
+            Summary("Unknown", "Pending", False),
             id="to be held back on purpose",
         ),
         pytest.param(
             summary(1, {}, **ready("False", "NewerThanThisOperator")),
-            Summary("False", "Other", False, judged=False),
+            Summary("False", "Other", False),
             id="a reason of another version",
         ),
         pytest.param(
             summary_of(deployment({"deployment": 7}, {})),
-            Summary("Unknown", "Pending", False, judged=False),
+            Summary("Unknown", "Pending", False),
             id="a spec that cannot be understood",
         ),
     ],
@@ -153,17 +153,17 @@ def test_since_when_a_mark_is_not_verified(status: dict[str, Any], *, is_open: b
         ),
         pytest.param(
             summary(1, FAILURE | {"suspend": True}),
-            Summary("Unknown", "Pending", False, judged=False),
+            Summary("Unknown", "Pending", False),
             id="to be suspended",
         ),
         pytest.param(
             summary(2, FAILURE, observedGeneration=1, desired=FAILURE, **ready("False", "Suspended")),
-            Summary("False", "Suspended", True, None, judged=False),
+            Summary("False", "Suspended", True, None),
             id="suspended before, and edited since",
         ),
         pytest.param(
             summary(1, {"changeFailure": False}),
-            Summary("Unknown", "Pending", False, judged=False),
+            Summary("Unknown", "Pending", False),
             id="no failure is wanted",
         ),
     ],

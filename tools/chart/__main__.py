@@ -16,7 +16,7 @@ CHART = Path(__file__).parents[2] / "charts" / "dora-operator"
 BLOCK = re.compile(r"(?m)^settings:\n(?:[ #].*\n|\n(?=  ))*")
 TABLE = re.compile(r"(?s)(<!-- values: [^\n]* -->\n).*(<!-- end of values -->)")
 WIDTH = 120
-NEEDED = ["healthPort", "namespaces", "rollouts"]
+NEEDED = ["healthPort", "namespaces", "sources"]
 """Settings that templates read too: null cannot remove them, or permissions and operator would disagree."""
 
 

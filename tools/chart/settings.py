@@ -48,7 +48,6 @@ KEPT = (
     "maxLength",
     "minItems",
     "maxItems",
-    "items",
 )
 
 Setting = tuple[Any, dict[str, Any], str]
@@ -92,4 +91,5 @@ def _schema(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
         return {"anyOf": [{"const": ""}, *(_schema(choice, document) for choice in choices)]}
     if "$ref" in schema:
         schema = document["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
-    return {"type": schema["type"]} | {word: schema[word] for word in KEPT if word in schema}
+    items = {"items": _schema(schema["items"], document)} if "items" in schema else {}
+    return {"type": schema["type"]} | {word: schema[word] for word in KEPT if word in schema} | items

@@ -79,16 +79,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{/*
 The settings as environment variables: each value of `settings` becomes DORA_OPERATOR_ and its name in upper snake case.
-Lists are joined by commas. An empty value is omitted, so that the operator's default applies.
+Lists are joined by commas. An empty text is omitted, so that the operator's default applies; an empty list is a value.
 */}}
 {{- define "dora-operator.settingsEnv" -}}
 {{- $settings := deepCopy .Values.settings }}
 {{- $_ := set $settings "leaseName" (include "dora-operator.leaseName" .) }}
 {{- range $name, $value := $settings }}
-{{- $text := kindIs "slice" $value | ternary (join "," $value) (toString $value) }}
-{{- if and (not (kindIs "invalid" $value)) (ne $text "") }}
+{{- if not (or (kindIs "invalid" $value) (eq (toString $value) "")) }}
 - name: DORA_OPERATOR_{{ $name | snakecase | upper }}
-  value: {{ $text | quote }}
+  value: {{ kindIs "slice" $value | ternary (join "," $value) (toString $value) | quote }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -19,7 +19,7 @@
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get]
-{{- if .Values.settings.rollouts }}
+{{- if has "Rollout" .Values.settings.sources }}
 - apiGroups: [dora-operator.io]
   resources: [doradeployments]
   verbs: [create, patch, delete]

@@ -349,8 +349,6 @@ class Summary:
     """Whether a change failure is wanted that Datadog has not accepted, and that is not held back on purpose."""
     unreported_since: datetime | None = None
     """Since when; None where that is not known yet."""
-    judged: bool = True
-    """Whether the status is about the newest spec."""
     unverified_since: datetime | None = None
     """Since when an accepted change failure was never read back as stored, where it was not."""
 
@@ -359,18 +357,18 @@ def summary_of(deployment: DoraDeployment) -> Summary:
     """Return the summary of a DoraDeployment."""
     spec, status = deployment.spec, deployment.status
     ready, reason = _ready_of(status)
-    judged = status.observed_generation == deployment.generation and status.desired is not None
-    if judged:
+    is_current = status.observed_generation == deployment.generation and status.desired is not None
+    if is_current:
         wanted, held = _is_failure(status.desired), reason in ON_PURPOSE
     else:
         wanted = spec is not None and bool(spec.change_failure)
         held = spec is not None and bool(spec.suspend or spec.dry_run)
     if not wanted or held or _is_failure(status.accepted):
-        return Summary(ready, reason, unreported=False, judged=judged, unverified_since=_unverified_since(status))
-    since = status.pending_since_time if judged else None
+        return Summary(ready, reason, unreported=False, unverified_since=_unverified_since(status))
+    since = status.pending_since_time if is_current else None
     if since is None and deployment.generation == 1:
         since = deployment.created_time
-    return Summary(ready, reason, unreported=True, unreported_since=since, judged=judged)
+    return Summary(ready, reason, unreported=True, unreported_since=since)
 
 
 _NOT_OPEN = frozenset({Reason.DISABLED, Reason.CHANGED_IN_DATADOG, Reason.RECOVERY_NEGATIVE})

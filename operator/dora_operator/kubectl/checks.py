@@ -79,10 +79,10 @@ def check_scope(facts: Facts) -> Check:
 def check_argo(facts: Facts) -> Check:
     """Argo Rollouts is there, where it is watched."""
     if not facts.settings.rollouts:
-        return Check("argo rollouts", Status.OK, "not watched (DORA_OPERATOR_ROLLOUTS=false)")
+        return Check("argo rollouts", Status.OK, "not watched (not in DORA_OPERATOR_SOURCES)")
     if facts.has_rollouts:
         return Check("argo rollouts", Status.OK, f"{len(facts.rollouts)} Rollouts are watched")
-    fix = "install Argo Rollouts, or set settings.rollouts: false; DoraDeployments work without it"
+    fix = "install Argo Rollouts, or set settings.sources: []; DoraDeployments work without it"
     return Check("argo rollouts", Status.WARNING, "it is not installed in this cluster", fix)
 
 

@@ -139,7 +139,7 @@ def blockers(facts: RolloutFacts) -> list[Reasoned]:
         message = "no Deployment of the operator was found: install it, or use a login that may list it"
         found.append(Reasoned(WhyNot.NOT_WATCHED, message))
     if not settings.rollouts:
-        found.append(Reasoned(WhyNot.NOT_WATCHED, "the operator runs with DORA_OPERATOR_ROLLOUTS=false"))
+        found.append(Reasoned(WhyNot.NOT_WATCHED, "DORA_OPERATOR_SOURCES of the operator has no Rollout"))
     if settings.namespaces and namespace not in settings.namespaces:
         watched = ", ".join(settings.namespaces)
         message = f"the operator watches only {watched}: add {namespace} to DORA_OPERATOR_NAMESPACES"

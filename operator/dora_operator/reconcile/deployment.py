@@ -33,7 +33,6 @@ from dora_operator.domain.retry import RetryPolicy, UpToDate, WaitUntil, believe
 from dora_operator.domain.sites import Site
 from dora_operator.domain.status import ConditionSummary, Phase, StatusContext
 from dora_operator.domain.stored import NOT_READ, ReadProblem, Stored, StoredDeployment, searched_from
-from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import Context, Planner, is_superseded
 from dora_operator.reconcile.credentials import CredentialStore, NoKeys
 from dora_operator.reconcile.lookup import BETWEEN_LISTS, PROBE_FORBIDDEN, Lookup, Query
@@ -69,7 +68,6 @@ class DeploymentReconciler:
     limits: RateLimits
     lookup: Lookup
     writer: StatusWriter
-    metrics: Metrics
     settings: Settings
     clock: Callable[[], datetime]
     random: Callable[[], float]
@@ -273,9 +271,7 @@ class DeploymentReconciler:
             verdict=context.source,
             creates=self._may_create(context),
         )
-        finding = evaluate(stored, plan.target, context.status, read)
-        self.metrics.readback_findings.labels(finding.verification.reason.value).inc()
-        return finding
+        return evaluate(stored, plan.target, context.status, read)
 
     # What is not accepted is sent
 

@@ -14,10 +14,10 @@ from dora_operator.domain.events import EventNote
 
 logger = logging.getLogger(__name__)
 
-MOST_WAITING = 2_000
-MOST_AT_ONCE = 4
-ATTEMPTS = 5
-FIRST_BACKOFF = 0.5
+MAX_WAITING = 2_000
+MAX_AT_ONCE = 4
+BACKOFFS = (0.5, 1.0, 2.0, 4.0)
+FINAL = (ForbiddenError, NotFoundError, ExpiredError)
 
 
 @dataclass(slots=True)
@@ -26,14 +26,14 @@ class EventPoster:
 
     client: KubernetesClient
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    _free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
+    _free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_AT_ONCE))
 
     def __len__(self) -> int:
         return len(self._tasks)
 
     def post(self, subject: Subject, note: EventNote) -> None:
         """Post an Event soon. It is dropped, with a log line, while too many wait."""
-        if len(self._tasks) >= MOST_WAITING:
+        if len(self._tasks) >= MAX_WAITING:
             logger.warning("Event %s for %s %s is dropped: too many wait", note.reason, subject.kind, subject.key)
             return
         task = asyncio.create_task(self._post(subject, note))
@@ -51,20 +51,14 @@ class EventPoster:
             logger.warning("%d Events were not posted before the end", len(left))
 
     async def _post(self, subject: Subject, note: EventNote) -> None:
-        for attempt in range(ATTEMPTS):
+        for backoff in (*BACKOFFS, None):
             try:
                 async with self._free:
                     await self.client.post_event(subject, note)
-            except (ForbiddenError, NotFoundError, ExpiredError) as error:
-                self._drop(subject, note, error)
-                return
             except KubernetesError as error:
-                if attempt + 1 == ATTEMPTS:
-                    self._drop(subject, note, error)
+                if backoff is None or isinstance(error, FINAL):
+                    logger.warning("Event %s for %s %s is dropped: %s", note.reason, subject.kind, subject.key, error)
                     return
+                await asyncio.sleep(backoff)
             else:
                 return
-            await asyncio.sleep(FIRST_BACKOFF * 2.0**attempt)
-
-    def _drop(self, subject: Subject, note: EventNote, error: KubernetesError) -> None:
-        logger.warning("Event %s for %s %s is dropped: %s", note.reason, subject.kind, subject.key, error)

@@ -74,15 +74,6 @@ class Wait(NamedTuple):
     reserve: int = 0
 
 
-class Remaining(NamedTuple):
-    """What an account has left of a window, for metrics."""
-
-    site: str
-    is_own: bool
-    remaining: float
-    reset_seconds: float
-
-
 @dataclass(slots=True)
 class RateLimits:
     """The limits of all accounts. `call` is a kind of request: mark, event, list or read."""
@@ -161,19 +152,14 @@ class RateLimits:
         window = limit.windows.setdefault(limit.names.get(call, ""), _Window())
         window.blocked_until = max(until, window.blocked_until or until)
 
-    def remaining(self, now: datetime, own: Keys | None) -> list[Remaining]:
-        """Return what accounts have left of windows that have not ended."""
-        return [
-            Remaining(
-                key.site,
-                own is not None and key.api_key == hash(own.api_key),
-                window.remaining,
-                (window.ends_at - now).total_seconds(),
-            )
-            for key, limit in self._limits.items()
-            for window in limit.windows.values()
-            if window.ends_at is not None and window.ends_at > now
-        ]
+    def remaining(self, now: datetime) -> dict[str, float]:
+        """Return by site the least that an account has left of a window which has not ended."""
+        least: dict[str, float] = {}
+        for key, limit in self._limits.items():
+            for window in limit.windows.values():
+                if window.ends_at is not None and window.ends_at > now:
+                    least[key.site] = min(window.remaining, least.get(key.site, inf))
+        return least
 
     def _limit(self, key: RateLimitKey) -> _Limit:
         return self._limits.setdefault(key, _Limit())

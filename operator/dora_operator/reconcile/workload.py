@@ -17,7 +17,6 @@ from dora_operator.domain.history.policy import Policy
 from dora_operator.domain.history.verdicts import Skipped, SkipReason, notes, verdicts
 from dora_operator.domain.records import IGNORE_ANNOTATION, ON_MISSING_ANNOTATION
 from dora_operator.domain.sources.rollout import API_VERSION, observe, parse_replica_sets
-from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import NamespaceAnnotations
 from dora_operator.reconcile.events import EventPoster
 from dora_operator.reconcile.records import REFUSED_RECHECK, Records, subject_of
@@ -34,7 +33,6 @@ class WorkloadReconciler:
     namespaces: NamespaceAnnotations
     records: Records
     events: EventPoster
-    metrics: Metrics
     policy: Policy
     clock: Callable[[], datetime]
 
@@ -109,7 +107,6 @@ class WorkloadReconciler:
 
     def _report(self, tracked: TrackedWorkload, note: Skipped) -> None:
         self.events.post(subject_of(tracked), EventNote("Warning", note.reason.value, note.message))
-        self.metrics.rollout_skipped.labels(note.reason.value).inc()
         tracked.unidentified |= note.reason is SkipReason.NOT_IDENTIFIED
 
 
