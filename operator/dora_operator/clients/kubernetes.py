@@ -121,13 +121,9 @@ class KubernetesClient:
         """List all objects of a kind, page by page. ExpiredError: it took too long, list again from the start."""
         return self._pages(kind.path(namespace), {"labelSelector": selector})
 
-    async def is_served(self, kind: Kind) -> bool:
-        """Return whether the kind is installed: its group may be there without it."""
-        try:
-            served = await self._request("GET", kind.root)
-        except NotFoundError:
-            return False
-        return any(resource.get("name") == kind.plural for resource in served.get("resources") or ())
+    async def check(self, kind: Kind, namespace: str | None) -> None:
+        """List one object, to see whether objects can be listed. NotFoundError: the kind is not installed."""
+        await self._page(kind.path(namespace), {"limit": "1"})
 
     async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> Body:
         """Write the whole status and return the object as stored.

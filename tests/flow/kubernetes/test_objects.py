@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from dora_operator.clients.errors import ForbiddenError, KubernetesError, NotLeaderError
+from dora_operator.clients.errors import ForbiddenError, KubernetesError, NotFoundError, NotLeaderError
 from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, KubernetesClient, Page, Secret, Subject
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey
@@ -95,18 +95,14 @@ async def test_what_is_no_list_is_an_error(server: Server, client: KubernetesCli
         _ = [page async for page in client.list_pages(DEPLOYMENTS, None, "")]
 
 
-async def test_a_kind_is_served_if_its_group_lists_it(server: Server, client: KubernetesClient) -> None:
-    """Argo Workflows serve the group of Rollouts, without Rollouts."""
-    server.answer = {"resources": [{"name": "workflows"}]}
-    assert not await client.is_served(ROLLOUTS)
-    server.answer = {"resources": [{"name": "workflows"}, {"name": "rollouts"}, {"name": "rollouts/status"}]}
-    assert await client.is_served(ROLLOUTS)
-    assert server.last[0] == "GET /apis/argoproj.io/v1alpha1"
+async def test_a_check_lists_one_object(server: Server, client: KubernetesClient) -> None:
+    """Its group may be served without the kind: only a list shows that, and whether it is allowed."""
+    server.answer = {"metadata": {"resourceVersion": "9", "continue": "more"}, "items": [{}]}
+    await client.check(ROLLOUTS, "shop")
+    assert server.last[:2] == ("GET /apis/argoproj.io/v1alpha1/namespaces/shop/rollouts", {"limit": "1"})
     server.status = 404
-    assert not await client.is_served(ROLLOUTS)
-    server.status = 503
-    with pytest.raises(KubernetesError):
-        await client.is_served(ROLLOUTS)
+    with pytest.raises(NotFoundError):
+        await client.check(ROLLOUTS, None)
 
 
 async def test_a_record_is_applied_without_force(server: Server, client: KubernetesClient) -> None:
