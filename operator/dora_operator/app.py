@@ -208,7 +208,7 @@ def build_watches(app: App, kubernetes: KubernetesClient, metrics: Metrics) -> l
             kubernetes,
             sink,
             metrics,
-            resync=settings.resync_seconds,
+            settings.resync_seconds,
         )
         for kind, register, sink, selector in kinds
         for namespace in settings.namespaces or (None,)

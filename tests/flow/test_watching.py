@@ -15,9 +15,7 @@ from tests.support.watching import Cluster, FakeSink, change_is_seen, eventually
 @pytest.fixture
 async def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
     """Return an API server, and the login to it."""
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    async with opened_cluster(tmp_path / "kubeconfig") as opened:
+    async with opened_cluster(tmp_path, monkeypatch) as opened:
         yield opened
 
 
@@ -372,7 +370,7 @@ async def test_the_end_of_a_watch(cluster: Cluster) -> None:
     async with cluster.watching(cluster.build(sink)) as watch:
         (run,) = watch._runs
         await eventually(lambda: cluster.server.watches("rollouts"))
-    assert not run.is_alive()
+    assert not run.thread.is_alive()
     calls = list(sink.calls)
     run._in_main(run.receive, "ADDED", cluster.server.apply("rollouts", "late"))
     await asyncio.sleep(0)

@@ -8,6 +8,7 @@ from pathlib import Path
 import kopf
 import pytest
 
+from dora_operator.watch import kopf_run
 from dora_operator.watch import watch as watch_module
 from dora_operator.watch.health import MAX_HANGING
 from tests.support.watching import Cluster, FakeSink, change_is_seen, eventually, opened_cluster
@@ -16,9 +17,7 @@ from tests.support.watching import Cluster, FakeSink, change_is_seen, eventually
 @pytest.fixture
 async def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
     """Return an API server, and the login to it."""
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    async with opened_cluster(tmp_path / "kubeconfig") as opened:
+    async with opened_cluster(tmp_path, monkeypatch) as opened:
         yield opened
 
 
@@ -149,10 +148,11 @@ async def test_periodic_lists(cluster: Cluster) -> None:
         assert cluster.restarts() == 0
 
 
-async def test_a_silent_stream(cluster: Cluster) -> None:
+async def test_a_silent_stream(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is ended by kopf's inactivity timeout."""
     sink = FakeSink()
-    async with cluster.watching(cluster.build(sink, inactivity_timeout=0.4)):
+    monkeypatch.setattr(kopf_run, "INACTIVITY_SECONDS", 0.4)
+    async with cluster.watching(cluster.build(sink)):
         cluster.server.silent = True
         asked = cluster.server.asked["watch"]
         cluster.server.cut()
@@ -162,10 +162,11 @@ async def test_a_silent_stream(cluster: Cluster) -> None:
         assert cluster.restarts() == 0
 
 
-async def test_a_kopf_that_hangs(cluster: Cluster) -> None:
+async def test_a_kopf_that_hangs(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that sends no requests any more is replaced, without waiting for its end."""
     sink = FakeSink()
-    async with cluster.watching(cluster.build(sink, silent=0.4)) as watch:
+    monkeypatch.setattr(kopf_run, "SILENT_SECONDS", 0.4)
+    async with cluster.watching(cluster.build(sink)) as watch:
         await eventually(lambda: cluster.restarts() == 1)
         assert "sends no requests" in watch.health.problem
         await eventually(lambda: "recovered" in sink.calls)
@@ -181,9 +182,10 @@ async def test_threads_of_kopf_that_never_end(cluster: Cluster, monkeypatch: pyt
 
     monkeypatch.setattr(kopf, "operator", hang)
     monkeypatch.setattr(watch_module, "LIST_SECONDS", 0.05)
+    monkeypatch.setattr(kopf_run, "UNSERVED_SECONDS", 0.1)
     sink = FakeSink()
     try:
-        async with cluster.watching(cluster.build(sink, silent=0.1), ready=False) as watch:
+        async with cluster.watching(cluster.build(sink), ready=False) as watch:
             await eventually(lambda: watch.health.not_alive() is not None)
             lists = sink.calls.count("whole list")
             await eventually(lambda: sink.calls.count("whole list") > lists + 1)
@@ -214,7 +216,7 @@ async def test_a_task_of_kopf_that_misses_its_end(cluster: Cluster) -> None:
     async with cluster.client.login.open_session(run._middleware) as session:
         with pytest.raises(asyncio.CancelledError):
             await session.get(cluster.server.url)
-    await eventually(lambda: not run.is_alive())
+    await eventually(lambda: not run.thread.is_alive())
 
 
 async def test_kopf_ends_during_a_burst(cluster: Cluster) -> None:

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import kopf
+import pytest
 import yaml
 
 from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, Kind, KubernetesClient, open_kubernetes
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.metrics import Metrics
 from dora_operator.store import is_newer
-from dora_operator.watch.kopf_run import Receive, Scope, build_settings
+from dora_operator.watch import watch as watch_module
+from dora_operator.watch.kopf_run import Receive, Scope
 from dora_operator.watch.watch import Watch
 from tests.support.api_server import ApiServer, Resource
 
@@ -115,29 +117,12 @@ class Cluster:
         namespace: str | None = None,
         *,
         selector: str = "",
-        inactivity_timeout: float = 35,
         resync: float = 3600,
-        silent: float = 60,
     ) -> Watch:
         """Build a watch."""
         kind = KINDS[plural]
-
-        def settings() -> kopf.OperatorSettings:
-            built = build_settings()
-            built.watching.inactivity_timeout = inactivity_timeout
-            return built
-
-        return Watch(
-            Scope(kind, namespace, partial(register, kind), selector, may_be_absent=kind is ROLLOUTS),
-            self.client,
-            sink,
-            self.metrics,
-            resync=resync,
-            pause=0.05,
-            longest_pause=0.2,
-            silent=silent,
-            settings=settings,
-        )
+        scope = Scope(kind, namespace, partial(register, kind), selector, may_be_absent=kind is ROLLOUTS)
+        return Watch(scope, self.client, sink, self.metrics, resync)
 
     @asynccontextmanager
     async def watching(self, watch: Watch, *, ready: bool = True) -> AsyncIterator[Watch]:
@@ -175,8 +160,13 @@ def write_kubeconfig(path: Path, url: str, token: str) -> None:
 
 
 @asynccontextmanager
-async def opened_cluster(kubeconfig: Path) -> AsyncIterator[Cluster]:
-    """Start an API server; KUBECONFIG must name the file, which is written here."""
+async def opened_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
+    """Start an API server, and log in to it. Pauses after failures are short."""
+    kubeconfig = tmp_path / "kubeconfig"
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr(watch_module, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(watch_module, "MAX_PAUSE_SECONDS", 0.2)
     metrics = Metrics()
     async with ApiServer(*resources()).open() as server:
         write_kubeconfig(kubeconfig, server.url, "a-token")

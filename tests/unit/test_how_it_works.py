@@ -62,7 +62,7 @@ def traced() -> Iterator[list[str]]:
 def handler(kind: Kind, sink: Sink) -> Handler:
     """Return kopf's handler of a kind, in front of a watch that does not run."""
     scope = Scope(kind, None, REGISTER[kind])
-    watch = Watch(scope, cast("KubernetesClient", None), sink, Metrics(), resync=1800)
+    watch = Watch(scope, cast("KubernetesClient", None), sink, Metrics(), 1800)
     registry = SimpleNamespace(_watching=[])
     scope.register(cast("kopf.OperatorRegistry", registry), watch._received)
     (registered,) = registry._watching

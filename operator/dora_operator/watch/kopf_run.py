@@ -26,8 +26,12 @@ IDENTITY: Any = COMPONENT
 """kopf would make one of the user's and the host's name. Only its peering needs it, which is off."""
 NO_OBJECTS = {"fieldSelector": "metadata.name=-"}
 """No object has this name. kopf gets no items but a valid resourceVersion, and opens its watch at once."""
+SILENT_SECONDS = 60.0
+"""A kopf that does nothing for this time hangs."""
 UNSERVED_SECONDS = 3.0
 """A kopf that has not listed and sends no request for this time has not found the kind."""
+INACTIVITY_SECONDS = 35.0
+"""A stream that is silent for this time is dead: the API server should have ended it before."""
 
 Receive = Callable[[str | None, Mapping[str, Any]], None]
 """Takes the type and the object of an event. The type is None in kopf's own list."""
@@ -47,15 +51,17 @@ class Scope:
     """A kind that is not installed is as good as one without objects."""
 
 
-def build_settings() -> kopf.OperatorSettings:
+def build_settings(selector: str) -> kopf.OperatorSettings:
     """Return settings with which kopf only watches, and retries quickly. docs/decisions/0011 has the measurements."""
     settings = kopf.OperatorSettings()
+    if selector:
+        settings.watching.label_selectors[kopf.EVERYTHING] = selector
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.persistence.diffbase_storage = _NoDiffBase([])
     settings.persistence.progress_storage = kopf.MultiProgressStorage([])
     settings.watching.server_timeout = 30  # so a working watch sends a request at least this often
-    settings.watching.inactivity_timeout = 35.0  # a stream that is silent for longer should have ended before
+    settings.watching.inactivity_timeout = INACTIVITY_SECONDS
     settings.watching.connect_timeout = 5
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = itertools.repeat(0.5)  # without an end, else kopf ends
@@ -74,10 +80,9 @@ class _NoDiffBase(kopf.MultiDiffBaseStorage):
 
 @dataclass(slots=True, eq=False)
 class KopfRun:
-    """One run of kopf, from `start` to `give_up`. Its public attributes belong to the main loop."""
+    """One run of kopf, until `give_up`. Its public attributes belong to the main loop."""
 
     scope: Scope
-    settings: kopf.OperatorSettings
     login: Login
     metrics: Metrics
     receive: Receive
@@ -101,12 +106,11 @@ class KopfRun:
     _given_up: bool = False
     _main: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     _cancel: Callable[[], object] = lambda: None
-    _thread: threading.Thread = field(init=False)
+    thread: threading.Thread = field(init=False)
 
-    def start(self) -> None:
-        """Run kopf."""
-        self._thread = threading.Thread(target=self._run, name=f"kopf {self.scope.kind.name}", daemon=True)
-        self._thread.start()
+    def __post_init__(self) -> None:
+        """Make the thread; `thread.start` runs kopf."""
+        self.thread = threading.Thread(target=self._run, name=f"kopf {self.scope.kind.name}", daemon=True)
 
     def end(self, failure: str) -> None:
         """Note that another run is needed."""
@@ -120,18 +124,10 @@ class KopfRun:
         self._given_up = True
         self._cancel()
 
-    def is_alive(self) -> bool:
-        """Return whether the thread has not ended."""
-        return self._thread.is_alive()
-
-    def join(self, seconds: float) -> None:
-        """Wait for the thread; blocks."""
-        self._thread.join(seconds)
-
-    def is_silent(self, seconds: float) -> bool:
-        """Return whether kopf has done nothing for this time, or has not found the kind."""
-        silent = time.monotonic() - self._active_at
-        return silent > seconds or (not self._has_listed and not self._pending and silent > UNSERVED_SECONDS)
+    def is_silent(self) -> bool:
+        """Return whether kopf hangs, or has not found the kind."""
+        has_work = self._has_listed or self._pending > 0
+        return time.monotonic() - self._active_at > (SILENT_SECONDS if has_work else UNSERVED_SECONDS)
 
     # In kopf's thread
 
@@ -140,7 +136,7 @@ class KopfRun:
         try:
             asyncio.run(self._operate())
         except BaseException as error:  # noqa: BLE001 - of whatever kind it is, kopf is started again
-            failure += f": {_words(error)}"
+            failure += f": {error!r:.300}"
         self._in_main(self.end, failure)
 
     async def _operate(self) -> None:
@@ -156,8 +152,6 @@ class KopfRun:
             return
         namespace, registry = self.scope.namespace, kopf.OperatorRegistry()
         self.scope.register(registry, lambda *event: self._in_main(self.receive, *event))
-        if self.scope.selector:
-            self.settings.watching.label_selectors[kopf.EVERYTHING] = self.scope.selector
         async with self.login.open_session(self._middleware) as session:
 
             @kopf.on.login(registry=registry)
@@ -166,7 +160,7 @@ class KopfRun:
 
             await kopf.operator(
                 registry=registry,
-                settings=self.settings,
+                settings=build_settings(self.scope.selector),
                 identity=IDENTITY,
                 standalone=True,
                 clusterwide=namespace is None,
@@ -224,9 +218,3 @@ class KopfRun:
             if self.own_list_began:
                 self.end("")
         self.answered(problem, is_watch)
-
-
-def _words(error: BaseException) -> str:
-    message = str(error.args[0]) if error.args else ""
-    cause = f" ({_words(error.__cause__)})" if error.__cause__ is not None else ""
-    return f"{type(error).__name__}: {message[:200]}{cause}"

@@ -10,11 +10,9 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, Protocol, TypeVar
-
-import kopf
 
 from dora_operator.clients.errors import ForbiddenError, KubernetesError, NotFoundError, UnauthorizedError
 from dora_operator.clients.kubernetes import KubernetesClient
@@ -22,11 +20,14 @@ from dora_operator.domain.fields import ObjectKey
 from dora_operator.metrics import Metrics
 from dora_operator.store import is_newer
 from dora_operator.watch.health import MAX_HANGING, WatchHealth
-from dora_operator.watch.kopf_run import KopfRun, Scope, build_settings
+from dora_operator.watch.kopf_run import KopfRun, Scope
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
+PAUSE_SECONDS = 0.2
+"""After the first failure; doubles."""
+MAX_PAUSE_SECONDS = 5.0
 LIST_SECONDS = 2.0
 """The operator's list starts after this time even if kopf does not list."""
 STABLE_SECONDS = 30.0
@@ -69,26 +70,14 @@ class Sink(Protocol):
 class Watch:
     """Keeps a sink up to date with all objects of one kind, in one namespace or in the whole cluster."""
 
-    def __init__(  # noqa: PLR0913 - the composition root names them
-        self,
-        scope: Scope,
-        client: KubernetesClient,
-        sink: Sink,
-        metrics: Metrics,
-        *,
-        resync: float,
-        pause: float = 0.2,
-        longest_pause: float = 5.0,
-        silent: float = 60.0,
-        settings: Callable[[], kopf.OperatorSettings] = build_settings,
+    def __init__(
+        self, scope: Scope, client: KubernetesClient, sink: Sink, metrics: Metrics, resync_seconds: float
     ) -> None:
-        """Take times in seconds: between two lists, after failures, and after which a silent kopf hangs."""
         self.scope = scope
         what = scope.kind.name + (f" in {scope.namespace}" if scope.namespace is not None else "")
         self.health = WatchHealth(what, time.monotonic, scope.may_be_absent)
         self._client, self._sink, self._metrics = client, sink, metrics
-        self._resync, self._pause, self._longest_pause, self._silent = resync, pause, longest_pause, silent
-        self._settings = settings
+        self._resync_seconds = resync_seconds
         self._listing = asyncio.Lock()
         self._deleted: set[str] = set()
         """Objects that kopf reported as deleted since the current list began. They must not come back."""
@@ -101,7 +90,7 @@ class Watch:
 
     async def run(self) -> None:
         """Watch until cancelled; then no object reaches the sink any more."""
-        pause = self._pause
+        pause = PAUSE_SECONDS
         try:
             while True:
                 began = time.monotonic()
@@ -109,12 +98,12 @@ class Watch:
                     await self._watch_once()
                 except KubernetesError as error:
                     pause = max(pause, await self._failed(error))
-                pause = min(pause, self._longest_pause) if time.monotonic() - began < STABLE_SECONDS else self._pause
+                pause = min(pause, MAX_PAUSE_SECONDS) if time.monotonic() - began < STABLE_SECONDS else PAUSE_SECONDS
                 await _sleep(pause)
                 pause *= 2
         finally:
             for run in self._runs:
-                await asyncio.to_thread(run.join, STOP_SECONDS)
+                await asyncio.to_thread(run.thread.join, STOP_SECONDS)
 
     async def refresh(self) -> None:
         """List now, beside what `run` does, and return when that list is stored, or after a limit of time."""
@@ -136,11 +125,11 @@ class Watch:
             await _happens(run.ready, LIST_SECONDS)
             run.own_list_began = True
             await self._list_until_stored(run)
-            due = time.monotonic() + self._resync * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
+            due = time.monotonic() + self._resync_seconds * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
             while not run.ended.is_set() and (left := due - time.monotonic()) > 0:
-                if run.is_silent(self._silent):
+                if run.is_silent():
                     run.end("kopf sends no requests")
-                await _happens(run.ended, min(left, self._silent / 2, 1.0))
+                await _happens(run.ended, min(left, 1.0))
         finally:
             run.give_up()
         if run.failure:
@@ -148,13 +137,11 @@ class Watch:
             self._metrics.watch_restarts.labels(self.scope.kind.name).inc()
 
     def _start_kopf(self) -> KopfRun:
-        self._runs = [run for run in self._runs if run.is_alive()]
+        self._runs = [run for run in self._runs if run.thread.is_alive()]
         self.health.hanging = len(self._runs)
-        run = KopfRun(
-            self.scope, self._settings(), self._client.login, self._metrics, self._received, self._kopf_was_answered
-        )
+        run = KopfRun(self.scope, self._client.login, self._metrics, self._received, self._kopf_was_answered)
         if self.health.hanging <= MAX_HANGING:  # else the process is about to be replaced
-            run.start()
+            run.thread.start()
             self._runs.append(run)
         return run
 
@@ -164,7 +151,7 @@ class Watch:
         Raises:
             NotFoundError, ForbiddenError, UnauthorizedError: the next try would not be better.
         """
-        pause = self._pause
+        pause = PAUSE_SECONDS
         while run is None or not run.ended.is_set():
             try:
                 await self._list()
@@ -175,7 +162,7 @@ class Watch:
             else:
                 return
             await _sleep(pause)
-            pause = min(2 * pause, self._longest_pause)
+            pause = min(2 * pause, MAX_PAUSE_SECONDS)
 
     async def _list(self) -> None:
         """Store all objects, and drop those that are gone."""
