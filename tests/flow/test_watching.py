@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from dora_operator.reconcile.changes import DeploymentChanges, RolloutChanges
+from dora_operator.store import DeploymentStore, RolloutStore
 from dora_operator.watch import kopf_run
 from dora_operator.watch import watch as watch_module
 from dora_operator.watch.health import WatchHealth
-from tests.support.watching import Cluster, FakeSink, change_is_seen, eventually, opened_cluster
+from dora_operator.workqueue import WorkQueue
+from tests.support.watching import NOW, Cluster, FakeSink, change_is_seen, eventually, opened_cluster
 
 
 @pytest.fixture
@@ -191,6 +194,8 @@ async def test_rollouts_that_are_installed_later(cluster: Cluster) -> None:
         await eventually(lambda: sink.calls == ["not installed"])
         assert watch.health.absent
         assert watch.health.not_ready() is None
+        watch.health.answered_at -= 1000
+        await eventually(lambda: watch.health.not_alive() is None)
         cluster.server["rollouts"].installed = True
         cluster.server.apply("rollouts", "a")
         await eventually(lambda: "whole list" in sink.calls and cluster.server.watches("rollouts"))
@@ -284,6 +289,28 @@ async def test_a_namespace_that_cannot_be_listed(
             await change_is_seen(cluster, sink, "doradeployments")
             assert cluster.skipped() == 0
             assert sink.calls.count("without shop") == 1
+
+
+def test_work_begins_without_a_namespace_that_cannot_be_listed() -> None:
+    """But not without any list: the older of two rivals is not known then."""
+    changes = build_changes("shop", "bank")
+    changes.skipped("bank")
+    assert not changes.all_listed.is_set()
+    changes.listed("shop", served=True)
+    assert changes.all_listed.is_set()
+    other = build_changes("shop", "bank")
+    other.skipped("bank")
+    other.skipped("shop")
+    assert not other.all_listed.is_set()
+    other.listed("bank", served=True)
+    assert other.all_listed.is_set()
+
+
+def build_changes(*namespaces: str) -> DeploymentChanges:
+    """Return what receives the DoraDeployments of some namespaces."""
+    rollouts = RolloutChanges(RolloutStore(set(namespaces)), WorkQueue(lambda: 0.0), lambda: NOW)
+    store = DeploymentStore(lambda _: [])
+    return DeploymentChanges(store, WorkQueue(lambda: 0.0), rollouts, lambda: NOW, set(namespaces))
 
 
 async def test_the_whole_cluster_is_never_skipped(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,6 +194,7 @@ class Watch:
 
     async def _failed(self, error: KubernetesError) -> float:
         """Note the problem. Return the shortest pause before the next try."""
+        self.health.answered()
         if isinstance(error, ForbiddenError | NotFoundError):
             self._refused_at = self._refused_at or time.monotonic()
             if not self.health.listed and time.monotonic() - self._refused_at > SKIP_SECONDS:
