@@ -60,6 +60,7 @@ def build_settings(selector: str) -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.persistence.diffbase_storage = _NoDiffBase([])
     settings.persistence.progress_storage = kopf.MultiProgressStorage([])
+    settings.watching.chunk_size = 500
     settings.watching.server_timeout = 30  # so a working watch sends a request at least this often
     settings.watching.inactivity_timeout = INACTIVITY_SECONDS
     settings.watching.connect_timeout = 5
