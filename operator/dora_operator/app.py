@@ -17,7 +17,7 @@ from dora_operator.clients.datadog import DatadogClient, open_http
 from dora_operator.clients.errors import KubernetesError
 from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, Kind, KubernetesClient, open_kubernetes
 from dora_operator.clients.leader import Leader
-from dora_operator.clients.login import own_namespace
+from dora_operator.clients.login import Login, own_namespace
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.plan import links_of
 from dora_operator.handlers import deployments as deployment_handlers
@@ -196,7 +196,7 @@ async def run(settings: Settings) -> None:
 
 def build_watches(app: App, kubernetes: KubernetesClient, metrics: Metrics) -> list[Watch]:
     """Build one watch for each kind, and for each namespace if some are named."""
-    settings = app.settings
+    settings, login = app.settings, Login(kubernetes.configuration)
     kinds: list[tuple[Kind, Callable[..., None], Sink, str]] = [
         (DEPLOYMENTS, deployment_handlers.register, app.deployments, settings.deployment_selector)
     ]
@@ -206,6 +206,7 @@ def build_watches(app: App, kubernetes: KubernetesClient, metrics: Metrics) -> l
         Watch(
             Scope(kind, namespace, register, selector, may_be_absent=kind is ROLLOUTS),
             kubernetes,
+            login,
             sink,
             metrics,
             settings.resync_seconds,

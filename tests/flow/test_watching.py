@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dora_operator.clients.lists import Page
 from dora_operator.reconcile.changes import DeploymentChanges, RolloutChanges
 from dora_operator.store import DeploymentStore, RolloutStore
 from dora_operator.watch import kopf_run
@@ -128,6 +129,26 @@ async def test_versions_older_than_the_list(cluster: Cluster) -> None:
     await eventually(lambda: sink.names() == ["a", "more", "news"])
     assert [one for one in sink.calls if one.endswith(" a")] == ["listed a"]
     await running.__aexit__(None, None, None)
+
+
+async def test_a_list_of_what_is_stored(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its bodies are not parsed: ten thousand would stop the event loop. A page with a change is."""
+    sink = FakeSink()
+    parsed: list[int] = []
+    items = Page.items.fget
+    assert items is not None
+    for name in "abcd":
+        cluster.server.apply("rollouts", name)
+    cluster.server.page_size = 2
+    async with cluster.watching(cluster.build(sink)) as watch:
+        monkeypatch.setattr(Page, "items", property(lambda page: parsed.append(len(page.versions)) or items(page)))
+        await watch.refresh()
+        assert parsed == []
+        cluster.server.withholds = True
+        cluster.server.apply("rollouts", "c")
+        await watch.refresh()
+        assert parsed == [2]
+        assert sink.calls[-2:] == ["listed c", "whole list"]
 
 
 async def test_a_list_that_expires(cluster: Cluster) -> None:

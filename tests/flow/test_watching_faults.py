@@ -105,14 +105,14 @@ async def test_refused_credentials(cluster: Cluster) -> None:
 async def test_a_rotated_token(cluster: Cluster) -> None:
     """After a 401 the login is read again, for kopf and for all other requests."""
     sink = FakeSink()
-    async with cluster.watching(cluster.build(sink)) as watch:
-        watch._client.login._read_at -= 60
+    async with cluster.watching(cluster.build(sink)):
+        cluster.login._read_at -= 60
         cluster.server.tokens = {"the-next"}
         cluster.give_token("the-next")
         cluster.server.cut()
         await change_is_seen(cluster, sink)
         assert sink.calls.count("whole list") == 2
-        assert await cluster.client.login.authorization() == "Bearer the-next"
+        assert await cluster.login.authorization() == "Bearer the-next"
 
 
 async def test_a_swallowed_event(cluster: Cluster) -> None:
@@ -213,7 +213,7 @@ async def test_a_task_of_kopf_that_misses_its_end(cluster: Cluster) -> None:
     run = cluster.build(FakeSink())._start_kopf()
     await eventually(lambda: cluster.server.watches("rollouts"))
     run.give_up()
-    async with cluster.client.login.open_session(run._middleware) as session:
+    async with cluster.login.open_session(run._middleware) as session:
         with pytest.raises(asyncio.CancelledError):
             await session.get(cluster.server.url)
     await eventually(lambda: not run.thread.is_alive())

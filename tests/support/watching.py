@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, Kind, KubernetesClient, open_kubernetes
+from dora_operator.clients.login import Login
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.metrics import Metrics
 from dora_operator.store import is_newer
@@ -105,6 +106,7 @@ class Cluster:
     client: KubernetesClient
     kubeconfig: Path
     metrics: Metrics
+    login: Login
 
     def give_token(self, token: str) -> None:
         """Write a token into the kubeconfig."""
@@ -122,7 +124,7 @@ class Cluster:
         """Build a watch."""
         kind = KINDS[plural]
         scope = Scope(kind, namespace, partial(register, kind), selector, may_be_absent=kind is ROLLOUTS)
-        return Watch(scope, self.client, sink, self.metrics, resync)
+        return Watch(scope, self.client, self.login, sink, self.metrics, resync)
 
     @asynccontextmanager
     async def watching(self, watch: Watch, *, ready: bool = True) -> AsyncIterator[Watch]:
@@ -171,7 +173,7 @@ async def opened_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asy
     async with ApiServer(*resources()).open() as server:
         write_kubeconfig(kubeconfig, server.url, "a-token")
         async with open_kubernetes(metrics, lambda: NOW) as client:
-            yield Cluster(server, client, kubeconfig, metrics)
+            yield Cluster(server, client, kubeconfig, metrics, Login(client.configuration))
 
 
 async def change_is_seen(cluster: Cluster, sink: FakeSink, plural: str = "rollouts", *, seconds: float = 10) -> None:

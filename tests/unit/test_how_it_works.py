@@ -11,7 +11,7 @@ from typing import Any, cast
 import kopf
 import pytest
 
-from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, Kind, KubernetesClient
+from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, Kind
 from dora_operator.handlers import deployments, rollouts
 from dora_operator.metrics import Metrics
 from dora_operator.watch.kopf_run import Scope
@@ -62,7 +62,7 @@ def traced() -> Iterator[list[str]]:
 def handler(kind: Kind, sink: Sink) -> Handler:
     """Return kopf's handler of a kind, in front of a watch that does not run."""
     scope = Scope(kind, None, REGISTER[kind])
-    watch = Watch(scope, cast("KubernetesClient", None), sink, Metrics(), 1800)
+    watch = Watch(scope, cast("Any", None), cast("Any", None), sink, Metrics(), 1800)
     registry = SimpleNamespace(_watching=[])
     scope.register(cast("kopf.OperatorRegistry", registry), watch._received)
     (registered,) = registry._watching

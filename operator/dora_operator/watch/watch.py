@@ -10,19 +10,19 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import aclosing, suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from dora_operator.clients.errors import ForbiddenError, KubernetesError, NotFoundError, UnauthorizedError
 from dora_operator.clients.kubernetes import KubernetesClient
+from dora_operator.clients.login import Login
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.metrics import Metrics
 from dora_operator.store import is_newer
 from dora_operator.watch.health import MAX_HANGING, WatchHealth
 from dora_operator.watch.kopf_run import KopfRun, Scope
 
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 0.2
@@ -40,7 +40,7 @@ REFRESH_SECONDS = 10.0
 STOP_SECONDS = 1.0
 """At the end, kopf's thread is waited for no longer than this."""
 WORK_SECONDS = 0.002
-"""Objects of a list are stored for this time, then the event loop and kopf's thread get their turn."""
+"""Objects of a list are stored for this time, then the event loop and kopf's thread have as long."""
 
 
 class Sink(Protocol):
@@ -71,12 +71,12 @@ class Watch:
     """Keeps a sink up to date with all objects of one kind, in one namespace or in the whole cluster."""
 
     def __init__(
-        self, scope: Scope, client: KubernetesClient, sink: Sink, metrics: Metrics, resync_seconds: float
+        self, scope: Scope, client: KubernetesClient, login: Login, sink: Sink, metrics: Metrics, resync_seconds: float
     ) -> None:
         self.scope = scope
         what = scope.kind.name + (f" in {scope.namespace}" if scope.namespace is not None else "")
         self.health = WatchHealth(what, time.monotonic, scope.may_be_absent)
-        self._client, self._sink, self._metrics = client, sink, metrics
+        self._client, self._login, self._sink, self._metrics = client, login, sink, metrics
         self._resync_seconds = resync_seconds
         self._listing = asyncio.Lock()
         self._deleted: set[str] = set()
@@ -139,7 +139,7 @@ class Watch:
     def _start_kopf(self) -> KopfRun:
         self._runs = [run for run in self._runs if run.thread.is_alive()]
         self.health.hanging = len(self._runs)
-        run = KopfRun(self.scope, self._client.login, self._metrics, self._received, self._kopf_was_answered)
+        run = KopfRun(self.scope, self._login, self._metrics, self._received, self._kopf_was_answered)
         if self.health.hanging <= MAX_HANGING:  # else the process is about to be replaced
             run.thread.start()
             self._runs.append(run)
@@ -168,6 +168,7 @@ class Watch:
         """Store all objects, and drop those that are gone."""
         async with self._listing:
             self._deleted.clear()
+            stored = self._sink.versions(self.scope.namespace)
             listed: set[str] = set()
             version = ""
             async with aclosing(
@@ -176,19 +177,28 @@ class Watch:
                 async for page in pages:
                     self.health.answered()
                     version = version or page.resource_version
-                    async for body in _in_turns(page.items):
-                        uid = body["metadata"]["uid"]
-                        listed.add(uid)
-                        if uid not in self._deleted:
-                            self._sink.observed(body, listed=True)
-            async for key, (uid, stored) in _in_turns(self._sink.versions(self.scope.namespace).items()):
-                if uid not in listed and not is_newer(stored, version):
+                    listed.update(uid for uid, _ in page.versions.values())
+                    if not page.versions.items() <= stored.items():
+                        await self._store(page.items)
+            for key, (uid, stored_version) in stored.items():
+                if uid not in listed and not is_newer(stored_version, version):
                     self._sink.deleted(key, uid)
         self.health.listed = True
         self._skip(skipped=False)
         self._sink.listed(self.scope.namespace, served=True)
         if self.health.works("list"):
             self._sink.recovered()
+
+    async def _store(self, bodies: Iterable[Mapping[str, Any]]) -> None:
+        """Store objects. After some time of work, let the event loop and kopf's thread work too."""
+        pause = WORK_SECONDS if self.health.listed else 0.0  # at the start, nothing else can be done anyway
+        began = time.monotonic()
+        for body in bodies:
+            if body["metadata"]["uid"] not in self._deleted:
+                self._sink.observed(body, listed=True)
+            if time.monotonic() - began > WORK_SECONDS:
+                await asyncio.sleep(pause)
+                began = time.monotonic()
 
     # When the objects cannot be listed
 
@@ -206,7 +216,7 @@ class Watch:
             return MISS_SECONDS
         self.health.failed("list", str(error))
         if isinstance(error, UnauthorizedError):
-            await self._client.login.renew()
+            await self._login.renew()
         return 0.0
 
     def _skip(self, *, skipped: bool) -> None:
@@ -257,13 +267,3 @@ async def _happens(event: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
-
-
-async def _in_turns(items: Iterable[T]) -> AsyncIterator[T]:
-    """Return the items. After some time of work, let the event loop and kopf's thread work too."""
-    began = time.monotonic()
-    for item in items:
-        yield item
-        if time.monotonic() - began > WORK_SECONDS:
-            await asyncio.sleep(WORK_SECONDS)
-            began = time.monotonic()
