@@ -17,13 +17,11 @@ from dora_operator.clients.datadog import DatadogClient, open_http
 from dora_operator.clients.errors import KubernetesError
 from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, Kind, KubernetesClient, open_kubernetes
 from dora_operator.clients.leader import Leader
-from dora_operator.clients.login import own_namespace
+from dora_operator.clients.login import Login, own_namespace
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.plan import dependencies_of
 from dora_operator.handlers import deployments as deployment_handlers
 from dora_operator.handlers import rollouts as rollout_handlers
-from dora_operator.handlers.login import logged_in
-from dora_operator.handlers.settings import build_settings
 from dora_operator.health import Exporter, live, ready, serving
 from dora_operator.metrics import KINDS, Metrics
 from dora_operator.reconcile.changes import DeploymentEvents, WorkloadEvents
@@ -38,9 +36,8 @@ from dora_operator.reconcile.status_writer import StatusWriter
 from dora_operator.reconcile.workload import WorkloadReconciler
 from dora_operator.settings import Settings
 from dora_operator.store import DeploymentStore, WorkloadStore
-from dora_operator.watch.discovery import Discovery
-from dora_operator.watch.resync import Sink, Timing
-from dora_operator.watch.supervisor import KopfParts, Watch
+from dora_operator.watch.kopf_run import Scope
+from dora_operator.watch.watch import Sink, Watch
 from dora_operator.workers import Workers, forever
 from dora_operator.workqueue import WorkQueue
 
@@ -186,35 +183,24 @@ def description(settings: Settings) -> str:
 
 def build_watches(app: App, kubernetes: KubernetesClient, metrics: Metrics) -> list[Watch]:
     """Build one watch for each kind, and for each namespace if some are named."""
-    settings = app.settings
-    kinds: list[tuple[Kind, Sink, Callable[..., None], str]] = [
-        (DEPLOYMENTS, app.deployments, deployment_handlers.register, "")
+    settings, login = app.settings, Login(kubernetes.configuration)
+    kinds: list[tuple[Kind, Callable[..., None], Sink, str]] = [
+        (DEPLOYMENTS, deployment_handlers.register, app.deployments, "")
     ]
     if settings.rollouts:
-        kinds.append((ROLLOUTS, app.workloads, rollout_handlers.register, settings.rollout_selector))
-    watches = []
-    for kind, sink, register, selector in kinds:
-        discovery = Discovery(kubernetes, kind)
-        parts = KopfParts(
-            register=register,
-            login=partial(logged_in, metrics=metrics),
-            settings=build_settings,
+        kinds.append((ROLLOUTS, rollout_handlers.register, app.workloads, settings.rollout_selector))
+    return [
+        Watch(
+            Scope(kind, namespace, register, selector, may_be_absent=kind is ROLLOUTS),
+            kubernetes,
+            login,
+            sink,
+            metrics,
+            settings.resync_seconds,
         )
-        watches += [
-            Watch(
-                client=kubernetes,
-                discovery=discovery,
-                namespace=namespace,
-                sink=sink,
-                parts=parts,
-                metrics=metrics,
-                selector=selector,
-                may_be_absent=kind is ROLLOUTS,
-                timing=Timing(resync=settings.resync_seconds),
-            )
-            for namespace in settings.namespaces or (None,)
-        ]
-    return watches
+        for kind, register, sink, selector in kinds
+        for namespace in settings.namespaces or (None,)
+    ]
 
 
 async def supervise(app: App, watches: Sequence[Watch], leader: Leader, kubernetes: KubernetesClient) -> None:
@@ -237,12 +223,12 @@ async def supervise(app: App, watches: Sequence[Watch], leader: Leader, kubernet
             leading.result()  # raises
     finally:
         await asyncio.gather(
-            *(watch.stop() for watch in watches),
+            _cancel(*watching),
             app.workload_workers.finish(FINISH_SECONDS),
             app.deployment_workers.finish(FINISH_SECONDS),
         )
         await app.events.finish(LAST_EVENTS_SECONDS)
-        await _cancel(*watching, *working, stopping, leading)  # until here, what was running needed the Lease
+        await _cancel(*working, stopping, leading)  # until here, what was running needed the Lease
         await leader.release(kubernetes)
 
 

@@ -119,6 +119,11 @@ class Metrics:
             "Time since a watch last answered or failed; the longest of several namespaces.",
             "resource",
         )
+        self.watch_skipped_namespaces = self._gauge(
+            "watch_skipped_namespaces",
+            "Namespaces that cannot be listed, and that the others do not wait for.",
+            "resource",
+        )
         self.build_info = self._gauge("build_info", "Always 1; the labels show what runs.", "version", "python")
 
     def text(self) -> bytes:

@@ -1,16 +1,18 @@
 """The login to a cluster: service account, kubeconfig, exec plugin; and the message without any."""
 
+import asyncio
 import ssl
 import subprocess
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 import yaml
 from kubernetes.aio.config import incluster_config
 
 from dora_operator.clients import kubernetes, login
-from dora_operator.clients.login import Login, LoginError, log_in, own_namespace, session_parts
+from dora_operator.clients.login import Login, LoginError, log_in, own_namespace
 
 USER = {"token": "a-token"}
 CLUSTER = {"server": "https://127.0.0.1:6443"}
@@ -56,25 +58,29 @@ def authorities() -> str:
     return "".join(map(ssl.DER_cert_to_PEM_cert, context.get_ca_certs(binary_form=True)[:2]))
 
 
-def replace_token(path: Path, token: str | None) -> None:
-    """Write another token, or remove the file."""
-    path.unlink()
-    if token is not None:
-        path.write_text(token)
-
-
 async def header() -> str:
     """Log in and return the header."""
     return await Login(await log_in()).authorization()
 
 
+async def tls_of(found: Login) -> ssl.SSLContext:
+    """Return the TLS settings of another session."""
+    async with found.open_session() as session:
+        assert isinstance(session.connector, aiohttp.TCPConnector)
+        context = session.connector._ssl
+        assert isinstance(context, ssl.SSLContext)
+        return context
+
+
 async def test_a_token_in_a_kubeconfig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The server's certificate is verified."""
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path)))
-    parts = session_parts(await log_in())
-    assert (parts.server, parts.server_name, parts.proxy) == ("https://127.0.0.1:6443", None, None)
-    assert (parts.tls.verify_mode, parts.tls.check_hostname) == (ssl.CERT_REQUIRED, True)
-    assert await parts.authorization() == "Bearer a-token"
+    found = Login(await log_in())
+    configuration, tls = found.configuration, await tls_of(found)
+    assert (configuration.host, configuration.tls_server_name) == ("https://127.0.0.1:6443", None)
+    assert configuration.proxy is None
+    assert (tls.verify_mode, tls.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert await found.authorization() == "Bearer a-token"
 
 
 async def test_what_else_a_kubeconfig_may_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -86,36 +92,39 @@ async def test_what_else_a_kubeconfig_may_say(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("HTTPS_PROXY", "http://another.example:3128")
     found = await log_in()
     assert found.ssl_ca_cert == str(tmp_path / "ca.crt")
-    parts = session_parts(found)
-    assert (parts.server_name, parts.proxy) == ("kubernetes", "http://proxy.example:3128")
+    assert (found.tls_server_name, found.proxy) == ("kubernetes", "http://proxy.example:3128")
     kubeconfig(tmp_path, cluster=CLUSTER | {"insecure-skip-tls-verify": True})
-    parts = session_parts(await log_in())
-    assert (parts.tls.verify_mode, parts.proxy) == (ssl.CERT_NONE, "http://another.example:3128")
-
-
-async def test_networks_in_no_proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The API server is mostly known by an address, and NO_PROXY by a network."""
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path)))
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-    assert (await log_in()).proxy == "http://proxy.example:3128"
-    monkeypatch.setenv("NO_PROXY", "127.0.0.0/8")
-    assert (await log_in()).proxy is None
+    found = await log_in()
+    assert (await tls_of(Login(found))).verify_mode == ssl.CERT_NONE
+    assert found.proxy == "http://another.example:3128"
 
 
 async def test_an_exec_plugin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Run at the login, and again when the API server refuses its token."""
+    """Run at the login, and again when the API server has refused its token: at most once a second."""
     (tmp_path / "answer").write_text(credential("first"))
     path = kubeconfig(tmp_path, {"exec": PLUGIN | {"command": "cat", "args": [str(tmp_path / "answer")]}})
     monkeypatch.setenv("KUBECONFIG", str(path))
     found = Login(await log_in())
     assert await found.authorization() == "Bearer first"
     (tmp_path / "answer").write_text(credential("second"))
+    await found.renew()
     assert await found.authorization() == "Bearer first"
     found._read_at -= 60
-    assert await found.authorization(refused="Bearer first") == "Bearer second"
-    (tmp_path / "answer").write_text(credential("third"))
+    await found.renew()
+    assert await found.authorization() == "Bearer second"
+
+
+async def test_a_login_that_cannot_be_read_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The last one is used, and the log says so."""
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path)))
+    found = Login(await log_in())
+    (tmp_path / "kubeconfig").write_text("{")
     found._read_at -= 60
-    assert await found.authorization(refused="Bearer first") == "Bearer second", "a late 401 is no reason to run it"
+    await found.renew()
+    assert "cannot be read again" in caplog.text
+    assert await found.authorization() == "Bearer a-token"
 
 
 def credential(token: str) -> str:
@@ -152,8 +161,10 @@ async def test_a_kubeconfig_that_is_not_yaml(monkeypatch: pytest.MonkeyPatch, tm
 
 @pytest.mark.usefixtures("service_account")
 async def test_a_service_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The address comes from the environment: it works without DNS, as in other clients."""
-    assert (await log_in()).host == "https://10.0.0.1:8443"
+    """The address comes from the environment: it works without DNS, as in other clients. The way is direct."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    found = await log_in()
+    assert (found.host, found.proxy) == ("https://10.0.0.1:8443", None)
     assert (await header()).lower() == "bearer mounted"
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
     assert (await log_in()).host == "https://[fd00::1]:8443"
@@ -163,27 +174,11 @@ async def test_a_replaced_token_of_a_service_account(service_account: Path) -> N
     """The package reads it again once a minute; after a 401 it is read at once."""
     found = Login(await log_in())
     before = await found.authorization()
-    replace_token(service_account, "replaced")
+    await asyncio.to_thread(service_account.write_text, "replaced")
     assert await found.authorization() == before
     found._read_at -= 60
-    assert (await found.authorization(refused=before)).lower() == "bearer replaced"
-    assert (await found.authorization(refused=before)).lower() == "bearer replaced"
-
-
-async def test_a_token_that_cannot_be_read_for_a_moment(
-    service_account: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The last one is used."""
-    found = Login(await log_in())
-    before = await found.authorization()
-    replace_token(service_account, None)
-
-    def refresh(_: object) -> None:
-        raise FileNotFoundError(str(service_account))
-
-    monkeypatch.setattr(found.configuration, "refresh_api_key_hook", refresh)  # as the package's own after a minute
-    assert await found.authorization() == before
-    assert "the last one is used" in caplog.text
+    await found.renew()
+    assert (await found.authorization()).lower() == "bearer replaced"
 
 
 async def test_nothing_to_log_in_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,16 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from dora_operator.clients.lists import Page
+from dora_operator.reconcile.changes import DeploymentChanges, RolloutChanges
+from dora_operator.store import DeploymentStore, RolloutStore
+from dora_operator.watch import kopf_run
+from dora_operator.watch import watch as watch_module
 from dora_operator.watch.health import WatchHealth
-from tests.support.watching import Cluster, FakeSink, change_is_seen, eventually, opened_cluster
+from dora_operator.workqueue import WorkQueue
+from tests.support.watching import NOW, Cluster, FakeSink, change_is_seen, eventually, opened_cluster
 
 
 @pytest.fixture
 async def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
     """Return an API server, and the login to it."""
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    async with opened_cluster(tmp_path / "kubeconfig") as opened:
+    async with opened_cluster(tmp_path, monkeypatch) as opened:
         yield opened
 
 
@@ -40,7 +44,9 @@ async def test_a_list_and_what_changes(cluster: Cluster) -> None:
 async def test_a_label_selector(cluster: Cluster) -> None:
     """The API server selects for lists and watches: an object that loses the label is reported as deleted."""
     async with cluster.watching(cluster.build(FakeSink(), selector="team=shop")):
-        assert set(cluster.server.selectors) == {(asked, "team=shop") for asked in ("kopf list", "list", "watch")}
+        assert set(cluster.server.selectors) == {
+            ("check", ""), *((asked, "team=shop") for asked in ("kopf list", "list", "watch"))
+        }  # fmt: skip
 
 
 def test_silence() -> None:
@@ -54,6 +60,14 @@ def test_silence() -> None:
     now = 221
     assert health.not_alive() == "the watch of Rollouts is silent since 121 s"
     assert health.silent_seconds == 121
+
+
+def test_too_many_threads_that_hang() -> None:
+    """Only a new process helps."""
+    health = WatchHealth("Rollouts", lambda: 0.0, hanging=3)
+    assert health.not_alive() is None
+    health.hanging = 4
+    assert health.not_alive() == "the watch of Rollouts has left 4 threads that do not end"
 
 
 def test_a_problem_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -117,6 +131,26 @@ async def test_versions_older_than_the_list(cluster: Cluster) -> None:
     await running.__aexit__(None, None, None)
 
 
+async def test_a_list_of_what_is_stored(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its bodies are not parsed: ten thousand would stop the event loop. A page with a change is."""
+    sink = FakeSink()
+    parsed: list[int] = []
+    items = Page.items.fget
+    assert items is not None
+    for name in "abcd":
+        cluster.server.apply("rollouts", name)
+    cluster.server.page_size = 2
+    async with cluster.watching(cluster.build(sink)) as watch:
+        monkeypatch.setattr(Page, "items", property(lambda page: parsed.append(len(page.versions)) or items(page)))
+        await watch.refresh()
+        assert parsed == []
+        cluster.server.withholds = True
+        cluster.server.apply("rollouts", "c")
+        await watch.refresh()
+        assert parsed == [2]
+        assert sink.calls[-2:] == ["listed c", "whole list"]
+
+
 async def test_a_list_that_expires(cluster: Cluster) -> None:
     """A further page is answered with 410: the list begins again."""
     sink = FakeSink()
@@ -128,34 +162,37 @@ async def test_a_list_that_expires(cluster: Cluster) -> None:
             assert sink.calls == ["listed a", "listed b", "listed c", "whole list", "recovered"]
 
 
-async def test_requests_for_lists_are_coalesced(cluster: Cluster) -> None:
-    """However often kopf lists while a list runs, one more follows."""
+async def test_kopf_lists_again_during_a_list(cluster: Cluster) -> None:
+    """The list of the next run of kopf finds what happened before it."""
     sink = FakeSink()
     for name in "ab":
         cluster.server.apply("rollouts", name)
     cluster.server.page_size, cluster.server.before_page = 1, asyncio.Event()
     async with cluster.watching(cluster.build(sink), ready=False):
-        for _ in range(2):
-            lists = cluster.server.asked["kopf list"]
-            await eventually(lambda: cluster.server.watches("rollouts"))
-            cluster.server.compact()
-            cluster.server.send_error(410)
-            await eventually(lambda: cluster.server.asked["kopf list"] > lists)  # noqa: B023
-        await eventually(lambda: cluster.server.watches("rollouts"))
+        await eventually(lambda: cluster.server.asked["continue"] and cluster.server.watches("rollouts"))
+        cluster.server.withholds = True
+        cluster.server.delete("rollouts", "a")
+        cluster.server.withholds = False
+        cluster.server.compact()
+        cluster.server.send_error(410)
+        await eventually(lambda: cluster.server.asked["kopf list"] > 1)
         cluster.server.oldest = 0
         cluster.server.before_page.set()
         await eventually(lambda: sink.calls.count("whole list") == 2)
-        assert cluster.server.asked["list"] == 2
+        assert sink.names() == ["b"]
+        assert cluster.restarts() == 0
 
 
 @pytest.mark.parametrize("how", ["the seam is gone", "the server ignores the selector"])
-async def test_kopf_lists_everything(cluster: Cluster, how: str) -> None:
+async def test_kopf_lists_everything(cluster: Cluster, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the emptied first list the result is the same. What kopf lists counts as listed, not as a change."""
     sink = FakeSink()
     for number in range(30):
         cluster.server.apply("rollouts", f"r{number}")
+    if how == "the seam is gone":
+        monkeypatch.setattr(kopf_run, "NO_OBJECTS", {})
     cluster.server.ignores_fields = how == "the server ignores the selector"
-    async with cluster.watching(cluster.build(sink, empty_lists=how != "the seam is gone")):
+    async with cluster.watching(cluster.build(sink)):
         await eventually(lambda: len(sink.names()) == 30)
         assert not [one for one in sink.calls if one.startswith("reported")]
         cluster.server.withholds = True
@@ -178,6 +215,8 @@ async def test_rollouts_that_are_installed_later(cluster: Cluster) -> None:
         await eventually(lambda: sink.calls == ["not installed"])
         assert watch.health.absent
         assert watch.health.not_ready() is None
+        watch.health.answered_at -= 1000
+        await eventually(lambda: watch.health.not_alive() is None)
         cluster.server["rollouts"].installed = True
         cluster.server.apply("rollouts", "a")
         await eventually(lambda: "whole list" in sink.calls and cluster.server.watches("rollouts"))
@@ -218,11 +257,11 @@ async def test_a_kind_that_is_installed_again_at_once(cluster: Cluster) -> None:
     """Before it counts as removed. No kopf is started meanwhile: it would not find the kind, and wait for ever."""
     sink = FakeSink()
     cluster.server.apply("rollouts", "old")
-    async with cluster.watching(cluster.build(sink, poll=30, unserved=30)):
+    async with cluster.watching(cluster.build(sink)):
         cluster.server.withholds = True
         cluster.server.remove("rollouts")
-        asked = cluster.server.asked["discovery"]
-        await eventually(lambda: cluster.server.asked["discovery"] > asked + 1)
+        asked = cluster.server.asked["check"]
+        await eventually(lambda: cluster.server.asked["check"] > asked)
         cluster.server.withholds = False
         cluster.server["rollouts"].installed = True
         cluster.server.compact()
@@ -250,13 +289,115 @@ async def test_two_namespaces(cluster: Cluster) -> None:
         assert shop.health.what == "Rollouts in shop"
 
 
-@pytest.mark.parametrize("refused", ["discovery", "list", "kopf list"])
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_namespace_that_cannot_be_listed(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """After some time the others do not wait for it. It is tried again, and listed when that is possible."""
+    monkeypatch.setattr(watch_module, "SKIP_SECONDS", 0.3)
+    monkeypatch.setattr(watch_module, "MISS_SECONDS", 0.1)
+    sink = FakeSink()
+    cluster.server.apply("doradeployments", "a")
+    with cluster.server.refusing(status, "check") as refusal:
+        async with cluster.watching(cluster.build(sink, "doradeployments", "shop"), ready=False) as watch:
+            await eventually(lambda: cluster.server.asked["check"] >= 2)
+            assert watch.health.not_ready() is not None
+            await eventually(lambda: "without shop" in sink.calls)
+            assert (watch.health.not_ready() is None) == (status == 403)
+            assert cluster.skipped() == 1
+            refusal.times = 0
+            await eventually(lambda: sink.names() == ["a"])
+            await change_is_seen(cluster, sink, "doradeployments")
+            assert cluster.skipped() == 0
+            assert sink.calls.count("without shop") == 1
+
+
+def test_work_begins_without_a_namespace_that_cannot_be_listed() -> None:
+    """But not without any list: the older of two rivals is not known then."""
+    changes = build_changes("shop", "bank")
+    changes.skipped("bank")
+    assert not changes.all_listed.is_set()
+    changes.listed("shop", served=True)
+    assert changes.all_listed.is_set()
+    other = build_changes("shop", "bank")
+    other.skipped("bank")
+    other.skipped("shop")
+    assert not other.all_listed.is_set()
+    other.listed("bank", served=True)
+    assert other.all_listed.is_set()
+
+
+def build_changes(*namespaces: str) -> DeploymentChanges:
+    """Return what receives the DoraDeployments of some namespaces."""
+    rollouts = RolloutChanges(RolloutStore(set(namespaces)), WorkQueue(lambda: 0.0), lambda: NOW)
+    store = DeploymentStore(lambda _: [])
+    return DeploymentChanges(store, WorkQueue(lambda: 0.0), rollouts, lambda: NOW, set(namespaces))
+
+
+async def test_the_whole_cluster_is_never_skipped(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any list there is nothing to go on with."""
+    monkeypatch.setattr(watch_module, "SKIP_SECONDS", 0.0)
+    sink = FakeSink()
+    with cluster.server.refusing(403, "check"):
+        async with cluster.watching(cluster.build(sink), ready=False):
+            await eventually(lambda: cluster.server.asked["check"] > 3)
+    assert sink.calls == []
+
+
+async def test_an_api_server_that_does_not_know_its_kinds_yet(cluster: Cluster) -> None:
+    """One 404 after a break drops nothing."""
+    sink = FakeSink()
+    cluster.server.apply("rollouts", "a")
+    async with cluster.watching(cluster.build(sink)):
+        with cluster.server.refusing(404, "check", times=1):
+            cluster.server.send_error(500)
+            await eventually(lambda: cluster.server.asked["check"] == 2)
+            await change_is_seen(cluster, sink)
+        assert "deleted a" not in sink.calls
+        assert "not installed" not in sink.calls
+
+
+async def test_kopf_does_not_find_the_kind(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Discovery may know a kind later than the list does. kopf would wait for ever, and is replaced."""
+    monkeypatch.setattr(kopf_run, "UNSERVED_SECONDS", 0.1)
+    sink = FakeSink()
+    cluster.server.apply("rollouts", "a")
+    with cluster.server.refusing(404, "discovery", times=2):
+        async with cluster.watching(cluster.build(sink), ready=False):
+            await change_is_seen(cluster, sink)
+    assert cluster.restarts() >= 1
+
+
+async def test_a_refresh(cluster: Cluster) -> None:
+    """It lists now, and ends when what the watch does not report is stored; a failure only takes longer."""
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink)) as watch:
+        cluster.server.withholds = True
+        cluster.server.apply("rollouts", "missed")
+        with cluster.server.refusing(500, "list", times=2):
+            await watch.refresh()
+        assert sink.names() == ["missed"]
+        assert cluster.restarts() == 0
+
+
+async def test_a_refresh_has_a_limit(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new leader begins even if nothing can be listed."""
+    monkeypatch.setattr(watch_module, "REFRESH_SECONDS", 0.2)
+    sink = FakeSink()
+    async with cluster.watching(cluster.build(sink)) as watch:
+        for status in (500, 403, 404):
+            with cluster.server.refusing(status, "list"):
+                await watch.refresh()
+        await change_is_seen(cluster, sink)
+
+
+@pytest.mark.parametrize("refused", ["check", "list", "kopf list"])
 async def test_a_missing_permission_at_the_start(cluster: Cluster, refused: str) -> None:
     """Readiness shows it, and it is tried again."""
     sink = FakeSink()
     cluster.server.apply("rollouts", "a")
     with cluster.server.refusing(403, refused) as refusal:
-        async with cluster.watching(cluster.build(sink, first_list=0.05), ready=False) as watch:
+        async with cluster.watching(cluster.build(sink), ready=False) as watch:
             await eventually(lambda: "answered 403" in watch.health.problem)
             if refused != "kopf list":
                 assert "Rollouts are not listed yet" in str(watch.health.not_ready())
@@ -268,31 +409,18 @@ async def test_a_missing_permission_at_the_start(cluster: Cluster, refused: str)
             await change_is_seen(cluster, sink)
 
 
-async def test_a_login_that_cannot_be_read(cluster: Cluster) -> None:
-    """A new kopf is started until it can."""
-    sink = FakeSink()
-    cluster.kubeconfig.write_text("{")
-    async with cluster.watching(cluster.build(sink), ready=False) as watch:
-        await eventually(lambda: "LoginError" in watch.health.problem)
-        cluster.give_token("a-token")
-        await eventually(lambda: cluster.server.watches("rollouts"))
-        await change_is_seen(cluster, sink)
-
-
 # The end
 
 
 async def test_the_end_of_a_watch(cluster: Cluster) -> None:
     """The thread of kopf is over, and nothing reaches the sink any more."""
     sink = FakeSink()
-    watch = cluster.build(sink)
-    async with cluster.watching(watch):
-        run = watch._kopf
-        assert run is not None
-        await watch.stop()
-        assert run.finished.is_set()
-        calls = list(sink.calls)
-        run.receive("ADDED", cluster.server.apply("rollouts", "late"))
-        await asyncio.sleep(0)
+    async with cluster.watching(cluster.build(sink)) as watch:
+        (run,) = watch._runs
+        await eventually(lambda: cluster.server.watches("rollouts"))
+    assert not run.thread.is_alive()
+    calls = list(sink.calls)
+    run._in_main(run.receive, "ADDED", cluster.server.apply("rollouts", "late"))
+    await asyncio.sleep(0)
     assert sink.calls == calls
     assert cluster.restarts() == 0

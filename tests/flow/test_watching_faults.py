@@ -1,20 +1,23 @@
 """A watch with a real kopf over an API server with faults: nothing is lost, and no fault ends it."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import kopf
 import pytest
 
+from dora_operator.watch import kopf_run
+from dora_operator.watch import watch as watch_module
+from dora_operator.watch.health import MAX_HANGING
 from tests.support.watching import Cluster, FakeSink, change_is_seen, eventually, opened_cluster
 
 
 @pytest.fixture
 async def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
     """Return an API server, and the login to it."""
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    async with opened_cluster(tmp_path / "kubeconfig") as opened:
+    async with opened_cluster(tmp_path, monkeypatch) as opened:
         yield opened
 
 
@@ -86,41 +89,41 @@ async def test_a_watch_that_is_refused_for_a_while(cluster: Cluster, status: int
 
 
 async def test_refused_credentials(cluster: Cluster) -> None:
-    """A 401 does not end kopf, though nothing newer can be read for a while."""
+    """A 401 ends kopf. It is started again when the credentials are taken, though nothing newer can be read."""
     sink = FakeSink()
+    cluster.server.apply("rollouts", "a")
     async with cluster.watching(cluster.build(sink)) as watch:
         cluster.server.tokens = {"another"}
+        cluster.kubeconfig.write_text("{")
         cluster.server.cut()
         await eventually(lambda: "answered 401" in watch.health.problem)
+        assert sink.names() == ["a"]
         cluster.server.tokens = {"a-token"}
         await change_is_seen(cluster, sink)
-        assert cluster.restarts() == 0
 
 
 async def test_a_rotated_token(cluster: Cluster) -> None:
-    """It is read again at the first 401, and both the watch and the list go on."""
+    """After a 401 the login is read again, for kopf and for all other requests."""
     sink = FakeSink()
     async with cluster.watching(cluster.build(sink)):
+        cluster.login._read_at -= 60
         cluster.server.tokens = {"the-next"}
         cluster.give_token("the-next")
-        cluster.server.compact()
-        cluster.server.send_error(410)
+        cluster.server.cut()
         await change_is_seen(cluster, sink)
-        await eventually(lambda: sink.calls.count("whole list") == 2)
-        assert cluster.restarts() == 0
+        assert sink.calls.count("whole list") == 2
+        assert await cluster.login.authorization() == "Bearer the-next"
 
 
 async def test_a_swallowed_event(cluster: Cluster) -> None:
-    """The next periodic list finds it. Because the watch does not report it either, the watch is started again."""
+    """The next periodic list finds it, and kopf is started again: it may miss more."""
     sink = FakeSink()
-    async with cluster.watching(cluster.build(sink, resync=0.3)) as watch:
+    async with cluster.watching(cluster.build(sink, resync=0.3)):
         cluster.server.withholds = True
         cluster.server.apply("rollouts", "missed")
         cluster.server.withholds = False
         await eventually(lambda: "listed missed" in sink.calls)
-        await eventually(lambda: cluster.restarts() == 1 and cluster.server.watches("rollouts") == 1)
         await change_is_seen(cluster, sink)
-        await eventually(lambda: watch.health.problem == "")
 
 
 async def test_a_swallowed_deletion(cluster: Cluster) -> None:
@@ -131,39 +134,25 @@ async def test_a_swallowed_deletion(cluster: Cluster) -> None:
         cluster.server.withholds = True
         cluster.server.delete("rollouts", "gone")
         cluster.server.withholds = False
-        await eventually(lambda: sink.names() == [] and cluster.restarts() == 1)
+        await eventually(lambda: sink.names() == [])
 
 
-async def test_a_periodic_list_without_news(cluster: Cluster) -> None:
-    """It restarts nothing, nor does one that is faster than the watch."""
+async def test_periodic_lists(cluster: Cluster) -> None:
+    """Nothing is lost between two runs of kopf, and none of them counts as a failure."""
     sink = FakeSink()
-    async with cluster.watching(cluster.build(sink, resync=0.05, report=1)):
-        for number in range(10):
+    async with cluster.watching(cluster.build(sink, resync=0.05)):
+        for number in range(30):
             cluster.server.apply("rollouts", f"r{number}")
             await eventually(lambda: len(sink.names()) > number)  # noqa: B023
         await eventually(lambda: sink.calls.count("whole list") > 10)
         assert cluster.restarts() == 0
 
 
-async def test_a_watch_that_is_slower_than_the_list(cluster: Cluster) -> None:
-    """It is not started again if it reports what the list has found soon after that."""
-    sink = FakeSink()
-    cluster.server.apply("rollouts", "gone")
-    async with cluster.watching(cluster.build(sink, resync=0.3, report=1)):
-        cluster.server.withholds = True
-        cluster.server.apply("rollouts", "slow")
-        cluster.server.delete("rollouts", "gone")
-        await eventually(lambda: sink.names() == ["slow"])
-        lists = cluster.server.asked["list"]
-        cluster.server.catch_up()
-        await eventually(lambda: cluster.server.asked["list"] > lists)
-        assert cluster.restarts() == 0
-
-
-async def test_a_silent_stream(cluster: Cluster) -> None:
+async def test_a_silent_stream(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is ended by kopf's inactivity timeout."""
     sink = FakeSink()
-    async with cluster.watching(cluster.build(sink, inactivity_timeout=0.4)):
+    monkeypatch.setattr(kopf_run, "INACTIVITY_SECONDS", 0.4)
+    async with cluster.watching(cluster.build(sink)):
         cluster.server.silent = True
         asked = cluster.server.asked["watch"]
         cluster.server.cut()
@@ -173,14 +162,61 @@ async def test_a_silent_stream(cluster: Cluster) -> None:
         assert cluster.restarts() == 0
 
 
-async def test_a_kopf_that_hangs(cluster: Cluster) -> None:
+async def test_a_kopf_that_hangs(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that sends no requests any more is replaced, without waiting for its end."""
     sink = FakeSink()
-    async with cluster.watching(cluster.build(sink, silent=0.4)) as watch:
+    monkeypatch.setattr(kopf_run, "SILENT_SECONDS", 0.4)
+    async with cluster.watching(cluster.build(sink)) as watch:
         await eventually(lambda: cluster.restarts() == 1)
         assert "sends no requests" in watch.health.problem
         await eventually(lambda: "recovered" in sink.calls)
         await change_is_seen(cluster, sink)
+
+
+async def test_threads_of_kopf_that_never_end(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are counted, and no more are started than a process can bear: then it is not alive."""
+    block = threading.Event()
+
+    async def hang(**_: object) -> None:
+        block.wait()
+
+    monkeypatch.setattr(kopf, "operator", hang)
+    monkeypatch.setattr(watch_module, "LIST_SECONDS", 0.05)
+    monkeypatch.setattr(kopf_run, "UNSERVED_SECONDS", 0.1)
+    sink = FakeSink()
+    try:
+        async with cluster.watching(cluster.build(sink), ready=False) as watch:
+            await eventually(lambda: watch.health.not_alive() is not None)
+            lists = sink.calls.count("whole list")
+            await eventually(lambda: sink.calls.count("whole list") > lists + 1)
+            assert sum(thread.name == "kopf Rollouts" for thread in threading.enumerate()) == MAX_HANGING + 1
+            block.set()
+            await eventually(lambda: watch.health.not_alive() is None)
+    finally:
+        block.set()
+
+
+async def test_kopf_is_replaced_in_its_first_moments(cluster: Cluster) -> None:
+    """Wherever in its start it is ended, its thread ends, and sends nothing more."""
+    watch = cluster.build(FakeSink())
+    for number in range(25):
+        watch._start_kopf()
+        await asyncio.sleep(number * 0.004)
+        watch._runs[-1].give_up()
+        watch._runs = watch._runs[-1:]
+    await eventually(lambda: not any(thread.name == "kopf Rollouts" for thread in threading.enumerate()))
+    assert not cluster.server.watches("rollouts")
+
+
+async def test_a_task_of_kopf_that_misses_its_end(cluster: Cluster) -> None:
+    """Its requests are repeated for ever: after the end, a request ends its task."""
+    run = cluster.build(FakeSink())._start_kopf()
+    await eventually(lambda: cluster.server.watches("rollouts"))
+    run.give_up()
+    async with cluster.login.open_session(run._middleware) as session:
+        with pytest.raises(asyncio.CancelledError):
+            await session.get(cluster.server.url)
+    await eventually(lambda: not run.thread.is_alive())
 
 
 async def test_kopf_ends_during_a_burst(cluster: Cluster) -> None:

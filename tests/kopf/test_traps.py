@@ -139,7 +139,7 @@ async def goes_on(operator: Kopf, server: ApiServer) -> bool:
 # What ends kopf
 
 
-@trap("watch/supervisor.py starts kopf again")
+@trap("watch/watch.py starts kopf again")
 async def test_an_error_in_the_stream(server: ApiServer) -> None:
     """Any error but 410, a timeout of etcd for example, should lead to a new watch."""
     async with running(Kopf(server.url), server) as operator:
@@ -147,7 +147,7 @@ async def test_an_error_in_the_stream(server: ApiServer) -> None:
         assert await goes_on(operator, server)
 
 
-@trap("watch/supervisor.py starts kopf again")
+@trap("watch/watch.py starts kopf again")
 async def test_a_watch_that_is_answered_with_410(server: ApiServer) -> None:
     """As an error 410 in the stream, it should lead to a new list."""
     async with running(Kopf(server.url), server) as operator:
@@ -156,7 +156,7 @@ async def test_a_watch_that_is_answered_with_410(server: ApiServer) -> None:
             assert await goes_on(operator, server)
 
 
-@trap("the middleware of handlers/login.py turns a 401 into a connection error, which kopf repeats")
+@trap("watch/watch.py reads the login and starts kopf again")
 async def test_one_401(server: ApiServer) -> None:
     """Credentials may be refused for a moment: it should be tried again."""
     async with running(Kopf(server.url), server) as operator:
@@ -168,7 +168,7 @@ async def test_one_401(server: ApiServer) -> None:
 # What kopf does not report
 
 
-@trap("watch/resync.py lists when kopf lists, and drops what is gone")
+@trap("watch/watch.py lists after kopf lists, and drops what is gone")
 async def test_deleted_while_nobody_watched(server: ApiServer) -> None:
     """What is missing in a new list should be reported as deleted."""
     server.apply("apples", "gone")
@@ -198,7 +198,7 @@ def test_an_event_from_outside_of_a_handler() -> None:
 # How kopf ends
 
 
-@trap("handlers/settings.py sets ultimate_exiting_timeout to None")
+@trap("watch/kopf_run.py sets ultimate_exiting_timeout to None")
 async def test_the_process_lives_on(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """An operator that ends after an error should kill nobody later (by default after ten minutes)."""
     killed: list[object] = []
@@ -252,19 +252,19 @@ async def see_slow_ends() -> SlowEnds:
         return SlowEnds(shared.others_cancelled, *in_time)
 
 
-@trap("watch/supervisor.py runs kopf in a loop of its own")
+@trap("watch/kopf_run.py runs kopf in a loop of its own")
 def test_tasks_of_ours(slow_ends: SlowEnds) -> None:
     """Only its own tasks should be cancelled by kopf."""
     assert not slow_ends.cancels_others
 
 
-@trap("watch/supervisor.py sets the stop flag in a cleanup handler")
+@trap("watch/kopf_run.py cancels kopf, and sets no stop flag")
 def test_a_stop_flag_that_is_not_set(slow_ends: SlowEnds) -> None:
     """It should not wait 5 s for its own task that waits for the flag."""
     assert slow_ends.flagged_ends
 
 
-@trap("watch/supervisor.py runs one kopf for each kind")
+@trap("watch/watch.py runs one kopf for each kind")
 def test_two_kinds_in_one_operator(slow_ends: SlowEnds) -> None:
     """After an error in one watch it should end, not leave the other one running for 5 s, sometimes for ever."""
     assert slow_ends.double_ends

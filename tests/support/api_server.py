@@ -86,7 +86,7 @@ class ApiServer:
         self.ignores_fields = False
         """Lists come with all objects, whatever field selector is asked for."""
         self.asked: Counter[str] = Counter()
-        """How often what was asked for: kopf list, list, continue, watch, discovery."""
+        """How often what was asked for: kopf list, check, list, continue, watch, discovery."""
         self.selectors: Counter[tuple[str, str]] = Counter()
         """What was asked for with which label selector."""
         self.before_page: asyncio.Event | None = None
@@ -299,6 +299,8 @@ def _asked(request: web.Request) -> str:
         return "watch"
     if "fieldSelector" in request.query:
         return "kopf list"
+    if request.query.get("limit") == "1":
+        return "check"
     return "continue" if "continue" in request.query else "list"
 
 

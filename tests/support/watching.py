@@ -1,31 +1,29 @@
 """A watch on the small API server: a sink that remembers, and the real parts around it."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import kopf
+import pytest
 import yaml
 
 from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, Kind, KubernetesClient, open_kubernetes
+from dora_operator.clients.login import Login
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.handlers.login import logged_in
-from dora_operator.handlers.settings import build_settings
 from dora_operator.metrics import Metrics
 from dora_operator.store import is_newer
-from dora_operator.watch.discovery import Discovery
-from dora_operator.watch.resync import Timing
-from dora_operator.watch.supervisor import KopfParts, Receive, Watch
+from dora_operator.watch import watch as watch_module
+from dora_operator.watch.kopf_run import Receive, Scope
+from dora_operator.watch.watch import Watch
 from tests.support.api_server import ApiServer, Resource
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
-QUICK = Timing(resync=3600, poll=0.1, first_list=5, report=0.2, retry=0.05, restart=0.05, longest=0.2, unserved=2)
 KINDS = {kind.plural: kind for kind in (DEPLOYMENTS, ROLLOUTS)}
 
 
@@ -79,6 +77,10 @@ class FakeSink:
         """Remember."""
         self.calls.append(("whole list" if served else "not installed") + (f" of {namespace}" if namespace else ""))
 
+    def skipped(self, namespace: str) -> None:
+        """Remember."""
+        self.calls.append(f"without {namespace}")
+
     def recovered(self) -> None:
         """Remember."""
         self.calls.append("recovered")
@@ -104,7 +106,7 @@ class Cluster:
     client: KubernetesClient
     kubeconfig: Path
     metrics: Metrics
-    discoveries: dict[str, Discovery]
+    login: Login
 
     def give_token(self, token: str) -> None:
         """Write a token into the kubeconfig."""
@@ -117,29 +119,12 @@ class Cluster:
         namespace: str | None = None,
         *,
         selector: str = "",
-        empty_lists: bool = True,
-        inactivity_timeout: float = 35,
-        server_timeout: int = 30,
-        **timing: float,
+        resync: float = 3600,
     ) -> Watch:
         """Build a watch."""
         kind = KINDS[plural]
-        parts = KopfParts(
-            register=partial(register, kind),
-            login=partial(logged_in, metrics=self.metrics, empty_lists=empty_lists),
-            settings=partial(build_settings, server_timeout=server_timeout, inactivity_timeout=inactivity_timeout),
-        )
-        return Watch(
-            client=self.client,
-            discovery=self.discoveries[plural],
-            namespace=namespace,
-            sink=sink,
-            parts=parts,
-            metrics=self.metrics,
-            selector=selector,
-            may_be_absent=kind is ROLLOUTS,
-            timing=replace(QUICK, **timing),
-        )
+        scope = Scope(kind, namespace, partial(register, kind), selector, may_be_absent=kind is ROLLOUTS)
+        return Watch(scope, self.client, self.login, sink, self.metrics, resync)
 
     @asynccontextmanager
     async def watching(self, watch: Watch, *, ready: bool = True) -> AsyncIterator[Watch]:
@@ -147,16 +132,21 @@ class Cluster:
         running = asyncio.create_task(watch.run())
         try:
             if ready:
-                opened = self.server.watches(watch.kind.plural)
-                await eventually(lambda: watch.health.listed and self.server.watches(watch.kind.plural) > opened)
+                opened = self.server.watches(watch.scope.kind.plural)
+                await eventually(lambda: watch.health.listed and self.server.watches(watch.scope.kind.plural) > opened)
             yield watch
         finally:
-            await watch.stop()
-            await running
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
     def restarts(self, plural: str = "rollouts") -> float:
         """Return how often watches of a kind were started again."""
         name = "dora_operator_watch_restarts_total"
+        return self.metrics.registry.get_sample_value(name, {"resource": KINDS[plural].name}) or 0
+
+    def skipped(self, plural: str = "doradeployments") -> float:
+        """Return how many namespaces are skipped."""
+        name = "dora_operator_watch_skipped_namespaces"
         return self.metrics.registry.get_sample_value(name, {"resource": KINDS[plural].name}) or 0
 
 
@@ -172,14 +162,18 @@ def write_kubeconfig(path: Path, url: str, token: str) -> None:
 
 
 @asynccontextmanager
-async def opened_cluster(kubeconfig: Path) -> AsyncIterator[Cluster]:
-    """Start an API server; KUBECONFIG must name the file, which is written here."""
+async def opened_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
+    """Start an API server, and log in to it. Pauses after failures are short."""
+    kubeconfig = tmp_path / "kubeconfig"
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr(watch_module, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(watch_module, "MAX_PAUSE_SECONDS", 0.2)
     metrics = Metrics()
     async with ApiServer(*resources()).open() as server:
         write_kubeconfig(kubeconfig, server.url, "a-token")
         async with open_kubernetes(metrics, lambda: NOW) as client:
-            discoveries = {plural: Discovery(client, kind, time.monotonic) for plural, kind in KINDS.items()}
-            yield Cluster(server, client, kubeconfig, metrics, discoveries)
+            yield Cluster(server, client, kubeconfig, metrics, Login(client.configuration))
 
 
 async def change_is_seen(cluster: Cluster, sink: FakeSink, plural: str = "rollouts", *, seconds: float = 10) -> None:

@@ -14,9 +14,8 @@ import pytest
 from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, Kind
 from dora_operator.handlers import deployments, rollouts
 from dora_operator.metrics import Metrics
-from dora_operator.watch.discovery import Discovery
-from dora_operator.watch.resync import Sink
-from dora_operator.watch.supervisor import KopfParts, KopfRun, Watch
+from dora_operator.watch.kopf_run import Scope
+from dora_operator.watch.watch import Sink, Watch
 from tests.support.builders import BY_ID
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 from tests.support.levels import Rollout
@@ -62,19 +61,10 @@ def traced() -> Iterator[list[str]]:
 
 def handler(kind: Kind, sink: Sink) -> Handler:
     """Return kopf's handler of a kind, in front of a watch that does not run."""
-    watch = Watch(
-        client=cast("Any", None),
-        discovery=cast("Discovery", SimpleNamespace(kind=kind)),
-        namespace=None,
-        sink=sink,
-        parts=cast("KopfParts", None),
-        metrics=Metrics(),
-    )
-    run = cast("KopfRun", SimpleNamespace(answered_at=0.0))
+    scope = Scope(kind, None, REGISTER[kind])
+    watch = Watch(scope, cast("Any", None), cast("Any", None), sink, Metrics(), 1800)
     registry = SimpleNamespace(_watching=[])
-    REGISTER[kind](
-        cast("kopf.OperatorRegistry", registry), lambda event_type, body: watch.received(run, event_type, body)
-    )
+    scope.register(cast("kopf.OperatorRegistry", registry), watch._received)
     (registered,) = registry._watching
     return lambda body: registered.fn(event={"type": "MODIFIED", "object": body})
 

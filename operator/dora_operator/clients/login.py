@@ -1,14 +1,12 @@
-"""The login to the cluster of this process: read with the loaders of the package kubernetes, and kept fresh."""
+"""The login to the cluster of this process, read with the loaders of the package kubernetes."""
 
 import asyncio
 import logging
 import os
-import ssl
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
+import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
@@ -37,13 +35,11 @@ async def log_in() -> Configuration:
     configuration = Configuration()
     in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ
     await (_from_service_account(configuration) if in_cluster else _from_kubeconfigs(configuration))
-    # The package would leave this to aiohttp, which reads the environment and netrc at every request, and takes no
-    # networks in NO_PROXY.
-    configuration.proxy = configuration.proxy or proxy_for(configuration.host)
     return configuration
 
 
 async def _from_service_account(configuration: Configuration) -> None:
+    """Inside the cluster, the way to the API server is direct: proxies in the environment are for other hosts."""
     try:
         config.load_incluster_config(configuration)
     except (config.ConfigException, OSError) as error:
@@ -65,6 +61,7 @@ async def _from_kubeconfigs(configuration: Configuration) -> None:
         raise LoginError(f"the kubeconfig {names} cannot be used: {type(error).__name__}: {error}") from error
     if configuration.host.startswith("https:") and not (configuration.api_key or configuration.cert_file):
         raise LoginError(f"the kubeconfig {names} gives no credentials: the log says why, if it names an exec plugin")
+    configuration.proxy = configuration.proxy or proxy_for(configuration.host)
 
 
 def kubeconfigs() -> list[Path]:
@@ -81,66 +78,40 @@ def own_namespace() -> str:
         return "default"
 
 
-class SessionParts(NamedTuple):
-    """What another HTTP session needs for the same login."""
-
-    server: str
-    tls: ssl.SSLContext
-    server_name: str | None
-    """Name in the server's certificate, if it is not the host's."""
-    proxy: str | None
-    authorization: Callable[..., Awaitable[str]]
-    """`Login.authorization`."""
-
-
 @dataclass(slots=True)
 class Login:
-    """The credentials of one configuration, read again when they are replaced."""
+    """The configuration that every session of this process shares. The package reads a mounted token again."""
 
     configuration: Configuration
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _read_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
-    async def authorization(self, refused: str | None = None) -> str:
-        """Return the Authorization header, empty for client certificates.
-
-        `refused` is a header that the API server has answered with 401: the login is then read again, because tokens
-        are replaced while a process runs, and the package does so only once a minute.
-        """
-        if refused is not None:
-            async with self._lock:
-                if await self._header() == refused:  # else another request has renewed it
-                    await self._renew()
-        return await self._header()
-
-    async def _header(self) -> str:
-        try:
-            token = await self.configuration.get_api_key_with_prefix("BearerToken")
-        except (config.ConfigException, OSError) as error:
-            logger.warning("the service account's token cannot be read, the last one is used: %s", error)
-            token = self.configuration.api_key.get("BearerToken")
+    async def authorization(self) -> str:
+        """Return the Authorization header, empty for client certificates."""
+        token = await self.configuration.get_api_key_with_prefix("BearerToken")
         return str(token or "").strip()  # a file may end with a line break
 
-    async def _renew(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if now - self._read_at < RENEW_SECONDS:
-            return
-        self._read_at = now
-        try:
-            fresh = await log_in()
-        except LoginError as error:
-            logger.warning("the login cannot be read again, the last one is used: %s", error)
-            return
+    async def renew(self) -> None:
+        """Read the credentials again, because the API server has refused them."""
+        async with self._lock:  # an exec plugin runs once, however many watches were refused
+            now = asyncio.get_running_loop().time()
+            if now - self._read_at < RENEW_SECONDS:
+                return
+            self._read_at = now
+            try:
+                fresh = await log_in()
+            except LoginError as error:
+                logger.warning("the login cannot be read again, the last one is used: %s", error)
+                return
         self.configuration.api_key = fresh.api_key
         self.configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
 
-
-def session_parts(configuration: Configuration) -> SessionParts:
-    """Return what kopf's session needs for the same login. Call it in the event loop of that session."""
-    return SessionParts(
-        server=configuration.host,
-        tls=RESTClientObject(configuration).ssl_context,
-        server_name=configuration.tls_server_name,
-        proxy=configuration.proxy,
-        authorization=Login(configuration).authorization,
-    )
+    def open_session(self, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
+        """Open a session to the same server, for the event loop of the caller. The middlewares authorize requests."""
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=RESTClientObject(self.configuration).ssl_context),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=self.configuration.proxy,
+            trust_env=False,
+            middlewares=middlewares,
+        )

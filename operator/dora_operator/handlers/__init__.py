@@ -1,1 +1,1 @@
-"""Where kopf calls the operator: one handler per kind, the login, and the settings."""
+"""kopf's handlers: one file for each kind that is watched."""

@@ -52,6 +52,9 @@ class WorkloadEvents:
         """Note that a whole list is stored, or that the kind is not installed."""
         self._listed = True
 
+    def skipped(self, namespace: str) -> None:
+        """Go on without a namespace that cannot be listed: its Rollouts stay unknown, as if it was not listed yet."""
+
     def recovered(self) -> None:
         """Retry failed keys: the API server answers again."""
         self.queue.retry_failed()
@@ -74,6 +77,7 @@ class DeploymentEvents:
     """Namespaces whose first list is not complete; None is the whole cluster."""
     all_listed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when every first list is complete. Before that, the older of two rivals is not known."""
+    _any_listed: bool = False
 
     def observed(self, body: Mapping[str, Any], *, listed: bool) -> bool:
         """Store a version of an object and queue it. Return whether it was new."""
@@ -104,10 +108,14 @@ class DeploymentEvents:
 
     def listed(self, namespace: str | None, *, served: bool) -> None:
         """Note that a whole list is stored. After the last first list everything is queued."""
-        if not served:
-            return
+        if served:
+            self._any_listed = True
+            self.skipped(namespace)
+
+    def skipped(self, namespace: str | None) -> None:
+        """Do not wait for a namespace any more: it is listed, or cannot be. Without any list nothing begins."""
         self.unlisted.discard(namespace)
-        if self.unlisted or self.all_listed.is_set():
+        if self.unlisted or not self._any_listed or self.all_listed.is_set():
             return
         self.all_listed.set()
         logger.info("ready: %d DoraDeployments listed", len(self.store))

@@ -1,1 +1,1 @@
-"""Watches: kopf per kind and namespace, supervised; the list of our own beside it; whether a kind is installed."""
+"""Watches: one loop for each kind and namespace. It lists the objects, and lets kopf report what changes."""

@@ -8,6 +8,8 @@ logger = logging.getLogger(__name__)
 
 NOT_ALIVE_SECONDS = 120.0
 """A watch whose kopf is silent replaces it after half of this. Only a new process helps one that does not."""
+MAX_HANGING = 3
+"""Threads of kopf that were given up and have not ended. With more, only a new process helps."""
 
 
 @dataclass(slots=True)
@@ -24,6 +26,10 @@ class WatchHealth:
     """All objects were listed once."""
     absent: bool = False
     """The kind is not installed."""
+    skipped: bool = False
+    """The other namespaces do not wait for this one: it cannot be listed."""
+    hanging: int = 0
+    """Threads of kopf that were given up and have not ended."""
     answered_at: float = field(init=False)
     """When the API server last answered, or a request to it failed."""
     _problems: dict[str, str] = field(default_factory=dict)
@@ -32,7 +38,7 @@ class WatchHealth:
 
     def __post_init__(self) -> None:
         """Count silence from the start."""
-        self.answered_at = self.clock()
+        self.answered()
 
     @property
     def resource(self) -> str:
@@ -54,7 +60,7 @@ class WatchHealth:
         self.answered_at = self.clock()
 
     def failed(self, part: str, problem: str) -> None:
-        """Note and log why a part (kopf, the list, discovery) does not work. A repeated problem is logged once."""
+        """Note and log why a part (kopf, the list) does not work. A repeated problem is logged once."""
         self.answered()
         self._problems[part] = problem
         if problem not in self._logged:
@@ -81,12 +87,14 @@ class WatchHealth:
 
     def not_ready(self) -> str | None:
         """Return why decisions would miss objects, or None."""
-        if self.listed:
+        if self.listed or (self.skipped and not self.absent):
             return None
         problem = "their CRD is not installed" if self.absent else self.problem
         return f"{self.what} are not listed yet" + (f": {problem}" if problem else "")
 
     def not_alive(self) -> str | None:
         """Return why only a new process helps, or None."""
+        if self.hanging > MAX_HANGING:
+            return f"the watch of {self.what} has left {self.hanging} threads that do not end"
         silent = self.silent_seconds
         return f"the watch of {self.what} is silent since {silent:.0f} s" if silent > NOT_ALIVE_SECONDS else None

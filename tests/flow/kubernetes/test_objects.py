@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from dora_operator.clients.errors import ForbiddenError, KubernetesError, NotLeaderError
-from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, KubernetesClient, Page, Secret, Subject
+from dora_operator.clients.errors import ForbiddenError, KubernetesError, NotFoundError, NotLeaderError
+from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, KubernetesClient, Secret, Subject
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.metrics import Metrics
@@ -53,7 +53,8 @@ async def test_a_list_comes_in_pages(server: Server, client: KubernetesClient) -
 
     server.handler = page
     pages = [page async for page in client.list_pages(DEPLOYMENTS, None, "a in (b,c)")]
-    assert pages == [Page([{"n": 1}], "9", "x&y=z"), Page([{"n": 2}], "9", "")]
+    assert [page.items for page in pages] == [[{"n": 1}], [{"n": 2}]]
+    assert [(page.resource_version, page.token) for page in pages] == [("9", "x&y=z"), ("9", "")]
     path, query, _ = server.last
     assert path == "GET /apis/dora-operator.io/v1alpha1/doradeployments"
     assert query == {"limit": "500", "continue": "x&y=z", "labelSelector": "a in (b,c)"}
@@ -68,26 +69,30 @@ async def test_the_next_page_is_requested_while_one_is_handled(server: Server, c
         if token == "second":
             requested.set()
         following = {"first": "second", "second": "third", "third": ""}[token]
-        return web.json_response({"metadata": {"resourceVersion": "9", "continue": following}, "items": [token]})
+        return web.json_response({"metadata": {"resourceVersion": "9", "continue": following}, "items": [{"n": token}]})
 
     server.handler = page
     pages = client.list_pages(DEPLOYMENTS, None, "")
-    assert (await anext(pages)).items == ["first"]
+    assert (await anext(pages)).items == [{"n": "first"}]
     async with asyncio.timeout(10):
         await requested.wait()
-    assert (await anext(pages)).items == ["second"]
+    assert (await anext(pages)).items == [{"n": "second"}]
     await pages.aclose()
     assert [task for task in asyncio.all_tasks() if "KubernetesClient._page" in repr(task)] == []
 
 
 async def test_one_namespace_is_listed(server: Server, client: KubernetesClient) -> None:
     """An operator for some namespaces may not list the whole cluster."""
-    server.answer = {"metadata": {"resourceVersion": "9"}, "items": []}
-    assert [page async for page in client.list_pages(ROLLOUTS, "shop", "")] == [Page([], "9", "")]
+    metadata = {"namespace": "shop", "name": "a", "uid": "u", "resourceVersion": "8"}
+    server.answer = {"metadata": {"resourceVersion": "9"}, "items": [{"metadata": metadata, "spec": {}}]}
+    (page,) = [page async for page in client.list_pages(ROLLOUTS, "shop", "")]
+    assert page.versions == {ObjectKey("shop", "a"): ("u", "8")}
     assert server.last[:2] == ("GET /apis/argoproj.io/v1alpha1/namespaces/shop/rollouts", {"limit": "500"})
 
 
-@pytest.mark.parametrize("answer", [{}, {"metadata": {}}, {"items": []}, {"metadata": {}, "items": None}])
+@pytest.mark.parametrize(
+    "answer", [{}, {"metadata": {}}, {"items": []}, {"metadata": {}, "items": None}, {"metadata": {}, "items": [1]}]
+)
 async def test_what_is_no_list_is_an_error(server: Server, client: KubernetesClient, answer: Any) -> None:
     """An empty list would mean that every object is gone."""
     server.answer = answer
@@ -95,18 +100,14 @@ async def test_what_is_no_list_is_an_error(server: Server, client: KubernetesCli
         _ = [page async for page in client.list_pages(DEPLOYMENTS, None, "")]
 
 
-async def test_a_kind_is_served_if_its_group_lists_it(server: Server, client: KubernetesClient) -> None:
-    """Argo Workflows serve the group of Rollouts, without Rollouts."""
-    server.answer = {"resources": [{"name": "workflows"}]}
-    assert not await client.is_served(ROLLOUTS)
-    server.answer = {"resources": [{"name": "workflows"}, {"name": "rollouts"}, {"name": "rollouts/status"}]}
-    assert await client.is_served(ROLLOUTS)
-    assert server.last[0] == "GET /apis/argoproj.io/v1alpha1"
+async def test_a_check_lists_one_object(server: Server, client: KubernetesClient) -> None:
+    """Its group may be served without the kind: only a list shows that, and whether it is allowed."""
+    server.answer = {"metadata": {"resourceVersion": "9", "continue": "more"}, "items": [{}]}
+    await client.check(ROLLOUTS, "shop")
+    assert server.last[:2] == ("GET /apis/argoproj.io/v1alpha1/namespaces/shop/rollouts", {"limit": "1"})
     server.status = 404
-    assert not await client.is_served(ROLLOUTS)
-    server.status = 503
-    with pytest.raises(KubernetesError):
-        await client.is_served(ROLLOUTS)
+    with pytest.raises(NotFoundError):
+        await client.check(ROLLOUTS, None)
 
 
 async def test_a_record_is_applied_without_force(server: Server, client: KubernetesClient) -> None:
