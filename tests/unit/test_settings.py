@@ -4,8 +4,8 @@ import base64
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from pydantic import ValidationError
-from typer.testing import CliRunner
 
 from dora_operator.cli import app
 from dora_operator.clients.datadog import Keys

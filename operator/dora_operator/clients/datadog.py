@@ -49,7 +49,7 @@ COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
 REDACTED = b"[redacted]"
 NOTHING_LEFT = b'{"detail":"[redacted]"}'
 """Replaces a body that repeats a key in an escaped form."""
-KEPT_HEADERS = tuple(f"x-ratelimit-{name}" for name in ("limit", "period", "remaining", "reset", "name"))
+KEPT_HEADERS = ("date", *(f"x-ratelimit-{name}" for name in ("limit", "period", "remaining", "reset", "name")))
 _API_URLS = {site: api_url(site) for site in Site}
 _JSON_ESCAPE = re.compile(rb"\\(?:u00([0-9a-fA-F]{2})|(.))", re.DOTALL)
 

@@ -3,13 +3,17 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 
+from pydantic_core import from_json
+
 
 class KubernetesError(Exception):
     """The API server did not take a request this time; it can be repeated."""
 
-    def __init__(self, message: str, code: int | None = None) -> None:
+    def __init__(self, message: str, code: int | None = None, detail: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.detail = detail
+        """The API server's own words. Empty: the answer is no Status of Kubernetes."""
 
 
 class UnauthorizedError(KubernetesError):
@@ -51,3 +55,13 @@ _ERRORS: Mapping[int, type[KubernetesError]] = {
 def error_of(code: int) -> type[KubernetesError]:
     """Return the type of error for an answer with this status."""
     return _ERRORS.get(code, KubernetesError)
+
+
+def message_of(body: bytes) -> str:
+    """Return the message of a Status, or an empty text where a body is none."""
+    try:
+        answer = from_json(body)
+    except ValueError:
+        return ""
+    is_status = isinstance(answer, dict) and answer.get("kind") == "Status"
+    return str(answer.get("message") or "") if is_status else ""

@@ -19,7 +19,7 @@ from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.exceptions import ApiException
 from pydantic_core import from_json
 
-from dora_operator.clients.errors import ConflictError, KubernetesError, NotFoundError, error_of
+from dora_operator.clients.errors import ConflictError, KubernetesError, NotFoundError, error_of, message_of
 from dora_operator.clients.guard import WriteGuard
 from dora_operator.clients.login import Login, log_in
 from dora_operator.domain.events import EventNote
@@ -103,23 +103,45 @@ class Secret:
 class KubernetesClient:
     """What the operator reads and writes in Kubernetes. Reading is free; a guard may stand before the writes."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last two are the plugin's own
         self,
         api: ApiClient,
         login: Login,
         metrics: Metrics,
         clock: Callable[[], datetime],
         leader: WriteGuard | None = None,
+        *,
+        agent: str = COMPONENT,
+        timeout: aiohttp.ClientTimeout = REQUEST_TIMEOUT,
     ) -> None:
         self._api = api
+        self._agent, self._timeout = agent, timeout
         self._login = login
         self._metrics = metrics
         self._clock = clock
         self._leader = leader
 
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, str],
+        content_type: str,
+    ) -> Body:
+        """Send any request, for `kubectl dora`. KubernetesError: the answer is an error, or no JSON object."""
+        return await self._request(method, path, body, query=query, content_type=content_type)
+
+    def pages(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[Page]:
+        """List any collection page by page, for `kubectl dora`."""
+        return self._pages(path, query)
+
     def guarded_by(self, leader: WriteGuard | None) -> "KubernetesClient":
         """Return a client over the same connections that writes only while this process is the leader."""
-        return KubernetesClient(self._api, self._login, self._metrics, self._clock, leader)
+        return KubernetesClient(
+            self._api, self._login, self._metrics, self._clock, leader, agent=self._agent, timeout=self._timeout
+        )
 
     def list_pages(self, kind: Kind, namespace: str | None, selector: str) -> AsyncGenerator[Page]:
         """List all objects of a kind, page by page. ExpiredError: it took too long, list again from the start."""
@@ -259,7 +281,7 @@ class KubernetesClient:
         finally:
             self._metrics.kubernetes_requests.labels(method, resource_of(path), CODE_LABELS[code]).inc()
         if code >= HTTPStatus.BAD_REQUEST:
-            raise error_of(code)(f"{what}: the API server answered {code}", code)
+            raise error_of(code)(f"{what}: the API server answered {code}", code, message_of(data))
         try:
             answer = from_json(data, cache_strings="keys")  # takes half the time of the standard library's parser
         except ValueError as error:
@@ -282,11 +304,11 @@ class KubernetesClient:
     async def _send_once(
         self, method: str, url: str, body: Mapping[str, Any] | None, content_type: str, authorization: str
     ) -> tuple[int, bytes]:
-        headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": COMPONENT}
+        headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": self._agent}
         if authorization:
             headers["Authorization"] = authorization
         url = self._api.configuration.host + url
-        response = await self._api.call_api(method, url, headers, body, _request_timeout=REQUEST_TIMEOUT)
+        response = await self._api.call_api(method, url, headers, body, _request_timeout=self._timeout)
         data: bytes = await response.read()
         return response.status, data
 

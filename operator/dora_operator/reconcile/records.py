@@ -4,7 +4,7 @@ A record is a DoraDeployment that the operator creates. A user's resource always
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -43,7 +43,7 @@ class Records:
 
     def verdicts(self, rollout: ObjectKey) -> list[Verdict]:
         """Return all recorded verdicts about Rollouts of this name."""
-        found = (_recorded(deployment) for deployment in self._linked(rollout))
+        found = (verdict_of(deployment) for deployment in self._linked(rollout))
         return [verdict for verdict in found if verdict is not None]
 
     def followers(self, rollout: ObjectKey) -> list[DoraDeployment]:
@@ -90,7 +90,7 @@ class Records:
     async def _record(self, tracked: TrackedRollout, verdict: Verdict) -> None:
         """Apply the record, or note that a user owns its place."""
         rollout = tracked.rollout.key
-        manifest = record_manifest(rollout.namespace, self._under_one_name(rollout, verdict))
+        manifest = record_manifest(rollout.namespace, under_one_name(verdict, self._linked(rollout)))
         key = ObjectKey(rollout.namespace, manifest["metadata"]["name"])
         existing = self.store.get(key)
         try:
@@ -109,20 +109,21 @@ class Records:
         logger.warning("Rollout %s: %s", rollout, message)
         self.events.post(subject_of(tracked), EventNote("Warning", NOT_WRITTEN, message))
 
-    def _under_one_name(self, rollout: ObjectKey, verdict: Verdict) -> Verdict:
-        """A deployment has one record, also when its Rollout was created again: two would contradict each other."""
-        for deployment in self._linked(rollout):
-            record = deployment.record
-            if record is not None and record.identity == verdict.identity:
-                return replace(verdict, pod_template_hash=record.pod_template_hash)
-        return verdict
-
     def _refusal(self, key: ObjectKey) -> Refusal:
         existing = self.store.get(key)
         return Refusal(key, existing.uid, existing.generation) if existing is not None else Refusal(key)
 
     def _linked(self, rollout: ObjectKey) -> list[DoraDeployment]:
         return self.store.linked(RolloutLink(*rollout))
+
+
+def under_one_name(verdict: Verdict, deployments: Iterable[DoraDeployment]) -> Verdict:
+    """A deployment has one record, also when its Rollout was created again: two would contradict each other."""
+    for deployment in deployments:
+        record = deployment.record
+        if record is not None and record.identity == verdict.identity:
+            return replace(verdict, pod_template_hash=record.pod_template_hash)
+    return verdict
 
 
 def subject_of(tracked: TrackedRollout) -> Subject:
@@ -135,7 +136,8 @@ def is_outdated(deployment: DoraDeployment, verdict: Verdict) -> bool:
     return deployment.spec is not None and follows(deployment.spec, verdict) and deployment.status.source != verdict
 
 
-def _recorded(deployment: DoraDeployment) -> Verdict | None:
+def verdict_of(deployment: DoraDeployment) -> Verdict | None:
+    """Return what the workload of a DoraDeployment did, as far as that is on record."""
     return deployment.record if deployment.is_record else deployment.status.source
 
 
