@@ -201,8 +201,9 @@ async def open_cluster(options: Options) -> AsyncIterator[Cluster]:
     if options.as_user:
         session["headers"] = {"Impersonate-User": options.as_user}
     configuration.client_session_kwargs = session
-    seconds = options.request_timeout.total_seconds() if options.request_timeout else REQUEST_SECONDS
-    timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, CONNECT_SECONDS))
+    wanted = options.request_timeout
+    seconds = REQUEST_SECONDS if wanted is None else wanted.total_seconds() or None
+    timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
     async with ApiClient(configuration) as api:
         client = KubernetesClient(api, login.Login(configuration), Metrics(), now, agent=FIELD_MANAGER, timeout=timeout)
         yield Cluster(client, configuration.host, options.namespace or namespace, context)

@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem, ShellComplete
 
 if TYPE_CHECKING:
     from kubectl_dora.cluster import Cluster
+    from kubectl_dora.options import Options
 
 NO_FILES, FILES = ":4", ":0"
 """Cobra's directives: whether the shell may complete names of files."""
@@ -28,22 +29,27 @@ def _asking(ask: Callable[["Cluster", click.Context], Awaitable[list[str]]]) -> 
 
     async def answer(context: click.Context) -> list[str]:
         from kubectl_dora.cluster import open_cluster  # noqa: PLC0415 - only where a cluster is asked
-        from kubectl_dora.options import Options  # noqa: PLC0415 - which imports this module
 
-        async with asyncio.timeout(SECONDS), open_cluster(Options.of(context)) as cluster:
+        async with asyncio.timeout(SECONDS), open_cluster(_options(context)) as cluster:
             return await ask(cluster, context)
 
+    return _never_failing(lambda context: asyncio.run(answer(context)))
+
+
+def _never_failing(ask: Callable[[click.Context], list[str]]) -> Candidates:
     def complete(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
         try:
-            return _items(asyncio.run(answer(context)), incomplete)
+            return [CompletionItem(value) for value in ask(context) if value.startswith(incomplete)]
         except Exception:  # noqa: BLE001 - an error in the middle of a command line helps nobody
             return []
 
     return complete
 
 
-def _items(values: Sequence[str], incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(value) for value in values if value.startswith(incomplete)]
+def _options(context: click.Context) -> "Options":
+    from kubectl_dora.options import Options  # noqa: PLC0415 - which imports this module
+
+    return Options.of(context)
 
 
 async def _namespaces(cluster: "Cluster", _: click.Context) -> list[str]:
@@ -73,16 +79,13 @@ async def _revisions(cluster: "Cluster", context: click.Context) -> list[str]:
     return [str(number) for number in sorted(numbers, reverse=True)]
 
 
-def contexts(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the name of a context."""
-    from kubectl_dora import cluster, options  # noqa: PLC0415
+def _contexts(context: click.Context) -> list[str]:
+    from kubectl_dora import cluster  # noqa: PLC0415
 
-    try:
-        return _items(cluster.contexts(options.Options.of(context)), incomplete)
-    except Exception:  # noqa: BLE001 - as above
-        return []
+    return cluster.contexts(_options(context))
 
 
+contexts = _never_failing(_contexts)
 namespaces, rollouts, objects, revisions = map(_asking, (_namespaces, _rollouts, _objects, _revisions))
 
 

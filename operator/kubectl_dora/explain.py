@@ -19,13 +19,13 @@ from dora_operator.domain.rollout.identity import (
     TAGS,
     Unidentified,
 )
-from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH, Observation
+from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH
 from dora_operator.domain.rollout.rules import RULES, RuleContext
 from dora_operator.domain.rollout.timeline import Entry, Promotion
-from dora_operator.domain.rollout.verdict import Decision, Verdict, VerdictKind
+from dora_operator.domain.rollout.verdict import Verdict, VerdictKind
 from kubectl_dora.explain_resource import ResourceExplained, explain_resource
 from kubectl_dora.facts import FOR_EVER, Reasoned, RolloutFacts, blockers, decided, identity_text, recorded
-from kubectl_dora.why_not import Unmarked, why_not
+from kubectl_dora.why_not import Decided, why_not
 
 RULE_TEXTS: Mapping[VerdictKind, str] = {
     VerdictKind.ABORTED: "an aborted update is a change failure at once",
@@ -81,17 +81,6 @@ class RolloutExplained:
     revisions: tuple[RevisionExplained, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Decided:
-    facts: RolloutFacts
-    observation: Observation
-    records: tuple[Verdict, ...]
-    decision: Decision
-    without_limit: Decision
-    context: RuleContext
-    stable: Entry | None
-
-
 def explain_rollout(facts: RolloutFacts, now: datetime, revision: int | None = None) -> RolloutExplained:
     """Explain every revision of a Rollout, or one."""
     observation, decision = decided(facts, now)
@@ -101,7 +90,7 @@ def explain_rollout(facts: RolloutFacts, now: datetime, revision: int | None = N
     revisions: tuple[RevisionExplained, ...] = ()
     if context is not None:
         without_limit = decided(facts, now, FOR_EVER)[1]
-        given = _Decided(facts, observation, records, decision, without_limit, context, stable)
+        given = Decided(facts, observation, records, decision, without_limit, context, stable)
         wanted = [each for each in reversed(context.timeline.entries) if revision in (None, each.number)]
         revisions = tuple(_explain_revision(given, entry) for entry in wanted)
     return RolloutExplained(
@@ -129,7 +118,7 @@ def _stable_entry(context: RuleContext | None) -> Entry | None:
     return promoted[-1] if promoted else None
 
 
-def _explain_revision(given: _Decided, entry: Entry) -> RevisionExplained:
+def _explain_revision(given: Decided, entry: Entry) -> RevisionExplained:
     identity, facts = entry.replica_set.identity, given.facts
     verdict = next((each for each in given.decision.verdicts if each.revision == entry.number), None)
     unidentified = identity if isinstance(identity, Unidentified) else None
@@ -137,7 +126,7 @@ def _explain_revision(given: _Decided, entry: Entry) -> RevisionExplained:
         revision=entry.number,
         pod_template_hash=entry.replica_set.pod_template_hash,
         created_time=entry.replica_set.created_at,
-        is_current=entry == given.context.timeline.current,
+        is_current=given.is_current(entry),
         is_stable=entry == given.stable,
         promotion=entry.promotion.value,
         deployment=None if unidentified else identity_text(identity),
@@ -146,20 +135,12 @@ def _explain_revision(given: _Decided, entry: Entry) -> RevisionExplained:
         verdict=verdict,
         is_recorded=verdict is not None and verdict in given.records,
         rule=_rule(given, entry, verdict) if verdict is not None else None,
-        why_not=_why_not(given, entry) if verdict is None else None,
+        why_not=why_not(given, entry) if verdict is None else None,
         resources=tuple(
             explain_resource(each, facts.plans.get(each.key))
             for each in facts.deployments
             if verdict is not None and _carries(each, verdict)
         ),
-    )
-
-
-def _why_not(given: _Decided, entry: Entry) -> Reasoned:
-    hours = given.facts.settings.lookback_hours
-    timeline = given.context.timeline
-    return why_not(
-        Unmarked(entry, timeline, given.observation, given.decision, given.without_limit, hours, given.facts.phase)
     )
 
 
@@ -187,7 +168,7 @@ def identified_by(template: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _rule(given: _Decided, entry: Entry, verdict: Verdict) -> str:
+def _rule(given: Decided, entry: Entry, verdict: Verdict) -> str:
     """Return the text of the rule that decided."""
     text = RULE_TEXTS[verdict.verdict]
     is_visible = any(True for rule in RULES for _ in rule(given.context, entry))

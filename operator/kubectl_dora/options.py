@@ -60,7 +60,7 @@ class Options:
 
 
 class Duration(click.ParamType[Any]):
-    """A duration as Go writes it, or with days: 90s, 1h30m, 30d. With `seconds`, a number alone counts seconds."""
+    """A duration as Go writes it, or with days: 90s, 1h30m, 30d. `seconds`: a number alone counts them, 0 too."""
 
     name = "duration"
 
@@ -74,7 +74,7 @@ class Duration(click.ParamType[Any]):
         number = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ns|us|µs|ms|s|m|h|d)"
         if re.fullmatch(f"(?:{number})+", text):
             duration = timedelta(seconds=sum(float(count) * UNITS[unit] for count, unit in re.findall(number, text)))
-            if timedelta(0) < duration <= MAX_DURATION:
+            if duration <= MAX_DURATION and (duration or self._seconds):
                 return duration
         return self.fail(f"{value!r} is no duration: write a number and a unit, such as 90s, 1h30m or 30d", param, ctx)
 
@@ -110,7 +110,8 @@ GLOBAL = (
     shared("--user", metavar="NAME", help="User of the kubeconfig."),
     shared("--as", "as_user", metavar="USER", help="User to impersonate."),
     shared("--kubeconfig", type=click.Path(path_type=Path), metavar="FILE", help="Path of the kubeconfig."),
-    shared("--request-timeout", type=Duration(seconds=True), metavar="DURATION", help="Of one request. Default: 15s."),
+    shared("--request-timeout", type=Duration(seconds=True), metavar="DURATION",
+           help="Of one request; 0: none. Default: 15s."),
 )  # fmt: skip
 """Defined once, for the program and for each command."""
 ALL_NAMESPACES = shared("-A", "--all-namespaces", is_flag=True, help="Every namespace.")

@@ -346,3 +346,20 @@ def test_without_any_answer_the_command_fails(run: Command) -> None:
     code, text = run("http://127.0.0.1:9", *SENT)
     assert code == 1
     assert "Datadog has not answered at all" in text
+
+
+async def test_doctor_asks_as_the_operator_and_leaves_requests_to_it(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lists are escaped and bounded as the operator's, and end while there are requests left for the operator."""
+    monkeypatch.setenv("DD_API_KEY", API_KEY)
+    monkeypatch.setenv("DD_APP_KEY", APP_KEY)
+    limits = {"X-RateLimit-Limit": "100", "X-RateLimit-Remaining": "19"}
+    stand_in.fault(Respond(status=200, body='{"data":[]}', headers=limits), match=Match(method="POST"))
+    services = [('a"b\\c', "prod"), ("cart", "prod"), ("search", "prod")]
+    account = await read_account(OperatorSettings(datadog_url=HttpUrl(stand_in.url)), services, lambda: NOW)
+    (listing,) = [each for each in stand_in.requests() if each.method == "POST"]
+    assert listing.document()["data"]["attributes"]["query"] == 'service:"a\\"b\\\\c" env:"prod"'
+    assert (account.remaining, account.unchecked) == (19, 2)
+    assert account.services is not None
+    assert set(account.services) == {services[0]}
