@@ -18,6 +18,7 @@ import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.client.rest import RESTResponse
 from kubernetes.aio.config.kube_config import ConfigNode, KubeConfigMerger
 
 from dora_operator.clients import login
@@ -197,16 +198,29 @@ async def open_cluster(options: Options) -> AsyncIterator[Cluster]:
     configuration = Configuration()
     context, namespace = await _log_in(configuration, options)
     configuration.proxy = configuration.proxy or proxy_for(configuration.host)
-    session: dict[str, Any] = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
-    if options.as_user:
-        session["headers"] = {"Impersonate-User": options.as_user}
-    configuration.client_session_kwargs = session
-    wanted = options.request_timeout
-    seconds = REQUEST_SECONDS if wanted is None else wanted.total_seconds() or None
-    timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
-    async with ApiClient(configuration) as api:
-        client = KubernetesClient(api, login.Login(configuration), Metrics(), now, agent=FIELD_MANAGER, timeout=timeout)
+    configuration.client_session_kwargs = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
+    async with _Api(configuration) as api:
+        api.options = options
+        client = KubernetesClient(api, login.Login(configuration), Metrics(), now)
         yield Cluster(client, configuration.host, options.namespace or namespace, context)
+
+
+class _Api(ApiClient):
+    """Sends the operator's requests in the name of this tool, as the user whom --as names."""
+
+    options = Options()
+
+    async def call_api(  # type: ignore[override]
+        self, method: str, url: str, headers: Body, body: object = None, **_: object
+    ) -> RESTResponse:
+        """Send a request."""
+        headers = headers | {"User-Agent": FIELD_MANAGER}
+        if self.options.as_user:
+            headers["Impersonate-User"] = self.options.as_user
+        wanted = self.options.request_timeout
+        seconds = REQUEST_SECONDS if wanted is None else wanted.total_seconds() or None
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
+        return await super().call_api(method, url, headers, body, _request_timeout=timeout)
 
 
 async def _log_in(configuration: Configuration, options: Options) -> tuple[str, str]:

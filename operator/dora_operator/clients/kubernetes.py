@@ -103,32 +103,22 @@ class Secret:
 class KubernetesClient:
     """What the operator reads and writes in Kubernetes. Reading is free; a guard may stand before the writes."""
 
-    def __init__(  # noqa: PLR0913 - the last two are the plugin's own
+    def __init__(
         self,
         api: ApiClient,
         login: Login,
         metrics: Metrics,
         clock: Callable[[], datetime],
         leader: WriteGuard | None = None,
-        *,
-        agent: str = COMPONENT,
-        timeout: aiohttp.ClientTimeout = REQUEST_TIMEOUT,
     ) -> None:
         self._api = api
-        self._agent, self._timeout = agent, timeout
         self._login = login
         self._metrics = metrics
         self._clock = clock
         self._leader = leader
 
     async def request(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        *,
-        query: Mapping[str, str],
-        content_type: str,
+        self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, str], content_type: str
     ) -> Body:
         """Send any request, for `kubectl dora`. KubernetesError: the answer is an error, or no JSON object."""
         return await self._request(method, path, body, query=query, content_type=content_type)
@@ -139,9 +129,7 @@ class KubernetesClient:
 
     def guarded_by(self, leader: WriteGuard | None) -> "KubernetesClient":
         """Return a client over the same connections that writes only while this process is the leader."""
-        return KubernetesClient(
-            self._api, self._login, self._metrics, self._clock, leader, agent=self._agent, timeout=self._timeout
-        )
+        return KubernetesClient(self._api, self._login, self._metrics, self._clock, leader)
 
     def list_pages(self, kind: Kind, namespace: str | None, selector: str) -> AsyncGenerator[Page]:
         """List all objects of a kind, page by page. ExpiredError: it took too long, list again from the start."""
@@ -304,11 +292,11 @@ class KubernetesClient:
     async def _send_once(
         self, method: str, url: str, body: Mapping[str, Any] | None, content_type: str, authorization: str
     ) -> tuple[int, bytes]:
-        headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": self._agent}
+        headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": COMPONENT}
         if authorization:
             headers["Authorization"] = authorization
         url = self._api.configuration.host + url
-        response = await self._api.call_api(method, url, headers, body, _request_timeout=self._timeout)
+        response = await self._api.call_api(method, url, headers, body, _request_timeout=REQUEST_TIMEOUT)
         data: bytes = await response.read()
         return response.status, data
 
