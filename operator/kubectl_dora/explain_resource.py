@@ -38,7 +38,7 @@ class ResourceExplained:
     request: Request | None
     held_back: str | None
     """Why there is no request, or why it is not sent."""
-    is_judged: bool
+    is_observed: bool
     """Whether the operator has acted on the newest spec."""
     status: Mapping[str, Any]
     """The status of the resource, as it is."""
@@ -65,7 +65,7 @@ def explain_resource(
         source=(planned.source if planned is not None else None) or deployment.record or deployment.status.source,
         request=request,
         held_back=held_back,
-        is_judged=deployment.status.observed_generation == deployment.generation,
+        is_observed=deployment.status.observed_generation == deployment.generation,
         status=to_api(deployment.status),
         notes=notes,
     )

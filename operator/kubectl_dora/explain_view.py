@@ -54,16 +54,16 @@ async def _rollout(cluster: Cluster, name: str, revision: int | None) -> Rollout
 
 
 async def _resource(cluster: Cluster, name: str) -> ResourceExplained:
-    bodies, around = await asyncio.gather(
-        gather.list_deployment_bodies(cluster, cluster.namespace), gather.read_surrounding(cluster)
+    bodies, context = await asyncio.gather(
+        gather.list_deployment_bodies(cluster, cluster.namespace), gather.read_context(cluster)
     )
-    store = planning.store_of(bodies, around.settings)
+    store = planning.store_of(bodies, context.settings)
     deployment = next((each for each in store if each.key.name == name), None)
     if deployment is None:
         fix = f"list them with `kubectl get dora -n {cluster.namespace}`; for a Rollout, write rollout/{name}"
         raise NotFoundError(f"DoraDeployment {cluster.namespace}/{name}", "not found", fix)
-    plans = await planning.plans_of([deployment.key], store, around.annotations, around.settings)
-    return explain_resource(deployment, plans.get(deployment.key), around.notes)
+    plans = await planning.plans_of([deployment.key], store, context.annotations, context.settings)
+    return explain_resource(deployment, plans.get(deployment.key), context.notes)
 
 
 def rollout_lines(explained: RolloutExplained, now: datetime) -> Iterator[Text]:
@@ -137,7 +137,7 @@ def resource_lines(resource: ResourceExplained, label: str) -> Iterator[Text]:
     if error := resource.status.get("lastError"):
         yield _line("", error, "yellow")
     yield from _condition_lines(resource)
-    if not resource.is_judged:
+    if not resource.is_observed:
         yield _line("Note", "the operator has not acted on this version of the resource yet", "yellow")
     for note in resource.notes:
         yield _line("Note", note, "yellow")

@@ -20,7 +20,7 @@ from kubectl_dora import planning
 from kubectl_dora.cluster import Cluster
 from kubectl_dora.errors import NotFoundError, RefusedError
 from kubectl_dora.facts import RolloutFacts, source_name
-from kubectl_dora.installation import Installations, find_installations, settings_of
+from kubectl_dora.installation import find_installations, settings_of
 
 Body = dict[str, Any]
 INSTALL_CRD = "install the operator's CRD: upgrade the chart, or apply crds/ of the release with kubectl"
@@ -32,17 +32,16 @@ def replica_sets_path(namespace: str | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Surrounding:
+class NamespaceContext:
     """What is known of the operator and of one namespace."""
 
-    installations: Installations
     annotations: Mapping[str, str]
     settings: Settings
     operator: str
     notes: tuple[str, ...]
 
 
-async def read_surrounding(cluster: Cluster) -> Surrounding:
+async def read_context(cluster: Cluster) -> NamespaceContext:
     """Read the operator's settings and the Namespace. What may not be read is assumed, with a note."""
     installations, (annotations, unread) = await asyncio.gather(
         find_installations(cluster), read_annotations(cluster, cluster.namespace)
@@ -52,7 +51,7 @@ async def read_surrounding(cluster: Cluster) -> Surrounding:
     if installation is None and installations.problem:
         notes.append(f"{installations.problem}; the defaults of the operator's settings are assumed")
     settings = installation.settings if installation else settings_of({})
-    return Surrounding(installations, annotations, settings, installation.title if installation else "", tuple(notes))
+    return NamespaceContext(annotations, settings, installation.title if installation else "", tuple(notes))
 
 
 async def read_annotations(cluster: Cluster, namespace: str) -> tuple[Mapping[str, str], str]:
@@ -119,7 +118,7 @@ async def list_rollouts(cluster: Cluster, namespace: str | None, selector: str =
 
 @dataclass(frozen=True, slots=True)
 class ClusterFacts:
-    """Rollouts of several namespaces with what is around them."""
+    """Rollouts of several namespaces with the DoraDeployments."""
 
     rollouts: Sequence[RolloutFacts]
     store: planning.DeploymentStore
@@ -129,33 +128,33 @@ class ClusterFacts:
 
 async def read_all(cluster: Cluster, namespace: str | None) -> ClusterFacts:
     """Read all Rollouts of a namespace, or of the cluster, with one list for each kind."""
-    around, rollouts, replica_sets, bodies, (namespaces, unread) = await asyncio.gather(
-        read_surrounding(cluster),
+    context, rollouts, replica_sets, bodies, (namespaces, unread) = await asyncio.gather(
+        read_context(cluster),
         list_rollouts(cluster, namespace),
         cluster.list(replica_sets_path(namespace), "ReplicaSets", labelSelector=POD_TEMPLATE_HASH),
         list_deployment_bodies(cluster, namespace),
         _namespaces(cluster, namespace),
     )
-    selected = await _selected(cluster, namespace, around.settings, rollouts)
+    selected = await _selected(cluster, namespace, context.settings, rollouts)
     by_owner: defaultdict[str, list[Body]] = defaultdict(list)
     for replica_set in replica_sets:
         for owner in replica_set["metadata"].get("ownerReferences") or ():
             by_owner[owner["uid"]].append(replica_set)
-    store = planning.store_of(bodies, around.settings)
+    store = planning.store_of(bodies, context.settings)
     by_namespace: defaultdict[str, list[DoraDeployment]] = defaultdict(list)
     for deployment in store:
         by_namespace[deployment.key.namespace].append(deployment)
-    notes = tuple(dict.fromkeys(note for note in (*around.notes, unread) if note))
+    notes = tuple(dict.fromkeys(note for note in (*context.notes, unread) if note))
     facts = [
         RolloutFacts(
             rollout=body,
-            settings=around.settings,
+            settings=context.settings,
             replica_sets=by_owner.get(body["metadata"]["uid"], ()),
             deployments=by_namespace.get(body["metadata"]["namespace"], ()),
             namespace_annotations=namespaces.get(
-                body["metadata"]["namespace"], around.annotations if namespace else {}
+                body["metadata"]["namespace"], context.annotations if namespace else {}
             ),
-            operator=around.operator,
+            operator=context.operator,
             is_selected=body["metadata"]["uid"] in selected,
             notes=notes,
         )
