@@ -184,6 +184,7 @@ _CAUSES: Mapping[type[BaseException], str] = {
     aiohttp.ClientConnectionError: "the connection was closed before the answer",
     aiohttp.ClientError: "the answer cannot be read",
     OSError: "the connection failed",
+    config.ConfigException: "the credentials cannot be read",
 }
 """The first that fits counts."""
 
