@@ -40,7 +40,7 @@ class CommandCost:
 def measure_plugin(deployments: int, rollouts: int) -> list[CommandCost]:
     """Measure every command that reads, and the start of the plugin beside that of kubectl."""
     kubectl = str(Path(sys.executable).with_name("kubectl"))
-    dora = [sys.executable, "-m", "dora_operator.kubectl"]
+    dora = [sys.executable, "-m", "kubectl_dora"]
     with LocalCluster.start(with_rollouts=True) as cluster, StandIn() as datadog:
         cluster.kubectl("apply", "-f", str(Path(__file__).parents[1] / "crds"))
         cluster.kubectl("wait", "--for=condition=Established", "crd/doradeployments.dora-operator.io", "--timeout=30s")

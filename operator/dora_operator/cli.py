@@ -1,4 +1,4 @@
-"""The command line of the image: `dora-operator run`, `dora-operator probe`, and the commands of `kubectl dora`."""
+"""The command line of the operator: `dora-operator run`. The users' tool is `kubectl dora`, a package of its own."""
 
 import asyncio
 import logging
@@ -6,20 +6,17 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING
 
-import typer
-
-from dora_operator.kubectl.main import add_commands
+import click
 
 if TYPE_CHECKING:
     from dora_operator.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-
-@app.callback()
-def main() -> None:
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dora-operator", message="%(prog)s %(version)s")
+def app() -> None:
     """Report failed and rolled back deployments to Datadog DORA Metrics."""
 
 
@@ -49,44 +46,6 @@ def run() -> None:
     os._exit(code)
 
 
-@app.command()
-def probe(
-    service: Annotated[str, typer.Option(help="Service that probes may ask about, and mark with --write.")] = "",
-    env: Annotated[str, typer.Option(help="Environment of that service.")] = "",
-    send: Annotated[bool, typer.Option("--run", help="Send the reading probes.")] = False,  # noqa: FBT002
-    write: Annotated[bool, typer.Option("--write", help="With --run: send the writing ones, too.")] = False,  # noqa: FBT002
-    wait_seconds: Annotated[
-        float, typer.Option(min=0, help="How long a change may take until Datadog shows it.")
-    ] = 900,
-) -> None:
-    """Print what the operator assumes about Datadog, and the requests that would confirm it; --run sends them."""
-    from dora_operator import tenant  # noqa: PLC0415
-    from dora_operator.app import utc_now  # noqa: PLC0415
-    from dora_operator.domain.assumptions.probe import Scope  # noqa: PLC0415
-    from dora_operator.reconcile.credentials import NoKeys, own_keys_of  # noqa: PLC0415
-
-    if write and not send:
-        _refuse("--write needs --run: without it nothing is sent")
-    if send and not (service and env):
-        _refuse("--run needs --service and --env: the probes are about this service and environment alone")
-    settings = _settings()
-    scope = Scope(service or "SERVICE", env or "ENV", utc_now())
-    if not send:
-        typer.echo("\n".join(tenant.describe(settings, scope)))
-        typer.echo("Nothing was sent. --run --service NAME --env NAME sends the reads, with --write all of them.")
-        return
-    keys = own_keys_of(settings)()
-    if isinstance(keys, NoKeys):
-        _refuse(keys.message)
-    is_contradicted = asyncio.run(tenant.run(settings, keys, scope, write=write, wait_seconds=wait_seconds))
-    raise typer.Exit(1 if is_contradicted else 0)
-
-
-def _refuse(problem: str) -> NoReturn:
-    sys.stderr.write(f"dora-operator: {problem}\n")
-    raise typer.Exit(2)
-
-
 def _settings() -> "Settings":
     from pydantic import ValidationError  # noqa: PLC0415
 
@@ -105,14 +64,11 @@ def _settings() -> "Settings":
         if not problems:
             return settings
     sys.stderr.writelines(f"dora-operator: {problem}\n" for problem in problems)
-    raise typer.Exit(2)
+    sys.exit(2)
 
 
 def _exit_at_once(_signal: int, _frame: FrameType | None) -> None:
     os._exit(0)  # until the operator handles the signal itself, there is nothing to end in order
-
-
-add_commands(app, in_image=True)
 
 
 if __name__ == "__main__":

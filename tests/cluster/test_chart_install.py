@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from dora_operator.kubectl.cluster import open_cluster
-from dora_operator.kubectl.facts import settings_of
-from dora_operator.kubectl.findings import Check, Status
-from dora_operator.kubectl.options import Options
-from dora_operator.kubectl.policy import read_policy
+from kubectl_dora.cluster import open_cluster
+from kubectl_dora.findings import Check, Status
+from kubectl_dora.installation import settings_of
+from kubectl_dora.options import Options
+from kubectl_dora.policy import read_policy
 from sandbox.cluster import LocalCluster
 from tests.support.chart import QUICK_PODS, RELEASE, Helm, container, live
 from tests.support.shop import Shop, eventually

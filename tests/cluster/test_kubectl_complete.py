@@ -14,7 +14,7 @@ pytestmark = pytest.mark.cluster
 
 def candidates(cluster: LocalCluster, *words: str) -> list[str]:
     """Return what the shell is offered."""
-    return run_module("dora_operator.kubectl.complete", cluster, *words).out.split()
+    return run_module("kubectl_dora.complete", cluster, *words).out.split()
 
 
 def test_names_come_from_the_cluster(rollouts_cluster: LocalCluster, request: pytest.FixtureRequest) -> None:

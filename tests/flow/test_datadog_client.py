@@ -393,7 +393,8 @@ async def test_the_rate_limits_headers_arrive(client: DatadogClient) -> None:
     """All five, with lower-case names."""
     found = await send(client)
     assert isinstance(found, Answer)
-    assert set(found.headers) == {f"x-ratelimit-{name}" for name in ("limit", "period", "remaining", "reset", "name")}
+    names = {f"x-ratelimit-{name}" for name in ("limit", "period", "remaining", "reset", "name")}
+    assert set(found.headers) - {"date"} == names
 
 
 async def test_a_refused_connection() -> None:

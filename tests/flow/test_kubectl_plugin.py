@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-import dora_operator
+import kubectl_dora
 from tools.plugin import __main__ as plugin
 
-MODULES = Path(dora_operator.__file__).parent / "kubectl"
+MODULES = Path(kubectl_dora.__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,8 @@ def test_kubectl_completes_the_plugin(environment: Mapping[str, str]) -> None:
 
 def test_the_archive_holds_all_that_the_commands_import(environment: Mapping[str, str]) -> None:
     """No package that a command needs was left out."""
-    names = [f"dora_operator.kubectl.{path.stem}" for path in MODULES.glob("*.py") if not path.stem.startswith("__")]
+    paths = [path.relative_to(MODULES.parent) for path in MODULES.rglob("*.py") if not path.stem.startswith("__")]
+    names = [".".join(path.with_suffix("").parts) for path in paths]
     program = "import " + ", ".join(sorted(names))
     found = run({**environment, "SHIV_INTERPRETER": "1"}, "kubectl-dora", "-c", program)
     assert found.returncode == 0, found.stderr

@@ -3,11 +3,11 @@
 import asyncio
 from datetime import UTC, datetime
 
-from dora_operator.kubectl.cluster import open_cluster
-from dora_operator.kubectl.explain import explain_rollout
-from dora_operator.kubectl.facts import recorded
-from dora_operator.kubectl.gather import read_all
-from dora_operator.kubectl.options import Options
+from kubectl_dora.cluster import open_cluster
+from kubectl_dora.explain import explain_rollout
+from kubectl_dora.facts import recorded
+from kubectl_dora.gather import read_all
+from kubectl_dora.options import Options
 from sandbox.cluster import LocalCluster
 from tests.support.shop import eventually
 

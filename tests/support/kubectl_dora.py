@@ -31,7 +31,7 @@ class Result:
 
 def dora(cluster: LocalCluster | None, *arguments: str, environment: Mapping[str, str] | None = None) -> Result:
     """Run `kubectl dora` against a cluster, or without one."""
-    return run_module("dora_operator.kubectl", cluster, *arguments, environment=environment)
+    return run_module("kubectl_dora", cluster, *arguments, environment=environment)
 
 
 def run_module(

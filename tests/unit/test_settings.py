@@ -6,8 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from pydantic import SecretStr, ValidationError
-from typer.testing import CliRunner
 
 from dora_operator.app import description
 from dora_operator.cli import app

@@ -20,13 +20,13 @@ import pytest
 from tools.mutants.trampoline import Switch, reached
 
 UNIT = (
-    "allowed", "crd", "events", "fields", "force_sync", "judges", "late", "links", "outcome", "plan",
+    "allowed", "crd", "events", "fields", "force_sync", "outcome", "plan",
     "plan_results", "rate_limits", "read_back", "read_schedule", "read_values", "request_bodies", "resource_parsing",
     "retry", "same_target", "status", "status_conditions", "status_fields", "store", "stored", "summary", "targets",
 )  # fmt: skip
 FLOW = (
     "adoption", "allowed", "coalesced", "deletion", "events", "force_sync", "fuzz", "late", "metrics", "on_missing",
-    "probe", "rate_limits", "read_back", "read_back_faults", "read_back_links", "reconcile", "rollouts",
+    "rate_limits", "read_back", "read_back_faults", "read_back_links", "reconcile", "rollouts",
 )  # fmt: skip
 PATHS = (
     *(f"tests/unit/test_{name}.py" for name in UNIT),

@@ -23,7 +23,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 NAME = "kubectl-dora"
 COMPLETION = "kubectl_complete-dora"
-ENTRY = "dora_operator.kubectl.main:main"
+ENTRY = "kubectl_dora.main:main"
 UNUSED = (
     "kubernetes/client/models/[a-z]*.py",
     "kubernetes/client/api/[a-z]*.py",
@@ -37,7 +37,7 @@ UNUSED = (
 KEPT = frozenset({"python.py", "__init__.py", "_mapping.py"})
 COMPLETE = f"""#!/bin/sh
 # Shell completion of kubectl dora: the same program, entered elsewhere.
-SHIV_ENTRY_POINT=dora_operator.kubectl.complete:main exec "$(dirname "$0")/{NAME}" "$@"
+SHIV_ENTRY_POINT=kubectl_dora.complete:main exec "$(dirname "$0")/{NAME}" "$@"
 """
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 URL = "https://example.com/dora-operator/releases/download"

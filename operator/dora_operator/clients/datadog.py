@@ -40,7 +40,7 @@ LIST_LIMIT = 8 * 1024 * 1024
 REDACTED = b"[redacted]"
 ENCODED = b"the body has a content-encoding, which was not asked for"
 """Replaces a compressed body: its size after decompression has no bound."""
-KEPT_HEADERS = tuple(f"x-ratelimit-{name}" for name in ("limit", "period", "remaining", "reset", "name"))
+KEPT_HEADERS = ("date", *(f"x-ratelimit-{name}" for name in ("limit", "period", "remaining", "reset", "name")))
 _API_URLS = {site: api_url(site) for site in Site}
 _USER_OF_A_URL = re.compile(rb"""//[^\s/"'<>\\]*@""")
 
@@ -103,8 +103,9 @@ class DatadogClient:
         Raises:
             NotLeaderError: this process may not write.
         """
+        self._before_write()
         path = f"{DEPLOYMENT_PATH}/{quote(deployment_id, safe='')}"
-        return await self._guarded(self.send(Call.DELETE, "DELETE", path, b"", site, keys))
+        return await self.send(Call.DELETE, "DELETE", path, b"", site, keys)
 
     async def get_deployment(self, deployment_id: str, site: Site, keys: Keys) -> Answer | NoAnswer:
         """Read one deployment."""

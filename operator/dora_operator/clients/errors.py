@@ -2,13 +2,17 @@
 
 from http import HTTPStatus
 
+from pydantic_core import from_json
+
 
 class KubernetesError(Exception):
     """The API server did not take a request this time; it can be repeated."""
 
-    def __init__(self, message: str, code: int | None = None) -> None:
+    def __init__(self, message: str, code: int | None = None, detail: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.detail = detail
+        """The API server's own words. Empty: the answer is no Status of Kubernetes."""
 
 
 class UnauthorizedError(KubernetesError):
@@ -46,3 +50,13 @@ ERRORS: dict[int, type[KubernetesError]] = {
     HTTPStatus.GONE: ExpiredError,
 }
 """By the status of the answer; any other is a KubernetesError."""
+
+
+def message_of(body: bytes) -> str:
+    """Return the message of a Status, or an empty text where a body is none."""
+    try:
+        answer = from_json(body)
+    except ValueError:
+        return ""
+    is_status = isinstance(answer, dict) and answer.get("kind") == "Status"
+    return str(answer.get("message") or "") if is_status else ""

@@ -20,7 +20,7 @@ from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.config import ConfigException
 from pydantic_core import from_json
 
-from dora_operator.clients.errors import ERRORS, ConflictError, KubernetesError, NotFoundError
+from dora_operator.clients.errors import ERRORS, ConflictError, KubernetesError, NotFoundError, message_of
 from dora_operator.clients.lists import Page, read_page
 from dora_operator.clients.login import log_in
 from dora_operator.domain.events import EventNote
@@ -108,6 +108,16 @@ class KubernetesClient:
         self._clock = clock
         self._before_write = before_write
 
+    async def request(
+        self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, str], content_type: str
+    ) -> Body:
+        """Send any request, for `kubectl dora`. KubernetesError: the answer is an error, or no JSON object."""
+        return await self._request(method, path, body, query, content_type)
+
+    def pages(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[Page]:
+        """List any collection page by page, for `kubectl dora`."""
+        return self._pages(path, query)
+
     def list_pages(self, kind: Kind, namespace: str | None, selector: str) -> AsyncGenerator[Page]:
         """List all objects of a kind, page by page. ExpiredError: it took too long, list again from the start."""
         return self._pages(kind.path(namespace), {"labelSelector": selector})
@@ -144,8 +154,7 @@ class KubernetesClient:
         """Write a DoraHistory as a whole. Only the operator writes them."""
         metadata = manifest["metadata"]
         path = f"{HISTORIES.path(metadata['namespace'])}/{metadata['name']}"
-        query = {"fieldManager": COMPONENT, "force": "true"}
-        return await self._write("PATCH", path, manifest, query=query, content_type=APPLY_PATCH)
+        return await self._write("PATCH", path, manifest, APPLY_PATCH, COMPONENT, force=True)
 
     async def delete_record(self, key: ObjectKey, uid: str) -> None:
         """Delete exactly this DoraDeployment, if it is still there."""
@@ -217,10 +226,18 @@ class KubernetesClient:
             raise KubernetesError(f"GET {path}: the answer is not a list") from error
 
     async def _write(
-        self, method: str, path: str, body: Mapping[str, Any], content_type: str = JSON, manager: str = ""
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any],
+        content_type: str = JSON,
+        manager: str = "",
+        *,
+        force: bool = False,
     ) -> Body:
         self._before_write()
-        return await self._request(method, path, body, {"fieldManager": manager}, content_type)
+        query = {"fieldManager": manager, "force": "true" if force else ""}
+        return await self._request(method, path, body, query, content_type)
 
     async def _request(
         self,
@@ -261,7 +278,8 @@ class KubernetesClient:
         finally:
             self._metrics.kubernetes_requests.labels(method, resource_of(path), CODE_LABELS[code]).inc()
         if code >= HTTPStatus.BAD_REQUEST:
-            raise ERRORS.get(code, KubernetesError)(f"{what}: the API server answered {code}", code)
+            message = f"{what}: the API server answered {code}"
+            raise ERRORS.get(code, KubernetesError)(message, code, message_of(data))
         return data
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from dora_operator.domain.resource import DoraDeployment, parse
 from dora_operator.domain.rollout.verdict import Policy, Verdict, record_manifest
-from dora_operator.kubectl.backfill import Confidence, Row, State, backfill_rows, new_rows
-from dora_operator.kubectl.facts import RolloutFacts
+from kubectl_dora.backfill import Confidence, Row, State, backfill_rows, new_rows
+from kubectl_dora.facts import RolloutFacts
+from kubectl_dora.installation import settings_of
 from tests.unit.kubectl.test_explain_agrees import deployments_of
 from tests.unit.rollout.operator_stand_in import NOW, Levels, Operator
 from tests.unit.history.test_traces import EVERY_TRACE, trace
@@ -31,6 +32,7 @@ def facts_of(levels: Levels, deployments: Iterable[DoraDeployment] = (), **annot
     return RolloutFacts(
         rollout=levels.rollout,
         replica_sets=tuple(levels.replica_sets.values()),
+        settings=settings_of({}),
         deployments=tuple(deployments),
         namespace_annotations=annotations,
     )

@@ -11,13 +11,11 @@ import pytest
 
 from dora_operator.domain.resource import DoraDeployment, parse
 from dora_operator.domain.rollout.identity import ByVersion, Unidentified
-from dora_operator.kubectl import account_checks as account
-from dora_operator.kubectl import checks
-from dora_operator.kubectl.datadog_facts import seen_services
-from dora_operator.kubectl.doctor import checks_from, installation_checks, outside_check
-from dora_operator.kubectl.doctor_facts import LEASES, WATCHED, WITH_ROLLOUTS, needed
-from dora_operator.kubectl.facts import settings_of
-from dora_operator.kubectl.findings import (
+from kubectl_dora import account_checks as account
+from kubectl_dora import checks
+from kubectl_dora.doctor import checks_from, installation_checks, outside_check
+from kubectl_dora.doctor_facts import LEASES, WATCHED, WITH_ROLLOUTS, needed
+from kubectl_dora.findings import (
     AccountFacts,
     Check,
     Facts,
@@ -29,8 +27,8 @@ from dora_operator.kubectl.findings import (
     Status,
     read_check,
 )
-from dora_operator.kubectl.installation import Installation, read_installation
-from dora_operator.kubectl.output import to_plain
+from kubectl_dora.installation import Installation, Installations, read_installation, settings_of
+from kubectl_dora.output import to_plain
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 FIELDS = frozenset({"spec", "spec.suspend", "status"})
@@ -120,7 +118,6 @@ DRY_RUN = given(no_keys=NO_KEYS, settings=settings_of({"DORA_OPERATOR_DRY_RUN": 
         pytest.param(account.check_keys, given(validate=Reply(502)), Status.WARNING, "502", id="a proxy's error"),
         pytest.param(account.check_read_permission, given(listing=Reply(403)), Status.FAILED, "403", id="no read"),
         pytest.param(account.check_write_permission, given(write=Reply(403)), Status.FAILED, "403", id="no write"),
-        pytest.param(account.check_write_permission, given(write=None), Status.WARNING, "no keys", id="unchecked"),
         pytest.param(account.check_clock, given(skew_seconds=400.0), Status.FAILED, "400 s behind", id="a slow clock"),
         pytest.param(account.check_clock, given(skew_seconds=-40.0), Status.WARNING, "40 s ahead", id="a fast clock"),
         pytest.param(account.check_rate_limit, given(remaining=3), Status.WARNING, "3 of 100", id="few requests left"),
@@ -228,17 +225,6 @@ def test_permissions_are_asked_for_in_each_watched_namespace() -> None:
     assert {each.resource for each in needed(settings, "own") if each.namespace == "own"} == {"leases"}
 
 
-def test_services_are_counted_by_service_and_env() -> None:
-    """What another env has does not count."""
-    items = [
-        {"attributes": {"service": "checkout", "env": "prod", "source": "api"}},
-        {"attributes": {"service": "checkout", "env": "staging"}},
-        {},
-    ]
-    found = seen_services(items, [("checkout", "prod"), ("cart", "prod")])
-    assert found == {("checkout", "prod"): SeenService(1, frozenset({"api"})), ("cart", "prod"): SeenService(0)}
-
-
 INSTALLED = Installation("dora", "operator", "0.1.0", 1, 1, settings_of({}))
 
 
@@ -255,7 +241,23 @@ INSTALLED = Installation("dora", "operator", "0.1.0", 1, 1, settings_of({}))
 )
 def test_the_deployment_of_the_operator_is_checked(installations: list[Installation], statuses: list[str]) -> None:
     """Before anything is run in its pod."""
-    assert [each.status.value for each in installation_checks(installations, "0.1.0")] == statuses
+    found = installation_checks(Installations(installations), "0.1.0")
+    assert [each.status.value for each in found] == statuses
+
+
+def test_a_missing_permission_to_list_deployments_is_named() -> None:
+    """A missing permission is no missing operator."""
+    (found,) = installation_checks(Installations(problem="this login may not list Deployments: forbidden"), "0.1.0")
+    assert found.status is Status.FAILED
+    assert found.evidence == "this login may not list Deployments: forbidden"
+    assert "permission" in found.fix
+
+
+def test_without_keys_there_is_one_finding() -> None:
+    """What would follow from a request that was not sent is left out."""
+    found = {each.name: each.status for each in checks.run_checks(given(no_keys=NO_KEYS))}
+    assert found["api key"] is Status.FAILED
+    assert not found.keys() & {"dora_metrics_read", "dora_metrics_write", "clock", "rate limit", "services", "sources"}
 
 
 def test_settings_are_read_from_the_deployment() -> None:

@@ -1,5 +1,6 @@
 """`explain` says what the operator did: at every prefix of every recorded trace, and of generated histories."""
 
+import asyncio
 import json
 from collections.abc import Iterable
 from datetime import datetime
@@ -8,28 +9,40 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dora_operator.domain.resource import DoraDeployment, parse
+from dora_operator.domain.resource import DoraDeployment
 from dora_operator.domain.rollout.verdict import Decision, Verdict
-from dora_operator.kubectl.explain import RolloutExplained, explain_rollout
-from dora_operator.kubectl.facts import RolloutFacts, WhyNot
+from kubectl_dora import planning
+from kubectl_dora.explain import RolloutExplained, explain_rollout
+from kubectl_dora.facts import RolloutFacts, WhyNot
+from kubectl_dora.installation import settings_of
 from tests.unit.rollout.operator_stand_in import NOW, Levels, Operator
 from tests.unit.rollout.stories import Stage, reconciles
 from tests.unit.history.test_traces import EVERY_TRACE, EXPECTED, trace
 
+SETTINGS = settings_of({})
 
-def deployments_of(manifests: Iterable[str]) -> tuple[DoraDeployment, ...]:
+
+def store_of(manifests: Iterable[str]) -> planning.DeploymentStore:
     """Return the records as an API server would have stored them."""
     bodies = [json.loads(manifest) for manifest in manifests]
     stored = {"uid": "a", "resourceVersion": "1", "generation": 1, "creationTimestamp": "2026-11-23T03:00:00Z"}
-    return tuple(parse(body | {"metadata": stored | body["metadata"]}) for body in bodies)
+    return planning.store_of((body | {"metadata": stored | body["metadata"]} for body in bodies), SETTINGS)
+
+
+def deployments_of(manifests: Iterable[str]) -> tuple[DoraDeployment, ...]:
+    """Return the records as an API server would have stored them."""
+    return tuple(store_of(manifests))
 
 
 def explained(levels: Levels, operator: Operator, now: datetime = NOW) -> RolloutExplained:
     """Explain the Rollout as it is now, with what the operator has recorded."""
+    store = store_of(operator.manifests.values())
     facts = RolloutFacts(
         rollout=levels.rollout,
         replica_sets=tuple(levels.replica_sets.values()),
-        deployments=deployments_of(operator.manifests.values()),
+        settings=SETTINGS,
+        deployments=tuple(store),
+        plans=asyncio.run(planning.plans_of([one.key for one in store], store, {}, SETTINGS)),
         operator="dora-operator/dora-operator",
     )
     return explain_rollout(facts, now)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from dora_operator.domain.fields import ObjectName, adapter
 from dora_operator.domain.resource import DoraDeployment, parse
-from dora_operator.kubectl.errors import UsageError
-from dora_operator.kubectl.marks import (
+from kubectl_dora.errors import UsageError
+from kubectl_dora.marks import (
     Change,
     Create,
     Nothing,

@@ -1,24 +1,18 @@
-"""What `doctor` and `explain` say about the policies that limit which services a namespace may mark."""
+"""What `doctor` says about the policies that limit which services a namespace may mark."""
 
 from typing import Any
 
 import pytest
 
-from dora_operator.domain.resource import DoraDeployment, parse
-from dora_operator.kubectl.explain_resource import explain_resource
-from dora_operator.kubectl.explain_view import resource_lines
-from dora_operator.kubectl.facts import settings_of
-from dora_operator.kubectl.findings import Status
-from dora_operator.kubectl.policy import policy_check
+from kubectl_dora.findings import Status
+from kubectl_dora.installation import settings_of
+from kubectl_dora.policy import policy_check
 
 WRITE = [{"apiGroups": ["dora-operator.io"], "resources": ["doradeployments"], "verbs": ["get", "create"]}]
 READ = [{"apiGroups": ["dora-operator.io"], "resources": ["doradeployments"], "verbs": ["get", "list", "watch"]}]
 ALL = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
 OTHER = [{"apiGroups": ["argoproj.io"], "resources": ["rollouts"], "verbs": ["*"]}]
 ANNOTATION = {"dora-operator.io/allowed-services": "checkout"}
-OTHER_SERVICE = {"dora-operator.io/allowed-services": "billing"}
-BY_ID = {"deployment": {"id": "43vkaZNgiso"}}
-OWN_KEYS = {"credentialsSecretRef": {"name": "mine"}}
 
 
 def role(rules: Any, to: str = "edit", value: str = "true") -> dict[str, Any]:
@@ -70,33 +64,3 @@ def test_aggregated_roles_need_a_policy(
     if status is Status.WARNING:
         assert check.details == ("shop",)
         assert "settings.allowedServices" in check.fix
-
-
-def deployment(**spec: Any) -> DoraDeployment:
-    """Return a DoraDeployment for checkout."""
-    metadata = {"name": "one", "namespace": "shop", "uid": "u", "resourceVersion": "1", "generation": 1}
-    metadata["creationTimestamp"] = "2026-11-24T00:00:00Z"
-    chosen = {"deployment": {"service": "checkout", "env": "prod", "version": "1"}, "changeFailure": True}
-    return parse({"metadata": metadata, "spec": chosen | spec})
-
-
-@pytest.mark.parametrize(
-    ("given", "annotations", "words"),
-    [
-        pytest.param(deployment(), {}, [], id="nothing limits the namespace"),
-        pytest.param(deployment(), ANNOTATION, [], id="the Namespace names the service"),
-        pytest.param(deployment(), OTHER_SERVICE, ["may not mark service checkout"], id="it names another service"),
-        pytest.param(deployment(**BY_ID), ANNOTATION, ["name the deployment by service, env and version"], id="by id"),
-        pytest.param(deployment(**OWN_KEYS), OTHER_SERVICE, [], id="with keys of its own"),
-    ],
-)
-def test_explain_says_what_the_namespace_refuses(
-    given: DoraDeployment, annotations: dict[str, str], words: list[str]
-) -> None:
-    """With what to do; else the request is shown."""
-    explained = explain_resource(given, [given], settings_of({}), annotations)
-    shown = "\n".join(str(line) for line in resource_lines(explained, ""))
-    for each in words:
-        assert each in shown
-    assert ("Held back" in shown) == bool(words)
-    assert (explained.request is None) == bool(words)

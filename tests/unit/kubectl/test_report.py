@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dora_operator.domain.resource import DoraDeployment, parse
-from dora_operator.kubectl.report import Line, report_lines
+from kubectl_dora.report import Line, report_lines
 from tests.unit.kubectl.test_backfill import facts_of, levels_of
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -7,9 +7,9 @@ from typing import Any, cast
 import pytest
 
 from dora_operator.domain.fields import API_VERSION, KIND
-from dora_operator.kubectl.cluster import Cluster
-from dora_operator.kubectl.doctor_facts import PUBLISHED_TRIES, read_served_fields
-from dora_operator.kubectl.errors import NotFoundError
+from kubectl_dora.cluster import Cluster
+from kubectl_dora.doctor_facts import PUBLISHED_TRIES, read_served_fields
+from kubectl_dora.errors import NotFoundError
 
 SCHEMA = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"dryRun": {"type": "boolean"}}}}}
 PUBLISHED = {"components": {"schemas": {"one": SCHEMA | {"x-kubernetes-group-version-kind": [{"kind": KIND}]}}}}
@@ -24,18 +24,15 @@ class NewCrd:
     reads: int = 0
     pauses: list[float] = field(default_factory=list)
 
-    async def get(self, path: str, what: str) -> dict[str, Any]:
-        """Return the schema, once it is published."""
-        assert path == f"/openapi/v3/apis/{API_VERSION}"
-        self.reads += 1
-        if self.reads <= self.published_after:
-            raise NotFoundError(what, "it does not exist", "install it")
-        return PUBLISHED
-
-    async def find(self, path: str, what: str) -> dict[str, Any] | None:
-        """Return the resources of the version."""
-        assert (path, what) == (f"/apis/{API_VERSION}", f"resources of {API_VERSION}")
-        return {"resources": [{"kind": KIND}]} if self.served else None
+    async def document(self, path: str, what: str) -> dict[str, Any]:
+        """Return the resources of the version, or the schema once it is published."""
+        if path == f"/apis/{API_VERSION}" and self.served:
+            return {"resources": [{"kind": KIND}]}
+        if path == f"/openapi/v3/apis/{API_VERSION}":
+            self.reads += 1
+            if self.reads > self.published_after:
+                return PUBLISHED
+        raise NotFoundError(what, "it does not exist", "install it")
 
     async def sleep(self, seconds: float) -> None:
         """Pause without waiting."""
