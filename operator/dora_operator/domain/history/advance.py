@@ -8,7 +8,8 @@ in this order, so that one observation of the end does what each of its steps wo
 3. the current revision: promoted, failing, or neither, which takes back an abort that was not carried out (`_leveled`).
 """
 
-from dataclasses import replace
+from collections import Counter
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dora_operator.domain.history.history import (
@@ -24,78 +25,74 @@ from dora_operator.domain.history.history import (
     trimmed,
     with_order,
 )
-from dora_operator.domain.history.observation import Failing, Observation, Template
+from dora_operator.domain.history.observation import Failing, Observation
 from dora_operator.domain.history.policy import Policy, RollbackMarks
 from dora_operator.domain.history.rollback import first_after
 
 DEFAULTS = Policy()
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What one observation adds."""
+
+    observation: Observation
+    now: datetime
+    policy: Policy
+    stable: int | None
+    """The revision that the levels show as promoted last."""
+
+
 def advance(history: History | None, observation: Observation, now: datetime, policy: Policy = DEFAULTS) -> History:
     """Return the history with what the observation adds; the same history where that is nothing."""
-    now = now.replace(microsecond=0)
     if history is None or history.workload.uid != observation.workload.uid:
         history = History(workload=observation.workload)
-    if history.current is None:
-        after = _first(history, observation, now, policy)
-    else:
-        after = _next(history, history.current, observation, now, policy)
+    current, number = history.current, observation.revision
+    is_same = current is not None and observation.current_hash == current.pod_template_hash
+    if is_same and current is not None and number in {None, current.number}:
+        number = current.number
+    elif number is None:
+        return history  # between two revisions
+    step = _Step(observation, now.replace(microsecond=0), policy, _stable_number(history, observation, number))
+    after = _first(history, number, step) if current is None else _next(history, current, number, step)
     return history if after == history else trimmed(after)
 
 
-def _first(history: History, observation: Observation, now: datetime, policy: Policy) -> History:
+def _first(history: History, number: int, step: _Step) -> History:
     """The stable revision is promoted, the current one is as the levels show it; all else is not known."""
-    number = observation.revision
-    if number is None:
-        return history
-    earlier = sorted({n for template in observation.templates for n in template.numbers if n < number})
-    for known in earlier:
-        template = observation.template_of(known)
-        assert template is not None
-        history = with_order(history, _revision(known, template, State.UNKNOWN, None))
-    current = observation.template_of(number)
-    assert current is not None
-    began = _began(current, number, observation, now)
-    history = with_order(history, _revision(number, current, State.IN_FLIGHT, began))
-    history = _without_doubtful_orders(history, {*earlier, number})
-    stable = _stable_number(history, observation, number)
-    if stable is not None and stable != number:
-        history = _promoted(history, observation, stable, now)
-    failing = observation.failing
-    is_old = failing is not None and failing.time is not None and failing.time < now - policy.lookback
-    history = _leveled(history, observation, stable, now)
+    numbers = sorted({n for template in step.observation.templates for n in template.numbers if n <= number})
+    for known in numbers:
+        history = with_order(history, _revision(known, None, step))
+    if numbers != list(range(1, number + 1)):
+        history = _without_doubtful_orders(history)
+    if step.stable is not None and step.stable != number:
+        history = _promoted(history, step.stable, step)
+    history = _leveled(history, step)
+    failing = step.observation.failing
+    is_old = failing is not None and failing.time is not None and failing.time < step.now - step.policy.lookback
     return _changed(history, replace(history.revisions[-1], failure=None)) if is_old else history
 
 
-def _without_doubtful_orders(history: History, numbers: set[int]) -> History:
-    """Where earlier numbers are gone, a version with several templates may be older than its first known number."""
-    first_gap = next(n for n in range(1, max(numbers) + 2) if n not in numbers)
-    hashes: dict[tuple[str | None, ...], set[str]] = {}
-    first_number: dict[tuple[str | None, ...], int] = {}
-    for revision in history.revisions:
-        hashes.setdefault(revision.key, set()).add(revision.pod_template_hash)
-        first_number.setdefault(revision.key, revision.number)
-    doubtful = {key for key, found in hashes.items() if len(found) > 1 and first_number[key] > first_gap}
-    revisions = (replace(r, order=None) if r.key in doubtful else r for r in history.revisions)
+def _without_doubtful_orders(history: History) -> History:
+    """Earlier revisions are gone: a version with several templates may have appeared before its oldest one."""
+    templates = Counter(key for key, _ in {(r.key, r.pod_template_hash) for r in history.revisions})
+    revisions = (replace(r, order=None) if templates[r.key] > 1 else r for r in history.revisions)
     return replace(history, revisions=tuple(revisions))
 
 
-def _next(history: History, current: Revision, observation: Observation, now: datetime, policy: Policy) -> History:
-    number = observation.revision
-    is_same = number is None or number == current.number
-    if is_same and observation.current_hash == current.pod_template_hash:
-        return _leveled(history, observation, _stable_number(history, observation, current.number), now)
+def _next(history: History, current: Revision, number: int, step: _Step) -> History:
+    observation, stable = step.observation, step.stable
+    if (number, observation.current_hash) == (current.number, current.pod_template_hash):
+        return _leveled(history, step)
     listed = {(r.number, r.pod_template_hash) for r in history.revisions}
-    if number is None or number < current.number or (number, observation.current_hash) in listed:
-        return history  # between two revisions, or a state that was shown late
-    stable = _stable_number(history, observation, number)
+    if number < current.number or (number, observation.current_hash) in listed:
+        return history  # a state that was shown late
     if stable is not None and stable <= current.number:
-        history = _promoted(history, observation, stable, now)
+        history = _promoted(history, stable, step)
     for new in range(min(current.number + 1, number), number + 1):
-        template = observation.template_of(new)
-        if template is not None:
-            history = _begun(history, observation, (new, template), stable, now, policy)
-    return _leveled(history, observation, stable, now)
+        if observation.template_of(new) is not None:
+            history = _begun(history, new, step)
+    return _leveled(history, step)
 
 
 def _stable_number(history: History, observation: Observation, number: int) -> int | None:
@@ -110,8 +107,17 @@ def _stable_number(history: History, observation: Observation, number: int) -> i
     return max((n for n in numbers if n < number), default=None)
 
 
-def _revision(number: int, template: Template, state: State, began: datetime | None) -> Revision:
-    identity = template.identity
+def _revision(number: int, former: Revision | None, step: _Step) -> Revision:
+    """Return a revision as it begins; one that is neither current nor stable was missed, and is not known."""
+    template = step.observation.template_of(number)
+    assert template is not None
+    identity, is_current = template.identity, number == step.observation.revision
+    is_shown = is_current or (former is not None and number == step.stable)
+    # A template that is used again was created for an earlier revision.
+    began = template.created_time if number == template.numbers[0] else None
+    if is_current and began is None:
+        shown = step.observation.began_time or step.observation.promoted_time
+        began = _later(shown, former.started_time if former else None, step.now)
     return Revision(
         number=number,
         pod_template_hash=template.pod_template_hash,
@@ -119,53 +125,44 @@ def _revision(number: int, template: Template, state: State, began: datetime | N
         env=identity.env,
         version=identity.version,
         deployment_id=identity.deployment_id,
-        state=state,
-        started_time=began or (template.created_time if number == template.numbers[0] else None),
+        state=State.IN_FLIGHT if is_shown else State.UNKNOWN,
+        started_time=began,
     )
 
 
-def _began(template: Template, number: int, observation: Observation, now: datetime) -> datetime:
-    """A template that is used again was created for an earlier revision."""
-    created = template.created_time if number == template.numbers[0] else None
-    return created or observation.began_time or now
+def _later(shown: datetime | None, than: datetime | None, now: datetime) -> datetime:
+    """Return a time of the objects, or now where it is that of something earlier."""
+    return now if shown is None or (than is not None and shown <= than) else shown
 
 
-def _begun(
-    history: History,
-    observation: Observation,
-    new: tuple[int, Template],
-    stable: int | None,
-    now: datetime,
-    policy: Policy,
-) -> History:
+def _begun(history: History, number: int, step: _Step) -> History:
     """A revision begins: it ends the one before, and is a rollback where its version is older than the stable one."""
-    number, template = new
-    is_shown = number in {observation.revision, stable}
-    began = _began(template, number, observation, now) if number == observation.revision else None
-    entry = _revision(number, template, State.IN_FLIGHT if is_shown else State.UNKNOWN, began)
+    stable, former = step.stable, history.revisions[-1]
+    entry = _revision(number, former, step)
+    is_shown = entry.state is State.IN_FLIGHT
     history = with_order(history, entry, has_run=is_shown)
-    entry, former = history.revisions[-1], history.revisions[-2]
-    history = _changed(history, _ended(history, former, entry, stable, now))
+    entry = history.revisions[-1]
+    history = _changed(history, _ended(history, former, entry, step))
     before = history.revisions[:-1]
     if stable is not None and stable < number:
         replaced = next((r for r in reversed(before) if r.number == stable and r.state is State.PROMOTED), None)
     else:
         replaced = replaced_by(before, number)
     if is_shown and replaced is not None and is_older(entry, replaced):
-        history = _rolling_back(history, entry, replaced, now, policy)
-    return _promoted(history, observation, number, now) if number == stable else history
+        history = _rolling_back(history, entry, replaced, step)
+    return _promoted(history, number, step) if number == stable else history
 
 
-def _ended(history: History, former: Revision, entry: Revision, stable: int | None, now: datetime) -> Revision:
+def _ended(history: History, former: Revision, entry: Revision, step: _Step) -> Revision:
     """Return how the former revision ended, now that `entry` has begun."""
     former = _without_unconfirmed(former)
     if former.state is not State.IN_FLIGHT:
         return former
-    ended = replace(former, ended_time=former.ended_time or entry.started_time or now)
+    ended = replace(former, ended_time=former.ended_time or entry.started_time or step.now)
     replaced = last_promoted(history.revisions[:-1])
     # Back to what was stable: if it was promoted in between and then rolled back, the same follows from it.
     is_back = replaced is not None and replaced.key == entry.key
-    if stable is not None and stable >= former.number and not is_back:
+    if step.stable is not None and step.stable >= former.number and not is_back:
         return replace(ended, state=State.UNKNOWN)
     is_missed = entry.state is State.UNKNOWN or entry.number > former.number + 1
     if is_missed or not is_older(entry, former):
@@ -190,12 +187,12 @@ def _without_unconfirmed(revision: Revision) -> Revision:
     return replace(revision, state=State.IN_FLIGHT, ended_time=None, failure=withdrawn)
 
 
-def _rolling_back(history: History, entry: Revision, replaced: Revision, now: datetime, policy: Policy) -> History:
+def _rolling_back(history: History, entry: Revision, replaced: Revision, step: _Step) -> History:
     """Mark what the rollback marks. One rollback is in flight: what an earlier one marked is called off."""
     before = history.revisions[:-1]
-    is_replaced = policy.rollback_marks is RollbackMarks.REPLACED
+    is_replaced = step.policy.rollback_marks is RollbackMarks.REPLACED
     failed = replaced if is_replaced else first_after(before, entry, replaced)
-    time = entry.started_time or now
+    time = entry.started_time or step.now
     for revision in before:
         if _is_rolled_back(revision) and revision != failed:
             history = _changed(history, _recovered(revision, entry, time, "another rollback replaced this one"))
@@ -210,26 +207,23 @@ def _is_rolled_back(revision: Revision) -> bool:
     return revision.is_failing and revision.failure is not None and revision.failure.cause is Cause.ROLLBACK
 
 
-def _promoted(history: History, observation: Observation, number: int, now: datetime) -> History:
+def _promoted(history: History, number: int, step: _Step) -> History:
     """A level shows a revision as promoted: that is final, and ends failures."""
-    index = next((i for i, r in enumerate(history.revisions) if _is_stable(r, observation, number)), None)
+    observation, name = step.observation, (number, step.observation.stable_hash)
+    index = next((i for i, r in enumerate(history.revisions) if (r.number, r.pod_template_hash) == name), None)
     if index is None or history.revisions[index].state in {State.PROMOTED, State.UNDONE, State.SUPERSEDED}:
         return history
     promoted, before = history.revisions[index], history.revisions[:index]
-    is_current = observation.stable_hash == observation.current_hash
-    time = (observation.promoted_time if is_current else None) or (now if promoted.state is not State.UNKNOWN else None)
+    shown = observation.promoted_time if observation.stable_hash == observation.current_hash else None
+    time = _later(shown, promoted.started_time, step.now) if promoted.state is not State.UNKNOWN else None
     replaced = replaced_by(before, promoted.number)
     promoted = replace(_without_unconfirmed(promoted), state=State.PROMOTED, ended_time=time)
     history = _changed(history, promoted)
     is_return = bool(promoted.redeployed) and replaced is not None and replaced.key == promoted.key
     for revision in history.revisions[: index + 1]:
         if revision.is_failing:
-            history = _changed(history, _closed(revision, promoted, is_return=is_return, now=now))
+            history = _changed(history, _closed(revision, promoted, is_return=is_return, now=step.now))
     return history
-
-
-def _is_stable(revision: Revision, observation: Observation, number: int) -> bool:
-    return (revision.number, revision.pod_template_hash) == (number, observation.stable_hash)
 
 
 def _closed(failed: Revision, promoted: Revision, *, is_return: bool, now: datetime) -> Revision:
@@ -252,18 +246,18 @@ def _recovered(failed: Revision, by: Revision, time: datetime, message: str) -> 
     return replace(failed, failure=recovered)
 
 
-def _leveled(history: History, observation: Observation, stable: int | None, now: datetime) -> History:
+def _leveled(history: History, step: _Step) -> History:
     """Apply what the levels show of the current revision."""
-    current = history.revisions[-1]
-    if stable == current.number:
-        return _promoted(history, observation, current.number, now)
+    current, observation = history.revisions[-1], step.observation
+    if step.stable == current.number:
+        return _promoted(history, current.number, step)
     if current.state is State.PROMOTED:
         return history  # a state that was shown late
     if observation.served and current.state is State.IN_FLIGHT and not current.served:
         current = replace(current, served=True)
     failing, is_settled = observation.failing, observation.revision is not None
     if failing is not None and (is_settled or failing.time is not None) and not _is_earlier(history, failing):
-        current = _failed(history, current, failing, now)
+        current = _failed(history, current, failing, step.now)
     elif failing is None and is_settled and current.state is State.ABORTED:
         current = replace(_without_unconfirmed(current), state=State.IN_FLIGHT, ended_time=None)  # a retry
     return _changed(history, current)

@@ -71,12 +71,8 @@ class Failure:
     verdict: VerdictKind = Field(description="Aborted, Undone, RolledBack, DeadlineExceeded or Recovered.")
     cause: Cause = Field(description="Abort, Undo, Rollback or Deadline; stays when it recovers.")
     message: Text | None = Field(default=None, description="What happened, in the workload's words where it has some.")
-    time: datetime | None = Field(
-        default=None, description="When it failed or recovered; absent of an abort that is not carried out yet."
-    )
-    ended_by: int | None = Field(
-        default=None, description="Revision whose promotion ended the failure; absent: it is open."
-    )
+    time: datetime | None = Field(default=None, description="When; absent of an abort that is not carried out yet.")
+    ended_by: int | None = Field(default=None, description="Revision whose promotion ended it; absent: it is open.")
 
     @property
     def is_open(self) -> bool:
@@ -103,9 +99,7 @@ class Revision:
     env: Text | None = Field(default=None, description="Environment, by the pod template.")
     version: Text | None = Field(default=None, description="Version, by the pod template.")
     deployment_id: Text | None = Field(default=None, description="Datadog id that the pod template names.")
-    order: int | None = Field(
-        default=None, description="Age of the version: by first appearance in this workload. Absent: not known."
-    )
+    order: int | None = Field(default=None, description="Age of the version in this workload; absent: not known.")
     redeployed: bool | None = Field(default=None, description="Whether an earlier revision ran this version, too.")
     served: bool | None = Field(default=None, description="Whether a new pod became ready before its promotion.")
     state: State = Field(description="Unknown, InFlight, Promoted, Aborted, Undone or Superseded.")
@@ -148,8 +142,7 @@ class History:
         default=(), description="The last 20 revisions, oldest first; more where open failures are older."
     )
     versions: Annotated[tuple[Text, ...], Field(max_length=MAX_VERSIONS)] = Field(
-        default=(),
-        description="Digests of the versions by first appearance: one keeps its order when its revisions are gone.",
+        default=(), description="Digests of the versions by age: one keeps its order when its revisions are gone."
     )
     versions_dropped: int | None = Field(default=None, description="How many older digests were dropped.")
 

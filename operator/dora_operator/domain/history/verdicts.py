@@ -45,25 +45,15 @@ class Verdict:
     cause: Cause = Field(description="Why it counted as failed: Abort, Undo, Rollback or Deadline.")
     message: Text | None = Field(default=None, description="What happened, in the workload's words where it has some.")
     time: datetime | None = Field(default=None, description="When it happened, by the times in the objects.")
-    remediation: RemediationLink | None = Field(
-        default=None, description="The deployment that ended the failure, by exactly one of id and version."
-    )
+    remediation: RemediationLink | None = Field(default=None, description="The deployment that ended the failure.")
     started_time: datetime | None = Field(default=None, description="When the revision began.")
     ended_time: datetime | None = Field(default=None, description="When it was promoted, aborted or replaced.")
-    earlier_ended_time: datetime | None = Field(
-        default=None, description="When the version's earlier revision ended, where there was one."
-    )
-    next_started_time: datetime | None = Field(
-        default=None, description="When the version's next revision began, where there is one."
-    )
+    earlier_ended_time: datetime | None = Field(default=None, description="When the version's earlier revision ended.")
+    next_started_time: datetime | None = Field(default=None, description="When the version's next revision began.")
     is_first: bool = Field(default=False, description="Whether the workload ran the version for the first time.")
     datadog_id: Text | None = Field(default=None, description="Id of the deployment in Datadog, once known.")
-    not_before_time: datetime | None = Field(
-        default=None, description="When the grace of an exceeded deadline ends; nothing is sent before."
-    )
-    on_missing: OnMissing | None = Field(
-        default=None, description="Wait or Create, by the workload's annotation dora-operator.io/on-missing."
-    )
+    not_before_time: datetime | None = Field(default=None, description="End of the grace of an exceeded deadline.")
+    on_missing: OnMissing | None = Field(default=None, description="Wait or Create, by the workload's annotation.")
 
     @property
     def identity(self) -> Identity:

@@ -31,14 +31,12 @@ def observe(rollout: Raw, replica_sets: Iterable[Raw]) -> Observation:
     metadata, status = raw.mapping(rollout, "metadata"), raw.mapping(rollout, "status")
     uid, current = raw.identifier(metadata, "uid"), raw.identifier(status, "currentPodHash")
     owned = [item for item in raw.items(tuple(replica_sets)) if uid and _is_owned_by(uid, item)]
-    revision = _revision(
-        rollout, [t for t in map(_template, owned) if t is not None and t.pod_template_hash == current]
-    )
-    templates = [_template(item) for item in owned]
+    templates = [template for item in owned if (template := _template(item)) is not None]
+    revision = _revision(rollout, [template for template in templates if template.pod_template_hash == current])
     completed, began = _completed(status)
     return Observation(
         workload=Workload(kind=SourceKind.ROLLOUT, name=raw.identifier(metadata, "name"), uid=uid),
-        templates=tuple(_with_own_tags(rollout, revision, current, t) for t in templates if t is not None),
+        templates=tuple(_with_own_tags(rollout, revision, current, template) for template in templates),
         revision=revision,
         current_hash=current,
         stable_hash=raw.identifier(status, "stableRS"),
