@@ -257,7 +257,7 @@ def test_a_state_that_is_shown_late_changes_nothing() -> None:
 
 
 def test_another_uid_is_another_workload() -> None:
-    """Deleted and created again under its name: the history begins anew, and marks nothing of the old one."""
+    """Deleted and created again under its name: the history begins again, and marks nothing of the old one."""
     stage = played("deploy 1.1.0", "abort")
     stage.simulator.uid = "uid-2"
     stage.show()

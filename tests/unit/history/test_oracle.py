@@ -13,7 +13,8 @@ from tests.unit.history.simulator import Simulator
 from tests.unit.history.stories import LINKED, Stage, Watcher
 from tests.unit.history.truth import Truth
 
-STORIES = int(os.environ.get("HISTORY_STORIES", "1000"))
+STORIES = 20 * int(os.environ.get("CHAOS_SEEDS", "50"))
+"""For each test: 1,000, and 20,000 in `make chaos`."""
 FIRST = int(os.environ.get("HISTORY_SEED", "0"))
 PARTS = 8
 LIMITS = (0, 1, 2, 3, 10)
