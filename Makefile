@@ -101,8 +101,8 @@ dist: $(READY) ## build kubectl's plugin into dist/: one file, an archive and it
 CHAOS_SEEDS ?= 1000
 
 .PHONY: chaos
-chaos: $(READY) programs ## the long tests with faults: CHAOS_SEEDS generated lives, every crash, a failing API server
-	@CHAOS_SEEDS=$(CHAOS_SEEDS) $(BIN)/python -m pytest tests/chaos tests/cluster/test_faults.py tests/cluster/test_high_availability.py $(SIDE_BY_SIDE) --timeout 1800
+chaos: $(READY) programs ## the long tests with faults: CHAOS_SEEDS generated lives, twenty stories of a Rollout for each, every crash, a failing API server
+	@CHAOS_SEEDS=$(CHAOS_SEEDS) $(BIN)/python -m pytest tests/chaos tests/unit/history/test_oracle.py tests/cluster/test_faults.py tests/cluster/test_high_availability.py $(SIDE_BY_SIDE) --timeout 1800
 
 .PHONY: test
 test: check programs ## check and every test, on the real API server too

@@ -16,7 +16,7 @@ WORKLOAD = Workload(kind=SourceKind.ROLLOUT, name="checkout", uid="uid-1")
 
 def template(name: str, *numbers: int, **tags: str | None) -> Template:
     """Return a template: `V1/b` is version V1 with the hash `V1/b`."""
-    usual: dict[str, Any] = {"service": "checkout", "env": "prod", "version": name.split("/")[0]}
+    usual: dict[str, Any] = {"service": "checkout", "env": "prod", "version": name.split("/", maxsplit=1)[0]}
     return Template(name, numbers, Identity(**(usual | tags)), NOW - timedelta(hours=1) + timedelta(minutes=numbers[0]))
 
 
@@ -56,7 +56,7 @@ def rollout(**fields: Any) -> dict[str, Any]:
 
 def replica_set(name: str, revision: str, history: str = "", **fields: Any) -> dict[str, Any]:
     """Return a raw ReplicaSet. Fields: uid, labels, annotations, ready."""
-    tags = {"service": "checkout", "env": "prod", "version": name.split("/")[0]}
+    tags = {"service": "checkout", "env": "prod", "version": name.split("/", maxsplit=1)[0]}
     labels = {f"tags.datadoghq.com/{tag}": value for tag, value in (tags | fields.get("labels", {})).items()}
     annotations = {"rollout.argoproj.io/revision": revision, "rollout.argoproj.io/revision-history": history}
     return {

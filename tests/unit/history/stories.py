@@ -44,11 +44,11 @@ class Watcher:
     def see(self, observation: Observation, now: datetime) -> None:
         """Advance the history by one observation."""
         after = advance(self.history, observation, now, self.policy)
-        self.shown += notes(self.history, after)
-        self.writes += after != self.history and bool(after.revisions)
-        before = {_name(verdict): verdict for verdict in self.verdicts}
         if after is self.history:
             return
+        self.shown += notes(self.history, after)
+        self.writes += bool(after.revisions)
+        before = {_name(verdict): verdict for verdict in self.verdicts}
         self.history = parse(json.loads(json.dumps(to_api(after))))
         assert self.history == after
         changes = [(_name(v), _asked(v)) for v in self.verdicts]

@@ -1,5 +1,6 @@
 """How observations become a history: what is certain, what is not, and which revision is meant."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -257,7 +258,7 @@ def test_a_state_that_is_shown_late_changes_nothing() -> None:
 
 
 def test_another_uid_is_another_workload() -> None:
-    """Deleted and created again under its name: the history begins anew, and marks nothing of the old one."""
+    """Deleted and created again under its name: the history begins again, and marks nothing of the old one."""
     stage = played("deploy 1.1.0", "abort")
     stage.simulator.uid = "uid-2"
     stage.show()
@@ -283,3 +284,44 @@ def test_a_deployment_that_exceeded_its_deadline_and_is_taken_back_is_an_undo() 
     history = after(FIRST, late, observation("V1", "V1", template("V1", 1, 3), V2))
     (verdict,) = verdicts(history, Policy())
     assert (verdict.revision, verdict.cause) == (2, Cause.UNDO)
+
+
+def test_a_status_that_two_revisions_can_mean_decides_nothing() -> None:
+    """V2(2,4) is between two revisions: the abort may be that of revision 4, which nobody watched."""
+    again = template("V2", 2, 4)
+    between = observation("V2", "V1", V1, V3, again, template("V5", 5), revision=None, failing=aborted())
+    history = after(FIRST, IN_FLIGHT, between)
+    assert (marked(history), states(history)[2]) == ({}, State.IN_FLIGHT)
+
+
+def test_a_stable_template_with_a_newer_number_proves_no_return() -> None:
+    """V1(1,3) is stable all the time: whether 3 ever took effect between V2(2) and V2(4) is not known."""
+    history = after(FIRST, IN_FLIGHT, observation("V2", "V1", template("V1", 1, 3), template("V2", 2, 4)))
+    assert marked(history) == {}
+    assert states(history)[3] is State.UNKNOWN
+
+
+def test_of_two_revisions_with_one_number_the_older_is_not_listed_twice() -> None:
+    """Its state is shown late, after the newer one began."""
+    history = after(FIRST, IN_FLIGHT, observation("V3", "V1", V1, template("V3", 2)))
+    assert advance(history, IN_FLIGHT, NOW) is history
+
+
+def test_a_time_of_an_earlier_revision_is_not_that_of_the_next_one() -> None:
+    """Completed became False when V2 began, and stays so when V3 supersedes it and when V2 comes back."""
+    began = NOW + timedelta(minutes=1)
+    second = observation("V2", "V1", V1, V2, began_time=began)
+    other = replace(V3, created_time=NOW + timedelta(minutes=2))
+    third = observation("V3", "V1", V1, V2, other, began_time=began)
+    fourth = observation("V2", "V1", V1, template("V2", 2, 4), other, began_time=began)
+    *_, superseded, last = after(FIRST, second, third, fourth).revisions
+    assert (last.started_time, superseded.ended_time) == (NOW + timedelta(minutes=3), NOW + timedelta(minutes=3))
+
+
+def test_a_rollback_over_revisions_that_were_deleted_unwatched_is_unclear() -> None:
+    """Between V1(1) and V5(5) three revisions are missing: the first deployment after V1 may be one of them."""
+    newest = template("V5", 5)
+    before = after(FIRST, observation("V5", "V5", V1, newest))
+    history = advance(before, observation("V1", "V5", template("V1", 1, 6), newest), NOW)
+    assert marked(history) == {}
+    assert [note.reason for note in notes(before, history)] == [SkipReason.ROLLBACK_UNCLEAR]

@@ -112,7 +112,7 @@ def test_the_deployment_of_a_resource_that_a_person_wrote(
 
 
 def test_one_read_serves_resources_with_their_own_answers() -> None:
-    """The old success of a version is a hand-written resource's deployment, and never that of the aborted redeployment."""
+    """The old success of a version is what a person means, and never what an aborted redeployment is."""
     assert find_last([GOOD], "checkout", "prod", "2", at(60)) == GOOD
     assert find([GOOD], "checkout", "prod", "2", AGAIN) is MISSING
 
@@ -140,7 +140,7 @@ def test_what_is_found_is_within_the_bounds_and_alone(
 
 @given(some.lists(some.tuples(some.floats(0.1, 600), some.floats(0, 600)), min_size=1, max_size=5), some.data())
 def test_each_revision_finds_its_own_row(gaps: list[tuple[float, float]], data: some.DataObject) -> None:
-    """Revisions of one version, one after the other, each with a row of exactly its time; some rows are not there yet."""
+    """Revisions of one version, one after the other, each with a row of its time; some rows are late."""
     clock, spans = 0.0, []
     for pause, length in gaps:
         spans.append((clock + pause, clock + pause + length))

@@ -131,7 +131,7 @@ def test_a_first_observation_in_the_middle_adds_no_mark(story: list[str], data: 
 @checked(150)
 @given(STORY)
 def test_deleted_replica_sets_change_no_verdict(story: list[str]) -> None:
-    """revisionHistoryLimit 0, 1, 2 and 10 give the same marks and links."""
+    """With revisionHistoryLimit 0, 1, 2 and 10 there are the same marks and links."""
 
     def decided(limit: int) -> list[tuple[object, ...]]:
         last = recorded(story, limit).histories()[-1]

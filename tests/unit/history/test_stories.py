@@ -216,6 +216,11 @@ def test_a_story_asks_exactly_these_requests(story: str, requests: list[Asked]) 
             f"{THREE_PROMOTED}, undo 2, promote", [mark("1.2.0"), back("1.2.0", "1.1.0")], id="V1 V2 V3 V2 marks V3"
         ),
         pytest.param(
+            "deploy 1.1.0, promote, deploy 1.2.0, undo 2, undo 1, promote",
+            [mark("1.2.0"), mark("1.1.0"), back("1.1.0", "1.0.0")],
+            id="a return to the stable version is no deployment that could be replaced",
+        ),
+        pytest.param(
             f"{THREE_PROMOTED}, undo 2, undo 1, promote",
             [mark("1.2.0"), back("1.2.0", "1.0.0")],
             id="a rollback changed to a still older version in flight does not mark its first target",

@@ -43,7 +43,7 @@ def test_an_aborted_rollback_is_about_the_redeployment() -> None:
 def test_a_rollback_marks_the_first_deployment_of_a_version_and_not_its_return() -> None:
     """V1, V2, V3, back to V2, back to V1: the second step marks revision 2, which ends before revision 4 begins."""
     watcher = played(
-        *("deploy 1.1.0, promote, deploy 1.2.0, promote, undo 2, promote, undo 1, promote").split(", ")
+        *["deploy 1.1.0", "promote", "deploy 1.2.0", "promote", "undo 2", "promote", "undo 1", "promote"]
     ).watcher
     second = next(verdict for verdict in watcher.verdicts if verdict.version == "1.1.0")
     assert watcher.history is not None

@@ -27,7 +27,7 @@ class Truth:
     ages: dict[str, int] = field(default_factory=dict)
     """The first revision of each version."""
     stable: list[tuple[int, str]] = field(default_factory=list)
-    """Every promotion: number and version."""
+    """Every deployment: number and version."""
     current: tuple[int, str] = (0, "")
     faults: dict[int, Fault] = field(default_factory=dict)
     ever: set[int] = field(default_factory=set)
@@ -53,7 +53,7 @@ class Truth:
                     fault.kind, fault.is_open = "Recovered", False
             self._fails(marked, its_version, "RolledBack")
         if is_stable:
-            self.promotes()
+            self.promotes(is_new=not self.stable)
 
     def asks_to_abort(self) -> None:
         """A person aborts, and the controller may never carry it out."""
@@ -64,12 +64,12 @@ class Truth:
         if self.current[1] != self.stable[-1][1]:
             self._fails(*self.current, "Aborted")
 
-    def promotes(self) -> None:
-        """The current revision becomes stable."""
+    def promotes(self, *, is_new: bool = True) -> None:
+        """The current revision becomes stable; a return to the stable template deploys nothing."""
         _, version = self.current
         before = self.stable[-1][1] if self.stable else ""
         self.is_promoted = True
-        self.stable.append(self.current)
+        self.stable += [self.current] if is_new else []
         for fault in self.faults.values():
             if fault.is_open:
                 self._ends(fault, version, is_return=version == before)

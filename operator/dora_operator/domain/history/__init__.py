@@ -11,5 +11,5 @@ rule), `advance`, `verdicts`. None knows a kind of workload.
 One revision: it begins when an observation shows it as the current one (InFlight); a level ends it (Promoted, Aborted)
 or the next revision does (Undone, Superseded). A failure is written beside it at that moment, and the promotion that
 ends the failure is written into it. Nothing is read from the past but the history, so pruned ReplicaSets, restarts and
-observations that came late or never change no mark. docs/decisions/0013-history.md has what the rules leave open.
+observations that came late or never change no mark. docs/decisions/0014-history.md has what the rules leave open.
 """

@@ -47,15 +47,21 @@ def advance(history: History | None, observation: Observation, now: datetime, po
     """Return the history with what the observation adds; the same history where that is nothing."""
     if history is None or history.workload.uid != observation.workload.uid:
         history = History(workload=observation.workload)
-    current, number = history.current, observation.revision
-    is_same = current is not None and observation.current_hash == current.pod_template_hash
-    if is_same and current is not None and number in {None, current.number}:
-        number = current.number
-    elif number is None:
-        return history  # between two revisions
+    current = history.current
+    number = _number(current, observation) if observation.revision is None else observation.revision
+    if number is None:
+        return history
     step = _Step(observation, now.replace(microsecond=0), policy, _stable_number(history, observation, number))
     after = _first(history, number, step) if current is None else _next(history, current, number, step)
     return history if after == history else trimmed(after)
+
+
+def _number(current: Revision | None, observation: Observation) -> int | None:
+    """Return the revision that the status is about while the next one is made, where only one can be meant."""
+    if current is None or observation.current_hash != current.pod_template_hash:
+        return None
+    numbers = [t.numbers[-1] for t in observation.templates if t.pod_template_hash == observation.current_hash]
+    return current.number if max(numbers, default=0) <= current.number else None
 
 
 def _first(history: History, number: int, step: _Step) -> History:
@@ -191,16 +197,29 @@ def _rolling_back(history: History, entry: Revision, replaced: Revision, step: _
     """Mark what the rollback marks. One rollback is in flight: what an earlier one marked is called off."""
     before = history.revisions[:-1]
     is_replaced = step.policy.rollback_marks is RollbackMarks.REPLACED
-    failed = replaced if is_replaced else first_after(before, entry, replaced)
+    deployed = _deployment_of(before, replaced)
+    failed = deployed if is_replaced else first_after(before, entry, deployed)
+    if failed is None:
+        return history
     time = entry.started_time or step.now
     for revision in before:
         if _is_rolled_back(revision) and revision != failed:
             history = _changed(history, _recovered(revision, entry, time, "another rollback replaced this one"))
-    if failed is None or _is_rolled_back(failed):
+    if _is_rolled_back(failed):
         return history
     message = f"revision {entry.number} goes back to an older version than that of revision {replaced.number}"
     failure = Failure(verdict=VerdictKind.ROLLED_BACK, cause=Cause.ROLLBACK, message=message, time=time)
     return _changed(history, replace(failed, failure=failure))
+
+
+def _deployment_of(revisions: tuple[Revision, ...], stable: Revision) -> Revision | None:
+    """A return to the stable template, as by an undo in flight, deploys nothing. None: not known what did."""
+    while stable.redeployed:
+        before = replaced_by(tuple(r for r in revisions if r.number < stable.number), stable.number)
+        if before is None or before.pod_template_hash != stable.pod_template_hash:
+            return None if before is None else stable
+        stable = before
+    return stable
 
 
 def _is_rolled_back(revision: Revision) -> bool:

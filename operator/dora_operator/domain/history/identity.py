@@ -2,7 +2,7 @@
 
 The template's annotation `dora-operator.io/deployment-id` wins: it was set on purpose. A broken id never falls back to
 the labels, because that could mark another deployment than the one that was meant. Without it the labels
-`tags.datadoghq.com/{service,env,version}` count, each overridden by an annotation `dora-operator.io/{service,env,version}`.
+`tags.datadoghq.com/{service,env,version}` count, each overridden by the annotation `dora-operator.io/…` of its name.
 """
 
 from collections.abc import Mapping

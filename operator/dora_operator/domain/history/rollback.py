@@ -10,7 +10,7 @@ from dora_operator.domain.history.history import Revision, State, is_older, repl
 Revisions = tuple[Revision, ...]
 
 
-def first_after(revisions: Revisions, target: Revision, replaced: Revision) -> Revision | None:
+def first_after(revisions: Revisions, target: Revision, replaced: Revision | None) -> Revision | None:
     """Return the revision that a rollback from `replaced` to `target` marks, of those before it; None: not known.
 
     Where nothing was deployed in the target's service and env, it is the replaced one.
@@ -33,7 +33,7 @@ def _deployments_of(revisions: Revisions, target: Revision) -> list[int]:
     return []
 
 
-def _first_deployment(revisions: Revisions, start: int, target: Revision, replaced: Revision) -> Revision | None:
+def _first_deployment(revisions: Revisions, start: int, target: Revision, replaced: Revision | None) -> Revision | None:
     number = revisions[start].number
     for index in range(start + 1, len(revisions)):
         revision = revisions[index]
