@@ -15,7 +15,7 @@ from bench.truth.argo import Body, Rollout
 from bench.truth.cluster import Cluster
 from bench.truth.datadog import Datadog
 from bench.truth.world import Span, World, moment
-from dora_operator.app import App, build
+from dora_operator.app import App, Deps, build
 from dora_operator.clients.datadog import DatadogClient
 from dora_operator.clients.kubernetes import KubernetesClient
 from dora_operator.domain.fields import OnMissing
@@ -94,30 +94,23 @@ async def _operator(
     cluster: Cluster, datadog: DatadogClient, made: Settings, *, reports: bool = False
 ) -> AsyncIterator[App]:
     """Run one process of the operator: its first list, then its workers."""
-    app = build(
-        made,
-        cast("KubernetesClient", cluster),
-        datadog,
-        Metrics(),
-        clock=_clock,
-        monotonic=seconds,
-        jitter=lambda: 0.5,
-    )
+    client = cast("KubernetesClient", cluster)
+    app = build(Deps(made, client, datadog, Metrics(), clock=_clock, monotonic=seconds, jitter=lambda: 0.5))
     for body in cluster.objects.values():
         app.deployments.observed(body, listed=True)
     app.deployments.listed(None, served=True)
     if reports:  # no Rollout is known, so that the deployments alone say what was deployed again
         app.rollouts.listed(None, served=True)
     cluster.report = lambda body: _observe(app, body)
-    work = [app.deployment_workers.run, app.deployment_reconciler.reader.run] if reports else [app.rollout_workers.run]
-    tasks = [asyncio.create_task(each()) for each in work]
+    if reports:
+        app.deployment_reconciler.begin(None)
+    task = asyncio.create_task(app.deployment_workers.run() if reports else app.rollout_workers.run())
     try:
         yield app
     finally:
         cluster.report = lambda _: None
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _observe(app: App, body: Body) -> None:

@@ -122,7 +122,7 @@ async def keys_are_refused(stage: Stage) -> None:
 
 async def a_request_is_rejected(stage: Stage) -> None:
     """400."""
-    stage.operator.datadog.answers = [httpx.Response(400), httpx.Response(202)]
+    stage.operator.datadog.answers = [httpx.Response(400, json={"errors": ["no"]}), httpx.Response(202)]
     stage.operator.cluster.apply("checkout", changeFailure=True)
     await stage.operator.settle()
 

@@ -155,7 +155,8 @@ async def test_an_event_that_is_not_taken_is_posted_again(answers: list[httpx.Re
 async def test_an_event_that_is_refused_is_one_warning() -> None:
     """Only a person can help: nothing is posted again, and nothing is marked by an id that does not exist."""
     cluster, datadog = FakeCluster(), StoringDatadog()
-    datadog.before = lambda request: httpx.Response(400) if request.url.path.endswith("/deployment") else None
+    refused = httpx.Response(400, json={"errors": ["no"]})
+    datadog.before = lambda request: refused if request.url.path.endswith("/deployment") else None
     async with running_operator(cluster, datadog, read_back=True, on_missing="Create") as operator:
         datadog.operator = operator
         await play(operator, Rollout(), *DEPLOYED, "abort")

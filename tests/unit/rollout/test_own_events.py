@@ -61,13 +61,10 @@ def test_ids_differ_by_what_they_are_about() -> None:
     ("deployment_id", "expected"),
     [
         ("dora-operator-" + "0123456789abcdef" * 2 + "01234567", True),
-        ("dora-operator-" + "0" * 39, False),
-        ("dora-operator-" + "0" * 41, False),
-        ("dora-operator-" + "g" * 40, False),
         ("x-dora-operator-" + "0" * 40, False),
         (DEPLOYMENT_ID, False),
     ],
 )
 def test_ids_of_our_own(deployment_id: str, *, expected: bool) -> None:
-    """A prefix and forty hexadecimal digits, nothing else."""
+    """By their prefix, whatever follows it."""
     assert is_own_id(deployment_id) is expected

@@ -91,7 +91,7 @@ def test_a_restart_after_any_line_asks_the_same(name: str, lists_events: bool) -
         for line, (_, unbroken) in zip(lines[number + 1 :], states[number + 1 :], strict=True):
             at_restart.apply(line)
             restarted.reconcile(at_restart)
-            if (restarted.memory, restarted.manifests) == (unbroken.memory, unbroken.manifests):
+            if (restarted.memory, restarted.written) == (unbroken.memory, unbroken.written):
                 break  # from here on the two are the same operator
         else:
             assert restarted.asked == EXPECTED[name]
