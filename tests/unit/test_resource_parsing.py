@@ -69,9 +69,7 @@ def test_a_status_that_cannot_be_read_is_empty() -> None:
         pytest.param({"target": {"by": "Name", "site": "datadoghq.com"}}, {}, id="a kind of target"),
     ],
 )
-def test_a_value_that_only_a_newer_version_knows_costs_one_field(
-    unknown: dict[str, Any], kept: dict[str, Any]
-) -> None:
+def test_a_value_that_only_a_newer_version_knows_costs_one_field(unknown: dict[str, Any], kept: dict[str, Any]) -> None:
     """After a downgrade, what Datadog has accepted is still known."""
     known = {
         "observedGeneration": 3,

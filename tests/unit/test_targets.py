@@ -63,7 +63,10 @@ def test_which_deployment_is_meant(fields: dict, rollout_state: RolloutState | N
     ("target", "key", "lock"),
     [
         pytest.param(
-            ID_TARGET, DeploymentKey(SITE, id=DEPLOYMENT_ID), DeploymentKey(SITE, id=DEPLOYMENT_ID), id="an id is unique on its site"
+            ID_TARGET,
+            DeploymentKey(SITE, id=DEPLOYMENT_ID),
+            DeploymentKey(SITE, id=DEPLOYMENT_ID),
+            id="an id is unique on its site",
         ),
         pytest.param(
             replace(ID_TARGET, credentials_secret="keys", **BY_VERSION),
