@@ -104,7 +104,7 @@ async def test_an_abort_goes_before_a_backlog_that_is_older_than_a_minute(*, ans
 
 
 async def test_an_abort_that_failed_is_first_again() -> None:
-    """A 503 has its backoff, and then the place of an abort."""
+    """Each 503 costs it one window at most: it is the first of the next one."""
     cluster, datadog = FakeCluster(), limited()
     backlog(cluster)
     failures = [DOWN, DOWN]
@@ -119,9 +119,8 @@ async def test_an_abort_that_failed_is_first_again() -> None:
         datadog.operator, datadog.before = operator, fail
         await wait(operator, 130, 10)
         await play(operator, Rollout(), *ABORTED, seconds=1)
-        while failures:
-            await operator.pass_time(1)
-        assert await until_marked(operator, datadog, "2") <= LIMIT
+        assert await until_marked(operator, datadog, "2") < 2 * LIMIT
+        assert failures == []
 
 
 async def test_an_abort_during_an_outage_of_the_api_server_is_first_after_it() -> None:

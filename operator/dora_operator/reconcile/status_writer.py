@@ -10,11 +10,11 @@ from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, KubernetesCl
 from dora_operator.domain.events import EventNote, duplicate_event, event_for
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.read_back import Finding
-from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import ConditionType, DoraDeployment, DoraDeploymentStatus
 from dora_operator.domain.rollout.posted_events import is_own_id
 from dora_operator.domain.status import merge_patch
 from dora_operator.metrics import Metrics
+from dora_operator.reconcile.context import SENDS_NOTHING
 from dora_operator.reconcile.events import EventPoster
 from dora_operator.store import DeploymentStore
 from dora_operator.workqueue import WorkQueue
@@ -132,5 +132,5 @@ class StatusWriter:
 
 
 def _visible_to_others(status: DoraDeploymentStatus) -> tuple[object, ...]:
-    """Return what other resources decide from. One that is not allowed is no rival."""
-    return status.desired, status.accepted, status.reason(ConditionType.READY) == Reason.NOT_ALLOWED
+    """Return what other resources decide from. One that cannot send is no rival."""
+    return status.desired, status.accepted, status.reason(ConditionType.READY) in SENDS_NOTHING
