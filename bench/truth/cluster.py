@@ -23,7 +23,7 @@ class Cluster:
     rollouts: Mapping[str, Rollout] = field(default_factory=dict)
     objects: dict[ObjectKey, Body] = field(default_factory=dict)
     records: list[tuple[float, Body]] = field(default_factory=list)
-    """What was applied, and when."""
+    """Records with a new verdict in their status, and since when."""
     report: Report = lambda _: None
     _versions: int = 0
 
@@ -38,18 +38,18 @@ class Cluster:
     async def post_event(self, subject: Subject, note: EventNote) -> None:
         """See KubernetesClient."""
 
-    async def apply_record(self, manifest: Mapping[str, Any]) -> Body:
-        """See KubernetesClient."""
+    async def apply_record(self, manifest: Body) -> Body:
+        """See KubernetesClient. A manifest may bring its verdict with it, as the operator writes it to the status."""
         metadata = manifest["metadata"]
         key = ObjectKey(metadata["namespace"], metadata["name"])
-        self.records.append((seconds(), dict(manifest)))
         before = self.objects.get(key)
         if before is None:
             born = {"uid": f"uid-{key.name}", "generation": 1, "creationTimestamp": moment(seconds()).isoformat()}
-            return self._stored({"metadata": metadata | born, "spec": manifest["spec"], "status": {}})
+            return self._stored(manifest | {"metadata": metadata | born, "status": manifest.get("status", {})})
         generation = before["metadata"]["generation"] + int(before["spec"] != manifest["spec"])
         changed = before["metadata"] | metadata | {"generation": generation}
-        return self._stored(before | {"metadata": changed, "spec": manifest["spec"]})
+        status = before["status"] | manifest.get("status", {})
+        return self._stored(before | {"metadata": changed, "spec": manifest["spec"], "status": status})
 
     async def write_status(self, key: ObjectKey, _: str, status: Mapping[str, Any]) -> Body:
         """See KubernetesClient."""
@@ -57,6 +57,9 @@ class Cluster:
         if before is None:
             raise NotFoundError("not found", 404)
         stored = self._stored(before | {"status": merged(before["status"], status)}, echo=False)
+        source = stored["status"].get("source")
+        if source != before["status"].get("source"):
+            self.records.append((seconds(), stored | {"status": {"source": source}}))
         asyncio.get_running_loop().call_soon(self.report, stored)
         return stored
 

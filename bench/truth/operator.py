@@ -15,7 +15,7 @@ from bench.truth.argo import Body, Rollout
 from bench.truth.cluster import Cluster
 from bench.truth.datadog import Datadog
 from bench.truth.world import Span, World, moment
-from dora_operator.app import App, build
+from dora_operator.app import App, Deps, build
 from dora_operator.clients.datadog import DatadogClient
 from dora_operator.clients.kubernetes import KubernetesClient
 from dora_operator.domain.fields import OnMissing
@@ -51,7 +51,7 @@ def report(world: World, records: Records, made: Settings, datadog: Datadog) -> 
 async def _record(world: World, made: Settings) -> Records:
     rollouts = {name: Rollout(name) for name in world.services}
     cluster = Cluster(rollouts)
-    nothing = cast("DatadogClient", None)  # the reconcilers of Rollouts send nothing
+    nothing = cast("DatadogClient", None)  # a dry run writes verdicts to statuses, and sends nothing
     actions = iter(world.actions)
     action = next(actions, None)
     for begin, end in _running(world.operator_down, world.until):
@@ -59,7 +59,7 @@ async def _record(world: World, made: Settings) -> Records:
             list(rollouts[action.service].act(action))
             action = next(actions, None)
         await sleep_until(begin)
-        async with _operator(cluster, nothing, made) as app:
+        async with _operator(cluster, nothing, made.model_copy(update={"dry_run": True})) as app:
             for rollout in rollouts.values():
                 if rollout.status:
                     app.rollouts.observed(rollout.body(), listed=True)
@@ -81,7 +81,8 @@ async def _report(world: World, records: Records, made: Settings, datadog: Datad
     entry = next(waiting, None)
     for begin, end in _running(world.operator_down, world.until + LAST_READS):
         await sleep_until(begin)
-        async with _operator(cluster, cast("DatadogClient", datadog), made, reports=True):
+        async with _operator(cluster, cast("DatadogClient", datadog), made) as app:
+            app.rollouts.listed(None, served=True)  # none is known: the deployments alone show what came again
             while entry is not None and entry[0] < end:
                 await sleep_until(entry[0])
                 await cluster.apply_record(entry[1])
@@ -90,34 +91,23 @@ async def _report(world: World, records: Records, made: Settings, datadog: Datad
 
 
 @asynccontextmanager
-async def _operator(
-    cluster: Cluster, datadog: DatadogClient, made: Settings, *, reports: bool = False
-) -> AsyncIterator[App]:
+async def _operator(cluster: Cluster, datadog: DatadogClient, made: Settings) -> AsyncIterator[App]:
     """Run one process of the operator: its first list, then its workers."""
-    app = build(
-        made,
-        cast("KubernetesClient", cluster),
-        datadog,
-        Metrics(),
-        clock=_clock,
-        monotonic=seconds,
-        jitter=lambda: 0.5,
-    )
+    client = cast("KubernetesClient", cluster)
+    app = build(Deps(made, client, datadog, Metrics(), clock=_clock, monotonic=seconds, jitter=lambda: 0.5))
     for body in cluster.objects.values():
         app.deployments.observed(body, listed=True)
     app.deployments.listed(None, served=True)
-    if reports:  # no Rollout is known, so that the deployments alone say what was deployed again
-        app.rollouts.listed(None, served=True)
     cluster.report = lambda body: _observe(app, body)
-    work = [app.deployment_workers.run, app.deployment_reconciler.reader.run] if reports else [app.rollout_workers.run]
-    tasks = [asyncio.create_task(each()) for each in work]
+    app.deployment_reconciler.begin(None)
+    work = [asyncio.create_task(workers.run()) for workers in (app.deployment_workers, app.rollout_workers)]
     try:
         yield app
     finally:
         cluster.report = lambda _: None
-        for task in tasks:
+        for task in work:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*work, return_exceptions=True)
 
 
 def _observe(app: App, body: Body) -> None:

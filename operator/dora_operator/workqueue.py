@@ -216,16 +216,22 @@ class WorkQueue(Generic[Key]):
         if key in self._by_age:  # ready already: only its class has changed
             self._make_ready(key, entry)
         else:
+            if len(self._delayed) > 2 * len(self._entries) + 64:  # most were requested again, or forgotten
+                self._delayed = [item for item in self._delayed if self._is_newest(*item[2:])]
+                heapq.heapify(self._delayed)
             heapq.heappush(self._delayed, (entry.ready_at, entry.order, entry.token, key))
         self._changed.set()
+
+    def _is_newest(self, token: int, key: Key) -> bool:
+        entry = self._entries.get(key)
+        return entry is not None and entry.token == token
 
     def _promote(self) -> None:
         now = self.clock()
         while self._delayed and self._delayed[0][0] <= now:
             _, _, token, key = heapq.heappop(self._delayed)
-            entry = self._entries.get(key)
-            if entry is not None and entry.token == token:
-                self._make_ready(key, entry)
+            if self._is_newest(token, key):
+                self._make_ready(key, self._entries[key])
 
     def _make_ready(self, key: Key, entry: _Entry) -> None:
         self._by_age.setdefault(key)

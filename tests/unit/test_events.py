@@ -11,14 +11,14 @@ from dora_operator.domain.outcome import Accepted
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import Condition, ConditionStatus, DoraDeploymentStatus
 from tests.support.builders import BY_VERSION, NOW, OTHER_ID, read_status, send, status_context, verdict
-from tests.unit.test_status import ACCEPTED, LATER, NEW, answered, failed
+from tests.unit.test_status import ACCEPTED, LATER, NEW, REFUSED, answered, failed
 
 
 @pytest.mark.parametrize(
     ("before", "after", "warned"),
     [
         pytest.param(NEW, failed(answered(403)), Reason.FORBIDDEN, id="a missing permission"),
-        pytest.param(NEW, failed(answered(400)), Reason.REQUEST_REJECTED, id="a refused request"),
+        pytest.param(NEW, failed(REFUSED), Reason.REQUEST_REJECTED, id="a refused request"),
         pytest.param(failed(answered(403)), failed(answered(403)), None, id="the same again"),
         pytest.param(failed(answered(503)), failed(answered(401)), Reason.UNAUTHORIZED, id="another problem"),
         pytest.param(NEW, failed(answered(503)), None, id="an outage"),

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_operator.domain.fields import OnMissing
-from dora_operator.domain.late import PROMPT, is_created, is_deployed_again, is_late, locate
-from dora_operator.domain.outcome import Pace, TryAgain
+from dora_operator.domain.late import PROMPT, is_deployed_again, is_late, is_missing_for_long, locate
+from dora_operator.domain.outcome import TryAgain
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import DoraDeploymentStatus, HistoryEntry, MarkState, Target, TargetKind
 from dora_operator.domain.rollout.observation import ReplicaSet, parse_replica_sets, parse_rollout
@@ -240,26 +239,20 @@ def test_a_later_deployment_is_never_marked(
 
 
 @pytest.mark.parametrize(
-    ("seconds", "changes", "expected"),
+    ("seconds", "reasons", "expected"),
     [
-        pytest.param(900, {}, True, id="missing for 15 minutes"),
-        pytest.param(899, {}, False, id="missing for less"),
-        pytest.param(900, {"on_missing": OnMissing.WAIT}, False, id="Wait"),
-        pytest.param(900, {"reason": Reason.AMBIGUOUS}, False, id="there are several"),
-        pytest.param(900, {"earlier": Reason.DATADOG_UNAVAILABLE}, False, id="Datadog was away"),
-        pytest.param(900, {"pending": 1}, False, id="missing before, of another state"),
-        pytest.param(900, {"pending": None}, False, id="nothing is pending"),
+        pytest.param(900, [Reason.DEPLOYMENT_MISSING], True, id="missing for 15 minutes"),
+        pytest.param(900, [Reason.DEPLOYMENT_MISSING, Reason.FORBIDDEN], True, id="missing for 15 minutes, now"),
+        pytest.param(899, [Reason.DEPLOYMENT_MISSING], False, id="missing for less"),
+        pytest.param(900, [Reason.AMBIGUOUS, Reason.DEPLOYMENT_MISSING], False, id="there are several by now"),
+        pytest.param(900, [Reason.DATADOG_UNAVAILABLE], False, id="Datadog was away"),
+        pytest.param(900, [], False, id="nothing has happened yet"),
     ],
 )
-def test_when_the_missing_event_is_posted(seconds: float, changes: dict[str, Any], expected: bool) -> None:  # noqa: FBT001
-    """It was missing at a read 15 minutes ago, and is missing now."""
-    values = {"reason": Reason.DEPLOYMENT_MISSING, "earlier": Reason.DEPLOYMENT_MISSING, "pending": 0} | changes
-    pending = after(values["pending"]) if values["pending"] is not None else None
-    history = (HistoryEntry(time=NOW, reason=values["earlier"].value),)
-    status = DoraDeploymentStatus(pending_since_time=pending, history=history)
-    outcome = TryAgain(values["reason"], "", Pace.INGESTION)
-    on_missing = values.get("on_missing", OnMissing.CREATE)
-    assert is_created(outcome, status, on_missing, after(seconds)) is expected
+def test_when_the_missing_event_is_posted(seconds: float, reasons: list[Reason], *, expected: bool) -> None:
+    """It was missing at a read 15 minutes ago, and nothing else has happened since."""
+    status = DoraDeploymentStatus(history=tuple(HistoryEntry(time=NOW, reason=reason) for reason in reasons))
+    assert is_missing_for_long(status, after(seconds)) is expected
 
 
 def test_a_minute_is_prompt() -> None:

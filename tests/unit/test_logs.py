@@ -13,7 +13,7 @@ from dora_operator.domain.fields import ObjectKey
 from dora_operator.logs import SILENT_BELOW_WARNING, configure, subject
 from dora_operator.metrics import Metrics
 from dora_operator.workers import Workers
-from dora_operator.workqueue import WorkQueue
+from dora_operator.workqueue import Priority, Result, WorkQueue
 from tests.support.builders import NOW
 
 
@@ -116,13 +116,16 @@ async def test_every_line_of_a_reconcile_names_its_object(capsys: pytest.Capture
     """Code that logs during a reconcile need not know the object; lines of two reconciles at once are not mixed up."""
     configure("INFO", "json")
 
-    async def reconcile(key: ObjectKey) -> None:
+    async def reconcile(key: ObjectKey) -> Result:
         await asyncio.sleep(0)
         logging.getLogger("x").info("deep inside %s", key.name)
+        return Result()
 
     queue: WorkQueue[ObjectKey] = WorkQueue(lambda: 0.0)
     workers = Workers("Rollout", queue, reconcile, 2, lambda: NOW, Metrics())
-    await asyncio.gather(*(workers.serve(ObjectKey("shop", name)) for name in ("one", "two")))
+    for name in ("one", "two"):
+        queue.add(ObjectKey("shop", name), Priority.NORMAL)
+    await asyncio.gather(workers.serve(await queue.take()), workers.serve(await queue.take()))
     assert [(line["kind"], line["name"], line["message"]) for line in lines(capsys)] == [
         ("Rollout", "one", "deep inside one"),
         ("Rollout", "two", "deep inside two"),

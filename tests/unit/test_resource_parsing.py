@@ -1,14 +1,14 @@
-"""A raw DoraDeployment as a value: metadata, and what is left of a spec, status or annotation that cannot be read."""
+"""A raw DoraDeployment as a value: metadata, and what is left of a spec or status that cannot be read."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from dora_operator.domain.fields import ObjectKey
-from dora_operator.domain.resource import EMPTY_STATUS, DoraDeployment, parse
-from dora_operator.domain.rollout.verdict import Verdict, record_manifest
-from tests.support.builders import BY_VERSION, DEPLOYMENT_ID, OTHER_ID, after, deployment, spec, verdict
+from dora_operator.domain.fields import ObjectKey, to_api
+from dora_operator.domain.resource import EMPTY_STATUS, DoraDeployment, MarkState, parse
+from tests.support.builders import after, deployment, spec, verdict
 
 CREATED = after(-7200)
 
@@ -61,36 +61,29 @@ def test_a_status_that_cannot_be_read_is_empty() -> None:
     assert deployment({}, {"attempts": "many"}).status == EMPTY_STATUS
 
 
-BY_TAGS = verdict()
-OF_AN_ID = verdict(deployment_id=DEPLOYMENT_ID)
-
-
 @pytest.mark.parametrize(
-    ("written", "chosen", "is_believed"),
+    ("unknown", "kept"),
     [
-        pytest.param(BY_TAGS, BY_VERSION, True, id="by service, env and version"),
-        pytest.param(BY_TAGS, BY_VERSION | {"version": "2"}, False, id="another version"),
-        pytest.param(BY_TAGS, BY_VERSION | {"env": "staging"}, False, id="another env"),
-        pytest.param(BY_TAGS, BY_VERSION | {"id": DEPLOYMENT_ID}, False, id="an id beside the tags"),
-        pytest.param(OF_AN_ID, {"id": DEPLOYMENT_ID}, True, id="by id"),
-        pytest.param(OF_AN_ID, {"id": OTHER_ID}, False, id="another id"),
+        pytest.param({"conditions": [{"type": "Ready", "status": "Perhaps"}]}, {}, id="a status of a condition"),
+        pytest.param({"source": {"verdict": "Exploded"}}, {"attempts": 2}, id="a verdict"),
+        pytest.param({"target": {"by": "Name", "site": "datadoghq.com"}}, {}, id="a kind of target"),
     ],
 )
-def test_a_record_is_believed_about_its_own_deployment(
-    written: Verdict, chosen: dict[str, str], *, is_believed: bool
-) -> None:
-    """The spec is immutable and decides what is marked; the annotation is not."""
-    annotations = record_manifest("shop", written)["metadata"]["annotations"]
-    found = deployment({"deployment": chosen}, annotations=annotations)
-    assert found.is_record
-    assert found.record == (written if is_believed else None)
+def test_a_value_that_only_a_newer_version_knows_costs_one_field(unknown: dict[str, Any], kept: dict[str, Any]) -> None:
+    """After a downgrade, what Datadog has accepted is still known."""
+    known = {
+        "observedGeneration": 3,
+        "accepted": {"changeFailure": True},
+        "acceptedTime": "2026-11-23T11:00:00Z",
+        "history": [{"time": "2026-11-23T11:00:00Z", "reason": "Accepted"}],
+    } | kept
+    assert deployment({}, known | unknown).status == deployment({}, known).status
+    assert deployment({}, known).status.accepted == MarkState(change_failure=True)
 
 
-def test_a_record_that_cannot_be_read_stays_a_record() -> None:
-    """The operator created it, so it is never taken for a user's."""
-    found = deployment(annotations={"dora-operator.io/verdict": "{"})
-    assert (found.is_record, found.record) == (True, None)
-    annotations = record_manifest("shop", BY_TAGS)["metadata"]["annotations"]
-    broken = deployment({"deployment": 7}, annotations=annotations)
-    assert (broken.spec, broken.is_record, broken.record) == (None, True, None)
-    assert (deployment().is_record, deployment().record) == (False, None)
+def test_an_annotation_is_no_verdict() -> None:
+    """Everybody who may write the resource could write it. The label alone makes a record."""
+    forged = {"dora-operator.io/verdict": json.dumps(to_api(verdict()))}
+    assert deployment(annotations=forged) == deployment()
+    assert not deployment().is_record
+    assert deployment(labels={"dora-operator.io/rollout": "checkout"}).is_record

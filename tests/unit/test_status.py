@@ -16,7 +16,7 @@ from dora_operator.domain.outcome import Accepted, Answer, FailureKind, NoAnswer
 from dora_operator.domain.plan import Hold, Send
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import DoraDeploymentStatus
-from dora_operator.domain.retry import RetryPolicy, SendNow, Settled, WaitUntil, next_action, next_backoff
+from dora_operator.domain.retry import RetryPolicy, SendNow, UpToDate, WaitUntil, next_action, next_backoff
 from tests.support.builders import NOW, OTHER_ID, conditions, planned, reason, send, status_context, verdict
 
 NEW = DoraDeploymentStatus(observed_generation=-1)
@@ -29,6 +29,9 @@ def answered(status: int, body: bytes = b"", **headers: str) -> Outcome:
     """Classify an answer; 400 and 422 come with Datadog's words."""
     words = b'{"errors":["no"]}' if status in {400, 422} else b""
     return classify(Answer(status, headers, body or words), NOW)
+
+
+REFUSED = answered(400, b'{"errors": ["bad id"]}')
 
 
 def failed(outcome: Outcome, previous: DoraDeploymentStatus = NEW) -> DoraDeploymentStatus:
@@ -45,7 +48,7 @@ def failed(outcome: Outcome, previous: DoraDeploymentStatus = NEW) -> DoraDeploy
         pytest.param(failed(answered(401)), "Reconciling", id="unknown keys"),
         pytest.param(failed(answered(403)), "Reconciling", id="a missing permission"),
         pytest.param(failed(answered(404)), "Reconciling", id="not ingested yet"),
-        pytest.param(failed(answered(400)), "Stalled", id="a refused request"),
+        pytest.param(failed(REFUSED), "Stalled", id="a refused request"),
         pytest.param(failed(classify(NoAnswer(FailureKind.TIMEOUT, "x"), NOW)), "Reconciling", id="a timeout"),
         pytest.param(
             statuses.without_request(NEW, planned({"changeFailure": True, "suspend": True}), status_context()),
@@ -214,14 +217,14 @@ def test_holding_back_what_is_accepted_already_changes_nothing() -> None:
     ("status", "generation", "now", "expected"),
     [
         pytest.param(NEW, 1, NOW, SendNow(), id="a new resource is sent"),
-        pytest.param(ACCEPTED, 1, NOW, Settled(), id="an accepted one is not sent again"),
-        pytest.param(ACCEPTED, 2, NOW, Settled(), id="nor after an edit that changes nothing for Datadog"),
+        pytest.param(ACCEPTED, 1, NOW, UpToDate(), id="an accepted one is not sent again"),
+        pytest.param(ACCEPTED, 2, NOW, UpToDate(), id="nor after an edit that changes nothing for Datadog"),
         pytest.param(failed(answered(503)), 1, NOW, WaitUntil(NOW + timedelta(seconds=0.75)), id="a pause is kept"),
         pytest.param(failed(answered(503)), 1, LATER, SendNow(), id="and ends"),
         pytest.param(failed(answered(503)), 1, EARLIER, SendNow(), id="and is not kept that a wrong clock has noted"),
         pytest.param(failed(answered(503)), 2, NOW, SendNow(), id="an edit is tried at once"),
-        pytest.param(failed(answered(400)), 1, LATER, WaitUntil(None), id="a refused request is not repeated"),
-        pytest.param(failed(answered(400)), 2, NOW, SendNow(), id="until the user edits"),
+        pytest.param(failed(REFUSED), 1, LATER, WaitUntil(None), id="a refused request is not repeated"),
+        pytest.param(failed(REFUSED), 2, NOW, SendNow(), id="until the user edits"),
         pytest.param(
             statuses.without_request(NEW, planned({"changeFailure": True, "suspend": True}), status_context()),
             1,
@@ -232,7 +235,7 @@ def test_holding_back_what_is_accepted_already_changes_nothing() -> None:
     ],
 )
 def test_when_a_request_is_due(
-    status: DoraDeploymentStatus, generation: int, now: Any, expected: SendNow | Settled | WaitUntil
+    status: DoraDeploymentStatus, generation: int, now: Any, expected: SendNow | UpToDate | WaitUntil
 ) -> None:
     """The status alone decides whether to send."""
     assert next_action(send(), status, generation, now, RetryPolicy()) == expected
@@ -240,7 +243,7 @@ def test_when_a_request_is_due(
 
 def test_a_new_desired_state_is_due_at_once() -> None:
     """Neither acceptance nor a pause of the old state holds back the new one."""
-    for status in (ACCEPTED, failed(answered(503)), failed(answered(400))):
+    for status in (ACCEPTED, failed(answered(503)), failed(REFUSED)):
         wanted = send(remediation={"type": "rollback", "id": OTHER_ID})
         assert next_action(wanted, status, 1, NOW, RetryPolicy()) == SendNow()
 

@@ -1,4 +1,4 @@
-"""Which deployment is meant: targets, what they claim and lock, and what a read adds to them."""
+"""Which deployment is meant: targets, their keys and locks, and what a read adds to them."""
 
 from dataclasses import replace
 
@@ -6,11 +6,11 @@ import pytest
 
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.plan import (
-    Claim,
-    RolloutLink,
+    DeploymentKey,
+    WorkloadRef,
     RolloutState,
-    claims_of,
-    links_of,
+    keys_of,
+    dependencies_of,
     lock_of,
     request_for,
     target_of,
@@ -60,55 +60,58 @@ def test_which_deployment_is_meant(fields: dict, rollout_state: RolloutState | N
 
 
 @pytest.mark.parametrize(
-    ("target", "claim", "lock"),
+    ("target", "key", "lock"),
     [
         pytest.param(
-            ID_TARGET, Claim(SITE, id=DEPLOYMENT_ID), Claim(SITE, id=DEPLOYMENT_ID), id="an id is unique on its site"
+            ID_TARGET,
+            DeploymentKey(SITE, id=DEPLOYMENT_ID),
+            DeploymentKey(SITE, id=DEPLOYMENT_ID),
+            id="an id is unique on its site",
         ),
         pytest.param(
             replace(ID_TARGET, credentials_secret="keys", **BY_VERSION),
-            Claim(SITE, id=DEPLOYMENT_ID),
-            Claim(SITE, id=DEPLOYMENT_ID),
+            DeploymentKey(SITE, id=DEPLOYMENT_ID),
+            DeploymentKey(SITE, id=DEPLOYMENT_ID),
             id="an id, whatever else is named",
         ),
         pytest.param(
             VERSION_TARGET,
-            Claim(SITE, **BY_VERSION),
-            Claim(SITE, **BY_VERSION),
+            DeploymentKey(SITE, **BY_VERSION),
+            DeploymentKey(SITE, **BY_VERSION),
             id="a version, with the operator's keys",
         ),
         pytest.param(
             replace(VERSION_TARGET, credentials_secret="keys"),
-            Claim(SITE, account="shop/keys", **BY_VERSION),
-            Claim(SITE, **BY_VERSION),
+            DeploymentKey(SITE, account="shop/keys", **BY_VERSION),
+            DeploymentKey(SITE, **BY_VERSION),
             id="a version is unique in one account; requests about it go one by one",
         ),
     ],
 )
-def test_what_a_target_claims(target: Target, claim: Claim, lock: Claim) -> None:
-    """Two resources with the same claim are rivals; two requests with the same lock are never sent side by side."""
-    assert claims_of("shop", target, None) == {claim}
+def test_the_keys_of_a_target(target: Target, key: DeploymentKey, lock: DeploymentKey) -> None:
+    """Two resources with the same key are rivals; two requests with the same lock are never sent side by side."""
+    assert keys_of("shop", target, None) == {key}
     assert lock_of(target) == lock
 
 
-def test_a_read_back_id_is_claimed_too() -> None:
-    """The claim by version stays: another resource may name the same deployment so."""
+def test_a_read_back_id_is_a_key_too() -> None:
+    """The key by version stays: another resource may name the same deployment so."""
     pinned = replace(VERSION_TARGET, by=TargetKind.ID, id=DEPLOYMENT_ID)
-    claims = {Claim(SITE, **BY_VERSION), Claim(SITE, id=DEPLOYMENT_ID)}
-    assert claims_of("shop", VERSION_TARGET, pinned) == claims
+    keys = {DeploymentKey(SITE, **BY_VERSION), DeploymentKey(SITE, id=DEPLOYMENT_ID)}
+    assert keys_of("shop", VERSION_TARGET, pinned) == keys
     fields = {
         "deployment": BY_VERSION,
         "sourceRef": {"name": "checkout"},
         "remediation": REFERRING,
     }
     status = {"target": {"by": "ID", "id": DEPLOYMENT_ID, "site": SITE} | BY_VERSION}
-    expected = {*claims, RolloutLink("shop", "checkout"), ObjectKey("shop", "other")}
-    assert links_of(Site.US1, deployment(fields, status)) == expected
+    expected = {*keys, WorkloadRef("shop", "checkout"), ObjectKey("shop", "other")}
+    assert dependencies_of(Site.US1, deployment(fields, status)) == expected
 
 
-def test_a_spec_that_cannot_be_understood_has_no_links() -> None:
+def test_a_spec_that_cannot_be_understood_has_no_dependencies() -> None:
     """Nothing is decided from it."""
-    assert links_of(Site.US1, replace(deployment(), spec=None)) == frozenset()
+    assert dependencies_of(Site.US1, replace(deployment(), spec=None)) == frozenset()
 
 
 def test_a_request_is_by_id_as_soon_as_that_is_known() -> None:

@@ -1,13 +1,14 @@
 """The keyed work queue: one worker per key, priorities with ageing, delays, parked keys. Tests set the time."""
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_operator.workqueue import FIRST_BACKOFF, LONGEST_BACKOFF, Priority, WorkQueue
+from dora_operator.workqueue import FIRST_BACKOFF, MAX_BACKOFF, OLDEST_TURN, Priority, WorkQueue
 
 
 class Clock:
@@ -42,60 +43,84 @@ def drain(queue: WorkQueue[str]) -> list[str]:
     return served
 
 
-def park(queue: WorkQueue[str], key: str, resource: str = "limit", priority: Priority = Priority.CHANGE) -> None:
+def set_aside(queue: WorkQueue[str], key: str, resource: str = "limit", priority: Priority = Priority.NORMAL) -> None:
     """Serve a key that finds a resource used up."""
     queue.add(key, priority)
     while (taken := queue.try_take()) != key:
         assert taken is not None
         queue.done(taken)
-    queue.park(key, resource)
+    queue.wait(key, resource, priority)
     queue.done(key)
 
 
 def test_a_key_waits_once(queue: WorkQueue[str]) -> None:
     """However often a key is added, it is served once."""
     for _ in range(5):
-        queue.add("a", Priority.CHANGE)
+        queue.add("a", Priority.NORMAL)
     assert drain(queue) == ["a"]
 
 
 def test_one_worker_per_key(queue: WorkQueue[str]) -> None:
     """A key that is added while a worker holds it is served again after that worker is done."""
-    queue.add("a", Priority.CHANGE)
+    queue.add("a", Priority.NORMAL)
     assert queue.try_take() == "a"
-    queue.add("a", Priority.ABORT)
+    queue.add("a", Priority.URGENT)
     assert queue.try_take() is None
     queue.done("a")
     assert queue.try_take() == "a"
 
 
-def test_urgent_keys_first(queue: WorkQueue[str]) -> None:
-    """Of keys that became ready together, the more urgent one is served first."""
-    for key, priority in (("l", Priority.LISTED), ("r", Priority.RETRY), ("c", Priority.CHANGE), ("a", Priority.ABORT)):
-        queue.add(key, priority)
-    assert drain(queue) == ["a", "c", "r", "l"]
+def test_urgent_keys_first(queue: WorkQueue[str], clock: Clock) -> None:
+    """Whatever the order in which they came, and however long the others have been ready."""
+    queue.add("low", Priority.LOW)
+    queue.add("normal", Priority.NORMAL)
+    clock.now += 3600
+    queue.add("urgent", Priority.URGENT)
+    assert drain(queue) == ["urgent", "normal", "low"]
 
 
-def test_an_old_key_overtakes_newer_urgent_ones(queue: WorkQueue[str], clock: Clock) -> None:
-    """Ageing: after its handicap, a listed key is served before an abort that came later."""
-    queue.add("old", Priority.LISTED)
-    clock.now += Priority.LISTED.value + 1
-    queue.add("new", Priority.ABORT)
-    assert queue.try_take() == "old"
+def test_every_nth_turn_goes_to_the_oldest(queue: WorkQueue[str], clock: Clock) -> None:
+    """So that a key of a low class is served although urgent ones come for ever."""
+    queue.add("old", Priority.LOW)
+    clock.now += 1
+    served = []
+    for number in range(OLDEST_TURN):
+        queue.add(f"urgent-{number}", Priority.URGENT)
+        served.append(queue.try_take())
+    assert served[-1] == "old"
+    assert "old" not in served[:-1]
+
+
+def test_groups_take_turns(clock: Clock) -> None:
+    """A namespace with many keys delays the others of its class by one key each."""
+    queue: WorkQueue[str] = WorkQueue(clock, lambda key: key[0])
+    for key in ("a1", "a2", "a3", "a4", "b1", "c1", "c2"):
+        queue.add(key, Priority.NORMAL)
+    queue.add("a5", Priority.URGENT)
+    assert drain(queue)[:7] == ["a5", "a1", "b1", "c1", "a2", "c2", "a3"]
 
 
 def test_a_key_becomes_more_urgent(queue: WorkQueue[str]) -> None:
     """A second, more urgent request moves a key forward; a less urgent one does not move it back."""
-    queue.add("a", Priority.LISTED)
-    queue.add("b", Priority.RETRY)
-    queue.add("a", Priority.ABORT)
-    queue.add("a", Priority.LISTED)
+    queue.add("b", Priority.NORMAL)
+    queue.add("a", Priority.LOW)
+    queue.add("a", Priority.URGENT)
+    queue.add("a", Priority.LOW)
+    assert drain(queue) == ["a", "b"]
+
+
+def test_a_key_that_is_ready_becomes_more_urgent(queue: WorkQueue[str]) -> None:
+    """As that of a record whose watch event comes before the answer to its write."""
+    for key in "abc":
+        queue.add(key, Priority.NORMAL)
     assert queue.try_take() == "a"
+    queue.add("c", Priority.URGENT)
+    assert drain(queue) == ["c", "b"]
 
 
 def test_a_delay_is_kept(queue: WorkQueue[str], clock: Clock) -> None:
     """A delayed key is not served before its time."""
-    queue.add("a", Priority.RETRY, delay=10)
+    queue.add("a", Priority.LOW, delay=10)
     assert queue.try_take() is None
     assert queue.ages() == [-10]
     clock.now += 10
@@ -104,35 +129,71 @@ def test_a_delay_is_kept(queue: WorkQueue[str], clock: Clock) -> None:
 
 def test_the_sooner_request_wins(queue: WorkQueue[str]) -> None:
     """A change need not wait for the end of a delay."""
-    queue.add("a", Priority.RETRY, delay=300)
-    queue.add("a", Priority.CHANGE)
+    queue.add("a", Priority.LOW, delay=300)
+    queue.add("a", Priority.NORMAL)
     assert drain(queue) == ["a"]
     assert len(queue) == 0
 
 
 def test_a_forgotten_key_is_not_served(queue: WorkQueue[str]) -> None:
-    """Forgetting drops the request."""
-    queue.add("a", Priority.CHANGE)
-    queue.forget("a")
-    assert queue.try_take() is None
+    """Forgetting drops the request, whether the key is ready, waits or is at a worker."""
+    set_aside(queue, "waiting")
+    queue.add("working", Priority.NORMAL)
+    assert queue.try_take() == "working"
+    queue.add("working", Priority.NORMAL)
+    queue.add("ready", Priority.NORMAL)
+    for key in ("waiting", "working", "ready", "unknown"):
+        queue.forget(key)
+    queue.done("working")
+    queue.release("limit")
+    assert (queue.try_take(), len(queue), queue.busy) == (None, 0, 0)
+
+
+def test_forgotten_keys_leave_nothing_where_no_worker_takes_keys(queue: WorkQueue[str]) -> None:
+    """A standby keeps what it would have to do as the leader, and no trace of what is gone."""
+    queue.add("kept", Priority.NORMAL)
+    for number in range(10_000):
+        queue.add(f"key-{number}", Priority.NORMAL)
+        queue.forget(f"key-{number}")
+    assert len(queue._delayed) < 100
+    assert drain(queue) == ["kept"]
 
 
 def test_failures_back_off(queue: WorkQueue[str], clock: Clock) -> None:
     """The delay doubles up to a limit; a success resets it."""
-    delays = [queue.failed("a") for _ in range(12)]
+    queue.add("a", Priority.NORMAL)
+    delays = []
+    for _ in range(12):
+        assert queue.try_take() == "a"
+        delays.append(queue.failed("a"))
+        queue.done("a")
+        clock.now += delays[-1]
     assert delays[:3] == [FIRST_BACKOFF, 2 * FIRST_BACKOFF, 4 * FIRST_BACKOFF]
-    assert delays[-1] == LONGEST_BACKOFF
+    assert delays[-1] == MAX_BACKOFF
+    assert queue.try_take() == "a"
     queue.succeeded("a")
     assert queue.failed("a") == FIRST_BACKOFF
+
+
+def test_a_failed_key_keeps_its_class(queue: WorkQueue[str], clock: Clock) -> None:
+    """An abort that could not be written is first again after its backoff."""
+    queue.add("abort", Priority.URGENT)
+    assert queue.try_take() == "abort"
+    queue.failed("abort")
+    queue.done("abort")
+    for key in "abc":
+        queue.add(key, Priority.NORMAL)
     clock.now += FIRST_BACKOFF
-    assert drain(queue) == ["a"]
+    assert queue.try_take() == "abort"
 
 
 def test_failed_keys_are_served_when_the_cause_is_gone(queue: WorkQueue[str]) -> None:
     """No key waits for the end of its backoff; other delays are kept."""
-    for _ in range(9):
-        queue.failed("a")
-    queue.add("b", Priority.RETRY, delay=60)
+    queue.add("a", Priority.NORMAL)
+    assert queue.try_take() == "a"
+    queue.failed("a")
+    queue.done("a")
+    queue.add("b", Priority.LOW, delay=60)
     queue.retry_failed()
     assert drain(queue) == ["a"]
 
@@ -141,135 +202,95 @@ async def test_a_waiting_worker_is_woken(queue: WorkQueue[str]) -> None:
     """A worker that waits on an empty queue gets the next key at once."""
     worker = asyncio.create_task(queue.take())
     await asyncio.sleep(0)
-    queue.add("a", Priority.CHANGE)
+    queue.add("a", Priority.NORMAL)
     async with asyncio.timeout(1):
         assert await worker == "a"
 
 
 async def test_a_waiting_worker_is_woken_by_a_release(queue: WorkQueue[str]) -> None:
     """Also when nothing is queued and a resource becomes free."""
-    park(queue, "a")
+    set_aside(queue, "a")
     worker = asyncio.create_task(queue.take())
     await asyncio.sleep(0)
-    queue.release("limit", 1)
+    queue.release("limit")
     async with asyncio.timeout(1):
         assert await worker == "a"
 
 
-def test_a_parked_key_is_served_when_it_is_released(queue: WorkQueue[str]) -> None:
+def test_a_key_that_waits_is_served_when_it_is_released(queue: WorkQueue[str]) -> None:
     """It holds no worker and is not served before; other resources do not concern it."""
-    park(queue, "a")
-    assert (queue.try_take(), queue.busy, queue.parked, len(queue)) == (None, 0, 1, 1)
+    set_aside(queue, "a")
+    assert (queue.try_take(), queue.busy, len(queue)) == (None, 0, 1)
     assert queue.waiting_for() == ["limit"]
-    queue.release("other", 1)
+    queue.release("other")
     assert queue.try_take() is None
-    queue.release("limit", 1)
+    queue.release("limit")
     assert queue.try_take() == "a"
     assert queue.waiting_for() == []
 
 
-def test_a_change_of_a_parked_key_is_served_at_once(queue: WorkQueue[str]) -> None:
+def test_a_change_of_a_key_that_waits_is_served_at_once(queue: WorkQueue[str]) -> None:
     """The change may be that nothing is wanted any more. A delayed request leaves the key where it is."""
-    park(queue, "a")
-    queue.add("a", Priority.RETRY, delay=5)
-    assert queue.parked == 1
-    queue.add("a", Priority.CHANGE)
-    assert (queue.parked, queue.try_take()) == (0, "a")
-
-
-def test_a_request_while_a_key_is_parked_by_its_worker_is_not_lost(queue: WorkQueue[str]) -> None:
-    """The object changed after the worker had read it."""
-    queue.add("a", Priority.CHANGE)
+    set_aside(queue, "a")
+    queue.add("a", Priority.LOW, delay=5)
+    assert (queue.try_take(), queue.ages()) == (None, [])
+    queue.add("a", Priority.NORMAL)
     assert queue.try_take() == "a"
-    queue.add("a", Priority.CHANGE)
-    queue.park("a", "limit")
+    queue.release("limit")
+    queue.done("a")
+    assert queue.try_take() is None
+
+
+def test_a_request_while_a_key_begins_to_wait_is_not_lost(queue: WorkQueue[str]) -> None:
+    """The object changed after the worker had read it."""
+    queue.add("a", Priority.NORMAL)
+    assert queue.try_take() == "a"
+    queue.add("a", Priority.NORMAL)
+    queue.wait("a", "limit", Priority.NORMAL)
     queue.done("a")
     assert queue.try_take() == "a"
 
 
 def test_as_many_are_released_as_are_free(queue: WorkQueue[str]) -> None:
-    """In the order of their places. A released key counts until it has what it waited for."""
+    """A released key counts until a worker has taken it."""
     for key in "abc":
-        park(queue, key)
+        set_aside(queue, key)
     queue.release("limit", 2)
     queue.release("limit", 2)
     assert (queue.try_take(), queue.try_take(), queue.try_take()) == ("a", "b", None)
-    queue.admitted("a")  # and uses one of two: one is free, which is b's
-    queue.release("limit", 1)
-    assert queue.try_take() is None
-    queue.done("a")
-    queue.admitted("b")
     queue.release("limit", 1)
     assert queue.try_take() == "c"
 
 
-def test_a_turn_that_is_not_used_goes_to_the_next(queue: WorkQueue[str]) -> None:
-    """The first has nothing to send any more, the second is deleted."""
-    for key in "abc":
-        park(queue, key)
-    queue.release("limit", 1)
-    assert queue.try_take() == "a"
-    queue.done("a")
-    queue.forget("b")
-    assert drain(queue) == ["c"]
-
-
-def test_a_key_that_parks_again_waits_for_the_next_release(queue: WorkQueue[str]) -> None:
-    """Another key has taken its turn: it must not be served again and again meanwhile."""
-    park(queue, "a")
-    queue.release("limit", 1)
-    assert queue.try_take() == "a"
-    queue.park("a", "limit")
-    queue.done("a")
-    assert queue.try_take() is None
-    queue.release("limit", 1)
-    assert queue.try_take() == "a"
-
-
-def test_a_key_that_waits_for_something_else_passes_its_turn_on(queue: WorkQueue[str]) -> None:
-    """The account has capacity, and the deployment is locked: the next key of the account is served."""
-    park(queue, "a")
-    park(queue, "b")
-    queue.release("limit", 1)
-    assert queue.try_take() == "a"
-    queue.park("a", "lock")
-    queue.done("a")
-    assert queue.try_take() == "b"
-
-
-def test_a_released_key_without_a_worker_does_not_hold_up_an_abort(queue: WorkQueue[str]) -> None:
-    """The one that was released first may wait behind others for a worker."""
-    park(queue, "listed", priority=Priority.LISTED)
-    queue.release("limit", 1)
-    queue.add("abort", Priority.ABORT)
-    assert queue.try_take() == "abort"
-    queue.park("abort", "limit")
-    queue.done("abort")
+def test_keys_that_wait_are_released_by_their_class(queue: WorkQueue[str]) -> None:
+    """An abort does not wait behind a backlog that is older."""
+    for number in range(600):
+        set_aside(queue, f"mark-{number}")
+    set_aside(queue, "abort", priority=Priority.URGENT)
     queue.release("limit", 1)
     assert queue.try_take() == "abort"
 
 
-def test_a_resource_that_opens_serves_one(queue: WorkQueue[str], clock: Clock) -> None:
-    """At the earliest time that was noted; the one that is served sees how many more have capacity."""
+def test_a_released_key_that_is_deleted_frees_its_turn(queue: WorkQueue[str]) -> None:
+    """It has nothing to send any more."""
     for key in "ab":
-        park(queue, key)
-    queue.open_at("limit", clock.now + 20)
-    queue.open_at("limit", clock.now + 10)
-    queue.open_at("limit", clock.now + 30)
-    queue.open_at("empty", clock.now)
+        set_aside(queue, key)
+    queue.release("limit", 1)
+    queue.forget("a")
+    queue.release("limit", 1)
+    assert drain(queue) == ["b"]
+
+
+def test_a_key_that_waits_again_waits_for_the_next_release(queue: WorkQueue[str]) -> None:
+    """Another key has taken its turn: it must not be served again and again meanwhile."""
+    set_aside(queue, "a")
+    queue.release("limit")
+    assert queue.try_take() == "a"
+    queue.wait("a", "limit", Priority.NORMAL)
+    queue.done("a")
     assert queue.try_take() is None
-    clock.now += 10
-    assert (queue.try_take(), queue.try_take()) == ("a", None)
-
-
-async def test_a_worker_wakes_when_a_resource_opens(queue: WorkQueue[str], clock: Clock) -> None:
-    """The time may be noted while the worker waits already."""
-    park(queue, "a")
-    worker = asyncio.create_task(queue.take())
-    await asyncio.sleep(0)
-    queue.open_at("limit", clock.now)
-    async with asyncio.timeout(1):
-        assert await worker == "a"
+    queue.release("limit")
+    assert queue.try_take() == "a"
 
 
 requests = st.lists(
@@ -307,6 +328,43 @@ def test_every_request_is_served(path: list[tuple[str, Priority, int, bool]]) ->
         assert len(queue) == 0
 
     asyncio.run(live())
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from("AB")), max_size=30))
+def test_nothing_starves(load: list[tuple[int, str]]) -> None:
+    """Whatever else comes for ever, a key is served within a number of turns that those before it bound."""
+    clock = Clock()
+    queue: WorkQueue[str] = WorkQueue(clock, lambda key: key[0])
+    for number, (priority, group) in enumerate(load):
+        queue.add(f"{group}-before-{number}", Priority(priority - 1))
+    clock.now += 1
+    queue.add("Z-low", Priority.LOW)
+    clock.now += 1
+    for turn in range(OLDEST_TURN * (len(load) + 1)):
+        queue.add(f"A-new-{turn}", Priority.URGENT)
+        key = queue.try_take()
+        assert key is not None
+        queue.done(key)
+        if key == "Z-low":
+            return
+    raise AssertionError("a key starves")
+
+
+@given(st.lists(st.sampled_from("ABCD"), min_size=1, max_size=60))
+def test_no_group_is_served_twice_before_another(groups: list[str]) -> None:
+    """Within a class, except for the turns of the oldest key."""
+    clock = Clock()
+    queue: WorkQueue[str] = WorkQueue(clock, lambda key: key[0])
+    for number, group in enumerate(groups):
+        queue.add(f"{group}{number}", Priority.NORMAL)
+    left, served = Counter(groups), Counter[str]()
+    while (key := queue.try_take()) is not None:
+        queue.done(key)
+        served[key[0]] += 1
+        left[key[0]] -= 1
+        waiting = [served[group] for group in left if left[group]]
+        assert max(served.values()) - min(waiting, default=served[key[0]]) <= 1 + served.total() // OLDEST_TURN
+    assert not left.total()
 
 
 KEYS = "abcdef"
@@ -351,20 +409,19 @@ class Account:
         assert len(self.sending) <= self.most
 
     def serve(self) -> bool:
-        """Reconcile the next key: send, or park."""
+        """Reconcile the next key: send, or wait."""
         key = self.queue.try_take()
         if key is None:
             return False
         self.served += 1
         if key in self.wanted and len(self.sending) == self.most:
-            self.queue.park(key, "account")
-            self.release()
+            self.queue.wait(key, "account", Priority.NORMAL)
         elif key in self.wanted:
-            self.queue.admitted(key)
             self.wanted.discard(key)
             self.sending.add(key)
             return True  # its worker waits for the answer
         self.queue.done(key)
+        self.release()
         return True
 
     def answer(self, key: str) -> None:

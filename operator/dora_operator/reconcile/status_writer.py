@@ -9,10 +9,10 @@ from dora_operator.clients.errors import ConflictError, KubernetesError, NotFoun
 from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, KubernetesClient, Subject
 from dora_operator.domain.events import EventNote, event_for
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import ConditionType, DoraDeployment, DoraDeploymentStatus
 from dora_operator.domain.status import merge_patch
 from dora_operator.metrics import Metrics
+from dora_operator.reconcile.context import SENDS_NOTHING
 from dora_operator.reconcile.events import EventPoster
 from dora_operator.store import DeploymentStore
 from dora_operator.workqueue import WorkQueue
@@ -128,5 +128,5 @@ def _id_of(status: DoraDeploymentStatus) -> str | None:
 
 
 def _visible_to_others(status: DoraDeploymentStatus) -> tuple[object, ...]:
-    """Return what other resources decide from. One that is not allowed is no rival."""
-    return status.desired, status.accepted, status.reason(ConditionType.READY) == Reason.NOT_ALLOWED
+    """Return what other resources decide from. One that cannot send is no rival."""
+    return status.desired, status.accepted, status.reason(ConditionType.READY) in SENDS_NOTHING
