@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from dora_operator.domain.posted_events import DeploymentEvent
+
 from bench.truth.world import World, timestamp
 from dora_operator.clients.datadog import Keys
 from dora_operator.domain.outcome import Answer, NoAnswer
@@ -17,7 +19,6 @@ from dora_operator.domain.request import (
     encode_event,
     encode_list,
 )
-from dora_operator.domain.rollout.posted_events import DeploymentEvent
 from dora_operator.domain.sites import Site
 from sandbox.datadog.api import Api
 from sandbox.datadog.behaviour import Behaviour

@@ -62,12 +62,12 @@ async def _record(world: World, made: Settings) -> Records:
         async with _operator(cluster, nothing, made.model_copy(update={"dry_run": True})) as app:
             for rollout in rollouts.values():
                 if rollout.status:
-                    app.rollouts.observed(rollout.body(), listed=True)
-            app.rollouts.listed(None, served=True)
+                    app.workloads.observed(rollout.body(), listed=True)
+            app.workloads.listed(None, served=True)
             while action is not None and action.at < end:
                 await sleep_until(action.at)
                 for body in rollouts[action.service].act(action):
-                    app.rollouts.observed(body, listed=False)
+                    app.workloads.observed(body, listed=False)
                     await asyncio.sleep(SEEN_AFTER)
                 action = next(actions, None)
             await sleep_until(end)
@@ -82,7 +82,7 @@ async def _report(world: World, records: Records, made: Settings, datadog: Datad
     for begin, end in _running(world.operator_down, world.until + LAST_READS):
         await sleep_until(begin)
         async with _operator(cluster, cast("DatadogClient", datadog), made) as app:
-            app.rollouts.listed(None, served=True)  # none is known: the deployments alone show what came again
+            app.workloads.listed(None, served=True)  # none is known: the deployments alone show what came again
             while entry is not None and entry[0] < end:
                 await sleep_until(entry[0])
                 await cluster.apply_record(entry[1])
@@ -100,7 +100,7 @@ async def _operator(cluster: Cluster, datadog: DatadogClient, made: Settings) ->
     app.deployments.listed(None, served=True)
     cluster.report = lambda body: _observe(app, body)
     app.deployment_reconciler.begin(None)
-    work = [asyncio.create_task(workers.run()) for workers in (app.deployment_workers, app.rollout_workers)]
+    work = [asyncio.create_task(workers.run()) for workers in (app.deployment_workers, app.workload_workers)]
     try:
         yield app
     finally:

@@ -49,6 +49,8 @@ SWEEP_SECONDS = 1800.0
 FINISH_SECONDS = 4.0
 """How long running reconciles may take at the end."""
 LAST_EVENTS_SECONDS = 1.0
+STANDBY_SECONDS = 5.0
+"""A process that waited for the Lease for so long lists everything again before it decides."""
 
 
 utc_now: Callable[[], datetime] = partial(datetime.now, UTC)  # noqa: TID251 - all other code is given this one
@@ -77,6 +79,7 @@ class App:
     workloads: WorkloadEvents
     deployment_reconciler: DeploymentReconciler
     deployment_workers: Workers
+    workload_reconciler: WorkloadReconciler
     workload_workers: Workers
     credentials: CredentialStore
     records: Records
@@ -125,6 +128,7 @@ def build(deps: Deps) -> App:
         workloads,
         reconciler,
         Workers("DoraDeployment", queues[0], reconciler.reconcile, settings.workers, clock, deps.metrics),
+        workload_reconciler,
         Workers("Rollout", queues[1], workload_reconciler.reconcile, ROLLOUT_WORKERS, clock, deps.metrics),
         credentials,
         records,
@@ -215,7 +219,8 @@ async def supervise(app: App, watches: Sequence[Watch], leader: Leader, kubernet
         loop.add_signal_handler(number, stop.set)
     watching = [asyncio.create_task(forever(f"the watch of {watch.health.what}", watch.run)) for watch in watches]
     leading = asyncio.create_task(_lead_when_listed(app, leader, kubernetes))
-    working = [asyncio.create_task(forever(what, _when_leading(app, leader, work))) for what, work in _background(app)]
+    begun = asyncio.create_task(_begin(app, watches, leader))
+    working = [asyncio.create_task(forever(what, _after(begun, work))) for what, work in _background(app)]
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait((stopping, leading), return_when=asyncio.FIRST_COMPLETED)
@@ -228,7 +233,7 @@ async def supervise(app: App, watches: Sequence[Watch], leader: Leader, kubernet
             app.deployment_workers.finish(FINISH_SECONDS),
         )
         await app.events.finish(LAST_EVENTS_SECONDS)
-        await _cancel(*working, stopping, leading)  # until here, what was running needed the Lease
+        await _cancel(*working, begun, stopping, leading)  # until here, what was running needed the Lease
         await leader.release(kubernetes)
 
 
@@ -244,16 +249,20 @@ def _background(app: App) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
     return work
 
 
-def _when_leading(app: App, leader: Leader, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-    """Start work when all DoraDeployments are listed and this process is the leader.
+async def _begin(app: App, watches: Sequence[Watch], leader: Leader) -> None:
+    """Wait until this process may decide: everything is listed, it is the leader, and the histories are read."""
+    await app.deployments.all_listed.wait()
+    listed_at = time.monotonic()
+    await leader.leading.wait()
+    if time.monotonic() - listed_at > STANDBY_SECONDS:  # a standby's watch may have been silent for a while
+        await asyncio.gather(*(watch.refresh() for watch in watches))
+    await app.workload_reconciler.read_histories(app.settings.namespaces or (None,))
+    app.deployment_reconciler.begin(leader.previous_leader_stopped_at)
 
-    Before the first, it is not known what is recorded already. Until the second, keys wait in the queue.
-    """
 
+def _after(begun: asyncio.Task[None], work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
     async def run() -> None:
-        await app.deployments.all_listed.wait()
-        await leader.leading.wait()
-        app.deployment_reconciler.begin(leader.previous_leader_stopped_at)
+        await asyncio.shield(begun)
         await work()
 
     return run
@@ -265,7 +274,7 @@ async def _lead_when_listed(app: App, leader: Leader, kubernetes: KubernetesClie
 
     def retry_failed() -> None:
         app.deployments.recovered()
-        app.rollouts.recovered()
+        app.workloads.recovered()
 
     await leader.run(kubernetes, retry_failed)
 

@@ -23,7 +23,7 @@ MAX_UNDECIDED = 16
 """States of one Rollout that are kept for the next decision: as many as a burst may need."""
 
 DependenciesOf = Callable[[DoraDeployment], Iterable[Dependency]]
-"""Returns the names of all that a decision about an object reads besides the object; see domain.plan.dependencies_of."""
+"""Returns what a decision about an object reads besides the object; see domain.plan.dependencies_of."""
 
 
 @dataclass(slots=True)

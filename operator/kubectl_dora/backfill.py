@@ -10,12 +10,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from dora_operator.domain.plan import follows
 from dora_operator.domain.rollout.decide import context_of
 from dora_operator.domain.rollout.observation import Observation
 from dora_operator.domain.rollout.rules import RuleContext
 from dora_operator.domain.rollout.timeline import Promotion
 from dora_operator.domain.rollout.verdict import Decision, Verdict, VerdictKind, record_manifest
+
+from dora_operator.domain.plan import follows
 from dora_operator.reconcile.records import under_one_name
 from kubectl_dora.facts import RolloutFacts, WhyNot, blockers, decided, identity_text, recorded, source_name
 

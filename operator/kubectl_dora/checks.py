@@ -4,8 +4,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from dora_operator.domain.resource import ConditionStatus, ConditionType, DoraDeployment
 from dora_operator.domain.rollout.identity import LABEL_PREFIX, Identified, Unidentified
+
+from dora_operator.domain.resource import ConditionStatus, ConditionType, DoraDeployment
 from kubectl_dora.account_checks import (
     check_clock,
     check_keys,

@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from dora_operator.domain.rollout import raw
+from dora_operator.domain.rollout.identity import Unidentified, identify
+from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH, parse_replica_sets, parse_rollout
+
 from dora_operator.clients.kubernetes import ROLLOUTS
 from dora_operator.crd import custom_resource_definition
 from dora_operator.domain import raw
 from dora_operator.domain.fields import API_VERSION, KIND
 from dora_operator.domain.resource import DoraDeployment, parse
-from dora_operator.domain.rollout import raw
-from dora_operator.domain.rollout.identity import Unidentified, identify
-from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH, parse_replica_sets, parse_rollout
 from dora_operator.settings import Settings
 from kubectl_dora.cluster import Cluster, now
 from kubectl_dora.datadog_facts import read_account

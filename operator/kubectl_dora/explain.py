@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dora_operator.domain import raw
-from dora_operator.domain.plan import follows
-from dora_operator.domain.resource import DoraDeployment
 from dora_operator.domain.rollout.decide import context_of
 from dora_operator.domain.rollout.identity import (
     ID_ANNOTATION,
@@ -23,6 +20,10 @@ from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH
 from dora_operator.domain.rollout.rules import RULES, RuleContext
 from dora_operator.domain.rollout.timeline import Entry, Promotion
 from dora_operator.domain.rollout.verdict import Verdict, VerdictKind
+
+from dora_operator.domain import raw
+from dora_operator.domain.plan import follows
+from dora_operator.domain.resource import DoraDeployment
 from kubectl_dora.explain_resource import ResourceExplained, explain_resource
 from kubectl_dora.facts import FOR_EVER, Reasoned, RolloutFacts, blockers, decided, identity_text, recorded
 from kubectl_dora.why_not import Decided, why_not

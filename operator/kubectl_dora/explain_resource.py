@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dora_operator.domain.rollout.verdict import Verdict
+
 from dora_operator.domain.fields import to_api
 from dora_operator.domain.plan import Hold, Send
 from dora_operator.domain.request import encode
 from dora_operator.domain.resource import DoraDeployment
-from dora_operator.domain.rollout.verdict import Verdict
 from dora_operator.domain.spec import DeploymentSelector
 from kubectl_dora.planning import Planned
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from dora_operator.domain.rollout.verdict import Verdict
 from rich.text import Text
 
-from dora_operator.domain.rollout.verdict import Verdict
 from kubectl_dora import gather, output, planning
 from kubectl_dora.cluster import Cluster, now, open_cluster
 from kubectl_dora.errors import NotFoundError, UsageError

@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from dora_operator.domain.fields import ObjectKey
-from dora_operator.domain.resource import DoraDeployment
 from dora_operator.domain.rollout import raw
 from dora_operator.domain.rollout.decide import decide
 from dora_operator.domain.rollout.identity import ById, Identity, Unidentified
 from dora_operator.domain.rollout.observation import Observation, observe, parse_replica_sets, parse_rollout
 from dora_operator.domain.rollout.verdict import IGNORE_ANNOTATION, Decision, Verdict
+
+from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.resource import DoraDeployment
 from dora_operator.reconcile.records import verdict_of
 from dora_operator.settings import Settings
 from kubectl_dora.planning import Planned

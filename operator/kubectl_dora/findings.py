@@ -6,8 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from dora_operator.domain.resource import DoraDeployment
 from dora_operator.domain.rollout.identity import ByVersion, Identity
+
+from dora_operator.domain.resource import DoraDeployment
 from dora_operator.settings import Settings
 
 SEEN_DAYS = 30

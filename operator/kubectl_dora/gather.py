@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS
-from dora_operator.domain.resource import DoraDeployment
 from dora_operator.domain.rollout.observation import (
     POD_TEMPLATE_HASH,
     ReplicaSet,
@@ -15,6 +13,9 @@ from dora_operator.domain.rollout.observation import (
     parse_replica_sets,
     parse_rollout,
 )
+
+from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS
+from dora_operator.domain.resource import DoraDeployment
 from dora_operator.settings import Settings
 from kubectl_dora import planning
 from kubectl_dora.cluster import Cluster

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dora_operator.domain.rollout.identity import ById, Identity, Unidentified
+
 from dora_operator.domain.fields import (
     API_VERSION,
     KIND,
@@ -18,7 +20,6 @@ from dora_operator.domain.fields import (
     is_tag,
 )
 from dora_operator.domain.resource import DoraDeployment
-from dora_operator.domain.rollout.identity import ById, Identity, Unidentified
 from dora_operator.domain.spec import DeploymentSelector
 from kubectl_dora.errors import CommandError, UsageError
 

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
-from dora_operator.domain.resource import ConditionStatus, ConditionType, DoraDeployment, MarkState
 from dora_operator.domain.rollout.identity import ById, Identified, Unidentified
 from dora_operator.domain.rollout.observation import parse_replica_sets, parse_rollout
+
+from dora_operator.domain.resource import ConditionStatus, ConditionType, DoraDeployment, MarkState
 from dora_operator.reconcile.records import verdict_of
 from kubectl_dora import gather, output
 from kubectl_dora.cluster import now, open_cluster

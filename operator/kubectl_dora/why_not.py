@@ -8,6 +8,7 @@ from dora_operator.domain.rollout.observation import Observation
 from dora_operator.domain.rollout.rules import RuleContext
 from dora_operator.domain.rollout.timeline import Entry, Promotion
 from dora_operator.domain.rollout.verdict import Decision, Verdict
+
 from kubectl_dora.facts import Reasoned, RolloutFacts, WhyNot
 
 

@@ -74,7 +74,7 @@ async def test_a_report_is_taken_over_though_its_rollout_is_gone(cluster: FakeCl
 async def test_a_rollout_made_again_speaks_for_the_version_from_then_on(
     cluster: FakeCluster, datadog: FakeDatadog
 ) -> None:
-    """Under other pod hashes the same version fails and recovers: the old Rollout's record stays, and does not hold it back."""
+    """Under other pod hashes the same version fails and recovers: the old Rollout's record does not hold it back."""
     async with running_operator(cluster, datadog) as operator:
         old, new = Rollout(), Rollout(uid="uid-2")
         await play(operator, old, *ABORTED)

@@ -31,9 +31,9 @@ from dora_operator.clients.datadog import (
 )
 from dora_operator.clients.errors import NotLeaderError
 from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer, TryAgain, classify
+from dora_operator.domain.posted_events import DeploymentEvent
 from dora_operator.domain.request import PatchById
 from dora_operator.domain.resource import MarkState
-from dora_operator.domain.posted_events import DeploymentEvent
 from dora_operator.domain.sites import Site
 from dora_operator.metrics import Metrics
 from sandbox.datadog import StandIn

@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dora_operator.domain.fields import RemediationLink, RemediationType, adapter
+from dora_operator.domain.history.history import Cause, VerdictKind
+from dora_operator.domain.history.verdicts import Verdict
 from dora_operator.domain.plan import Plan, PlanInput, Rival, Send, desired_state, make_plan
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import (
@@ -17,8 +19,6 @@ from dora_operator.domain.resource import (
     parse,
 )
 from dora_operator.domain.retry import RetryPolicy
-from dora_operator.domain.history.history import Cause, VerdictKind
-from dora_operator.domain.history.verdicts import Verdict
 from dora_operator.domain.sites import Site
 from dora_operator.domain.spec import DoraDeploymentSpec
 from dora_operator.domain.status import StatusContext

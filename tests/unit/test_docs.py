@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
+from dora_operator.domain.rollout.verdict import SkipReason
 from pydantic import AliasChoices
 
 from dora_operator.domain.events import CLEARED, DUPLICATE, LINKED, MARKED, NOT_WRITTEN
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.rollout.verdict import SkipReason
 from dora_operator.settings import Settings
 from tests.support.pages import PAGES, ROOT, VALUES_FILE, blocks, commands, text
 from tools.reference import __main__ as reference

@@ -5,15 +5,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from dora_operator.domain.late import PROMPT, is_deployed_again, is_late, is_missing_for_long, locate
+from dora_operator.domain.rollout.observation import ReplicaSet, parse_replica_sets, parse_rollout
+from dora_operator.domain.rollout.verdict import Verdict, VerdictKind
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_operator.domain.late import PROMPT, is_deployed_again, is_late, is_missing_for_long, locate
 from dora_operator.domain.outcome import TryAgain
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import DoraDeploymentStatus, HistoryEntry, MarkState, Target, TargetKind
-from dora_operator.domain.rollout.observation import ReplicaSet, parse_replica_sets, parse_rollout
-from dora_operator.domain.rollout.verdict import Verdict, VerdictKind
 from dora_operator.domain.stored import ReadProblem, Stored, StoredDeployment
 from tests.support.builders import FAILURE, FORBIDDEN, NOW, PINNED, TAGS, TARGET, UNAVAILABLE, after
 from tests.support.levels import Rollout

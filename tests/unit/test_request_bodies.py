@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from dora_operator.domain.rollout.posted_events import DeploymentEvent
 
 from dora_operator.domain.request import (
     PatchById,
@@ -13,7 +14,6 @@ from dora_operator.domain.request import (
     encode_list,
 )
 from dora_operator.domain.resource import MarkState
-from dora_operator.domain.rollout.posted_events import DeploymentEvent
 from tests.support.builders import DEPLOYMENT_ID, FAILURE, NOW, OTHER_ID, after, link
 
 

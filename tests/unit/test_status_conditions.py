@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
+from dora_operator.domain.rollout.posted_events import DeploymentEvent
 
 from dora_operator.domain import status as statuses
 from dora_operator.domain.outcome import Accepted
@@ -14,7 +15,6 @@ from dora_operator.domain.resource import (
     ConditionStatus,
     DoraDeploymentStatus,
 )
-from dora_operator.domain.rollout.posted_events import DeploymentEvent
 from dora_operator.domain.status import ConditionSummary, Override, Phase
 from tests.support.builders import (
     FAILURE,

@@ -6,11 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from dora_operator.domain.rollout.verdict import Decision, Verdict
 
 from dora_operator.domain.fields import ObjectKey, to_api
 from dora_operator.domain.plan import Dependency
 from dora_operator.domain.resource import DoraDeployment
-from dora_operator.domain.rollout.verdict import Decision, Verdict
 from dora_operator.store import MAX_UNDECIDED, DeploymentStore, Entry, RolloutStore
 from dora_operator.workqueue import Priority
 from tests.support.builders import BY_ID, NOW, verdict

@@ -276,8 +276,8 @@ def _older_one_wants_the_opposite(given: _Input) -> Plan | None:
     if winner is None:
         return None
     message = (
-        f"DoraDeployment {winner.namespace}/{winner.name} is older, or written by a user, and wants the opposite for the same deployment;"
-        " nothing is sent for this one. Delete or change one of the two"
+        f"DoraDeployment {winner.namespace}/{winner.name} is older, or a user wrote it, and wants the opposite for"
+        " the same deployment; nothing is sent for this one. Delete or change one of the two"
     )
     return Refuse(given.state, given.target, Reason.CONFLICT, message)
 

@@ -111,8 +111,8 @@ def locate(
         if not state.change_failure or (verdict.is_first and verdict.next_started_time is None):
             return None
         message = (
-            f"the failure of {named} is not marked: the version was deployed more than once, and the deployments are not"
-            f" read: {stored.message}. Give the permission dora_metrics_read and switch read-back on, or {BY_ID}"
+            f"the failure of {named} is not marked: the version was deployed more than once, and the deployments are"
+            f" not read: {stored.message}. Give the permission dora_metrics_read and switch read-back on, or {BY_ID}"
         )
         return TryAgain(Reason.AMBIGUOUS, message, Pace.INGESTION)
     found = find_row(stored, target, verdict, created)
@@ -187,9 +187,8 @@ def _missing(target: Target, status: DoraDeploymentStatus, read: Read) -> Findin
         "Datadog accepted the request and has no such deployment: check service, env and version, or that deployments"
         " are sent to Datadog; onMissing: Create posts the missing event"
     )
-    return Finding(
-        _false(Reason.DEPLOYMENT_MISSING, message), target, status.read_back, create=read.creates and not was_there and not is_awaited
-    )
+    create = read.creates and not was_there and not is_awaited
+    return Finding(_false(Reason.DEPLOYMENT_MISSING, message), target, status.read_back, create=create)
 
 
 def _compared(

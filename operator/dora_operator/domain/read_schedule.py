@@ -40,8 +40,9 @@ def next_read(
 ) -> datetime | None:
     """Return the time of the next read of an accepted state, or None where no more is due.
 
-    The times follow from the acceptance; `create_after`: seconds until a missing deployment may be created. `last_read` is known by this process; what an earlier one has read with no
-    change was not written, and counts as made unless it was due shortly before that one ended at `led_until`, or later.
+    The times follow from the acceptance; `create_after`: seconds until a missing deployment may be created. `last_read`
+    is known by this process; what an earlier one has read with no change was not written, and counts as made unless it
+    was due shortly before that one ended at `led_until`, or later.
     """
     if status.accepted is None or status.accepted_time is None:
         return None

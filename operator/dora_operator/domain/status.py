@@ -161,7 +161,8 @@ def _for_plan(previous: DoraDeploymentStatus, plan: Plan, context: StatusContext
     changes: dict[str, Any] = {}
     same_target = plan.target.is_same_as(previous.target)
     if previous.target is not None and not same_target:
-        changes |= {"accepted": None, "accepted_time": None, "http_status": None, "read_back": None, "created_time": None}
+        forgotten = ("accepted", "accepted_time", "http_status", "read_back", "created_time")
+        changes |= dict.fromkeys(forgotten)
     if not same_target or previous.desired != desired:
         changes |= {"attempts": None, "last_error": None, "next_attempt_time": None, "pending_since_time": None}
     accepted = changes.get("accepted", previous.accepted)

@@ -126,7 +126,7 @@ class DeploymentEvents:
         self.queue.retry_failed()
 
     def requeue(self, keys: Iterable[ObjectKey], since: datetime | None = None) -> None:
-        """Queue objects, each in the class that follows from it. `since`: when their state became desired, if before."""
+        """Queue objects, each in the class that follows from it. `since`: when their state became desired."""
         for key in keys:
             self.store.note_desired(key, since or self.clock())
             self.queue.add(key, self.store.priority(key))

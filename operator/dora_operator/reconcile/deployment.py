@@ -19,8 +19,8 @@ from dora_operator.domain.plan import DeploymentKey, Plan, Refuse, Send, lock_of
 from dora_operator.domain.posted_events import failed_event
 from dora_operator.domain.read_back import NOT_LINKED, Finding, Read, evaluate, find_link, locate, may_create
 from dora_operator.domain.read_schedule import next_link_read, next_read, reads_due
-from dora_operator.domain.request import PatchById
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
+from dora_operator.domain.request import PatchById
 from dora_operator.domain.resource import (
     ConditionStatus,
     ConditionType,

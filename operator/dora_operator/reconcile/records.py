@@ -78,10 +78,9 @@ class Records:
         Never one that is younger than the lookback: the Rollout would show the same fact again. One that cannot be
         deleted is left to the next sweep.
         """
-        age = max(self.retention, self.policy.lookback)
         count = 0
         for deployment in self.store:
-            if not _is_settled(deployment, self.clock() - age):
+            if not _is_settled(deployment, self.clock() - self._age):
                 continue
             try:
                 await self.client.delete_record(deployment.key, deployment.uid)
@@ -89,6 +88,10 @@ class Records:
             except KubernetesError as error:
                 logger.warning("DoraDeployment %s is deleted later: %s", deployment.key, error)
         return count
+
+    @property
+    def _age(self) -> timedelta:
+        return max(self.retention, self.policy.lookback)
 
     def _hand_over(self, tracked: TrackedWorkload, key: ObjectKey, verdict: Verdict) -> None:
         entry = self.store.entry(key)
@@ -104,8 +107,9 @@ class Records:
         if followers:
             return
         record = self._record_of(tracked, verdict.revision)
-        if record is None:  # what failed and recovered before it was recorded needs no withdrawal
-            yield verdict.change_failure
+        if record is None:  # what recovered before it was recorded needs no withdrawal; an old record was deleted
+            is_recent = verdict.time is None or verdict.time > self.clock() - self._age
+            yield verdict.change_failure and is_recent
         else:
             yield self.store.verdict(record) != verdict or record.spec is None or not _says(record.spec, verdict)
 

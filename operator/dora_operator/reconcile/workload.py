@@ -4,15 +4,18 @@ The history is written before anything that follows from it. Sends nothing to Da
 DoraDeployment that carries a verdict.
 """
 
-from collections.abc import Callable, Mapping
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from dora_operator.clients.kubernetes import KubernetesClient
+from dora_operator.clients.errors import KubernetesError, NotFoundError
+from dora_operator.clients.kubernetes import HISTORIES, KubernetesClient
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey, OnMissing
 from dora_operator.domain.history.advance import advance
-from dora_operator.domain.history.history import History, PinnedDeployment, manifest, pinned
+from dora_operator.domain.history.history import History, PinnedDeployment, manifest, parse, pinned
 from dora_operator.domain.history.policy import Policy
 from dora_operator.domain.history.verdicts import Skipped, SkipReason, notes, verdicts
 from dora_operator.domain.records import IGNORE_ANNOTATION, ON_MISSING_ANNOTATION
@@ -21,7 +24,9 @@ from dora_operator.reconcile.context import NamespaceAnnotations
 from dora_operator.reconcile.events import EventPoster
 from dora_operator.reconcile.records import REFUSED_RECHECK, Records, subject_of
 from dora_operator.store import TrackedWorkload, WorkloadStore
-from dora_operator.workqueue import Result
+from dora_operator.workqueue import FIRST_BACKOFF, MAX_BACKOFF, Result
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -35,6 +40,37 @@ class WorkloadReconciler:
     events: EventPoster
     policy: Policy
     clock: Callable[[], datetime]
+    _has_reported: bool = False
+
+    async def read_histories(self, namespaces: Iterable[str | None]) -> None:
+        """Read every history, once: nobody else writes them. Tried until it succeeds."""
+        for namespace in namespaces:
+            backoff = FIRST_BACKOFF
+            while not await self._read_histories(namespace):
+                await asyncio.sleep(backoff)
+                backoff = min(2 * backoff, MAX_BACKOFF)
+
+    async def _read_histories(self, namespace: str | None) -> bool:
+        try:
+            async for page in self.client.list_pages(HISTORIES, namespace, ""):
+                for body in page.items:
+                    history = parse(body)
+                    if history is not None:
+                        self.store.keep(history)
+        except NotFoundError:
+            self._crd_is_missing()
+        except KubernetesError as error:
+            logger.warning("the DoraHistories cannot be read, tried again: %s", error)
+            return False
+        return True
+
+    def _crd_is_missing(self) -> None:
+        if not self._has_reported:
+            self._has_reported = True
+            logger.error(
+                "the CustomResourceDefinition dorahistories.dora-operator.io is not installed: apply the CRDs of this"
+                " version of the operator. Until then what workloads did is forgotten at a restart"
+            )
 
     async def reconcile(self, key: ObjectKey) -> Result:
         """Advance the history of a workload, write it, and record what follows. Return when to reconcile again.
@@ -102,7 +138,10 @@ class WorkloadReconciler:
 
     async def _write(self, tracked: TrackedWorkload, history: History) -> None:
         if history.revisions and not tracked.is_deleted:
-            await self.client.apply_history(manifest(tracked.workload.key.namespace, history, API_VERSION))
+            try:
+                await self.client.apply_history(manifest(tracked.workload.key.namespace, history, API_VERSION))
+            except NotFoundError:
+                self._crd_is_missing()
         self.store.keep(history)
 
     def _report(self, tracked: TrackedWorkload, note: Skipped) -> None:

@@ -6,15 +6,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from dora_operator.domain.rollout.verdict import Policy, Verdict, record_manifest
+from tests.unit.rollout.operator_stand_in import NOW, Levels, Operator
 
 from dora_operator.domain.resource import DoraDeployment, parse
-from dora_operator.domain.rollout.verdict import Policy, Verdict, record_manifest
 from kubectl_dora.backfill import Confidence, Row, State, backfill_rows, new_rows
 from kubectl_dora.facts import RolloutFacts
 from kubectl_dora.installation import settings_of
-from tests.unit.kubectl.test_explain_agrees import deployments_of
-from tests.unit.rollout.operator_stand_in import NOW, Levels, Operator
 from tests.unit.history.test_traces import EVERY_TRACE, trace
+from tests.unit.kubectl.test_explain_agrees import deployments_of
 
 MONTH = timedelta(days=30)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dora_operator.domain.rollout.identity import ByVersion, Unidentified
 
 from dora_operator.domain.resource import DoraDeployment, parse
-from dora_operator.domain.rollout.identity import ByVersion, Unidentified
 from kubectl_dora import account_checks as account
 from kubectl_dora import checks
 from kubectl_dora.doctor import checks_from, installation_checks, outside_check

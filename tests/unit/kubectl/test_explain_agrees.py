@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from datetime import datetime
 
 import pytest
+from dora_operator.domain.rollout.verdict import Decision, Verdict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.rollout.operator_stand_in import NOW, Levels, Operator
+from tests.unit.rollout.stories import Stage, reconciles
 
 from dora_operator.domain.resource import DoraDeployment
-from dora_operator.domain.rollout.verdict import Decision, Verdict
 from kubectl_dora import planning
 from kubectl_dora.explain import RolloutExplained, explain_rollout
 from kubectl_dora.facts import RolloutFacts, WhyNot
 from kubectl_dora.installation import settings_of
-from tests.unit.rollout.operator_stand_in import NOW, Levels, Operator
-from tests.unit.rollout.stories import Stage, reconciles
 from tests.unit.history.test_traces import EVERY_TRACE, EXPECTED, trace
 
 SETTINGS = settings_of({})
