@@ -275,18 +275,11 @@ def _leveled(history: History, step: _Step) -> History:
     if observation.served and current.state is State.IN_FLIGHT and not current.served:
         current = replace(current, served=True)
     failing, is_settled = observation.failing, observation.revision is not None
-    if failing is not None and (is_settled or failing.time is not None) and not _is_earlier(history, failing):
+    if failing is not None and (is_settled or failing.time is not None):
         current = _failed(history, current, failing, step.now)
     elif failing is None and is_settled and current.state is State.ABORTED:
         current = replace(_without_unconfirmed(current), state=State.IN_FLIGHT, ended_time=None)  # a retry
     return _changed(history, current)
-
-
-def _is_earlier(history: History, failing: Failing) -> bool:
-    """Return whether an earlier revision of this template was aborted then: its status is shown for a moment more."""
-    current, earlier = history.revisions[-1], history.revisions[:-1]
-    aborted = [r for r in earlier if r.state is State.ABORTED and r.pod_template_hash == current.pod_template_hash]
-    return failing.time is not None and any(r.ended_time == failing.time for r in aborted)
 
 
 def _failed(history: History, current: Revision, failing: Failing, now: datetime) -> Revision:

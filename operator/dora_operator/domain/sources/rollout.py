@@ -4,6 +4,7 @@ Argo writes a new revision in steps: ReplicaSet, the Rollout's annotation, obser
 them the status is about the revision before, and `Observation.revision` is None.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -22,6 +23,7 @@ REVISION_HISTORY = "rollout.argoproj.io/revision-history"
 WORKLOAD_GENERATION = "rollout.argoproj.io/workload-generation"
 POD_TEMPLATE_HASH = "rollouts-pod-template-hash"
 ABORTED_PREFIX = "RolloutAborted: "
+_ABORTED_REVISION = re.compile(r"RolloutAborted: Rollout aborted update to revision (\d{1,10})\b")
 
 Raw = Mapping[str, Any]
 
@@ -48,13 +50,16 @@ def observe(rollout: Raw, replica_sets: Iterable[Raw]) -> Observation:
 
 
 def _revision(rollout: Raw, current: list[Template]) -> int | None:
-    """Return the revision that spec, status, annotation and ReplicaSet agree on."""
+    """Return the revision that spec, status, annotation and ReplicaSet agree on, and the abort that is shown."""
     number = raw.integer(rollout, "metadata", "annotations", REVISION)
     generation = raw.integer(rollout, "metadata", "generation")
     is_observed = generation is not None and generation == raw.integer(rollout, "status", "observedGeneration")
     if raw.mapping(rollout, "spec", "workloadRef"):  # the pod template has a generation of its own
         workload = raw.integer(rollout, "metadata", "annotations", WORKLOAD_GENERATION)
         is_observed &= workload is None or raw.integer(rollout, "status", "workloadObservedGeneration") == workload
+    aborted = _ABORTED_REVISION.match(raw.text(rollout, "status", "message"))
+    if raw.flag(rollout, "status", "abort") and aborted is not None:
+        is_observed &= int(aborted[1]) == number  # of a template that is used again, the abort is an earlier one
     return number if is_observed and any(template.numbers[-1] == number for template in current) else None
 
 
