@@ -214,6 +214,8 @@ def _rolling_back(history: History, entry: Revision, replaced: Revision, step: _
 
 def _deployment_of(revisions: tuple[Revision, ...], stable: Revision) -> Revision | None:
     """A return to the stable template, as by an undo in flight, deploys nothing. None: not known what did."""
+    if any(r.number > stable.number and r.pod_template_hash == stable.pod_template_hash for r in revisions):
+        return None  # missed: it may have been a return, or a deployment
     while stable.redeployed:
         before = replaced_by(tuple(r for r in revisions if r.number < stable.number), stable.number)
         if before is None or before.pod_template_hash != stable.pod_template_hash:
