@@ -3,16 +3,14 @@
 ARG BASE=docker.io/library/python:3.13-slim-trixie
 
 FROM ${BASE} AS build
-# What is installed; requirements/traces.txt has OpenTelemetry too.
-ARG LOCK=requirements/runtime.txt
 WORKDIR /src
-COPY requirements/uv.txt requirements/runtime.txt requirements/traces.txt requirements/
+COPY requirements/uv.txt requirements/runtime.txt requirements/
 # Every package is named with its hash in the lock; nothing else is installed.
 ENV UV_SYSTEM_CERTS=1
 RUN python3 -m venv --without-pip /opt/operator \
  && python3 -m venv /opt/tools \
  && /opt/tools/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/uv.txt \
- && /opt/tools/bin/uv pip install --quiet --no-cache --python /opt/operator/bin/python3 --require-hashes -r "$LOCK"
+ && /opt/tools/bin/uv pip install --quiet --no-cache --python /opt/operator/bin/python3 --require-hashes -r requirements/runtime.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 # Built with the locked tools.

@@ -75,12 +75,11 @@ image-test: $(READY) programs ## build and run the image with buildah (as root; 
 
 PIP_AUDIT := 2.10.1
 SBOM ?= dist/sbom.json
-LOCK ?= requirements/runtime.txt
 
 .PHONY: sbom
 sbom: $(READY) ## write dist/sbom.json: what the image installs, with hashes (CycloneDX)
 	@mkdir -p $(dir $(SBOM))
-	@set -o pipefail; $(BIN)/python -m tools.sbom $(LOCK) | PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py \
+	@set -o pipefail; $(BIN)/python -m tools.sbom requirements/runtime.txt | PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py \
 	  requirements --pyproject pyproject.toml --mc-type application --output-reproducible --output-format JSON \
 	  --output-file $(SBOM) -
 	@echo "$(SBOM)"
@@ -88,7 +87,6 @@ sbom: $(READY) ## write dist/sbom.json: what the image installs, with hashes (Cy
 .PHONY: audit
 audit: $(READY) ## check for known vulnerabilities of the image's packages; needs a network
 	@$(UV) tool run --quiet --from pip-audit==$(PIP_AUDIT) pip-audit --strict --require-hashes --disable-pip -r requirements/runtime.txt
-	@$(UV) tool run --quiet --from pip-audit==$(PIP_AUDIT) pip-audit --strict --require-hashes --disable-pip -r requirements/traces.txt
 
 .PHONY: release
 release: $(READY) ## set the version everywhere and date the changelog: make release VERSION=0.2.0
@@ -164,7 +162,6 @@ lock: $(READY) ## lock the packages again after a change of pyproject.toml
 	@$(COMPILE) requirements/uv.in -o requirements/uv.txt
 	@$(COMPILE) --group dev pyproject.toml -o requirements/dev.txt
 	@$(COMPILE) -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
-	@$(COMPILE) -c requirements/dev.txt --extra traces pyproject.toml -o requirements/traces.txt
 
 .PHONY: clean
 clean: ## remove .venv and what the tools left here (the cache of built programs stays: see README)

@@ -11,7 +11,7 @@ from kubernetes.aio.client import ApiClient, ApiException, Configuration, Custom
 
 from dora_operator.domain.fields import GROUP, KIND, PLURAL, VERSION, adapter, to_api
 from dora_operator.domain.outcome import Accepted
-from dora_operator.domain.plan import Context, Send, make_plan
+from dora_operator.domain.plan import PlanInput, Send, make_plan
 from dora_operator.domain.resource import DoraDeploymentStatus
 from dora_operator.domain.retry import RetryPolicy
 from dora_operator.domain.sites import Site
@@ -135,7 +135,7 @@ def manifest(number: int) -> dict[str, Any]:
 def settled_status(spec: dict[str, Any], generation: int) -> dict[str, Any]:
     """Return the status after a 202. Its observedGeneration is what the peer in Go compares."""
     now = datetime.now(UTC)  # noqa: TID251 - a benchmark lives in the present
-    plan = make_plan(adapter(DoraDeploymentSpec).validate_python(spec), Context(NAMESPACE, "any", now, Site.US1))
+    plan = make_plan(adapter(DoraDeploymentSpec).validate_python(spec), PlanInput(NAMESPACE, "any", now, Site.US1))
     assert isinstance(plan, Send)
     context = StatusContext(generation, now, RetryPolicy(), 0.5)
     return to_api(with_outcome(DoraDeploymentStatus(), plan, Accepted(202), context))

@@ -1,6 +1,6 @@
 """`make truth`: how far Datadog's DORA numbers are from what really happened, by the source of the marks.
 
-A simulated year of many services has a known truth. Six sources of marks report it to one stand-in model of Datadog.
+A simulated year of many services has a known truth. Five sources of marks report it to one stand-in model of Datadog.
 
 **What is true here, in plain words.**
 

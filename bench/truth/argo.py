@@ -1,10 +1,10 @@
-"""A Rollout as an Argo Rollouts controller writes it, level by level, with its ReplicaSets and Events."""
+"""A Rollout as an Argo Rollouts controller writes it, level by level, with its ReplicaSets."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.truth.stories import HOUR, Action, Word
+from bench.truth.stories import Action, Word
 from bench.truth.world import ENV, moment
 
 NAMESPACE = "shop"
@@ -34,7 +34,6 @@ class Rollout:
     revision: int = 0
     status: Body = field(default_factory=dict)
     templates: dict[str, _Template] = field(default_factory=dict)
-    events: list[tuple[int, Body]] = field(default_factory=list)
     _written: int = 0
 
     def act(self, action: Action) -> Iterator[Body]:
@@ -45,14 +44,12 @@ class Rollout:
                 yield from self._deploy(action.version, at)
             case Word.PROMOTE:
                 self._state(at, stable=self.status["currentPodHash"], phase="Healthy")
-                self._post(at, "RolloutCompleted", f"Rollout completed update to revision {self.revision} (x): steps")
                 self._collect()
                 yield self.body()
             case Word.ABORT:
                 message = f"Rollout aborted update to revision {self.revision}"
                 abort = {"abort": True, "abortedAt": _text(at), "message": f"RolloutAborted: {message}"}
                 self._state(at, phase="Degraded", **abort)
-                self._post(at, "RolloutAborted", message)
                 yield self.body()
             case Word.RETRY:
                 self._state(at, abort=False)
@@ -82,10 +79,6 @@ class Rollout:
         """Return its ReplicaSets."""
         return [self._replica_set(pod_hash, template) for pod_hash, template in self.templates.items()]
 
-    def events_at(self, at: float) -> list[Body]:
-        """Return the Events of the last hour."""
-        return [event for time, event in self.events if time >= at - HOUR]
-
     def _deploy(self, version: str, at: int) -> Iterator[Body]:
         pod_hash = f"h{version.replace('.', '')}"
         self.revision, self.generation = self.revision + 1, self.generation + 1
@@ -104,15 +97,6 @@ class Rollout:
         is_done = self.status["stableRS"] == self.status["currentPodHash"]
         times = {"lastTransitionTime": _text(at), "lastUpdateTime": _text(at)}
         self.status["conditions"] = [{"type": "Completed", "status": str(is_done)} | times]
-
-    def _post(self, at: int, reason: str, message: str) -> None:
-        event = {
-            "reason": reason,
-            "message": message,
-            "involvedObject": {"kind": "Rollout", "uid": f"uid-{self.name}"},
-            "lastTimestamp": _text(at),
-        }
-        self.events = [*self.events[-5:], (at, event)]
 
     def _collect(self) -> None:
         """Delete the oldest ReplicaSets, as by revisionHistoryLimit."""

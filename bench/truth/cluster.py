@@ -1,4 +1,4 @@
-"""The API server in memory, as far as the operator uses it: DoraDeployments, ReplicaSets, Events."""
+"""The API server in memory, as far as the operator uses it: DoraDeployments, ReplicaSets."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -30,10 +30,6 @@ class Cluster:
     async def list_replica_sets(self, _: str, labels: Mapping[str, str]) -> Sequence[Body]:
         """See KubernetesClient."""
         return self.rollouts[labels["app"]].replica_sets()
-
-    async def list_events(self, subject: Subject) -> Sequence[Body]:
-        """See KubernetesClient."""
-        return self.rollouts[subject.key.name].events_at(seconds())
 
     async def read_annotations(self, _: str) -> Mapping[str, str]:
         """See KubernetesClient."""

@@ -17,7 +17,7 @@ from dora_operator.domain.request import (
     encode_event,
     encode_list,
 )
-from dora_operator.domain.rollout.restoration import DeploymentEvent
+from dora_operator.domain.rollout.posted_events import DeploymentEvent
 from dora_operator.domain.sites import Site
 from sandbox.datadog.api import Api
 from sandbox.datadog.behaviour import Behaviour

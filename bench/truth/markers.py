@@ -1,6 +1,5 @@
-"""The sources of marks in Datadog: its own rule alone, Argo's webhook, a person, the operator with three settings."""
+"""The sources of marks in Datadog: its own rule alone, Argo's webhook, a person, the operator with two settings."""
 
-from collections.abc import Mapping
 from enum import StrEnum
 from random import Random
 
@@ -12,7 +11,6 @@ from bench.truth.sources import rows_of
 from bench.truth.stories import HOUR, Failure, Word
 from bench.truth.world import ENV, World, timestamp
 from dora_operator.domain.fields import OnMissing
-from dora_operator.domain.rollout.verdict import AbortRecovery
 from sandbox.datadog.model import Listing
 from sandbox.datadog.query import parse_query
 from sandbox.datadog.values import Deployment, Mark, Remediation
@@ -31,18 +29,16 @@ class Marker(StrEnum):
     PERSON = "a person, half of them"
     DEFAULT = "operator, defaults"
     CREATE = "operator, Create"
-    RESTORED = "operator, Create and Restored"
 
 
 SETTINGS = {
-    Marker.DEFAULT: (OnMissing.WAIT, AbortRecovery.NONE),
-    Marker.CREATE: (OnMissing.CREATE, AbortRecovery.NONE),
-    Marker.RESTORED: (OnMissing.CREATE, AbortRecovery.RESTORED),
+    Marker.DEFAULT: OnMissing.WAIT,
+    Marker.CREATE: OnMissing.CREATE,
 }
-"""onMissing and abortRecovery of the operator."""
+"""onMissing of the operator."""
 
 
-def year_of(marker: Marker, world: World, cell: Cell, truth: Truth, records: Mapping[AbortRecovery, Records]) -> Score:
+def year_of(marker: Marker, world: World, cell: Cell, truth: Truth, records: Records) -> Score:
     """Let one source of marks report a year, and return what Datadog shows then."""
     datadog = Datadog(world, cell.behaviour, rows_of(world, cell.source, cell.variant.apm))
     if marker is Marker.WEBHOOK:
@@ -50,8 +46,7 @@ def year_of(marker: Marker, world: World, cell: Cell, truth: Truth, records: Map
     elif marker is Marker.PERSON:
         _person(world, datadog)
     elif marker in SETTINGS:
-        on_missing, abort_recovery = SETTINGS[marker]
-        report(world, records[abort_recovery], settings(on_missing, abort_recovery), datadog)
+        report(world, records, settings(SETTINGS[marker]), datadog)
     end = world.until + LAST_READS
     datadog.take_in(end)
     return score(datadog.model, truth, timestamp(end), datadog.calls)

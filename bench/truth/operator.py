@@ -1,7 +1,7 @@
 """The operator's own reconcilers in virtual time, in the two halves that Kubernetes joins.
 
-`record` runs the reconcilers of Rollouts over a year, once for each setting: which records are written, and when, does
-not depend on Datadog. `report` runs the reconcilers of these records, and the reads, against one Datadog.
+`record` runs the reconcilers of Rollouts over a year: which records are written, and when, does not depend on Datadog.
+`report` runs the reconcilers of these records, and the reads, against one Datadog.
 """
 
 import asyncio
@@ -19,7 +19,6 @@ from dora_operator.app import App, build
 from dora_operator.clients.datadog import DatadogClient
 from dora_operator.clients.kubernetes import KubernetesClient
 from dora_operator.domain.fields import OnMissing
-from dora_operator.domain.rollout.verdict import AbortRecovery
 from dora_operator.metrics import Metrics
 from dora_operator.settings import Settings
 from sandbox.virtual import run, seconds, sleep_until
@@ -32,10 +31,9 @@ LAST_READS = 2 * 86_400
 Records = Sequence[tuple[float, Body]]
 
 
-def settings(on_missing: OnMissing, abort_recovery: AbortRecovery) -> Settings:
-    """Return the default settings with keys, and with these two."""
-    values = {"DD_API_KEY": "key", "DD_APP_KEY": "key", "on_missing": on_missing, "abort_recovery": abort_recovery}
-    return Settings.model_validate(values)
+def settings(on_missing: OnMissing) -> Settings:
+    """Return the default settings with keys, and with this one."""
+    return Settings.model_validate({"DD_API_KEY": "key", "DD_APP_KEY": "key", "on_missing": on_missing})
 
 
 def record(world: World, made: Settings) -> Records:

@@ -56,7 +56,7 @@ def _lines(results: Results, source: Source) -> list[_Line]:
         _Line("truth", COLOURS["truth"], [outcome.truth for outcome in outcomes]),
         _Line("before: Datadog's rule alone", COLOURS["before"], of(Marker.RULE_ALONE)),
         _Line("Argo's webhook on abort", COLOURS["webhook"], of(Marker.WEBHOOK)),
-        _Line("after: operator, Create and Restored", COLOURS["after"], of(Marker.RESTORED)),
+        _Line("after: operator, Create", COLOURS["after"], of(Marker.CREATE)),
     ]
 
 

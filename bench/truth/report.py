@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from bench.truth.markers import Marker
 from bench.truth.run import Case, Outcome, Results
 from bench.truth.score import Score
-from bench.truth.sources import Source
 
 TRUTH = "**truth**"
 HEADINGS = (
@@ -22,7 +21,6 @@ HEADINGS = (
     "calls",
 )
 MOST_POINTS = 0.5
-MOST_SHARE = 0.1
 
 Row = tuple[str, ...]
 
@@ -75,12 +73,10 @@ def summary(results: Results) -> str:
 def figures(results: Results) -> list[Figure]:
     """Return what was to be reached, and whether it is."""
     create = [(each.shown[Marker.CREATE], each.truth) for each in _outcomes(results)]
-    restored = [(each.shown[Marker.RESTORED], each.truth) for each in _outcomes(results)]
     own = max(abs(_rate_without_detected(shown) - truth.rate) for shown, truth in create)
     shown_worst = max(abs(shown.rate - truth.rate) for shown, truth in create)
-    false = sum(shown.falsely_marked for shown, _ in create + restored)
-    negative = sum(shown.negative for shown, _ in create + restored)
-    aborts = max(_apart(shown.abort_recovery, truth.abort_recovery) for shown, truth in restored)
+    false = sum(shown.falsely_marked for shown, _ in create)
+    negative = sum(shown.negative for shown, _ in create)
     return [
         Figure(
             f"Create: rate at most {own:.2f} points from the truth, without what Datadog's detection falsely marks",
@@ -89,20 +85,7 @@ def figures(results: Results) -> list[Figure]:
         Figure(f"Create: rate as shown at most {shown_worst:.2f} points from the truth", shown_worst <= MOST_POINTS),
         Figure(f"operator: {false} false marks in all years and cases together", not false),
         Figure(f"operator: {negative} negative recoveries in all years and cases together", not negative),
-        Figure(f"Restored: median recovery of aborts at most {aborts:.1%} from the truth", aborts <= MOST_SHARE),
-        *(_recovery_of_all(results, source) for source in Source),
     ]
-
-
-def _recovery_of_all(results: Results, source: Source) -> Figure:
-    worst = max(
-        _apart(each.shown[Marker.RESTORED].recovery, each.truth.recovery)
-        for (of, _), outcomes in results.by_case.items()
-        if of is source
-        for each in outcomes
-    )
-    text = f"Restored, {source.value}: median recovery of all failures at most {worst:.1%} from the truth"
-    return Figure(text, worst <= MOST_SHARE)
 
 
 def spread(values: Iterable[float | None], places: int) -> str:
@@ -120,12 +103,6 @@ def _outcomes(results: Results) -> Iterator[Outcome]:
 
 def _rate_without_detected(score: Score) -> float:
     return 100 * (score.marked - score.falsely_detected) / max(1, score.rows)
-
-
-def _apart(shown: float | None, truth: float | None) -> float:
-    if shown is None or not truth:
-        return 1.0
-    return abs(shown - truth) / truth
 
 
 def _row(name: str, scores: list[Score], seeds: int) -> Row:

@@ -13,9 +13,7 @@ from bench.truth.sources import Source, rows_of
 from bench.truth.stories import YEAR
 from bench.truth.world import World, make_world
 from dora_operator.domain.fields import OnMissing
-from dora_operator.domain.rollout.verdict import AbortRecovery
 
-RECOVERIES = (AbortRecovery.NONE, AbortRecovery.RESTORED)
 Case = tuple[Source, int]
 """A source, and minutes of ingestion delay."""
 
@@ -66,15 +64,11 @@ def run(
     every_cell = list(cells() if chosen is None else chosen)
     numbers = range(1, size.seeds + 1)
     with ProcessPoolExecutor(max_workers=processes, initializer=_rarely_collect) as pool:
-        recording = {
-            (seed, recovery): pool.submit(_record, size, seed, recovery) for seed in numbers for recovery in RECOVERIES
-        }
-        records = {key: future.result() for key, future in recording.items()}
+        recording = {seed: pool.submit(_record, size, seed) for seed in numbers}
+        records = {seed: future.result() for seed, future in recording.items()}
         say("The operator has recorded every year; now each source marks them.")
         running = [
-            (cell, pool.submit(_run, size, seed, cell, {each: records[seed, each] for each in RECOVERIES}))
-            for cell in every_cell
-            for seed in numbers
+            (cell, pool.submit(_run, size, seed, cell, records[seed])) for cell in every_cell for seed in numbers
         ]
         outcomes: dict[Cell, Outcome] = {cell: Outcome() for cell in every_cell}
         for cell, future in running:
@@ -92,11 +86,11 @@ def run(
     )
 
 
-def _record(size: Size, seed: int, recovery: AbortRecovery) -> Records:
-    return record(size.world(seed), settings(OnMissing.WAIT, recovery))
+def _record(size: Size, seed: int) -> Records:
+    return record(size.world(seed), settings(OnMissing.WAIT))
 
 
-def _run(size: Size, seed: int, cell: Cell, records: Mapping[AbortRecovery, Records]) -> Outcome:
+def _run(size: Size, seed: int, cell: Cell, records: Records) -> Outcome:
     world = size.world(seed)
     truth = truth_of(world, rows_of(world, cell.source, cell.variant.apm))
     return Outcome(truth.score(), {marker: year_of(marker, world, cell, truth, records) for marker in Marker})

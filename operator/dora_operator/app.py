@@ -9,32 +9,28 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from dora_operator import tracing
 from dora_operator.clients.datadog import DatadogClient, open_http
 from dora_operator.clients.errors import KubernetesError
 from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS, Kind, KubernetesClient, open_kubernetes
 from dora_operator.clients.leader import Leader
 from dora_operator.clients.login import Login, own_namespace
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.domain.plan import links_of
+from dora_operator.domain.plan import dependencies_of
 from dora_operator.handlers import deployments as deployment_handlers
 from dora_operator.handlers import rollouts as rollout_handlers
 from dora_operator.metrics import Metrics
 from dora_operator.observe import Observer
 from dora_operator.probes import serving
-from dora_operator.reconcile.changes import DeploymentChanges, RolloutChanges
+from dora_operator.reconcile.changes import DeploymentEvents, RolloutEvents
 from dora_operator.reconcile.context import NamespaceAnnotations, Planner
 from dora_operator.reconcile.credentials import CredentialStore, own_keys_of
 from dora_operator.reconcile.deployment import DeploymentReconciler
 from dora_operator.reconcile.events import EventPoster
-from dora_operator.reconcile.late import LateMarks
-from dora_operator.reconcile.links import LinkChecks
-from dora_operator.reconcile.own_services import OwnServices
+from dora_operator.reconcile.lookup import Lookup
 from dora_operator.reconcile.rate_limits import RateLimits
-from dora_operator.reconcile.read_back import Reader, ReadGroup
 from dora_operator.reconcile.records import Records
 from dora_operator.reconcile.rollout import RolloutReconciler
 from dora_operator.reconcile.status_writer import StatusWriter
@@ -43,7 +39,7 @@ from dora_operator.store import DeploymentStore, RolloutStore
 from dora_operator.watch.kopf_run import Scope
 from dora_operator.watch.watch import Sink, Watch
 from dora_operator.workers import Workers, forever
-from dora_operator.workqueue import Priority, WorkQueue
+from dora_operator.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
@@ -60,12 +56,25 @@ utc_now: Callable[[], datetime] = partial(datetime.now, UTC)  # noqa: TID251 - a
 
 
 @dataclass(frozen=True, slots=True)
+class Deps:
+    """What everything is built from."""
+
+    settings: Settings
+    kubernetes: KubernetesClient
+    datadog: DatadogClient
+    metrics: Metrics
+    clock: Callable[[], datetime] = utc_now
+    monotonic: Callable[[], float] = time.monotonic
+    jitter: Callable[[], float] = random.random
+
+
+@dataclass(frozen=True, slots=True)
 class App:
     """The parts of the operator that run."""
 
     settings: Settings
-    deployments: DeploymentChanges
-    rollouts: RolloutChanges
+    deployments: DeploymentEvents
+    rollouts: RolloutEvents
     deployment_reconciler: DeploymentReconciler
     deployment_workers: Workers
     rollout_workers: Workers
@@ -76,89 +85,57 @@ class App:
 
     async def poll_secrets(self) -> None:
         """Reconcile the resources whose keys have changed since they did not help."""
-        self.deployments.requeue(await self.credentials.poll(), Priority.CHANGE)
+        self.deployments.requeue(await self.credentials.poll())
 
 
-def build(  # noqa: PLR0913 - everything that comes from outside
-    settings: Settings,
-    client: KubernetesClient,
-    datadog: DatadogClient,
-    metrics: Metrics,
-    *,
-    clock: Callable[[], datetime] = utc_now,
-    monotonic: Callable[[], float] = time.monotonic,
-    jitter: Callable[[], float] = random.random,
-) -> App:
+def build(deps: Deps) -> App:
     """Build the operator around its clients. Opens and starts nothing."""
-    namespaces_to_list: tuple[str | None, ...] = settings.namespaces or (None,)
-    store, rollout_store = DeploymentStore(partial(links_of, settings.site)), RolloutStore(set(namespaces_to_list))
-    queue, rollout_queue = WorkQueue[ObjectKey](monotonic), WorkQueue[ObjectKey](monotonic)
-    rollouts = RolloutChanges(rollout_store, rollout_queue, clock)
-    deployments = DeploymentChanges(store, queue, rollouts, clock, set(namespaces_to_list))
-    own_services = None
-    if settings.own_services:
-        own_services = OwnServices(rollout_store, lambda keys: deployments.requeue(keys, Priority.CHANGE))
-    events = EventPoster(client)
-    namespaces = NamespaceAnnotations(client, clock)
-    credentials = CredentialStore(client, own_keys_of(settings))
-    limits = RateLimits(most_in_all=max(1, settings.workers * 3 // 4))
-    reader = Reader(datadog, credentials, limits, queue, clock, WorkQueue[ReadGroup](monotonic), clock())
-    deployment_reconciler = DeploymentReconciler(
+    settings, clock = deps.settings, deps.clock
+    namespaces = set[str | None](settings.namespaces or (None,))
+    store = DeploymentStore(partial(dependencies_of, settings.site))
+    rollouts = RolloutEvents(RolloutStore(namespaces.copy()), WorkQueue(deps.monotonic, _namespace_of), clock)
+    deployments = DeploymentEvents(store, WorkQueue(deps.monotonic, _namespace_of), rollouts, clock, namespaces)
+    annotations = NamespaceAnnotations(deps.kubernetes, clock)
+    events, limits = EventPoster(deps.kubernetes), RateLimits()
+    credentials = CredentialStore(deps.kubernetes, store, own_keys_of(settings), clock)
+    reconciler = DeploymentReconciler(
         store=store,
-        queue=queue,
-        client=client,
-        datadog=datadog,
-        planner=Planner(store, namespaces, settings, settings.allowed, own_services),
+        rollouts=rollouts.store,
+        queue=deployments.queue,
+        client=deps.kubernetes,
+        datadog=deps.datadog,
+        planner=Planner(store, annotations, settings),
         credentials=credentials,
         limits=limits,
-        metrics=metrics,
+        lookup=Lookup(deps.datadog, limits, deployments.queue, clock),
+        writer=StatusWriter(store, deployments.queue, deps.kubernetes, events, deps.metrics, clock),
+        metrics=deps.metrics,
         settings=settings,
         clock=clock,
-        random=jitter,
-        reader=reader,
-        links=LinkChecks(reader, settings.read_back_schedule, clock),
-        late=LateMarks(reader, rollout_store, settings.rollouts, clock),
-        writer=StatusWriter(store, queue, client, events, metrics, clock),
-        retry_policy=settings.retry_policy,
+        random=deps.jitter,
     )
-    records = Records(
-        store=store,
-        changes=deployments,
-        client=client,
-        events=events,
-        metrics=metrics,
-        policy=settings.rollout_policy,
-        retention=settings.retention,
-        record_labels=settings.record_labels,
-        clock=clock,
-    )
+    retention, policy = timedelta(days=settings.retention_days), settings.rollout_policy
+    records = Records(store, deployments, deps.kubernetes, events, deps.metrics, policy, retention, clock)
     rollout_reconciler = RolloutReconciler(
-        store=rollout_store,
-        client=client,
-        namespaces=namespaces,
-        records=records,
-        own_services=own_services,
-        events=events,
-        metrics=metrics,
-        policy=settings.rollout_policy,
-        clock=clock,
+        rollouts.store, deps.kubernetes, annotations, records, events, deps.metrics, policy, clock
     )
+    queues = deployments.queue, rollouts.queue
     return App(
-        settings=settings,
-        deployments=deployments,
-        rollouts=rollouts,
-        deployment_reconciler=deployment_reconciler,
-        deployment_workers=Workers(
-            "DoraDeployment", queue, deployment_reconciler.reconcile, settings.workers, clock, metrics, settings.traces
-        ),
-        rollout_workers=Workers(
-            "Rollout", rollout_queue, rollout_reconciler.reconcile, ROLLOUT_WORKERS, clock, metrics, settings.traces
-        ),
-        credentials=credentials,
-        records=records,
-        events=events,
-        observer=Observer(metrics, store, rollout_store, queue, rollout_queue, limits, credentials, clock),
+        settings,
+        deployments,
+        rollouts,
+        reconciler,
+        Workers("DoraDeployment", queues[0], reconciler.reconcile, settings.workers, clock, deps.metrics),
+        Workers("Rollout", queues[1], rollout_reconciler.reconcile, ROLLOUT_WORKERS, clock, deps.metrics),
+        credentials,
+        records,
+        events,
+        Observer(deps.metrics, store, rollouts.store, *queues, limits, credentials, clock),
     )
+
+
+def _namespace_of(key: ObjectKey) -> str:
+    return key.namespace
 
 
 async def run(settings: Settings) -> None:
@@ -166,7 +143,6 @@ async def run(settings: Settings) -> None:
 
     Raises:
         LoginError: there is no way to log in to a cluster.
-        CannotTraceError: traces are enabled and their packages are not installed.
         CannotListenError: a port of the probes or of the metrics cannot be opened.
         LeaseLostError: another process is the leader now; a restart begins as a follower.
         ProxyUnusableError: the environment names a proxy that cannot be used.
@@ -175,30 +151,29 @@ async def run(settings: Settings) -> None:
     key = ObjectKey(settings.lease_namespace or own_namespace(), settings.lease_name)
     identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"  # a restarted container is another process
     leader = Leader(key, identity, clock=utc_now)
-    with tracing.enabled(on=settings.traces):
-        async with (
-            open_kubernetes(metrics, utc_now, leader.check) as kubernetes,
-            open_http(connections=settings.workers, trust_env=settings.trust_env) as http,
-        ):
-            datadog = DatadogClient(
-                http,
-                base_url=settings.base_url,
-                timeout_seconds=settings.request_timeout_seconds,
-                metrics=metrics,
-                before_write=leader.check,
-            )
-            app = build(settings, kubernetes, datadog, metrics)
-            watches = build_watches(app, kubernetes, metrics)
-            health = [watch.health for watch in watches]
-            async with serving(app.observer.endpoints(settings, health, leader.is_leader)):
-                await supervise(app, watches, leader, kubernetes)
+    async with (
+        open_kubernetes(metrics, utc_now, leader.check) as kubernetes,
+        open_http(connections=settings.workers, trust_env=settings.trust_env) as http,
+    ):
+        datadog = DatadogClient(
+            http,
+            base_url=settings.base_url,
+            timeout_seconds=settings.request_timeout_seconds,
+            metrics=metrics,
+            before_write=leader.check,
+        )
+        app = build(Deps(settings, kubernetes, datadog, metrics))
+        watches = build_watches(app, kubernetes, metrics)
+        health = [watch.health for watch in watches]
+        async with serving(app.observer.endpoints(settings, health, leader.is_leader)):
+            await supervise(app, watches, leader, kubernetes)
 
 
 def build_watches(app: App, kubernetes: KubernetesClient, metrics: Metrics) -> list[Watch]:
     """Build one watch for each kind, and for each namespace if some are named."""
     settings, login = app.settings, Login(kubernetes.configuration)
     kinds: list[tuple[Kind, Callable[..., None], Sink, str]] = [
-        (DEPLOYMENTS, deployment_handlers.register, app.deployments, settings.deployment_selector)
+        (DEPLOYMENTS, deployment_handlers.register, app.deployments, "")
     ]
     if settings.rollouts:
         kinds.append((ROLLOUTS, rollout_handlers.register, app.rollouts, settings.rollout_selector))
@@ -249,7 +224,6 @@ def _background(app: App) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
     """Return what runs besides the watches while this process is the leader."""
     work: list[tuple[str, Callable[[], Awaitable[None]]]] = [
         ("the workers for DoraDeployments", app.deployment_workers.run),
-        ("the reading back", app.deployment_reconciler.reader.run),
         ("the polling of Secrets", lambda: _every(app.settings.secret_poll_seconds, app.poll_secrets)),
     ]
     if app.settings.rollouts:

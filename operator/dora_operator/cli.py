@@ -34,14 +34,13 @@ def run() -> None:
     from dora_operator.clients.leader import LeaseLostError  # noqa: PLC0415
     from dora_operator.clients.login import LoginError  # noqa: PLC0415
     from dora_operator.probes import CannotListenError  # noqa: PLC0415
-    from dora_operator.tracing import CannotTraceError  # noqa: PLC0415
 
     settings = _settings()
     logs.configure(settings.log_level, settings.log_format)
     runner, code = asyncio.Runner(), 0
     try:
         runner.run(operator.run(settings))
-    except (CannotListenError, CannotTraceError, LeaseLostError, LoginError, ProxyUnusableError) as error:
+    except (CannotListenError, LeaseLostError, LoginError, ProxyUnusableError) as error:
         sys.stderr.write(f"dora-operator: {error}\n")
         code = 1
     # Everything has ended in order. Python would wait for threads now, and one in a name lookup cannot be stopped.

@@ -120,7 +120,7 @@ class Metrics:
         )
         self.queue_length = self._gauge(
             "queue_length",
-            "Keys in a work queue: due, delayed until a time, parked until a limit allows them, or working.",
+            "Keys in a work queue: due, delayed until a time, waiting for the end of a request, or working.",
             "queue",
             "state",
         )

@@ -106,11 +106,12 @@ class Observer:
 
     def _queue(self, name: str, queue: WorkQueue[ObjectKey]) -> None:
         due = [age for age in queue.ages() if age >= 0]
-        delayed = len(queue) - queue.parked - len(due)
+        delayed = sum(age < 0 for age in queue.ages())
+        waiting = len(queue) - delayed - len(due)
         for state, count in (
             ("due", len(due)),
             ("delayed", delayed),
-            ("parked", queue.parked),
+            ("waiting", waiting),
             ("working", queue.busy),
         ):
             self.metrics.queue_length.labels(name, state).set(count)

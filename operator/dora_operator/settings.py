@@ -7,7 +7,7 @@ import re
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -17,16 +17,14 @@ from pydantic import (
     SecretStr,
     WithJsonSchema,
     field_validator,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dora_operator.domain.allowed import Allowed
 from dora_operator.domain.fields import OnMissing
 from dora_operator.domain.retry import RetryPolicy
-from dora_operator.domain.rollout.retention import Retention
 from dora_operator.domain.rollout.verdict import AbortRecovery, Policy, RetrySuccess, RollbackMarks
-from dora_operator.domain.selectors import SELECTOR, labels_that_match
+from dora_operator.domain.selectors import SELECTOR
 from dora_operator.domain.sites import Site
 
 
@@ -109,9 +107,6 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] | None = Field(
         default=None, description="text, or json with one object per line. Empty: text on a terminal, else json."
     )
-    traces: bool = Field(
-        default=False, description="true exports OpenTelemetry traces. The variables OTEL_... configure the export."
-    )
     request_timeout_seconds: Seconds = Field(default=30.0, description="Timeout of one request to Datadog.")
     retry_first_seconds: Seconds = Field(default=1.0, description="First backoff during an outage of Datadog.")
     retry_longest_seconds: Seconds = Field(default=300.0, description="Longest backoff during an outage of Datadog.")
@@ -135,8 +130,8 @@ class Settings(BaseSettings):
     )
     abort_recovery: AbortRecovery = Field(
         default=AbortRecovery.NONE,
-        description="What is linked to an aborted deployment: None, Restored (a deployment event that the operator "
-        "posts for the return to the stable version), or NextVersion (which measures the time to the next release).",
+        description="What is linked to an aborted deployment: None, or NextVersion (which measures the time to the "
+        "next release).",
     )
     read_back: bool = Field(
         default=True, description="true reads back what Datadog stored. Needs the permission dora_metrics_read."
@@ -156,10 +151,6 @@ class Settings(BaseSettings):
     retention_days: Annotated[float, Field(gt=0, le=3650)] = Field(
         default=90.0, description="How long settled DoraDeployments that the operator created are kept."
     )
-    retention_per_rollout: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=20, description="How many of them are kept per Rollout."
-    )
-    deployment_selector: Selector = Field(default="", description="Label selector for DoraDeployments. Empty: all.")
     lease_name: ObjectName = Field(
         default="dora-operator", description="Name of the Lease. Only its holder writes; two operators need two names."
     )
@@ -175,11 +166,6 @@ class Settings(BaseSettings):
         default=(),
         description="Environments that may be marked with the operator's keys, unless the Namespace names its own. "
         "Empty: all.",
-    )
-    own_services: bool = Field(
-        default=False,
-        description="true allows a namespace to mark with the operator's keys only services that its own Rollouts run, "
-        "unless the Namespace names its own. Needs the watch of Rollouts.",
     )
     resync_seconds: Seconds = Field(
         default=1800.0, description="How often everything is listed again, in case a watch has missed a change."
@@ -223,27 +209,6 @@ class Settings(BaseSettings):
     def _empty_is_absent(cls, value: object) -> object:
         return None if value == "" else value
 
-    @model_validator(mode="after")
-    def _records_match(self) -> Self:
-        if self.rollouts and labels_that_match(self.deployment_selector) is None:
-            message = (
-                "DORA_OPERATOR_DEPLOYMENT_SELECTOR must consist of equalities (a=b,c=d) while Rollouts are watched,"
-                " because the DoraDeployments that the operator creates have to match it;"
-                " or set DORA_OPERATOR_ROLLOUTS=false"
-            )
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _rollouts_show_services(self) -> Self:
-        if self.own_services and not self.rollouts:
-            message = (
-                "DORA_OPERATOR_OWN_SERVICES needs DORA_OPERATOR_ROLLOUTS=true: the Rollouts of a namespace show which"
-                " services are its own; or limit services with DORA_OPERATOR_ALLOWED_SERVICES"
-            )
-            raise ValueError(message)
-        return self
-
     @property
     def base_url(self) -> str | None:
         """Where all requests to Datadog go. None: to the API of the site of each account."""
@@ -255,11 +220,6 @@ class Settings(BaseSettings):
         return Allowed(self.allowed_services, self.allowed_envs)
 
     @property
-    def record_labels(self) -> dict[str, str]:
-        """Labels of the DoraDeployments that the operator creates, so that its own selector matches them."""
-        return labels_that_match(self.deployment_selector) or {}
-
-    @property
     def rollout_policy(self) -> Policy:
         """What Rollouts mean."""
         return Policy(
@@ -268,11 +228,6 @@ class Settings(BaseSettings):
             rollback_marks=self.rollback_marks,
             lookback=timedelta(hours=self.lookback_hours),
         )
-
-    @property
-    def retention(self) -> Retention:
-        """Which settled records are kept."""
-        return Retention(timedelta(days=self.retention_days), self.retention_per_rollout)
 
     @property
     def retry_policy(self) -> RetryPolicy:

@@ -1,7 +1,7 @@
-"""What is known of the cluster, in memory: the newest version of each DoraDeployment and of each Rollout.
+"""What is known of the cluster, in memory: the newest version of each DoraDeployment and of each workload.
 
-The stores hold levels, not events: the newest version wins, whatever the order of arrival. They decide nothing, and
-losing them costs a list and nothing else.
+The stores hold levels, not events: the newest version wins, whatever the order of arrival. Losing them costs a list and
+nothing else. All that is known of one key is in its entry, so that forgetting a key is one call.
 """
 
 from collections import defaultdict
@@ -11,39 +11,63 @@ from datetime import datetime
 from typing import Any
 
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.domain.plan import Link
-from dora_operator.domain.resource import DoraDeployment, DoraDeploymentStatus, parse
+from dora_operator.domain.plan import Dependency
+from dora_operator.domain.resource import DoraDeployment, DoraDeploymentStatus, has_unsent_failure, parse
 from dora_operator.domain.rollout.identity import Identified
 from dora_operator.domain.rollout.observation import ReplicaSet, Rollout, parse_rollout
 from dora_operator.domain.rollout.verdict import Decision, Memory, Skipped, SkipReason, Verdict, asks_again
+from dora_operator.workqueue import Priority
 
-MOST_PASSED = 16
+MAX_UNDECIDED = 16
 """States of one Rollout that are kept for the next decision: as many as a burst may need."""
 
-LinksOf = Callable[[DoraDeployment], Iterable[Link]]
-"""Returns the names of all that a decision about an object reads besides the object; see domain.plan.links_of."""
+DependenciesOf = Callable[[DoraDeployment], Iterable[Dependency]]
+"""Returns the names of all that a decision about an object reads besides the object; see domain.plan.dependencies_of."""
 
 
 @dataclass(slots=True)
-class _Entry:
+class Entry:
+    """One DoraDeployment, and all that this process knows about it."""
+
     deployment: DoraDeployment
     """As last seen or written. Its status is the newest one that the operator knows, written or not."""
     stored_status: DoraDeploymentStatus
     """As Kubernetes has it. Differs while a status could not be written."""
-    links: tuple[Link, ...]
-    due_at: datetime | None = None
+    dependencies: tuple[Dependency, ...]
+    desired_since: datetime | None = None
     """Since when its desired state is desired, as far as this process has seen."""
+    pending_verdict: Verdict | None = None
+    """A verdict that is not in its status yet. Until then the workload, or the record's spec, still shows it."""
+    written_source: Verdict | None = None
+    """The verdict that this process has written to its status last: an older CRD may have dropped a part of it."""
+    last_read: datetime | None = None
+    """When this process last read its deployment in Datadog."""
+    link_since: datetime | None = None
+    """Since when this process searches the deployment of its remediation."""
+    awaits_keys: bool = False
+    """It waits for other keys than those with `awaited_version` in `awaited_secret` (None: the operator's own)."""
+    awaited_secret: ObjectKey | None = None
+    awaited_version: int | None = None
+    """Hash of the keys that did not help; None: not known."""
+    keys_changed: bool = False
+    """The keys that it waited for have changed."""
+
+    @property
+    def priority(self) -> Priority:
+        """The class in which it is reconciled: follows from the resource, whatever queued it."""
+        deployment = self.deployment
+        if has_unsent_failure(deployment.status, self.pending_verdict):
+            return Priority.URGENT
+        return Priority.NORMAL if deployment.is_due or self.pending_verdict is not None else Priority.LOW
 
 
 @dataclass(slots=True)
 class DeploymentStore:
-    """All known DoraDeployments by key, and the links between them."""
+    """All known DoraDeployments by key, and the dependencies between them."""
 
-    links_of: LinksOf
-    pending_verdicts: dict[ObjectKey, Verdict] = field(default_factory=dict)
-    """Verdicts for users' DoraDeployments that are not in their status yet. Until then the Rollout still shows them."""
-    _entries: dict[ObjectKey, _Entry] = field(default_factory=dict)
-    _linked: dict[Link, set[ObjectKey]] = field(default_factory=lambda: defaultdict(set))
+    dependencies_of: DependenciesOf
+    _entries: dict[ObjectKey, Entry] = field(default_factory=dict)
+    _depending: dict[Dependency, set[ObjectKey]] = field(default_factory=lambda: defaultdict(set))
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -51,10 +75,28 @@ class DeploymentStore:
     def __iter__(self) -> Iterator[DoraDeployment]:
         return (entry.deployment for entry in list(self._entries.values()))
 
+    def entries(self) -> Iterable[tuple[ObjectKey, Entry]]:
+        """Return all keys with their entries."""
+        return self._entries.items()
+
+    def entry(self, key: ObjectKey) -> Entry | None:
+        """Return all that is known of an object."""
+        return self._entries.get(key)
+
     def get(self, key: ObjectKey) -> DoraDeployment | None:
         """Return an object with the newest status that is known, written or not."""
         entry = self._entries.get(key)
         return entry.deployment if entry is not None else None
+
+    def priority(self, key: ObjectKey) -> Priority:
+        """Return the class in which an object is reconciled."""
+        entry = self._entries.get(key)
+        return entry.priority if entry is not None else Priority.LOW
+
+    def verdict(self, deployment: DoraDeployment) -> Verdict | None:
+        """Return the newest verdict about an object, written to its status or not."""
+        entry = self._entries.get(deployment.key)
+        return (entry and entry.pending_verdict) or deployment.status.source
 
     def stored_status(self, deployment: DoraDeployment) -> DoraDeploymentStatus:
         """Return the status as Kubernetes has it."""
@@ -66,24 +108,24 @@ class DeploymentStore:
         entry = self._entries.get(deployment.key)
         return entry is not None and entry.deployment.uid == deployment.uid
 
-    def linked(self, link: Link) -> list[DoraDeployment]:
-        """Return the objects that have a link, in a stable order."""
-        return [self._entries[key].deployment for key in sorted(self._linked.get(link, ()))]
+    def is_current(self, deployment: DoraDeployment) -> bool:
+        """Return whether nothing that a decision reads of this object has changed since."""
+        now = self.get(deployment.key)
+        return now is not None and now.uid == deployment.uid and _decisive(now) == _decisive(deployment)
 
-    def dependants(self, key: ObjectKey, links: Iterable[Link] | None = None) -> list[ObjectKey]:
-        """Return the other objects that refer to this one, or share one of these links; by default, of its own."""
-        names = {*(self.links(key) if links is None else links), key}
-        return sorted({other for link in names for other in self._linked.get(link, ()) if other != key})
+    def depending_on(self, dependency: Dependency) -> list[DoraDeployment]:
+        """Return the objects that depend on something, in a stable order."""
+        return [self._entries[key].deployment for key in sorted(self._depending.get(dependency, ()))]
 
-    def links(self, key: ObjectKey) -> tuple[Link, ...]:
-        """Return the links of an object."""
+    def dependants(self, key: ObjectKey, dependencies: Iterable[Dependency] | None = None) -> list[ObjectKey]:
+        """Return the other objects that refer to this one, or share one of these dependencies; by default, its own."""
+        shared = {*(self.dependencies(key) if dependencies is None else dependencies), key}
+        return sorted({other for name in shared for other in self._depending.get(name, ()) if other != key})
+
+    def dependencies(self, key: ObjectKey) -> tuple[Dependency, ...]:
+        """Return what an object depends on."""
         entry = self._entries.get(key)
-        return entry.links if entry is not None else ()
-
-    def due_at(self, key: ObjectKey) -> datetime | None:
-        """Return since when an object's desired state is desired, as far as this process has seen."""
-        entry = self._entries.get(key)
-        return entry.due_at if entry is not None else None
+        return entry.dependencies if entry is not None else ()
 
     def versions(self, namespace: str | None) -> dict[ObjectKey, tuple[str, str]]:
         """Return uid and resourceVersion of every object of a namespace, or of all."""
@@ -93,26 +135,28 @@ class DeploymentStore:
             if namespace in (None, key.namespace)
         }
 
-    def observe(self, body: Mapping[str, Any]) -> bool:
-        """Store a version of an object. Return whether it is new: echoes of the operator's own writes are not."""
+    def upsert(self, body: Mapping[str, Any]) -> bool:
+        """Store a version of an object. Return whether it is new: echoes of the operator's own writes are not.
+
+        An object of another uid replaces the stored one where it is newer: events of a deleted object may come late.
+        """
         metadata = body["metadata"]
         key = ObjectKey(metadata["namespace"], metadata["name"])
         before = self._entries.get(key)
-        same = before is not None and before.deployment.uid == metadata["uid"]
-        if before is None or not same:
-            found = parse(body)
-            self._put(_Entry(found, found.status, tuple(self.links_of(found))))
-            return True
-        if not is_newer(metadata["resourceVersion"], before.deployment.resource_version):
+        if before is not None and not is_newer(metadata["resourceVersion"], before.deployment.resource_version):
             return False
-        return self._update(before, parse(body))
+        found = parse(body)
+        if before is None or before.deployment.uid != found.uid:
+            self._put(Entry(found, found.status, tuple(self.dependencies_of(found))))
+            return True
+        return self._update(before, found)
 
     def saved(self, written: DoraDeployment, body: Mapping[str, Any]) -> None:
         """Store an object as the API server returned it after a write of its status."""
         entry = self._entries.get(written.key)
         if entry is not None and entry.deployment.uid == written.uid:
             entry.deployment = replace(entry.deployment, status=entry.stored_status)
-            self.observe(body)
+            self.upsert(body)
 
     def keep_unsaved(self, deployment: DoraDeployment, status: DoraDeploymentStatus) -> None:
         """Keep a status that could not be written, so that Datadog's answer is not forgotten."""
@@ -120,56 +164,57 @@ class DeploymentStore:
         if entry is not None and entry.deployment.uid == deployment.uid:
             entry.deployment = replace(entry.deployment, status=status)
 
-    def drop_unsaved(self, deployment: DoraDeployment) -> None:
-        """Forget a status that could not be written: the stored one says the same by now."""
-        self.keep_unsaved(deployment, self.stored_status(deployment))
-
-    def note_due(self, key: ObjectKey, at: datetime) -> None:
+    def note_desired(self, key: ObjectKey, at: datetime) -> None:
         """Note since when an object's state is desired. What it waits for already counts from earlier."""
         entry = self._entries.get(key)
-        if entry is not None and (entry.due_at is None or at < entry.due_at or not entry.deployment.is_due):
-            entry.due_at = at
+        if entry is not None and (
+            entry.desired_since is None or at < entry.desired_since or not entry.deployment.is_due
+        ):
+            entry.desired_since = at
 
-    def forget(self, key: ObjectKey, uid: str) -> DoraDeployment | None:
+    def forget(self, key: ObjectKey, uid: str) -> bool:
         """Drop an object, unless another one of the same name has replaced it."""
         entry = self._entries.get(key)
         if entry is None or entry.deployment.uid != uid:
-            return None
-        self._unlink(entry)
+            return False
+        self._drop_dependencies(entry)
         del self._entries[key]
-        return entry.deployment
+        return True
 
-    def _update(self, entry: _Entry, found: DoraDeployment) -> bool:
+    def _update(self, entry: Entry, found: DoraDeployment) -> bool:
         before = entry.deployment
-        if _decisive(before, entry.stored_status) == _decisive(found, found.status):
+        if _decisive(replace(before, status=entry.stored_status)) == _decisive(found):
             entry.deployment = replace(before, resource_version=found.resource_version)
             return False
         unsaved = None if before.status == entry.stored_status else before.status
-        due_at = entry.due_at if before.generation == found.generation else None
-        self._unlink(entry)
-        current = found if unsaved is None else replace(found, status=unsaved)
-        self._put(_Entry(current, found.status, tuple(self.links_of(found)), due_at))
+        self._drop_dependencies(entry)
+        entry.deployment = found if unsaved is None else replace(found, status=unsaved)
+        entry.stored_status, entry.dependencies = found.status, tuple(self.dependencies_of(found))
+        if before.generation != found.generation:
+            entry.desired_since = None
+        self._put(entry)
         return True
 
-    def _put(self, entry: _Entry) -> None:
-        replaced = self._entries.get(entry.deployment.key)
+    def _put(self, entry: Entry) -> None:
+        key = entry.deployment.key
+        replaced = self._entries.get(key)
         if replaced is not None:
-            self._unlink(replaced)
-        for link in entry.links:
-            self._linked[link].add(entry.deployment.key)
-        self._entries[entry.deployment.key] = entry
+            self._drop_dependencies(replaced)
+        for dependency in entry.dependencies:
+            self._depending[dependency].add(key)
+        self._entries[key] = entry
 
-    def _unlink(self, entry: _Entry) -> None:
-        for link in entry.links:
-            members = self._linked[link]
+    def _drop_dependencies(self, entry: Entry) -> None:
+        for dependency in entry.dependencies:
+            members = self._depending[dependency]
             members.discard(entry.deployment.key)
             if not members:
-                del self._linked[link]
+                del self._depending[dependency]
 
 
-def _decisive(deployment: DoraDeployment, status: DoraDeploymentStatus) -> tuple[object, ...]:
+def _decisive(deployment: DoraDeployment) -> tuple[object, ...]:
     """Return what a decision could depend on."""
-    return deployment.generation, status, deployment.is_record, deployment.record, deployment.force_sync
+    return deployment.generation, deployment.status, deployment.is_record, deployment.force_sync
 
 
 def is_newer(version: str, than: str) -> bool:
@@ -197,14 +242,12 @@ class TrackedRollout:
     """When a watch reported this version; None for one from a list."""
     replica_sets: tuple[ReplicaSet, ...] = ()
     memory: Memory = field(default_factory=Memory)
-    passed: tuple[Rollout, ...] = ()
+    undecided: tuple[Rollout, ...] = ()
     """Other states that were reported since the last decision, oldest first: a queue of keys would lose aborts."""
     reported: set[Skipped] = field(default_factory=set)
     """Facts that an Event has reported."""
     refused: dict[Verdict, Refusal] = field(default_factory=dict)
     """Verdicts that could not be recorded because a user owns the record."""
-    restoration_checks: dict[tuple[Identified, int], int] = field(default_factory=dict)
-    """How often it was checked whether the stable version is restored, by failed deployment and revision."""
     unidentified: bool = False
     """A revision failed that cannot be identified."""
     _facts: dict[Identified, Verdict] = field(default_factory=dict)
@@ -220,10 +263,10 @@ class TrackedRollout:
             return False
         return self._listed_for != self._revision()
 
-    def update(self, rollout: Rollout, at: datetime | None, *, keep_passed: bool) -> None:
-        """Store a newer version. With `keep_passed`, a state that no decision has seen is kept for the next one."""
-        if keep_passed and self.rollout is not self._decided and _state(self.rollout) != _state(rollout):
-            self.passed = (*self.passed, self.rollout)[-MOST_PASSED:]
+    def update(self, rollout: Rollout, at: datetime | None, *, keep_undecided: bool) -> None:
+        """Store a newer version. With `keep_undecided`, a state that no decision has seen is kept for the next one."""
+        if keep_undecided and self.rollout is not self._decided and _state(self.rollout) != _state(rollout):
+            self.undecided = (*self.undecided, self.rollout)[-MAX_UNDECIDED:]
         self.rollout, self.seen_at = rollout, at
 
     def decided(self, decision: Decision, shown: Sequence[Rollout], *, settled: bool) -> None:
@@ -233,15 +276,9 @@ class TrackedRollout:
         """
         if settled:
             self._decided = shown[-1]
-            self.passed = tuple(each for each in self.passed if not any(each is one for one in shown))
+            self.undecided = tuple(each for each in self.undecided if not any(each is one for one in shown))
         self.memory = decision.memory
         self.unidentified = any(each.reason is SkipReason.NOT_IDENTIFIED for each in decision.skipped)
-
-    @property
-    def services(self) -> frozenset[str]:
-        """The services that its pod templates name: its own, and those of its ReplicaSets as last listed."""
-        named = {self.rollout.service, *(each.service for each in self.replica_sets)}
-        return frozenset(service for service in named if service is not None)
 
     def is_new_fact(self, verdict: Verdict) -> bool:
         """Return, once, whether a verdict asks for more than the one before it."""
@@ -269,8 +306,6 @@ class RolloutStore:
     are_decided: bool = False
     """This process decides about them. A follower keeps only the newest versions."""
     _tracked: dict[ObjectKey, TrackedRollout] = field(default_factory=dict)
-    _names: defaultdict[str, set[ObjectKey]] = field(default_factory=lambda: defaultdict(set))
-    """The keys of each namespace."""
 
     def __len__(self) -> int:
         return len(self._tracked)
@@ -286,12 +321,6 @@ class RolloutStore:
         """Return whether the first list of a namespace is complete."""
         return self.unlisted.isdisjoint({None, namespace})
 
-    def services(self, namespace: str) -> frozenset[str] | None:
-        """Return the services that Rollouts of a namespace run. None: they are not listed yet."""
-        if not self.is_listed(namespace):
-            return None
-        return frozenset[str]().union(*(self._tracked[key].services for key in self._names.get(namespace, ())))
-
     def versions(self, namespace: str | None) -> dict[ObjectKey, tuple[str, str]]:
         """Return uid and resourceVersion of every Rollout of a namespace, or of all."""
         return {
@@ -300,7 +329,7 @@ class RolloutStore:
             if namespace in (None, key.namespace)
         }
 
-    def observe(self, body: Mapping[str, Any], at: datetime | None) -> bool:
+    def upsert(self, body: Mapping[str, Any], at: datetime | None) -> bool:
         """Store a version of a Rollout, and when a watch reported it. Return whether it is new.
 
         Another uid is another Rollout, about which nothing is known yet.
@@ -308,13 +337,12 @@ class RolloutStore:
         metadata = body["metadata"]
         key = ObjectKey(metadata["namespace"], metadata["name"])
         tracked = self._tracked.get(key)
+        if tracked is not None and not is_newer(metadata["resourceVersion"], tracked.rollout.resource_version):
+            return False
         if tracked is None or tracked.rollout.uid != metadata["uid"]:
             self._tracked[key] = TrackedRollout(parse_rollout(body), at)
-            self._names[key.namespace].add(key)
-            return True
-        if not is_newer(metadata["resourceVersion"], tracked.rollout.resource_version):
-            return False
-        tracked.update(parse_rollout(body), at, keep_passed=self.are_decided)
+        else:
+            tracked.update(parse_rollout(body), at, keep_undecided=self.are_decided)
         return True
 
     def forget(self, key: ObjectKey, uid: str) -> bool:
@@ -323,7 +351,6 @@ class RolloutStore:
         if tracked is None or tracked.rollout.uid != uid:
             return False
         del self._tracked[key]
-        self._names[key.namespace].discard(key)
         return True
 
 

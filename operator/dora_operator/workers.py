@@ -6,7 +6,6 @@ A reconcile may raise anything; the process goes on. Knows nothing of what a rec
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
@@ -15,15 +14,13 @@ from dora_operator.clients.errors import KubernetesError
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.logs import subject
 from dora_operator.metrics import Metrics
-from dora_operator.tracing import note_result, span
-from dora_operator.workqueue import Priority, WorkQueue
+from dora_operator.workqueue import Result, WorkQueue
 
 logger = logging.getLogger(__name__)
 
 RESTART_SECONDS = 0.5
 
-Reconcile = Callable[[ObjectKey], Awaitable[datetime | None]]
-"""Reconciles one object and returns when to do it again, if at all."""
+Reconcile = Callable[[ObjectKey], Awaitable[Result]]
 
 
 async def forever(what: str, run: Callable[[], Awaitable[None]]) -> None:
@@ -46,34 +43,29 @@ class Workers:
     count: int
     clock: Callable[[], datetime]
     metrics: Metrics
-    traced: bool = False
-    stopping: bool = False
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _stopping: bool = False
 
     async def run(self) -> None:
-        """Serve keys for ever, at most `count` at once."""
+        """Serve keys, at most `count` at once, until `finish`."""
         free = asyncio.Semaphore(self.count)
-        while True:
+        while not self._stopping:
             await free.acquire()
-            key = await self.queue.take()
-            if self.stopping:
-                self.queue.done(key)
-                continue
-            task = asyncio.create_task(self.serve(key))
+            task = asyncio.create_task(self.serve(await self.queue.take()))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             task.add_done_callback(lambda _: free.release())
 
     async def serve(self, key: ObjectKey) -> None:
         """Reconcile a key that was taken from the queue, and give it back."""
+        if self._stopping:
+            self.queue.done(key)
+            return
         begun = monotonic()
         token = subject.set((self.kind, *key))
         result = "broken"
         try:
-            with span(self.kind, key) if self.traced else nullcontext():
-                result = await self._reconcile(key)
-                if self.traced:
-                    note_result(result, is_error=result != "done")
+            result = await self._reconcile(key)
         finally:
             subject.reset(token)
             self.queue.done(key)
@@ -82,7 +74,7 @@ class Workers:
 
     async def _reconcile(self, key: ObjectKey) -> str:
         try:
-            requeue_at = await self.reconcile(key)
+            result = await self.reconcile(key)
         except KubernetesError as error:
             backoff = self.queue.failed(key)
             logger.warning("%s %s, retry in %.1f s: %s", self.kind, key, backoff, error)
@@ -92,8 +84,10 @@ class Workers:
             logger.exception("%s %s: the reconcile failed", self.kind, key)
             return "broken"
         self.queue.succeeded(key)
-        if requeue_at is not None:
-            self.queue.add(key, Priority.RETRY, (requeue_at - self.clock()).total_seconds())
+        if result.waits_for is not None:
+            self.queue.wait(key, result.waits_for, result.priority)
+        elif result.at is not None:
+            self.queue.add(key, result.priority, (result.at - self.clock()).total_seconds())
         return "done"
 
     async def finish(self, seconds: float) -> None:
@@ -101,7 +95,7 @@ class Workers:
 
         What does not end can be repeated: the resource is the queue, and the next start reads it.
         """
-        self.stopping = True
+        self._stopping = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         for task in self._tasks:

@@ -1,62 +1,65 @@
-"""A keyed work queue: one worker per key at a time, urgent keys first, and no key starves.
+"""A keyed work queue: one worker per key at a time, urgent keys first, no key starves, no group is left behind.
 
-Knows nothing of DORA, Kubernetes or HTTP. Its clock is passed in. All methods belong to one event loop.
+Knows nothing of what a key is. Its clock is passed in. All methods belong to one event loop.
 
-Order: a key is served by the time at which it became ready plus the handicap of its priority. A less urgent key waits
-behind newer, more urgent ones for at most its handicap, so ageing needs no bookkeeping.
-
-A key that cannot go on because something shared is used up (the rate limit of an account, the lock of a deployment) is
-parked under the name of that resource. It keeps its place and holds no worker. `release` puts the first keys back.
+Order: the most urgent class first; within a class, groups (namespaces) take turns; every eighth turn goes to the key
+that has been ready for the longest time. A key that needs something which is used up (a place for a request, the lock
+of a deployment) is set aside with `wait`, holds no worker, and is served again after `release`.
 """
 
 import asyncio
 import heapq
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from enum import Enum
-from math import inf
-from typing import Generic, NamedTuple, TypeVar
+from datetime import datetime
+from enum import IntEnum
+from itertools import count
+from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 
-
 FIRST_BACKOFF = 0.5
-LONGEST_BACKOFF = 30.0
+MAX_BACKOFF = 30.0
+OLDEST_TURN = 8
+"""Every n-th turn goes to the key that has been ready for the longest time."""
 
 
-class Priority(Enum):
-    """Why a key is queued, by its handicap in seconds."""
+class Priority(IntEnum):
+    """The class of a key; a smaller one is served first."""
 
-    ABORT = 0.0
-    CHANGE = 60.0
-    RETRY = 120.0
-    LISTED = 300.0
-
-
-class _Entry(NamedTuple, Generic[Key]):
-    """A heap entry. `sort` is a time or a place; an entry counts while its token is the key's newest."""
-
-    sort: float
-    token: int
-    key: Key
+    URGENT = 0
+    NORMAL = 1
+    LOW = 2
 
 
-@dataclass(slots=True)
-class _Queued:
-    """A key that waits to be served from `ready_at` on."""
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a reconcile asks of the queue."""
 
-    ready_at: float
-    place: float
-    token: int
+    at: datetime | None = None
+    """When to reconcile again. None: after a change."""
+    priority: Priority = Priority.LOW
+    waits_for: Hashable | None = None
+    """What is used up now: reconcile again when it is released."""
 
 
 @dataclass(slots=True)
-class _Parked:
-    """A key that waits for a resource."""
+class _Entry:
+    """All that is known of one key."""
 
-    resource: Hashable
-    place: float
-    token: int
+    priority: Priority
+    order: int
+    """Position among keys that become ready at the same time: the order in which they were first requested."""
+    ready_at: float | None = None
+    """When it is wanted again. None: it is not, beyond what a worker does now."""
+    token: int = 0
+    """Number of the newest request; older ones in the heaps and lists do not count."""
+    working: bool = False
+    failures: int = 0
+    waits_for: Hashable | None = None
+    released_from: Hashable | None = None
+    """What it waited for, until a worker takes it."""
 
 
 @dataclass(slots=True)
@@ -65,110 +68,111 @@ class WorkQueue(Generic[Key]):
 
     clock: Callable[[], float]
     """Seconds of a clock that never goes back."""
-    _queued: dict[Key, _Queued] = field(default_factory=dict)
-    _ready: list[_Entry[Key]] = field(default_factory=list)
-    _delayed: list[_Entry[Key]] = field(default_factory=list)
-    _working: dict[Key, float] = field(default_factory=dict)
-    """Keys that a worker holds, with their places."""
-    _parked: dict[Key, _Parked] = field(default_factory=dict)
-    _waiting: dict[Hashable, list[_Entry[Key]]] = field(default_factory=dict)
-    """Parked keys of each resource, by place."""
-    _opens_at: dict[Hashable, float] = field(default_factory=dict)
-    _released: dict[Key, tuple[Hashable, float]] = field(default_factory=dict)
-    """Keys that were released and have not used their turn yet: for which resource, and their places."""
-    _failures: dict[Key, int] = field(default_factory=dict)
-    """Failures in a row, of keys whose last reconcile failed."""
+    group_of: Callable[[Key], Hashable] = lambda _: None
+    """Keys of one group take turns with those of the others."""
+    _entries: dict[Key, _Entry] = field(default_factory=dict)
+    _delayed: list[tuple[float, int, int, Key]] = field(default_factory=list)
+    """Heap of time, order, token and key."""
+    _ready: dict[Priority, OrderedDict[Hashable, deque[tuple[int, Key]]]] = field(
+        default_factory=lambda: {priority: OrderedDict() for priority in Priority}
+    )
+    """By class, then by group in the order of their turns: tokens and keys."""
+    _by_age: OrderedDict[Key, None] = field(default_factory=OrderedDict)
+    """Ready keys, the one that has waited the longest first."""
+    _waiting: defaultdict[Hashable, list[tuple[Priority, int, int, Key]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    """By what they wait for: heap of class, order, token and key."""
+    _released: Counter[Hashable] = field(default_factory=Counter)
+    """How many keys were released for each resource, and have not been taken yet."""
+    _numbers: "count[int]" = field(default_factory=count)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
-    _tokens: int = 0
+    _turns: int = 0
 
     def __len__(self) -> int:
-        """Count the keys that wait, due or not, parked or not."""
-        return len(self._queued) + len(self._parked)
+        """Count the keys that wait, due or not."""
+        return sum(entry.ready_at is not None or entry.waits_for is not None for entry in self._entries.values())
 
     @property
     def busy(self) -> int:
         """Count the keys that workers hold."""
-        return len(self._working)
-
-    @property
-    def parked(self) -> int:
-        """Count the parked keys."""
-        return len(self._parked)
+        return sum(entry.working for entry in self._entries.values())
 
     def ages(self) -> list[float]:
         """Return for how many seconds each queued key has been due; negative until it is."""
         now = self.clock()
-        return [now - queued.ready_at for queued in self._queued.values()]
+        return [now - entry.ready_at for entry in self._entries.values() if entry.ready_at is not None]
 
     def add(self, key: Key, priority: Priority, delay: float = 0.0) -> None:
-        """Serve a key after `delay` seconds. Of two requests for a key the sooner time and the better place win."""
-        parked = self._parked.get(key)
-        if parked is not None and delay > 0:
-            return  # it waits for its turn already, and reconciles then
+        """Serve a key after `delay` seconds. Of two requests the sooner time and the more urgent class win."""
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = _Entry(priority, next(self._numbers))
         ready_at = self.clock() + max(delay, 0.0)
-        place = ready_at + priority.value
-        if parked is not None:
-            place = min(place, parked.place)
-            del self._parked[key]
-        self._enqueue(key, ready_at, place)
+        if entry.waits_for is not None:
+            if delay > 0 and priority >= entry.priority:
+                return  # it waits for its turn already, and is reconciled then
+            entry.waits_for = None
+        elif entry.ready_at is not None:
+            ready_at, priority = min(ready_at, entry.ready_at), min(priority, entry.priority)
+            if (ready_at, priority) == (entry.ready_at, entry.priority):
+                return
+        entry.ready_at, entry.priority = ready_at, priority
+        if not entry.working:
+            self._push(key, entry)
 
     def failed(self, key: Key) -> float:
-        """Serve a key again after its backoff, and return that in seconds."""
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
-        backoff = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
-        self.add(key, Priority.RETRY, backoff)
+        """Serve a key again after its backoff, in its class, and return the backoff in seconds."""
+        entry = self._entries[key]
+        entry.failures += 1
+        backoff = min(MAX_BACKOFF, FIRST_BACKOFF * 2.0 ** min(entry.failures - 1, 10))
+        self.add(key, entry.priority, backoff)
         return backoff
 
     def succeeded(self, key: Key) -> None:
         """Reset the backoff of a key."""
-        self._failures.pop(key, None)
+        self._entries[key].failures = 0
 
     def retry_failed(self) -> None:
         """Serve every key in backoff now: the cause may be gone."""
-        for key in self._failures:
-            self.add(key, Priority.RETRY)
+        for key, entry in list(self._entries.items()):
+            if entry.failures:
+                self.add(key, entry.priority)
 
-    def park(self, key: Key, resource: Hashable) -> None:
-        """Let a key that a worker holds wait for a resource, with its place. The worker calls `done` next."""
-        if self._released.get(key, (None,))[0] == resource:
-            del self._released[key]  # another key has taken the turn: there is none to pass on
-        if key not in self._queued:  # else it was requested again in the meantime
-            self._tokens += 1
-            place = self._working[key]
-            self._parked[key] = _Parked(resource, place, self._tokens)
-            heapq.heappush(self._waiting.setdefault(resource, []), _Entry(place, self._tokens, key))
-
-    def open_at(self, resource: Hashable, at: float) -> None:
-        """Release the first key that waits for a resource at a time."""
-        if resource in self._waiting and at < self._opens_at.get(resource, inf):
-            self._opens_at[resource] = at
-            self._changed.set()
-
-    def release(self, resource: Hashable, free: int) -> None:
-        """Serve the first keys that wait for a resource, as many as are free.
-
-        Keys that were released before count where they come first: one that waits behind others for a worker must not
-        hold up a more urgent key.
-        """
-        while (first := self._first_waiting(resource)) is not None:
-            if sum(each == resource and place <= first.sort for each, place in self._released.values()) >= free:
-                return
-            self._release_first(resource)
+    def wait(self, key: Key, resource: Hashable, priority: Priority) -> None:
+        """Set a key aside that a worker holds, until `release`. Without effect if it was requested meanwhile."""
+        entry = self._entries[key]
+        if entry.ready_at is None:
+            entry.waits_for, entry.priority, entry.token = resource, priority, next(self._numbers)
+            heapq.heappush(self._waiting[resource], (priority, entry.order, entry.token, key))
 
     def waiting_for(self) -> list[Hashable]:
-        """Return the resources for which keys wait."""
+        """Return what keys wait for."""
         return list(self._waiting)
 
-    def admitted(self, key: Key) -> None:
-        """Note that a released key has what it waited for."""
-        self._released.pop(key, None)
+    def release(self, resource: Hashable, free: float = 1) -> None:
+        """Serve the first keys that wait for a resource, so that at most `free` are on their way."""
+        waiting = self._waiting.get(resource, [])
+        while waiting and self._released[resource] < free:
+            _, _, token, key = heapq.heappop(waiting)
+            entry = self._entries.get(key)
+            if entry is not None and entry.waits_for is not None and entry.token == token:
+                self.add(key, entry.priority)
+                entry.released_from = resource
+                self._released[resource] += 1
+        if not waiting:
+            self._waiting.pop(resource, None)
 
     def forget(self, key: Key) -> None:
-        """Drop the request to serve a key. A worker that holds it finishes."""
-        self._queued.pop(key, None)
-        self._parked.pop(key, None)
-        self._failures.pop(key, None)
-        self._pass_on(key)
+        """Drop everything about a key. A worker that holds it finishes."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return
+        self._by_age.pop(key, None)
+        self._count_taken(entry)
+        entry.ready_at, entry.waits_for, entry.failures, entry.token = None, None, 0, -1
+        if not entry.working:
+            del self._entries[key]
 
     async def take(self) -> Key:
         """Wait for the next key. The caller owns it until `done`."""
@@ -180,72 +184,67 @@ class WorkQueue(Generic[Key]):
     def try_take(self) -> Key | None:
         """Take the next key if one is due. The caller owns it until `done`."""
         self._promote()
-        while self._ready:
-            entry = heapq.heappop(self._ready)
-            queued = self._queued.get(entry.key)
-            if queued is not None and queued.token == entry.token and entry.key not in self._working:
-                self._working[entry.key] = self._queued.pop(entry.key).place
-                return entry.key
-        return None
+        if not self._by_age:
+            return None
+        self._turns += 1
+        key = next(iter(self._by_age)) if self._turns % OLDEST_TURN == 0 else self._most_urgent()
+        del self._by_age[key]
+        entry = self._entries[key]
+        self._count_taken(entry)
+        entry.working, entry.ready_at, entry.token = True, None, -1
+        return key
+
+    def _count_taken(self, entry: _Entry) -> None:
+        if entry.released_from is not None:
+            self._released[entry.released_from] -= 1
+            if not self._released[entry.released_from]:
+                del self._released[entry.released_from]
+            entry.released_from = None
 
     def done(self, key: Key) -> None:
         """Give a key back. It is served again if it was requested in the meantime."""
-        self._working.pop(key, None)
-        self._pass_on(key)
-        queued = self._queued.get(key)
-        if queued is not None:
-            heapq.heappush(self._delayed, _Entry(queued.ready_at, queued.token, key))
-            self._changed.set()
+        entry = self._entries[key]
+        entry.working = False
+        if entry.ready_at is not None:
+            self._push(key, entry)
+        elif entry.waits_for is None and not entry.failures:
+            del self._entries[key]
 
-    def _enqueue(self, key: Key, ready_at: float, place: float) -> None:
-        before = self._queued.get(key)
-        if before is not None:
-            ready_at, place = min(ready_at, before.ready_at), min(place, before.place)
-            if (ready_at, place) == (before.ready_at, before.place):
-                return
-        self._tokens += 1
-        self._queued[key] = _Queued(ready_at, place, self._tokens)
-        heapq.heappush(self._delayed, _Entry(ready_at, self._tokens, key))
+    def _push(self, key: Key, entry: _Entry) -> None:
+        assert entry.ready_at is not None
+        entry.token = next(self._numbers)
+        if key in self._by_age:  # ready already: only its class has changed
+            self._make_ready(key, entry)
+        else:
+            heapq.heappush(self._delayed, (entry.ready_at, entry.order, entry.token, key))
         self._changed.set()
-
-    def _pass_on(self, key: Key) -> None:
-        """Give the turn that a released key did not use to the next one."""
-        released = self._released.pop(key, None)
-        if released is not None:
-            self._release_first(released[0])
-
-    def _release_first(self, resource: Hashable) -> None:
-        first = self._first_waiting(resource)
-        if first is not None:
-            del self._parked[first.key]
-            self._released[first.key] = (resource, first.sort)
-            self._enqueue(first.key, self.clock(), first.sort)
-
-    def _first_waiting(self, resource: Hashable) -> _Entry[Key] | None:
-        waiting = self._waiting.get(resource, [])
-        while waiting:
-            parked = self._parked.get(waiting[0].key)
-            if parked is not None and parked.token == waiting[0].token:
-                return waiting[0]
-            heapq.heappop(waiting)
-        self._waiting.pop(resource, None)
-        self._opens_at.pop(resource, None)
-        return None
 
     def _promote(self) -> None:
         now = self.clock()
-        for resource in [resource for resource, at in self._opens_at.items() if at <= now]:
-            del self._opens_at[resource]
-            self.release(resource, 1)
-        while self._delayed and self._delayed[0].sort <= now:
-            entry = heapq.heappop(self._delayed)
-            queued = self._queued.get(entry.key)
-            if queued is not None and queued.token == entry.token:
-                heapq.heappush(self._ready, _Entry(queued.place, entry.token, entry.key))
+        while self._delayed and self._delayed[0][0] <= now:
+            _, _, token, key = heapq.heappop(self._delayed)
+            entry = self._entries.get(key)
+            if entry is not None and entry.token == token:
+                self._make_ready(key, entry)
+
+    def _make_ready(self, key: Key, entry: _Entry) -> None:
+        self._by_age.setdefault(key)
+        self._ready[entry.priority].setdefault(self.group_of(key), deque()).append((entry.token, key))
+
+    def _most_urgent(self) -> Key:
+        for groups in self._ready.values():
+            while groups:
+                group, members = next(iter(groups.items()))
+                token, key = members.popleft()
+                groups.move_to_end(group)
+                if not members:
+                    del groups[group]
+                if key in self._by_age and self._entries[key].token == token:
+                    return key
+        raise AssertionError("every ready key has a class")
 
     async def _sleep(self) -> None:
-        times = [self._delayed[0].sort] if self._delayed else []
-        soonest = min((*times, *self._opens_at.values()), default=None)
+        soonest = self._delayed[0][0] if self._delayed else None
         try:
             async with asyncio.timeout(None if soonest is None else max(soonest - self.clock(), 0.0)):
                 await self._changed.wait()

@@ -137,10 +137,6 @@ class KilledDatadog(FakeDatadog):
         self.killer.after(number)
         return answer
 
-    def events(self) -> set[bytes]:
-        """Return the different bodies of deployment events that were sent."""
-        return {request.content for request in self.requests if request.method == "POST"}
-
     def marks(self) -> dict[str, dict[str, Any]]:
         """Return what Datadog holds in the end, by deployment."""
         held: dict[str, dict[str, Any]] = {}

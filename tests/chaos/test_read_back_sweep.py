@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
-
 from dora_operator.reconcile.links import CHECKS
+
 from tests.chaos.harness import TALLY, KilledCluster, KilledError, Killer
 from tests.support.builders import NOW
 from tests.support.fakes import Operator, running_operator
@@ -200,8 +200,6 @@ SCENARIOS: dict[str, tuple[dict[float, Step], dict[str, Any]]] = {
     "a creation after a retry": (AWAY | {41: away}, CREATE),
     "a creation": (ABORTED, CREATE),
     "a creation and the real one after it": (ABORTED | {2000: deployed("2", 20)}, CREATE),
-    "a restoration": (ABORTED | {16: deployed("2", 18)}, {"abort_recovery": "Restored"}),
-    "a creation and a restoration": (ABORTED, CREATE | {"abort_recovery": "Restored"}),
     "a rollback that Datadog sees late": (
         {0: deployed("1", -DAY)} | UNDONE | {21: deployed("2", 20), 90: deployed("1", 30)},
         {},

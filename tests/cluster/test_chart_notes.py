@@ -53,7 +53,6 @@ def test_the_notes_say(helm: Helm, values: dict[str, Any], words: str) -> None:
 def test_a_policy_ends_the_warning(helm: Helm) -> None:
     """With a limit of the services, aggregated roles are what the administrator wants; by default there are none."""
     assert WARNING not in notes(helm, with_policy(allowedServices=["checkout"]))
-    assert WARNING not in notes(helm, with_policy(ownServices=True))
     assert WARNING not in notes(helm, {})
 
 

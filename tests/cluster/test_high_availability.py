@@ -1,4 +1,4 @@
-"""Two operators on a real API server: one writes, the other takes over; and several side by side by label."""
+"""Two operators on a real API server: one writes, the other takes over."""
 
 import json
 import signal
@@ -6,8 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -184,24 +183,3 @@ def test_who_cannot_list_does_not_lead(cluster: LocalCluster, datadog: StandIn, 
             with replica(cluster, datadog, shop) as other:
                 eventually(lambda: leads(other), other.log)
                 assert stuck.terminate(STOP_SECONDS) == 0
-
-
-def test_operators_side_by_side(cluster: LocalCluster, datadog: StandIn, shop: Shop) -> None:
-    """Each with its own label selector and its own Lease: both lead, and each marks what is its own."""
-    with ExitStack() as both:
-        for team in ("red", "blue"):
-            more = {"DORA_OPERATOR_DEPLOYMENT_SELECTOR": f"team={team}", "DORA_OPERATOR_LEASE_NAME": f"dora-{team}"}
-            running = both.enter_context(replica(cluster, datadog, shop, **more))
-            eventually(partial(leads, running), running.log)
-        for name, labels in {"one": {"team": "red"}, "two": {"team": "blue"}, "three": {}}.items():
-            body = {
-                "apiVersion": "dora-operator.io/v1alpha1",
-                "kind": "DoraDeployment",
-                "metadata": {"name": name, "labels": labels},
-                "spec": {"deployment": {"id": f"deployment-{name}"}, "changeFailure": True},
-            }
-            shop.kubectl("create", "-f", "-", input=json.dumps(body))
-        shop.wait("one", "Accepted")
-        shop.wait("two", "Accepted")
-        assert holder(shop, "dora-red") != holder(shop, "dora-blue")
-    assert marks(datadog) == {"deployment-one": 1, "deployment-two": 1}

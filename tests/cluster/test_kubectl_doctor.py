@@ -214,26 +214,6 @@ def test_a_stalled_resource_is_found(diagnose: Diagnose, doctors_cluster: LocalC
         doctors_cluster.kubectl("delete", *named)
 
 
-def test_a_service_that_no_rollout_runs_is_found(diagnose: Diagnose, doctors_cluster: LocalCluster) -> None:
-    """Where the policy ownServices is on, until the Namespace names its services."""
-    spec = {"deployment": {"service": "search", "env": "prod", "version": "9"}, "changeFailure": True}
-    body: dict[str, Any] = {"apiVersion": "dora-operator.io/v1alpha1", "kind": "DoraDeployment", "spec": spec}
-    body["metadata"] = {"name": "foreign", "namespace": NAMESPACE}
-    doctors_cluster.kubectl("apply", "-f", "-", input=json.dumps(body))
-    namespace = ("annotate", "namespace", NAMESPACE)
-    try:
-        assert found(diagnose()) == {}
-        report = diagnose(DORA_OPERATOR_OWN_SERVICES="true")
-        assert found(report) == {"own services": "warning"}
-        (check,) = [each for each in report.checks if each.name == "own services"]
-        assert check.details == (f"{NAMESPACE}/foreign: search; Rollouts run checkout",)
-        doctors_cluster.kubectl(*namespace, "dora-operator.io/allowed-services=search")
-        assert found(diagnose(DORA_OPERATOR_OWN_SERVICES="true")) == {}
-    finally:
-        doctors_cluster.kubectl(*namespace, "dora-operator.io/allowed-services-")
-        doctors_cluster.kubectl("delete", "dora", "foreign", "-n", NAMESPACE)
-
-
 def test_the_commands_show_the_same(doctors_cluster: LocalCluster, datadog: StandIn) -> None:
     """`kubectl dora doctor --local` and `dora-operator doctor`: exit code 1 where a check failed."""
     environment = {"DORA_OPERATOR_DATADOG_URL": datadog.url, "DORA_OPERATOR_NAMESPACES": NAMESPACE} | KEYS

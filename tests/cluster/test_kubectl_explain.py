@@ -1,13 +1,12 @@
 """`kubectl dora explain` on the real cluster: it shows what the operator did, and why it did nothing."""
 
 import json
-from typing import Any
 
 import pytest
 
-from tests.support.kubectl_dora import apply_operator, dora
+from tests.support.kubectl_dora import dora
 from tests.support.rollouts import App, AppNamespace, marked
-from tests.support.shop import Shop, eventually
+from tests.support.shop import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -51,33 +50,6 @@ def test_a_rollout_that_opts_out_says_so(app_namespace: AppNamespace) -> None:
     app = app_namespace.app(annotations={"dora-operator.io/ignore": "true"})
     app.release("1.0.0")
     assert "OptedOut" in {each["reason"] for each in explain(app)["blockers"]}
-
-
-def test_a_mark_that_the_policy_refuses_says_which_services_it_allows(app_namespace: AppNamespace) -> None:
-    """The services are those of Rollouts, and of their older revisions: a service that a revision has left counts."""
-    app = app_namespace.app()
-    app.release("1.0.0")
-    renamed = {"spec": {"template": {"metadata": {"labels": {"tags.datadoghq.com/service": "renamed"}}}}}
-    app.kubectl("patch", "rollout", app.name, "--type=merge", "-p", json.dumps(renamed))
-    app.kubectl("annotate", "namespace", app_namespace.namespace, "dora-operator.io/allowed-envs=staging")
-    apply_operator(app_namespace.cluster, app_namespace.namespace, {"DORA_OPERATOR_OWN_SERVICES": "true"})
-    shop = Shop(app_namespace.cluster, app_namespace.namespace)
-    deployment = {"service": "billing", "env": "prod", "version": "9"}
-    shop.apply("billing", deployment=deployment, changeFailure=True)
-    shop.wait("billing", "NotAllowed")  # by the environment: the operator of these tests has no policy about services
-
-    def explained() -> dict[str, Any]:
-        found: dict[str, Any] = dora(
-            app_namespace.cluster, "explain", "billing", "-n", app_namespace.namespace, "-o", "json"
-        ).json()
-        return found
-
-    try:
-        eventually(lambda: explained()["ownServices"] == sorted([app.name, "renamed"]), lambda: str(explained()))
-        text = dora(app_namespace.cluster, "explain", "billing", "-n", app_namespace.namespace).out
-        assert f"policy ownServices: Rollouts of {app_namespace.namespace} run {app.name}, renamed" in text
-    finally:
-        app.kubectl("delete", "deployment", "dora-operator")
 
 
 def test_what_does_not_exist_is_named_with_a_fix(app_namespace: AppNamespace) -> None:

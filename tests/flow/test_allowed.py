@@ -4,11 +4,7 @@ import asyncio
 import json
 from datetime import timedelta
 
-import httpx
-import pytest
-
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.workqueue import Priority
 from tests.support.builders import BY_VERSION
 from tests.support.fakes import FakeCluster, FakeDatadog, running_operator
 
@@ -56,10 +52,9 @@ async def test_who_is_not_allowed_holds_up_nobody() -> None:
     assert len(datadog.requests) == 1
 
 
-@pytest.mark.parametrize("answer", [202, 400], ids=["was accepted", "was refused"])
-async def test_who_is_not_allowed_any_more_lets_go_of_those_who_wait(answer: int) -> None:
+async def test_a_resource_that_is_not_allowed_any_more_is_no_rival() -> None:
     """The list comes when the older one was sent, and the newer is in conflict with it: now the newer is sent."""
-    cluster, datadog = FakeCluster(), FakeDatadog(answers=[httpx.Response(answer), httpx.Response(202)])
+    cluster, datadog = FakeCluster(), FakeDatadog()
     lists: dict[str, str] = {}
     limited(cluster, lists)
     cluster.apply("older", namespace="other", age_seconds=60, deployment=BY_VERSION, changeFailure=False)
@@ -68,7 +63,7 @@ async def test_who_is_not_allowed_any_more_lets_go_of_those_who_wait(answer: int
         assert reason(cluster, "mine") == "Conflict"
         lists["dora-operator.io/allowed-services"] = "nothing"
         await operator.pass_time(11)
-        operator.app.deployments.requeue([ObjectKey("other", "older")], Priority.CHANGE)
+        operator.app.deployments.requeue([ObjectKey("other", "older")])
         await operator.settle()
     assert reason(cluster, "older", "other") == "NotAllowed"
     assert reason(cluster, "mine") == "Accepted"
@@ -82,7 +77,7 @@ async def test_what_was_marked_over_is_marked_again_when_it_is_allowed_again() -
     older, newer = ObjectKey("other", "older"), ObjectKey("shop", "newer")
     cluster.apply("older", namespace="other", age_seconds=60, deployment=BY_VERSION, changeFailure=True)
     async with running_operator(cluster, datadog) as operator:
-        serve = operator.app.deployment_workers.serve
+        serve = operator.reconcile
         lists["dora-operator.io/allowed-services"] = "nothing"
         operator.now += timedelta(seconds=11)
         await serve(older)

@@ -33,7 +33,7 @@ from dora_operator.clients.errors import NotLeaderError
 from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer, TryAgain, classify
 from dora_operator.domain.request import PatchById
 from dora_operator.domain.resource import MarkState
-from dora_operator.domain.rollout.restoration import DeploymentEvent
+from dora_operator.domain.rollout.posted_events import DeploymentEvent
 from dora_operator.domain.sites import Site
 from dora_operator.metrics import Metrics
 from sandbox.datadog import StandIn

@@ -111,7 +111,7 @@ async def test_an_outage_during_a_force_sync(cluster: FakeCluster, datadog: Fake
 
 async def test_a_refused_request_is_tried_again(cluster: FakeCluster, datadog: FakeDatadog) -> None:
     """400 is final until the spec changes, or a force sync asks for another try."""
-    datadog.answers = [httpx.Response(400, text='{"errors":["no"]}')]
+    datadog.answers = [httpx.Response(400, json={"errors": ["refused"]})]
     cluster.apply("a", changeFailure=True)
     async with running_operator(cluster, datadog) as operator:
         await operator.pass_time(3600)
@@ -185,27 +185,6 @@ async def test_what_was_changed_in_datadog_is_restored_and_verified(cluster: Fak
         assert condition(cluster, "a", "Verified") == "ReadBack"
     assert datadog.stored(deployment_id) == (True, None)
     assert datadog.calls()[before:] == ["mark", "list"]
-
-
-async def test_a_read_from_before_says_nothing_about_what_is_sent(cluster: FakeCluster) -> None:
-    """A read that is not evaluated yet when the force sync comes is dropped."""
-    datadog = StoringDatadog()
-    deployment_id = datadog.deployed("2")
-    cluster.apply("a", deployment=VERSION, changeFailure=True)
-    async with running_operator(cluster, datadog, read_back=True) as operator:
-        datadog.operator = operator
-        await pass_minutes(operator, 1)
-        datadog.api.model.edit(deployment_id, datadog.now, change_failure=False)
-        operator.now = operator.now.replace(day=operator.now.day + 1, hour=23)
-        reader = operator.app.deployment_reconciler.reader
-        group = reader.queue.try_take()
-        assert group is not None
-        await reader.serve(group)
-        reader.queue.done(group)
-        cluster.annotate("a", force_sync="1")
-        await operator.settle()
-        await operator.reconcile(ObjectKey("shop", "a"))
-        assert condition(cluster, "a", "Verified") == "Pending"
 
 
 async def test_a_record_is_sent_again_too(cluster: FakeCluster, datadog: FakeDatadog) -> None:

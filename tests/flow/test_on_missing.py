@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.builders import NOW
@@ -125,6 +126,43 @@ async def test_a_creation_that_is_lost_is_repeated_a_few_times() -> None:
     assert len(posted) == 1
     assert 1 < events == len(datadog.calls("event")) <= 11
     assert reads == len(datadog.calls("list")) <= 18
+
+
+@pytest.mark.parametrize(
+    ("answers", "seconds"),
+    [
+        pytest.param([httpx.Response(503)] * 3, 60, id="an outage"),
+        pytest.param([httpx.Response(429, headers={"X-RateLimit-Reset": "37"})], 60, id="a rate limit"),
+        pytest.param([httpx.Response(403)], 600, id="a missing permission"),
+    ],
+)
+async def test_an_event_that_is_not_taken_is_posted_again(answers: list[httpx.Response], seconds: int) -> None:
+    """With the same body; the mark by its id waits until the event is taken."""
+    cluster, datadog, refused = FakeCluster(), StoringDatadog(), len(answers)
+
+    def refuse(request: httpx.Request) -> httpx.Response | None:
+        return answers.pop(0) if answers and request.url.path.endswith("/deployment") else None
+
+    datadog.before = refuse
+    async with running_operator(cluster, datadog, read_back=True, on_missing="Create") as operator:
+        datadog.operator = operator
+        await play(operator, Rollout(), *DEPLOYED, "abort")
+        await wait(operator, 905 + seconds)
+    assert datadog.calls("event", "mark") == ["mark", *["event"] * (refused + 1), "mark"]
+    assert len({each.content for each in datadog.requests if each.url.path.endswith("/deployment")}) == 1
+
+
+async def test_an_event_that_is_refused_is_one_warning() -> None:
+    """Only a person can help: nothing is posted again, and nothing is marked by an id that does not exist."""
+    cluster, datadog = FakeCluster(), StoringDatadog()
+    refused = httpx.Response(400, json={"errors": ["no"]})
+    datadog.before = lambda request: refused if request.url.path.endswith("/deployment") else None
+    async with running_operator(cluster, datadog, read_back=True, on_missing="Create") as operator:
+        datadog.operator = operator
+        await play(operator, Rollout(), *DEPLOYED, "abort")
+        await wait(operator, 2 * DAY, 300)
+    assert datadog.calls("event", "mark") == ["mark", "event"]
+    assert ("checkout-h2", "RequestRejected") in cluster.warnings()
 
 
 async def test_a_mark_by_hand_is_never_created() -> None:

@@ -48,6 +48,7 @@ async def test_changed_keys_are_tried_at_once(
         assert reason_of(cluster, "a") == reason
         assert len(datadog.requests) == requests
         write(tmp_path, NEW)
+        await operator.pass_time(1)
         await operator.poll_secrets()
         assert reason_of(cluster, "a") == "Accepted"
         assert NEW not in f"{operator.app.credentials} {cluster.objects} {caplog.text}"
@@ -62,6 +63,7 @@ async def test_the_next_request_has_the_new_keys(tmp_path: Path, cluster: FakeCl
     cluster.apply("a", changeFailure=True)
     async with running_operator(cluster, datadog, keys_dir=tmp_path) as operator:
         write(tmp_path, NEW)
+        await operator.pass_time(1)
         cluster.apply("a", changeFailure=False)
         await operator.settle()
     assert [request.headers["dd-api-key"] for request in datadog.requests] == ["old", NEW]

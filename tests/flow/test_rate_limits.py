@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.workqueue import Priority
 from tests.flow.test_rollouts import live
 from tests.support.builders import NOW
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
@@ -221,7 +220,7 @@ async def test_a_takeover_sends_nothing_before_the_reset() -> None:
         assert len(datadog.requests) == LIMIT
         cluster.report, datadog.operator = follows, follower
         cluster.apply("new", deployment={"id": "deployment-new"}, changeFailure=True)
-        follower.app.deployments.requeue([ObjectKey("shop", "new")], Priority.ABORT)  # reconciled first
+        follower.app.deployments.requeue([ObjectKey("shop", "new")])  # reconciled first
         follower.lead()
         await follower.settle()
         assert len(datadog.requests) == LIMIT

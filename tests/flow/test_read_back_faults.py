@@ -29,7 +29,7 @@ def touched(operator: Operator, name: str) -> None:
     key, body = next((key, body) for key, body in cluster.objects.items() if key.name == name)
     labelled = body | {"metadata": body["metadata"] | {"labels": {"seen": str(operator.now)}}}
     cluster._store(labelled)
-    operator.app.deployment_workers.queue.add(key, Priority.CHANGE)
+    operator.app.deployment_workers.queue.add(key, Priority.NORMAL)
 
 
 @asynccontextmanager
@@ -195,7 +195,7 @@ async def test_a_read_that_was_due_while_nothing_ran_is_made(
 async def test_a_defect_in_a_read_does_not_end_the_reads(
     cluster: FakeCluster, datadog: StoringDatadog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An answer that the operator's own code cannot take: logged, and read again a minute later."""
+    """An answer that the operator's own code cannot take: logged, and read again after a backoff."""
 
     def broken(_: object) -> tuple[()]:
         raise ZeroDivisionError
@@ -204,7 +204,7 @@ async def test_a_defect_in_a_read_does_not_end_the_reads(
     cluster.apply("a", deployment=VERSION, changeFailure=True)
     async with running(cluster, datadog) as operator:
         with monkeypatch.context() as patched:
-            patched.setattr("dora_operator.reconcile.read_back.parse_deployments", broken)
+            patched.setattr("dora_operator.reconcile.lookup.parse_deployments", broken)
             await wait(operator, 40)
         assert "ZeroDivisionError" in caplog.text
         assert condition(cluster, "a")[1] == "Pending"

@@ -1,4 +1,4 @@
-"""Read-back and links: to the restoration of an abort, to the redeployment of a rollback, or to none."""
+"""Read-back and links: to the redeployment of a rollback, or to none."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ import pytest
 from tests.support.builders import NOW
 from tests.support.fakes import FakeCluster, running_operator
 from tests.support.levels import Rollout, play
-from tests.support.reading_back import DAY, VERSION, aborted, condition, wait
+from tests.support.reading_back import DAY, VERSION, condition, wait
 from tests.support.storing import StoringDatadog
 
 
@@ -15,28 +15,6 @@ from tests.support.storing import StoringDatadog
 def datadog() -> StoringDatadog:
     """Return a Datadog that stores."""
     return StoringDatadog()
-
-
-async def test_a_restoration_is_linked_once_the_failure_was_read_back(
-    cluster: FakeCluster, datadog: StoringDatadog
-) -> None:
-    """abortRecovery: Restored. Mark, read, event, link; the recovery time is from the abort to the restoration."""
-    failed = datadog.deployed("2", finished=NOW + timedelta(seconds=18))
-    await aborted(cluster, datadog, 200, abort_recovery="Restored")
-    assert datadog.calls("mark", "event") == ["mark", "event", "mark"]
-    assert datadog.calls().index("list") < datadog.calls().index("event")
-    linked = datadog.stored(failed)[1]
-    assert linked is not None
-    assert linked.startswith("dora-operator-")
-    assert condition(cluster, "checkout-h2") == ("True", "ReadBack")
-
-
-async def test_no_restoration_for_a_deployment_that_datadog_does_not_have(
-    cluster: FakeCluster, datadog: StoringDatadog
-) -> None:
-    """By Datadog's rule a posted restoration alone counts as a rollback: nothing is posted."""
-    await aborted(cluster, datadog, 4000, abort_recovery="Restored")
-    assert "event" not in datadog.calls()
 
 
 async def test_a_rollback_is_linked_to_the_redeployment_not_to_the_older_deployment(

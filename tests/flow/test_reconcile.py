@@ -9,7 +9,6 @@ import pytest
 
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.reconcile.deployment import DeploymentReconciler
-from dora_operator.workqueue import Priority
 from tests.support.builders import OTHER_ID
 from tests.support.fakes import NAMESPACE, FakeCluster, FakeDatadog, running_operator
 
@@ -120,9 +119,7 @@ async def test_a_clock_that_jumps(
         assert ready(cluster, "pending") == ("False", reason)
         operator.now += timedelta(hours=hours)
         if not restarted:
-            operator.app.deployments.requeue(
-                cluster.objects, Priority.CHANGE
-            )  # the queue's clock is one that never jumps
+            operator.app.deployments.requeue(cluster.objects)  # the queue's clock is one that never jumps
             await operator.settle()
             await operator.pass_time(10)
     if restarted:

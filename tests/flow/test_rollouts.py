@@ -41,8 +41,6 @@ def take_in(operator: Operator, line: dict[str, Any]) -> None:
         case "ReplicaSet":
             cluster.replica_sets = [each for each in cluster.replica_sets if each["metadata"]["uid"] != uid]
             cluster.replica_sets += [] if line["type"] == "DELETED" else [body]
-        case "Event":
-            cluster.rollout_events.append(body)
         case "Rollout" if line["type"] == "DELETED":
             operator.rollout_event("DELETED", body)
         case "Rollout":
@@ -239,50 +237,17 @@ async def test_a_deleted_rollout_takes_no_report_along(cluster: FakeCluster, dat
     assert conditions(body)["Ready"] == ("True", "Accepted")
 
 
-@pytest.mark.parametrize("allowed", [{}, {"dora-operator.io/allowed-services": "checkout"}], ids=["any", "by a list"])
-async def test_the_restored_version_is_posted_and_then_linked(
-    cluster: FakeCluster, datadog: FakeDatadog, allowed: dict[str, str]
-) -> None:
-    """abortRecovery: Restored. Mark at once; a deployment event when the stable version is whole; then the link."""
-    cluster.annotations = allowed
-    async with running_operator(cluster, datadog, abort_recovery="Restored") as operator:
-        await live(operator, trace("canary-manual-abort"))
-        await operator.pass_time(10)
-    mark, post, link = datadog.requests
-    assert (mark.method, post.method, link.method) == ("PATCH", "POST", "PATCH")
-    assert post.url.path == "/api/v2/dora/deployment"
-    event = json.loads(post.content)["data"]["attributes"]
-    assert (event["service"], event["env"], event["version"]) == ("checkout", "prod", "1.0.0")
-    assert event["started_at"] <= event["finished_at"]
-    attributes = json.loads(link.content)["data"]["attributes"]
-    assert attributes == ABORTED | {"remediation": {"type": "rollback", "id": event["id"]}}
-
-
 async def test_what_a_list_does_not_name_is_neither_marked_nor_posted(
     cluster: FakeCluster, datadog: FakeDatadog
 ) -> None:
-    """The record of the abort says NotAllowed; with abortRecovery: Restored no event leaves either."""
+    """The record of the abort says NotAllowed; with onMissing: Create no event leaves either."""
     cluster.annotations = {"dora-operator.io/allowed-services": "cart"}
-    async with running_operator(cluster, datadog, abort_recovery="Restored") as operator:
+    async with running_operator(cluster, datadog, on_missing="Create", read_back=True) as operator:
         await live(operator, trace("canary-manual-abort"))
-        await operator.pass_time(120)
+        await operator.pass_time(1200)
     ((_, body),) = cluster.objects.items()
     assert conditions(body)["Ready"] == ("False", "NotAllowed")
     assert datadog.requests == []
-
-
-async def test_the_link_waits_until_the_post_is_accepted(cluster: FakeCluster, datadog: FakeDatadog) -> None:
-    """A refused event is posted again under the same id; nothing is linked before."""
-    ok = httpx.Response(202)
-    datadog.answers = [ok, httpx.Response(503), httpx.Response(200, text='{"data":{"id":"x"}}'), ok]
-    async with running_operator(cluster, datadog, abort_recovery="Restored") as operator:
-        await live(operator, trace("canary-manual-abort"))
-        for _ in range(5):
-            await operator.pass_time(30)
-    posts = [json.loads(each.content)["data"]["attributes"] for each in datadog.requests if each.method == "POST"]
-    assert len(posts) == 2
-    assert posts[0]["id"] == posts[1]["id"]
-    assert [each.method for each in datadog.requests] == ["PATCH", "POST", "POST", "PATCH"]
 
 
 async def test_settled_records_go_after_their_time(cluster: FakeCluster, datadog: FakeDatadog) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dora_operator.domain.fields import RemediationLink, RemediationType, adapter
-from dora_operator.domain.plan import Context, Plan, Rival, Send, desired_state, make_plan
+from dora_operator.domain.plan import Plan, PlanInput, Rival, Send, desired_state, make_plan
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import (
     Condition,
@@ -74,10 +74,10 @@ def verdict(**fields: Any) -> Verdict:
     return Verdict(**(defaults | (BY_VERSION if "deployment_id" not in fields else {}) | fields))
 
 
-def context(**fields: Any) -> Context:
+def context(**fields: Any) -> PlanInput:
     """Build a context with sane defaults."""
     defaults = {"namespace": "shop", "name": "mine", "created_at": NOW, "default_site": Site.US1}
-    return Context(**(defaults | fields))
+    return PlanInput(**(defaults | fields))
 
 
 def planned(fields: dict[str, Any], given: dict[str, Any] | None = None) -> Plan:

@@ -18,11 +18,7 @@ TAKEN = [
     ),
     pytest.param({"datadog": {"apiKey": "a-key", "appKey": "another"}}, id="keys as values"),
     pytest.param({"replicaCount": 0}, id="no replica for the moment"),
-    pytest.param({"settings": {"deploymentSelector": "team=red, tier == a"}}, id="a selector of equalities"),
-    pytest.param(
-        {"settings": {"rollouts": False, "deploymentSelector": "env in (a, b),!c", "rolloutSelector": "a!=b,c"}},
-        id="any selector without Rollouts",
-    ),
+    pytest.param({"settings": {"rolloutSelector": "env in (a, b),!c,a!=b,d"}}, id="a selector"),
     pytest.param({"crds": {"install": False}}, id="without the CRD"),
     pytest.param({"crds": {"keep": False}}, id="a CRD that is not kept"),
     pytest.param({"serviceAccount": {"create": False, "name": "default"}}, id="an account that exists"),
@@ -121,7 +117,7 @@ TAKEN = [
         {
             "replicaCount": 2,
             "namespaceOverride": "kube-system",
-            "settings": {"namespaces": ["default"], "traces": True},
+            "settings": {"namespaces": ["default"]},
             "credentials": {"fromNamespaces": ["kube-system"]},
             "serviceMonitor": {"enabled": True},
             **{name: {"enabled": True} for name in ("prometheusRule", "grafanaDashboards")},
@@ -267,16 +263,6 @@ REFUSED = [
     pytest.param({"networkPolicy": {"ingressFrom": [{"namespace": {}}]}}, "'namespace' not allowed", id="no peer"),
     pytest.param({"networkPolicy": {"extraEgress": [{"from": []}]}}, "'from' not allowed", id="no egress rule"),
     pytest.param({"resources": {"limits": {"memory": "512mb"}}}, "/resources/limits/memory", id="no quantity"),
-    pytest.param(
-        {"settings": {"deploymentSelector": "env in (a)"}},
-        "at '/settings/deploymentSelector': 'env in (a)' does not match pattern",
-        id="a set selector while Rollouts are watched",
-    ),
-    pytest.param(
-        {"settings": {"ownServices": True, "rollouts": False}},
-        "at '/settings/rollouts': value must be true",
-        id="a policy about Rollouts without Rollouts",
-    ),
     pytest.param({"settings": {"rolloutSelector": "a=b=c"}}, "at '/settings/rolloutSelector'", id="no selector"),
     pytest.param({"settings": {"datadogUrl": "proxy:8080"}}, "at '/settings/datadogUrl'", id="a URL without a scheme"),
     pytest.param({"settings": {"leaseName": "My Lease"}}, "at '/settings/leaseName'", id="no Lease's name"),

@@ -22,7 +22,7 @@ def assert_explained(cluster: LocalCluster, namespace: str) -> None:
 
 async def _differences(cluster: LocalCluster, namespace: str) -> list[str]:
     async with open_cluster(Options(namespace=namespace, kubeconfig=cluster.kubeconfig)) as opened:
-        found = await read_all(opened, namespace, with_events=True)
+        found = await read_all(opened, namespace)
     differences = []
     for facts in found.rollouts:
         explained = explain_rollout(facts, datetime.now(UTC))  # noqa: TID251 - of a real cluster

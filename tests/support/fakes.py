@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import httpx
 
-from dora_operator.app import App, build
+from dora_operator.app import App, Deps, build
 from dora_operator.clients.datadog import DatadogClient
 from dora_operator.clients.errors import ConflictError, KubernetesError, NotFoundError
 from dora_operator.clients.kubernetes import KubernetesClient, Secret, Subject
@@ -60,7 +60,6 @@ class FakeCluster:
     secrets: dict[ObjectKey, Secret] = field(default_factory=dict)
     events: list[tuple[Subject, EventNote]] = field(default_factory=list)
     replica_sets: list[Mapping[str, Any]] = field(default_factory=list)
-    rollout_events: list[Mapping[str, Any]] = field(default_factory=list)
     annotations: dict[str, str] = field(default_factory=dict)
     """Of every Namespace."""
     reads: Counter[str] = field(default_factory=Counter)
@@ -156,12 +155,6 @@ class FakeCluster:
         self.reads["replicasets"] += 1
         wanted = labels.items()
         return [each for each in self.replica_sets if wanted <= (each["metadata"].get("labels") or {}).items()]
-
-    async def list_events(self, subject: Subject) -> list[Mapping[str, Any]]:
-        """See KubernetesClient."""
-        self._check()
-        self.reads["events"] += 1
-        return [each for each in self.rollout_events if each["involvedObject"]["uid"] == subject.uid]
 
     async def read_annotations(self, namespace: str) -> Mapping[str, str]:
         """See KubernetesClient."""
@@ -272,30 +265,21 @@ class Operator:
             served = [await self._serve(each) for each in (self.app.rollout_workers, self.app.deployment_workers)]
             quiet = 0 if any(served) else quiet + 1
             if quiet:
-                quiet = 0 if await self._read_back() else quiet
                 await self.app.events.finish(1)
                 await asyncio.sleep(0)  # the watch brings what was written last
             if quiet > 1:
                 return
         raise AssertionError("the queues never empty")
 
-    async def reconcile(self, key: ObjectKey, priority: Priority = Priority.CHANGE) -> None:
+    async def reconcile(self, key: ObjectKey) -> None:
         """Reconcile one DoraDeployment now, whatever else is due."""
         queue = self.app.deployment_workers.queue
-        queue.add(key, Priority.ABORT, 0)
-        queue._working[key] = self.now.timestamp() + priority.value
-        queue._queued.pop(key, None)
+        queue.add(key, Priority.URGENT)
+        while (taken := queue.try_take()) != key:
+            assert taken is not None
+            queue.done(taken)
+            queue.add(taken, Priority.LOW)
         await self.app.deployment_workers.serve(key)
-
-    async def _read_back(self) -> bool:
-        """Make the reads that are due."""
-        reader = self.app.deployment_reconciler.reader
-        group = reader.queue.try_take()
-        if group is None:
-            return False
-        await reader.serve(group)
-        reader.queue.done(group)
-        return True
 
     async def _serve(self, workers: Workers) -> bool:
         key = workers.queue.try_take()
@@ -310,7 +294,8 @@ class Operator:
         await self.settle()
 
     async def poll_secrets(self) -> None:
-        """Poll the awaited Secrets once, and serve what follows."""
+        """Poll the awaited Secrets once, whatever their backoff, and serve what follows."""
+        self.app.credentials._polls.clear()
         await self.app.poll_secrets()
         await self.settle()
 
@@ -357,20 +342,21 @@ async def running_operator(
     async with httpx.AsyncClient(transport=httpx.MockTransport(datadog)) as http:
         client = DatadogClient(http, base_url=None, timeout_seconds=5, metrics=operator.metrics)
         operator.app = build(
-            made,
-            cast("KubernetesClient", cluster),
-            client,
-            operator.metrics,
-            clock=clock,
-            monotonic=lambda: clock().timestamp(),
-            jitter=lambda: 0.5,
+            Deps(
+                made,
+                cast("KubernetesClient", cluster),
+                client,
+                operator.metrics,
+                clock=clock,
+                monotonic=lambda: clock().timestamp(),
+                jitter=lambda: 0.5,
+            )
         )
         cluster.clock, cluster.report = clock, operator.deployment_event
         for body in cluster.objects.values():
             operator.app.deployments.observed(body, listed=True)
         operator.app.deployments.listed(None, served=True)
-        if not made.own_services:  # else a test says when the Rollouts are listed
-            operator.app.rollouts.store.unlisted.clear()
+        operator.app.rollouts.store.unlisted.clear()
         if leads:
             operator.lead(led_until)
             await operator.settle()

@@ -4,17 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_operator.domain.allowed import Allowed, allowed_in, names_in, was_allowed, why_not
+from dora_operator.domain.allowed import Allowed, allowed_in, names_in, why_not
 from dora_operator.domain.fields import RemediationLink, RemediationType
 from dora_operator.domain.plan import Refuse, Send, make_plan
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.resource import DoraDeploymentStatus
-from dora_operator.domain.rollout.restoration import ID_PREFIX
-from tests.support.builders import BY_VERSION, OTHER_ID, context, deployment, spec
+from tests.support.builders import BY_VERSION, OTHER_ID, context, spec
 
-OWN = Allowed(own_services=frozenset({"checkout"}))
-NO_ROLLOUT = Allowed(own_services=frozenset())
-BOTH = Allowed(("checkout", "cart"), (), frozenset({"checkout", "billing"}))
 SHOP = Allowed(("checkout", "cart-*"), ("prod",))
 
 
@@ -31,15 +26,6 @@ SHOP = Allowed(("checkout", "cart-*"), ("prod",))
         pytest.param(SHOP, None, None, "service, env and version", id="an id, whose service is not known"),
         pytest.param(Allowed(("",), ()), "checkout", "prod", "service checkout", id="an empty list allows nothing"),
         pytest.param(Allowed((), ("prod",)), "anything", "prod", None, id="only environments are limited"),
-        pytest.param(OWN, "checkout", "prod", None, id="a service that a Rollout of the namespace runs"),
-        pytest.param(OWN, "billing", "prod", "none of them runs billing", id="a service that no Rollout runs"),
-        pytest.param(OWN, None, None, "service, env and version", id="an id does not show that a Rollout runs it"),
-        pytest.param(NO_ROLLOUT, "checkout", "prod", "none of them runs checkout", id="a namespace without Rollouts"),
-        pytest.param(BOTH, "billing", "prod", "allowed-services", id="every policy limits: run, and not in the list"),
-        pytest.param(
-            BOTH, "cart", "prod", "none of them runs cart", id="every policy limits: in the list, and not run"
-        ),
-        pytest.param(BOTH, "checkout", "prod", None, id="run, and in the list"),
     ],
 )
 def test_what_is_allowed(allowed: Allowed, service: str | None, env: str | None, words: str | None) -> None:
@@ -54,41 +40,6 @@ def test_a_namespace_says_what_the_settings_do_not() -> None:
     assert allowed_in({}, defaults) == defaults
     assert allowed_in({"dora-operator.io/allowed-services": "x, y-*,"}, defaults) == Allowed(("x", "y-*"), ("b",))
     assert allowed_in({"dora-operator.io/allowed-envs": " "}, defaults) == Allowed(("a",), ("",))
-
-
-def test_services_of_a_namespace_replace_those_that_its_rollouts_run() -> None:
-    """An administrator names what the namespace may mark; environments leave the policy as it is."""
-    assert allowed_in({"dora-operator.io/allowed-services": "x"}, OWN) == Allowed(("x",))
-    assert allowed_in({"dora-operator.io/allowed-envs": "x"}, OWN) == Allowed((), ("x",), OWN.own_services)
-
-
-def ready(reason: str | None, secret: str | None = None) -> DoraDeploymentStatus:
-    """Return the status of a resource with a reason of Ready."""
-    spec = {"deployment": BY_VERSION, "changeFailure": True}
-    if secret is not None:
-        spec |= {"credentialsSecretRef": {"name": secret}}
-    condition = {"type": "Ready", "status": "False", "observedGeneration": 1, "reason": reason, "message": ""}
-    conditions = [condition | {"lastTransitionTime": "2026-11-23T10:00:00Z"}] if reason is not None else []
-    target = {"by": "Version", "site": "datadoghq.com", "credentialsSecret": secret} | BY_VERSION
-    return deployment(spec, {"conditions": conditions, "target": target}).status
-
-
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [
-        pytest.param(ready("Accepted"), True, id="accepted"),
-        pytest.param(ready("DatadogUnavailable"), True, id="sent, and not accepted yet"),
-        pytest.param(ready("Suspended"), True, id="held back after it was allowed"),
-        pytest.param(ready("NotAllowed"), False, id="refused"),
-        pytest.param(ready("InvalidSpec"), False, id="not understood, so not asked"),
-        pytest.param(ready(None), False, id="new"),
-        pytest.param(ready("Accepted", "mine"), False, id="accepted with keys of its own, to which no policy applies"),
-    ],
-)
-def test_a_resource_that_was_allowed_stays_allowed(status: DoraDeploymentStatus, *, expected: bool) -> None:
-    """The status shows it, and only the operator writes that."""
-    assert status.target is not None
-    assert was_allowed(status) == expected
 
 
 def test_a_link_whose_id_was_read_back_stays_allowed() -> None:
@@ -122,9 +73,8 @@ def test_a_plan_that_is_not_allowed() -> None:
         assert isinstance(linked, Refuse)
         assert linked.reason is Reason.NOT_ALLOWED
         assert "by version" in linked.message
-    for by in ({"version": "1.4.0"}, {"id": ID_PREFIX + "0" * 40}):
-        link = {"type": "rollback"} | by
-        allowed = spec(deployment=BY_VERSION, changeFailure=True, remediation=link)
-        assert isinstance(make_plan(allowed, context(allowed=SHOP)), Send)
+    by_version = {"type": "rollback", "version": "1.4.0"}
+    allowed = spec(deployment=BY_VERSION, changeFailure=True, remediation=by_version)
+    assert isinstance(make_plan(allowed, context(allowed=SHOP)), Send)
     own_keys = spec(changeFailure=True, credentialsSecretRef={"name": "mine"})
     assert isinstance(make_plan(own_keys, context(allowed=SHOP)), Send)

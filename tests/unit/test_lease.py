@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from dora_operator.clients.errors import KubernetesError
 from dora_operator.clients.leader import Leader, LeaseLostError
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.domain.selectors import labels_that_match
 from tests.support.builders import NOW
 from tests.support.leases import KEY, Body, LeaseClient, LeaseServer
 
@@ -107,20 +106,3 @@ async def play(
         time = begun + delay + more
         for moment in (begun + delay, time, time + 1, time + 5, time + 9):
             assert not (both[0].leads(moment) and both[1].leads(moment))
-
-
-@pytest.mark.parametrize(
-    ("selector", "labels"),
-    [
-        pytest.param("", {}, id="none"),
-        pytest.param("team=shop", {"team": "shop"}, id="one"),
-        pytest.param(" team == shop , a.b/c=", {"team": "shop", "a.b/c": ""}, id="two, one of them empty"),
-        pytest.param("team!=shop", None, id="not equal"),
-        pytest.param("team in (shop, pay)", None, id="a set"),
-        pytest.param("!team", None, id="absent"),
-        pytest.param("team", None, id="present"),
-    ],
-)
-def test_labels_that_match(selector: str, labels: dict[str, str] | None) -> None:
-    """Equalities name the labels; anything else does not."""
-    assert labels_that_match(selector) == labels

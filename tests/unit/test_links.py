@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_operator.domain.read_back import LinkChecked, check_link, is_earlier
+from dora_operator.domain.read_back import LinkChecked, check_link
 from dora_operator.domain.resource import TargetKind
 from dora_operator.domain.stored import Stored
-from tests.support.builders import NOW, TARGET, after, link, stored
+from tests.support.builders import TARGET, link, stored
 
 TO_VERSION_1 = link(version="1")
 
@@ -61,10 +61,3 @@ def test_negative_exactly_where_every_link_would_be(finished: list[int]) -> None
     if not_before:
         assert checked.deployment_id is not None
         assert finished[int(checked.deployment_id.removeprefix("deployment-"))] == min(not_before)
-
-
-def test_a_restoration_may_end_with_the_failure() -> None:
-    """A recovery time of 0 is not negative; a failure whose end is not known holds nothing back."""
-    assert is_earlier(NOW, NOW)
-    assert is_earlier(None, NOW)
-    assert not is_earlier(after(1), NOW)

@@ -16,12 +16,10 @@ from dora_operator.domain.plan import (
     Wait,
     contradicts,
     overrides,
-    state_of,
 )
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.request import PatchById, PatchByVersion
 from dora_operator.domain.resource import MarkState, Target, TargetKind
-from dora_operator.domain.rollout.restoration import DeploymentEvent
 from dora_operator.domain.spec import DeploymentSelector
 from tests.support.builders import (
     BY_ID,
@@ -36,7 +34,6 @@ from tests.support.builders import (
     planned,
     rival,
     spec,
-    verdict,
 )
 
 ID_TARGET = Target(by=TargetKind.ID, id=DEPLOYMENT_ID, site=SITE)
@@ -221,15 +218,6 @@ def test_a_rival_of_the_same_age_order_is_no_winner() -> None:
             id="another environment",
         ),
         pytest.param(
-            Allowed(own_services=frozenset({"cart"})),
-            None,
-            "namespace shop may mark only services that its own Rollouts run, and none of them runs checkout: set the"
-            " label tags.datadoghq.com/service on the Rollout's pod template, ask an administrator to name the service"
-            " in the Namespace's annotation dora-operator.io/allowed-services, or use keys of your own in"
-            " credentialsSecretRef",
-            id="no Rollout runs the service",
-        ),
-        pytest.param(
             Allowed(services=("check*",)),
             OTHER_ID,
             "namespace shop may mark only some services or environments, and the id of a remediation does not show"
@@ -238,9 +226,7 @@ def test_a_rival_of_the_same_age_order_is_no_winner() -> None:
         ),
         pytest.param(Allowed(services=("check*",)), None, None, id="a prefix"),
         pytest.param(Allowed(services=("cart", "checkout"), envs=("prod",)), None, None, id="one of several names"),
-        pytest.param(Allowed(own_services=frozenset({"checkout"})), None, None, id="a Rollout runs the service"),
         pytest.param(Allowed(), OTHER_ID, None, id="no policy"),
-        pytest.param(Allowed(services=("checkout",)), "dora-operator-" + "0" * 40, None, id="the operator's own event"),
     ],
 )
 def test_why_a_namespace_may_not_mark(allowed: Allowed, linked: str | None, message: str | None) -> None:
@@ -326,17 +312,6 @@ def test_a_link_that_was_read_is_used_for_the_same_link_only(remediation: dict[s
 def test_whether_a_spec_overrides_its_rollout(fields: dict, decided: MarkState, *, expected: bool) -> None:
     """Only where both say something, and not the same."""
     assert overrides(spec(**fields), RolloutState(decided, "uid-1", 2, "Aborted")) is expected
-
-
-def test_a_restoration_is_linked_as_a_rollback() -> None:
-    """The event that the operator posted for the stable version, where the verdict has no remediation of its own."""
-    event = DeploymentEvent("an-event", "checkout", "prod", "1.4.2", NOW, NOW)
-    rolled_back = verdict(remediation=link(version="1.4.2"))
-    assert state_of(verdict(), event) == RolloutState(
-        MarkState(change_failure=True, remediation=link(id="an-event")), "uid-1", 2, "Aborted"
-    )
-    assert state_of(verdict()).state == FAILURE
-    assert state_of(rolled_back, event).state.remediation == rolled_back.remediation
 
 
 def test_an_absent_value_contradicts_nothing() -> None:

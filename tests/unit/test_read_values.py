@@ -8,7 +8,7 @@ import pytest
 
 from dora_operator.domain.fields import RemediationLink
 from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer
-from dora_operator.domain.read_back import Read, Verification, check_link, evaluate, is_earlier, is_present
+from dora_operator.domain.read_back import Read, Verification, check_link, evaluate
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import ConditionStatus, DoraDeploymentStatus, MarkState, ReadBack
 from dora_operator.domain.stored import ReadProblem, StoredDeployment, find, parse_answer, parse_deployments
@@ -204,26 +204,6 @@ def test_at_which_reads_a_mark_is_sent_again(number: int, before: Reason | None,
     status = read_status(before)
     found = evaluate((stored(change_failure=False),), TARGET, status, Read(number, NOW))
     assert found.resend is resend
-
-
-@pytest.mark.parametrize(
-    ("read_back", "reason", "expected"),
-    [
-        pytest.param(OLD, Reason.READ_BACK, True, id="read back"),
-        pytest.param(OLD, Reason.DEPLOYMENT_MISSING, False, id="deleted since"),
-        pytest.param(None, Reason.READ_BACK, False, id="never read"),
-    ],
-)
-def test_whether_a_deployment_is_in_datadog(read_back: ReadBack | None, reason: Reason, *, expected: bool) -> None:
-    """As far as reads have shown."""
-    assert is_present(read_status(reason, read_back=read_back)) is expected
-
-
-def test_a_link_forward_in_time() -> None:
-    """The same second is not negative; an unknown time contradicts nothing."""
-    assert is_earlier(None, NOW)
-    assert is_earlier(NOW, NOW)
-    assert not is_earlier(after(1), NOW)
 
 
 def test_the_first_deployment_after_the_failure_is_linked() -> None:

@@ -13,7 +13,7 @@ from dora_operator.domain.request import (
     encode_list,
 )
 from dora_operator.domain.resource import MarkState
-from dora_operator.domain.rollout.restoration import DeploymentEvent
+from dora_operator.domain.rollout.posted_events import DeploymentEvent
 from tests.support.builders import DEPLOYMENT_ID, FAILURE, NOW, OTHER_ID, after, link
 
 

@@ -65,7 +65,7 @@ def test_everything_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
         pytest.param("DORA_OPERATOR_LEASE_NAME", "a_lease", id="a Lease that cannot exist"),
         pytest.param("DORA_OPERATOR_ROLLOUT_SELECTOR", "team in (", id="a selector that is none"),
         pytest.param("DORA_OPERATOR_ROLLOUT_SELECTOR", f"team={'x' * 64}", id="a label that is too long"),
-        pytest.param("DORA_OPERATOR_DEPLOYMENT_SELECTOR", "team=a=b", id="a selector with two values"),
+        pytest.param("DORA_OPERATOR_ROLLOUT_SELECTOR", "team=a=b", id="a selector with two values"),
         pytest.param("DORA_OPERATOR_READ_BACK_SCHEDULE", "0,30", id="a read at once"),
         pytest.param("DORA_OPERATOR_READ_BACK_SCHEDULE", "60,30", id="reads that go back"),
         pytest.param("DORA_OPERATOR_READ_BACK_SCHEDULE", "30,30000000", id="a read after a year"),
@@ -82,17 +82,6 @@ def test_wrong_settings_are_named(name: str, value: str, monkeypatch: pytest.Mon
     assert result.exit_code == 2
     assert result.output.startswith(f"dora-operator: {name}: ")
     assert "canary" not in result.output
-
-
-def test_a_policy_about_rollouts_needs_rollouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`dora-operator run` ends with 2 and names both settings and the other policy."""
-    monkeypatch.setenv("DORA_OPERATOR_OWN_SERVICES", "true")
-    assert Settings().own_services
-    monkeypatch.setenv("DORA_OPERATOR_ROLLOUTS", "false")
-    result = CliRunner().invoke(app, ["run"])
-    assert result.exit_code == 2
-    for name in ("OWN_SERVICES", "ROLLOUTS=true", "ALLOWED_SERVICES"):
-        assert f"DORA_OPERATOR_{name}" in result.output
 
 
 def test_every_site_has_its_own_host() -> None:

@@ -14,7 +14,7 @@ from dora_operator.domain.resource import (
     ConditionStatus,
     DoraDeploymentStatus,
 )
-from dora_operator.domain.rollout.restoration import DeploymentEvent
+from dora_operator.domain.rollout.posted_events import DeploymentEvent
 from dora_operator.domain.status import ConditionSummary, Override, Phase
 from tests.support.builders import (
     FAILURE,
@@ -194,7 +194,6 @@ def created(event_id: str) -> Send:
     [
         pytest.param(None, "an-own-id-of-ours", True, id="the marked deployment was posted"),
         pytest.param("an-own-id-of-ours", "an-own-id-of-ours", False, id="posted before"),
-        pytest.param(None, "the-id-of-a-restoration", False, id="another deployment was posted"),
     ],
 )
 def test_a_created_deployment_begins_the_schedule_of_reads(

@@ -9,7 +9,7 @@ from typing import Any
 
 from dora_operator.crd import render
 from dora_operator.domain.sites import Site
-from tools.chart.settings import RULES, Setting, settings
+from tools.chart.settings import Setting, settings
 from tools.chart.table import UndescribedError, table
 
 CHART = Path(__file__).parents[2] / "charts" / "dora-operator"
@@ -53,7 +53,6 @@ def with_settings(schema: dict[str, Any], found: dict[str, Setting]) -> dict[str
         "additionalProperties": False,
         "required": NEEDED,
         "properties": {name: {"description": words, **one} for name, (_, one, words) in found.items()},
-        "allOf": RULES,
     }
     return schema
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import AliasChoices
 
-from dora_operator.domain.selectors import EQUALITIES
 from dora_operator.settings import NAMESPACE, Settings
 
 CHART_DEFAULTS: dict[str, Any] = {"healthPort": 8081, "metricsPort": 8080, "logFormat": "json", "leaseName": ""}
@@ -34,17 +33,6 @@ NARROWER: dict[str, dict[str, Any]] = {
     "leaseName": {"type": "string", "maxLength": 253, "pattern": "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"},
 }
 """Schemas that are stricter than the operator's own."""
-RULES: list[dict[str, Any]] = [
-    {
-        "if": {"properties": {"rollouts": {"const": True}}},
-        "then": {"properties": {"deploymentSelector": {"pattern": EQUALITIES}}},
-    },
-    {
-        "if": {"properties": {"ownServices": {"const": True}}, "required": ["ownServices"]},
-        "then": {"properties": {"rollouts": {"const": True}}},
-    },
-]
-"""Rules of the operator about several settings."""
 WORDS = {
     "healthPort": "Port of /livez, /readyz and /healthz, for the kubelet.",
     "leaseName": "Name of the Lease; empty: the release's name.",

@@ -26,8 +26,7 @@ UNIT = (
 )  # fmt: skip
 FLOW = (
     "adoption", "allowed", "coalesced", "deletion", "events", "force_sync", "fuzz", "late", "metrics", "on_missing",
-    "own_services", "probe", "rate_limits", "read_back", "read_back_faults", "read_back_links", "reconcile", "restored",
-    "rollouts",
+    "probe", "rate_limits", "read_back", "read_back_faults", "read_back_links", "reconcile", "rollouts",
 )  # fmt: skip
 PATHS = (
     *(f"tests/unit/test_{name}.py" for name in UNIT),

@@ -143,13 +143,13 @@ Lists are joined by commas. An empty value is omitted, so that the operator's de
 
 {{/*
 Ports that the operator connects to, as a YAML list: those of networkPolicy.egressPorts, and the port of each URL that the
-values name for Datadog, a proxy or a collector of traces.
+values name for Datadog or a proxy.
 */}}
 {{- define "dora-operator.egressPorts" -}}
 {{- $ports := .Values.networkPolicy.egressPorts }}
 {{- $urls := list .Values.settings.datadogUrl }}
 {{- range .Values.extraEnv }}
-{{- if regexMatch "^([Hh][Tt][Tt][Pp][Ss]?_[Pp][Rr][Oo][Xx][Yy]|OTEL_EXPORTER_OTLP(_TRACES)?_ENDPOINT)$" .name }}
+{{- if regexMatch "^[Hh][Tt][Tt][Pp][Ss]?_[Pp][Rr][Oo][Xx][Yy]$" .name }}
 {{- $urls = append $urls .value }}
 {{- end }}
 {{- end }}

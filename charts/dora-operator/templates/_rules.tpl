@@ -29,9 +29,6 @@
 - apiGroups: [apps]
   resources: [replicasets]
   verbs: [list]
-- apiGroups: [""]
-  resources: [events]
-  verbs: [list]
 {{- end }}
 {{- end }}
 

@@ -26,7 +26,7 @@ from dora_operator.domain.request import (
     encode_event,
     encode_list,
 )
-from dora_operator.domain.rollout.restoration import DeploymentEvent
+from dora_operator.domain.rollout.posted_events import DeploymentEvent
 from dora_operator.domain.sites import Site, api_url
 from dora_operator.metrics import CODE_LABELS, Call, Metrics
 

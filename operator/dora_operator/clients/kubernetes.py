@@ -26,7 +26,6 @@ from dora_operator.clients.login import log_in
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import GROUP, KIND, PLURAL, VERSION, ObjectKey
 from dora_operator.metrics import CODE_LABELS, Metrics
-from dora_operator.tracing import trace_configs
 
 PAGE = 500
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=5)
@@ -166,12 +165,6 @@ class KubernetesClient:
         pages = self._pages(f"/apis/apps/v1/namespaces/{namespace}/replicasets", {"labelSelector": selector})
         return [item async for page in pages for item in page.items]
 
-    async def list_events(self, subject: Subject) -> list[Body]:
-        """List the Events about an object that still exist."""
-        query = {"fieldSelector": f"involvedObject.uid={subject.uid}"}
-        pages = self._pages(f"/api/v1/namespaces/{subject.key.namespace}/events", query)
-        return [item async for page in pages for item in page.items]
-
     async def post_event(self, subject: Subject, note: EventNote) -> None:
         """Create an Event. Its name is made of the fact, so that a repeated fact makes no second Event."""
         body = _event(subject, note, self._clock())
@@ -277,7 +270,6 @@ async def open_kubernetes(
     # The number of requests is bounded elsewhere; a limit here could make the renewal of the Lease wait.
     configuration.connection_pool_maxsize = 0
     configuration.client_session_kwargs = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
-    configuration.trace_configs = trace_configs()
     async with ApiClient(configuration) as api:
         yield KubernetesClient(api, metrics, clock, before_write)
 

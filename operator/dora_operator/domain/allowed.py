@@ -3,18 +3,11 @@
 These keys can mark every deployment of the organisation; the permission to write a DoraDeployment in one namespace
 should not. Keys of a namespace's own have permissions of their own, and are not checked here.
 
-Three policies, each of which limits: the services and the environments of the settings, and the services that Rollouts
-of the namespace run (`ownServices`). The annotation of a Namespace that names services replaces both policies about
-services there.
+The settings name services and environments; a Namespace's annotations replace them there.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-from dora_operator.domain.reasons import Reason
-from dora_operator.domain.resource import ConditionType, DoraDeploymentStatus
-from dora_operator.domain.rollout.restoration import is_own_id
-from dora_operator.domain.spec import DoraDeploymentSpec
 
 SERVICES_ANNOTATION = "dora-operator.io/allowed-services"
 ENVS_ANNOTATION = "dora-operator.io/allowed-envs"
@@ -26,8 +19,6 @@ class Allowed:
 
     services: tuple[str, ...] = ()
     envs: tuple[str, ...] = ()
-    own_services: frozenset[str] | None = None
-    """Services that Rollouts of the namespace run, where only these may be marked. None: all."""
 
 
 def names_in(text: str) -> tuple[str, ...]:
@@ -44,28 +35,7 @@ def allowed_in(annotations: Mapping[str, str], defaults: Allowed) -> Allowed:
     return Allowed(
         defaults.services if services is None else names_in(services) or ("",),
         defaults.envs if envs is None else names_in(envs) or ("",),
-        defaults.own_services if services is None else None,
     )
-
-
-_NOT_CHECKED = frozenset({Reason.NOT_ALLOWED, Reason.INVALID_SPEC})
-"""Reasons of Ready with which a resource was refused, or the policies may not have been asked."""
-
-
-def was_allowed(status: DoraDeploymentStatus) -> bool:
-    """Return whether a status, which only the operator writes, shows that the policies allowed this resource before.
-
-    Its deployment never changes. So it needs its Rollout no longer: a deleted Rollout takes no report along.
-    """
-    ready, target = status.condition(ConditionType.READY), status.target
-    if ready is None or target is None or target.credentials_secret is not None:
-        return False
-    return ready.reason not in _NOT_CHECKED
-
-
-def needs_own_service(spec: DoraDeploymentSpec, status: DoraDeploymentStatus) -> bool:
-    """Return whether the policy ownServices applies to a resource: with the operator's keys, until it was allowed."""
-    return spec.credentials_secret_ref is None and not was_allowed(status)
 
 
 def why_not(
@@ -75,7 +45,7 @@ def why_not(
 
     A link by version stays within the service and env; one by id could name any deployment.
     """
-    if not allowed.services and not allowed.envs and allowed.own_services is None:
+    if not allowed.services and not allowed.envs:
         return None
     if service is None or env is None:
         return (
@@ -91,14 +61,7 @@ def why_not(
                 f"namespace {namespace} may not mark {what} {name}: ask an administrator to add it to the Namespace's"
                 f" annotation {annotation}, or use keys of your own in credentialsSecretRef"
             )
-    if allowed.own_services is not None and service not in allowed.own_services:
-        return (
-            f"namespace {namespace} may mark only services that its own Rollouts run, and none of them runs {service}:"
-            f" set the label tags.datadoghq.com/service on the Rollout's pod template, ask an administrator to name the"
-            f" service in the Namespace's annotation {SERVICES_ANNOTATION}, or use keys of your own in"
-            " credentialsSecretRef"
-        )
-    if linked_id is None or is_own_id(linked_id):
+    if linked_id is None:
         return None
     return (
         f"namespace {namespace} may mark only some services or environments, and the id of a remediation does not show"

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from dora_operator.domain.fields import OnMissing
 from dora_operator.domain.outcome import Pace, TryAgain
 from dora_operator.domain.read_schedule import CREATE_AFTER
 from dora_operator.domain.reasons import Reason
@@ -117,11 +116,7 @@ def _unread(problem: ReadProblem, target: Target, verdict: Verdict) -> str:
     )
 
 
-def is_created(outcome: TryAgain, status: DoraDeploymentStatus, on_missing: OnMissing, now: datetime) -> bool:
-    """Return whether the event of the failed deployment is posted: it is wanted, and was missing for long enough."""
-    if outcome.reason is not Reason.DEPLOYMENT_MISSING or on_missing is not OnMissing.CREATE:
-        return False
-    since, history = status.pending_since_time, status.history or ()
-    return since is not None and any(
-        each.reason == Reason.DEPLOYMENT_MISSING and since <= each.time <= now - CREATE_AFTER for each in history
-    )
+def is_missing_for_long(status: DoraDeploymentStatus, now: datetime) -> bool:
+    """Return whether Datadog has not had the deployment for so long that its event may be posted."""
+    newest = status.history[0] if status.history else None
+    return newest is not None and newest.reason == Reason.DEPLOYMENT_MISSING and newest.time <= now - CREATE_AFTER

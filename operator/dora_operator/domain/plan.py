@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dora_operator.domain.allowed import Allowed, why_not
-from dora_operator.domain.fields import ObjectKey, RemediationLink, RemediationType
+from dora_operator.domain.fields import ObjectKey, RemediationLink
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.request import PatchById, PatchByVersion, PatchRequest
 from dora_operator.domain.resource import DoraDeployment, MarkState, Target, TargetKind
 from dora_operator.domain.rollout.identity import ById
-from dora_operator.domain.rollout.restoration import DeploymentEvent
+from dora_operator.domain.rollout.posted_events import DeploymentEvent
 from dora_operator.domain.rollout.verdict import Verdict
 from dora_operator.domain.sites import Site
 from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec, Remediation
@@ -47,8 +47,8 @@ class RolloutState:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """What a decision about one DoraDeployment needs besides its spec."""
+class PlanInput:
+    """What a decision about one DoraDeployment reads besides its spec."""
 
     namespace: str
     name: str
@@ -114,12 +114,12 @@ Plan = Send | Hold | Wait | Refuse
 @dataclass(frozen=True, slots=True)
 class _Input:
     spec: DoraDeploymentSpec
-    context: Context
+    context: PlanInput
     state: MarkState
     target: Target
 
 
-def make_plan(spec: DoraDeploymentSpec, context: Context) -> Plan:
+def make_plan(spec: DoraDeploymentSpec, context: PlanInput) -> Plan:
     """Decide what this resource wants. The first check that finds something decides."""
     state = desired_state(spec, context.referenced, context.rollout_state)
     state = _with_known_link(state, context.known_link)
@@ -187,12 +187,9 @@ def contradicts(one: MarkState, other: MarkState) -> bool:
     return failure or link
 
 
-def state_of(verdict: Verdict, restoration: DeploymentEvent | None = None) -> RolloutState:
-    """Return what the verdict asks of Datadog. `restoration`: the event to link after an abort, if one is due."""
-    link = verdict.remediation
-    if link is None and restoration is not None:
-        link = RemediationLink(type=RemediationType.ROLLBACK, id=restoration.deployment_id)
-    state = MarkState(change_failure=verdict.change_failure, remediation=link)
+def state_of(verdict: Verdict) -> RolloutState:
+    """Return what the verdict asks of Datadog."""
+    state = MarkState(change_failure=verdict.change_failure, remediation=verdict.remediation)
     return RolloutState(state, verdict.uid, verdict.revision, verdict.verdict.value)
 
 
@@ -277,9 +274,22 @@ def _older_one_wants_the_opposite(given: _Input) -> Plan | None:
     return Refuse(given.state, given.target, Reason.CONFLICT, message)
 
 
+def with_event(plan: Send, event: DeploymentEvent, allowed: Allowed, namespace: str) -> Plan:
+    """Return the plan that posts an event first and marks it by its id, if the namespace may name its service and env.
+
+    An event is checked like a mark: its tags come from a pod template, and may differ from those of the spec.
+    """
+    target = replace(plan.target, by=TargetKind.ID, id=event.deployment_id)
+    message = why_not(allowed, namespace, event.service, event.env)
+    tags = (event.service, event.env, event.version)
+    if message is None and None not in plan.target.tags and plan.target.tags != tags:
+        message = f"the pod template names another deployment than spec.deployment: {event.service} in {event.env}"
+    if message is not None:
+        return Refuse(plan.request.state, plan.target, Reason.NOT_ALLOWED, message)
+    return replace(plan, event=event, target=target, request=request_for(target, plan.request.state))
+
+
 def _is_not_allowed(given: _Input) -> Plan | None:
-    if given.spec.credentials_secret_ref is not None:
-        return None
     chosen, link = given.spec.deployment, given.state.remediation
     by_id = chosen.id is not None  # whatever else it names: the id is what is marked
     service, env = (None, None) if by_id else (chosen.service, chosen.env)
@@ -331,7 +341,7 @@ def _with_known_link(state: MarkState, known: RemediationLink | None) -> MarkSta
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class DeploymentKey:
     """A Datadog deployment as far as two resources can be compared.
 
     An id is unique on its site. Service, env and version are unique only within one account: two organisations may
@@ -348,47 +358,47 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class RolloutLink:
+class WorkloadRef:
     """A Rollout that DoraDeployments follow or were created for."""
 
     namespace: str
     name: str
 
 
-Link = Claim | RolloutLink | ObjectKey
+Dependency = DeploymentKey | WorkloadRef | ObjectKey
 """What a decision about a DoraDeployment reads besides it. A key: another DoraDeployment that it refers to."""
 
 
-def links_of(default_site: Site, deployment: DoraDeployment) -> frozenset[Link]:
+def dependencies_of(default_site: Site, deployment: DoraDeployment) -> frozenset[Dependency]:
     """Return everything that a decision about this resource reads besides the resource."""
     namespace, spec = deployment.key.namespace, deployment.spec
     if spec is None:
         return frozenset()
-    links: set[Link] = {*claims_of(namespace, target_of(spec, default_site), deployment.status.target)}
+    found: set[Dependency] = {*keys_of(namespace, target_of(spec, default_site), deployment.status.target)}
     if spec.remediation is not None and spec.remediation.dora_deployment_ref is not None:
-        links.add(ObjectKey(namespace, spec.remediation.dora_deployment_ref.name))
+        found.add(ObjectKey(namespace, spec.remediation.dora_deployment_ref.name))
     if spec.source_ref is not None:
-        links.add(RolloutLink(namespace, spec.source_ref.name))
-    return frozenset(links)
+        found.add(WorkloadRef(namespace, spec.source_ref.name))
+    return frozenset(found)
 
 
-def claims_of(namespace: str, target: Target, known: Target | None) -> set[Claim]:
+def keys_of(namespace: str, target: Target, known: Target | None) -> set[DeploymentKey]:
     """Return the claims of a target, and of the deployment that it is known to be."""
-    claims = {_claim(namespace, target)}
+    claims = {_key(namespace, target)}
     if known is not None:
-        claims.add(_claim(namespace, target.with_known(known)))
+        claims.add(_key(namespace, target.with_known(known)))
     return claims
 
 
-def _claim(namespace: str, target: Target) -> Claim:
+def _key(namespace: str, target: Target) -> DeploymentKey:
     if target.by is TargetKind.ID:
-        return Claim(target.site, target.id)
+        return DeploymentKey(target.site, target.id)
     account = f"{namespace}/{target.credentials_secret}" if target.credentials_secret else None
-    return Claim(target.site, None, account, target.service, target.env, target.version)
+    return DeploymentKey(target.site, None, account, target.service, target.env, target.version)
 
 
-def lock_of(target: Target) -> Claim:
+def lock_of(target: Target) -> DeploymentKey:
     """Return under what requests go one by one. Wider than a claim: one wait too many does no harm."""
     if target.by is TargetKind.ID:
-        return Claim(target.site, target.id)
-    return Claim(target.site, None, None, target.service, target.env, target.version)
+        return DeploymentKey(target.site, target.id)
+    return DeploymentKey(target.site, None, None, target.service, target.env, target.version)

@@ -52,6 +52,12 @@ class Finding:
 
 
 PENDING = Verification(ConditionStatus.UNKNOWN, Reason.PENDING, "the state is read back after Datadog accepted it")
+NEGATIVE = Verification(
+    ConditionStatus.FALSE,
+    Reason.RECOVERY_NEGATIVE,
+    "every deployment of the remediation's version finished before the failed one, so no link is sent: Datadog would"
+    " compute a negative recovery time",
+)
 DISABLED = Verification(ConditionStatus.UNKNOWN, Reason.DISABLED, "reading back is switched off")
 
 
@@ -196,16 +202,6 @@ def _kept_if_equal(found: ReadBack, before: ReadBack | None) -> ReadBack:
 def _duplicate(stored: Stored, found: StoredDeployment) -> str | None:
     twins = [each.id for each in stored if each.id != found.id and each.tags == found.tags]
     return twins[0] if twins and None not in found.tags else None
-
-
-def is_present(status: DoraDeploymentStatus) -> bool:
-    """Return whether the deployment was read back, and is not missing."""
-    return status.read_back is not None and status.reason(ConditionType.VERIFIED) != Reason.DEPLOYMENT_MISSING
-
-
-def is_earlier(failed: datetime | None, fixed: datetime) -> bool:
-    """Return whether a link gives a recovery time that is not negative, as far as the times are known."""
-    return failed is None or failed <= fixed
 
 
 @dataclass(frozen=True, slots=True)

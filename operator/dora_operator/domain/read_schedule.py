@@ -14,6 +14,8 @@ CREATE_AFTER = timedelta(minutes=15)
 """How long a deployment must be missing before its event is posted."""
 DAYS_MISSING = 7
 """For how many days a missing deployment is read once a day, after the schedule."""
+LINK_READS = 3
+"""How many scheduled reads a link waits for, beside the one at once."""
 LONGEST_AMBIGUITY = timedelta(seconds=60)
 """A read that was due so shortly before the last process ended is made: that process may not have made it."""
 UNREAD = frozenset({None, Reason.PENDING, Reason.READ_FORBIDDEN})
@@ -50,6 +52,14 @@ def next_read(
         if is_unread or due > led_until - ambiguity:
             return due
     return None
+
+
+def next_link_read(since: datetime | None, schedule: Sequence[float], last_read: datetime | None) -> datetime | None:
+    """Return when the deployment of a remediation is searched next: at once, then a few times; None: no more."""
+    if since is None:
+        return None
+    times = [since, *(since + timedelta(seconds=seconds) for seconds in schedule[:LINK_READS])]
+    return next((time for time in times if last_read is None or last_read < time), None)
 
 
 def reads_due(status: DoraDeploymentStatus, schedule: Sequence[float], now: datetime) -> int:

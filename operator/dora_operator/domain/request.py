@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from dora_operator.domain.fields import to_api
 from dora_operator.domain.resource import MarkState
-from dora_operator.domain.rollout.restoration import DeploymentEvent
+from dora_operator.domain.rollout.posted_events import DeploymentEvent
 
 REQUEST_TYPE = "dora_deployment_patch_request"
 LIST_TYPE = "dora_deployments_list_request"

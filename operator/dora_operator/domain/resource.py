@@ -29,8 +29,7 @@ from dora_operator.domain.fields import (
 )
 from dora_operator.domain.outcome import shorten
 from dora_operator.domain.reasons import WAITING
-from dora_operator.domain.rollout.identity import ById
-from dora_operator.domain.rollout.verdict import VERDICT_ANNOTATION, Verdict, read_record
+from dora_operator.domain.rollout.verdict import ROLLOUT_LABEL, Verdict
 from dora_operator.domain.spec import DoraDeploymentSpec
 
 __all__ = ["API_VERSION", "GROUP", "KIND", "PLURAL", "VERSION"]  # beside all that is defined here
@@ -253,9 +252,7 @@ class DoraDeployment:
     status: DoraDeploymentStatus = EMPTY_STATUS
     """Empty where it cannot be understood."""
     is_record: bool = False
-    """Whether the operator created it for a verdict."""
-    record: Verdict | None = None
-    """The verdict that it carries, if that can be read and is about the deployment in spec."""
+    """Whether the operator created it for a verdict, by its label."""
     force_sync: str | None = None
     """The value of the annotation that asks to send the desired state again."""
     is_deleted: bool = False
@@ -271,23 +268,26 @@ class DoraDeployment:
         return ready is None or (ready.status is not ConditionStatus.TRUE and ready.reason not in WAITING)
 
 
+def has_unsent_failure(status: DoraDeploymentStatus, pending: Verdict | None) -> bool:
+    """Return whether a workload's failure has not been accepted by Datadog, whatever else the resource waits for."""
+    verdict = pending or status.source
+    is_accepted = status.accepted is not None and status.accepted.change_failure is True
+    return verdict is not None and verdict.change_failure and not is_accepted
+
+
 def parse(body: Mapping[str, Any]) -> DoraDeployment:
     """Read a raw object. Metadata is as the API server writes it; spec and status may be anything."""
     metadata = body["metadata"]
-    annotations = metadata.get("annotations") or {}
-    annotation = annotations.get(VERDICT_ANNOTATION)
-    force_sync = annotations.get(FORCE_SYNC_ANNOTATION)
-    spec = _read(_SPEC, body.get("spec"))
+    force_sync = (metadata.get("annotations") or {}).get(FORCE_SYNC_ANNOTATION)
     return DoraDeployment(
         key=ObjectKey(metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
         generation=int(metadata.get("generation", 0)),
         resource_version=metadata["resourceVersion"],
         created_time=datetime.fromisoformat(metadata["creationTimestamp"]),
-        spec=spec,
-        status=_read(_STATUS, body.get("status") or {}) or EMPTY_STATUS,
-        is_record=annotation is not None,
-        record=_record(annotation, spec) if annotation is not None else None,
+        spec=_read(_SPEC, body.get("spec")),
+        status=_status(body.get("status") or {}),
+        is_record=ROLLOUT_LABEL in (metadata.get("labels") or {}),
         force_sync=(shorten(force_sync) or None) if force_sync is not None else None,
         is_deleted="deletionTimestamp" in metadata,
     )
@@ -304,13 +304,13 @@ def _read(model: TypeAdapter[_Model], document: object) -> _Model | None:
         return None
 
 
-def _record(annotation: str, spec: DoraDeploymentSpec | None) -> Verdict | None:
-    """The spec is immutable and decides what is marked: a verdict about another deployment is not believed."""
-    verdict = read_record(annotation)
-    if verdict is None or spec is None:
-        return None
-    chosen, identity = spec.deployment, verdict.identity
-    if isinstance(identity, ById):
-        return verdict if chosen.id == identity.deployment_id else None
-    named = (chosen.service, chosen.env, chosen.version)
-    return verdict if chosen.id is None and named == (identity.service, identity.env, identity.version) else None
+def _status(document: object) -> DoraDeploymentStatus:
+    """Read a status. Another version of the operator may have written it: fields that it does not understand are left.
+
+    What Datadog has accepted must not be forgotten because a condition has a new reason.
+    """
+    status = _read(_STATUS, document)
+    if status is not None or not isinstance(document, Mapping):
+        return status or EMPTY_STATUS
+    readable = {name: value for name, value in document.items() if _read(_STATUS, {name: value}) is not None}
+    return _read(_STATUS, readable) or EMPTY_STATUS

@@ -9,14 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from dora_operator.domain.outcome import LONGEST_RESET, Pace, TryAgain, remaining_requests, seconds_until_reset
+from dora_operator.domain.outcome import LONGEST_RESET, Pace, TryAgain
 from dora_operator.domain.plan import Send, contradicts
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, INGESTION_REASONS, Reason
 from dora_operator.domain.resource import ConditionType, DoraDeploymentStatus, Target
 
-__all__ = ["remaining_requests", "seconds_until_reset"]
-
-LONGEST_AFTER_RESET = 6.0
+MAX_AFTER_RESET = 6.0
 """Seconds that a try is delayed after the beginning of a new window, at most."""
 
 
@@ -37,7 +35,7 @@ class RetryPolicy:
     def longest_after(self, reason: str | None, pending_for: timedelta) -> float:
         """Return the longest delay there can be. A status that says more was written with a wrong clock."""
         if reason == Reason.RATE_LIMITED:
-            return max(self.longest, LONGEST_RESET + LONGEST_AFTER_RESET)
+            return max(self.longest, LONGEST_RESET + MAX_AFTER_RESET)
         if reason in CREDENTIAL_REASONS:
             return self.slowly
         if reason in INGESTION_REASONS:
@@ -67,7 +65,7 @@ def next_backoff(
             if outcome.reset_seconds is None:
                 return Backoff(_spread(_doubling(policy.ingestion_first, policy.longest, attempts), jitter))
             # Never before the window, not at the same moment as other clients, and not at once for ever.
-            again = _doubling(0.1, LONGEST_AFTER_RESET - 1, attempts - 2)
+            again = _doubling(0.1, MAX_AFTER_RESET - 1, attempts - 2)
             return Backoff(outcome.reset_seconds + again + min(0.9, 0.1 * outcome.reset_seconds) * jitter)
         case Pace.INGESTION:
             if pending_for >= timedelta(seconds=policy.ingestion_deadline):
@@ -93,7 +91,7 @@ class SendNow:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class UpToDate:
     """Datadog has accepted exactly this."""
 
 
@@ -104,7 +102,7 @@ class WaitUntil:
     until: datetime | None
 
 
-NextAction = SendNow | Settled | WaitUntil
+NextAction = SendNow | UpToDate | WaitUntil
 
 
 def next_action(
@@ -113,7 +111,7 @@ def next_action(
     """Decide about the request of this plan. `forced` decides whether a force sync precedes that."""
     same_target = plan.target.is_same_as(status.target)
     if same_target and status.accepted == plan.request.state:
-        return Settled()
+        return UpToDate()
     if not same_target or status.desired != plan.request.state or status.observed_generation != generation:
         return SendNow()  # a change by the user is tried at once, whatever came before
     if status.reason(ConditionType.READY) == Reason.REQUEST_REJECTED:

@@ -131,9 +131,9 @@ def with_outcome(
 
 
 def _is_created(previous: DoraDeploymentStatus, plan: Send) -> bool:
-    """Return whether the marked deployment itself was just posted, for the first time."""
+    """Return whether the marked deployment was just posted, for the first time."""
     known_id = previous.target.id if previous.target is not None else None
-    return plan.event is not None and plan.event.deployment_id == plan.target.id != known_id
+    return plan.event is not None and plan.target.id != known_id
 
 
 def postponed(

@@ -13,7 +13,7 @@ from typing import Any
 from dora_operator.domain.plan import follows
 from dora_operator.domain.resource import DoraDeployment
 from dora_operator.domain.rollout.decide import context_of
-from dora_operator.domain.rollout.observation import Observation, RevisionEnd
+from dora_operator.domain.rollout.observation import Observation
 from dora_operator.domain.rollout.rules import RuleContext
 from dora_operator.domain.rollout.timeline import Promotion
 from dora_operator.domain.rollout.verdict import (
@@ -100,9 +100,7 @@ def _blocker(facts: RolloutFacts) -> str | None:
 
 def _verdict_row(facts: RolloutFacts, observation: Observation, verdict: Verdict) -> Row:
     state, evidence = State.NEW, _evidence(observation, verdict)
-    manifest = record_manifest(
-        observation.rollout.key.namespace, _under_one_name(facts, verdict), facts.settings.record_labels
-    )
+    manifest = record_manifest(observation.rollout.key.namespace, _under_one_name(facts, verdict))
     follower = next((each for each in facts.deployments if _follows(each, verdict)), None)
     owner = next((each for each in facts.deployments if each.key.name == manifest["metadata"]["name"]), None)
     if verdict in recorded(facts):
@@ -148,20 +146,11 @@ def _mark(verdict: Verdict) -> str:
 def _evidence(observation: Observation, verdict: Verdict) -> str:
     rollout = observation.rollout
     if verdict.verdict is VerdictKind.ABORTED:
-        if rollout.abort and rollout.revision == verdict.decided_by_revision:
-            source = "status.abort"
-        elif _event_of(observation, verdict.revision):
-            source = "an Event RolloutAborted"
-        else:
-            source = "the record"
+        is_current = rollout.abort and rollout.revision == verdict.decided_by_revision
+        source = "status.abort" if is_current else "the record"
     else:
         source = "the revision history of the ReplicaSets"
     return f"{source}: {verdict.message}" if verdict.message else source
-
-
-def _event_of(observation: Observation, revision: int) -> bool:
-    events = observation.events or ()
-    return any(each.end is RevisionEnd.ABORTED and each.revision == revision for each in events)
 
 
 def _skipped_row(context: RuleContext, skipped: Skipped) -> Row:

@@ -31,7 +31,7 @@ def run(options: Options, name: str | None, since: timedelta, *, apply: bool) ->
 async def _run(options: Options, rollout: str | None, since: timedelta, *, apply: bool) -> int:
     async with open_cluster(options) as cluster:
         namespace = None if options.all_namespaces else cluster.namespace
-        facts = await read_all(cluster, namespace, with_events=True)
+        facts = await read_all(cluster, namespace)
         rows = _rows(facts, datetime.now(UTC), since, rollout)  # noqa: TID251 - the clock of this command
         if rollout is not None and not any(_name(each.rollout) == rollout for each in facts.rollouts):
             what = f"Rollout {cluster.namespace}/{rollout}"

@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from dora_operator.domain.allowed import SERVICES_ANNOTATION
 from dora_operator.domain.resource import ConditionStatus, ConditionType, DoraDeployment
 from dora_operator.domain.rollout.identity import LABEL_PREFIX, Identified, Unidentified
 from dora_operator.kubectl.account_checks import (
@@ -16,7 +15,7 @@ from dora_operator.kubectl.account_checks import (
     check_sources,
     check_write_permission,
 )
-from dora_operator.kubectl.facts import identity_text, refused_by_own_services
+from dora_operator.kubectl.facts import identity_text
 from dora_operator.kubectl.findings import Check, Facts, Status
 from dora_operator.kubectl.output import duration, moment
 
@@ -64,8 +63,6 @@ def check_scope(facts: Facts) -> Check:
     parts = [f"watches {where}"]
     if settings.rollout_selector:
         parts.append(f"Rollouts with {settings.rollout_selector} ({facts.not_selected} others are left out)")
-    if settings.deployment_selector:
-        parts.append(f"DoraDeployments with {settings.deployment_selector}")
     evidence = ", ".join(parts)
     if facts.missing_namespaces:
         fix = f"create {', '.join(facts.missing_namespaces)}, or remove them from DORA_OPERATOR_NAMESPACES"
@@ -133,38 +130,6 @@ def check_duplicates(facts: Facts) -> Check:
     return Check(name, Status.WARNING, evidence, fix, details)
 
 
-def check_own_services(facts: Facts) -> Check:
-    """Where the policy ownServices is on, a Rollout runs the service of each DoraDeployment."""
-    name = "own services"
-    if not facts.settings.own_services:
-        return Check(name, Status.OK, "the policy ownServices is off")
-    refused = [
-        each
-        for each in facts.deployments
-        if each.key.namespace in facts.own_services
-        and refused_by_own_services(each, facts.own_services[each.key.namespace])
-    ]
-    if not refused:
-        return Check(name, Status.OK, "the policy ownServices refuses no DoraDeployment")
-    namespaces = len({each.key.namespace for each in refused})
-    evidence = (
-        f"{len(refused)} DoraDeployments in {namespaces} namespaces are refused: no Rollout there runs their service"
-    )
-    fix = (
-        f"set {LABEL_PREFIX}service on the pod template of the service's Rollout, name the service in the Namespace's"
-        f" annotation {SERVICES_ANNOTATION}, or delete them; kubectl dora explain NAME says more"
-    )
-    details = tuple(sorted(_with_services(each, facts.own_services[each.key.namespace]) for each in refused))
-    return Check(name, Status.WARNING, evidence, fix, details)
-
-
-def _with_services(deployment: DoraDeployment, services: frozenset[str]) -> str:
-    """Return what a DoraDeployment marks, and which services Rollouts of its namespace run."""
-    chosen = deployment.spec.deployment if deployment.spec is not None else None
-    marked = chosen.service if chosen is not None and chosen.id is None else "a deployment by id"
-    return f"{deployment.key}: {marked}; Rollouts run {', '.join(sorted(services)) or 'no service'}"
-
-
 def check_resources(facts: Facts) -> Check:
     """No DoraDeployment is stalled, or fails for long."""
     name = "resources"
@@ -213,7 +178,6 @@ CHECKS: tuple[Callable[[Facts], Check], ...] = (
     check_duplicates,
     check_services,
     check_sources,
-    check_own_services,
     check_resources,
 )
 """In the order in which they are shown."""

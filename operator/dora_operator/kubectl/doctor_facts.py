@@ -1,13 +1,11 @@
 """Read from the cluster what `doctor` checks, with few requests."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from dora_operator.crd import custom_resource_definition
-from dora_operator.domain.allowed import SERVICES_ANNOTATION
 from dora_operator.domain.fields import API_VERSION, KIND
 from dora_operator.domain.resource import DoraDeployment
 from dora_operator.domain.rollout import raw
@@ -15,7 +13,6 @@ from dora_operator.domain.rollout.identity import Unidentified, identify
 from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH, parse_replica_sets, parse_rollout
 from dora_operator.kubectl.cluster import Cluster
 from dora_operator.kubectl.errors import ClusterError, NotFoundError
-from dora_operator.kubectl.facts import refused_by_own_services
 from dora_operator.kubectl.findings import (
     AccountFacts,
     Facts,
@@ -25,8 +22,7 @@ from dora_operator.kubectl.findings import (
     Service,
     wanted_services,
 )
-from dora_operator.kubectl.gather import ROLLOUTS, Body, collection, list_deployments, read_annotations
-from dora_operator.kubectl.own_services import read_services_of_replica_sets, services_of
+from dora_operator.kubectl.gather import ROLLOUTS, Body, collection, list_deployments
 from dora_operator.settings import Settings
 
 GROUP = "dora-operator.io"
@@ -45,7 +41,6 @@ WITH_ROLLOUTS = (
     ("argoproj.io", "rollouts", "list"),
     ("argoproj.io", "rollouts", "watch"),
     ("apps", "replicasets", "list"),
-    ("", "events", "list"),
 )
 LEASES = (
     ("coordination.k8s.io", "leases", "create"),
@@ -78,9 +73,7 @@ async def read_facts(
         _rollouts(cluster, settings),
         _lease(cluster, lease_namespace, settings),
     )
-    rollouts, own_services = await asyncio.gather(
-        _identified(cluster, bodies), _own_services(cluster, settings, deployments, bodies)
-    )
+    rollouts = await _identified(cluster, bodies)
     account: AccountFacts = await read_account(settings, wanted_services(rollouts))
     return Facts(
         now=now(),
@@ -96,7 +89,6 @@ async def read_facts(
         not_selected=not_selected,
         lease=lease,
         deployments=deployments,
-        own_services=own_services,
     )
 
 
@@ -213,35 +205,6 @@ async def _rollouts(cluster: Cluster, settings: Settings) -> tuple[list[Body], i
     except ClusterError:
         return [], 0, True
     return found, total - len(found), True
-
-
-async def _own_services(
-    cluster: Cluster, settings: Settings, deployments: Sequence[DoraDeployment], rollouts: Sequence[Body]
-) -> dict[str, frozenset[str]]:
-    """Return which services Rollouts run, by namespace, where the policy ownServices refuses a DoraDeployment."""
-    if not settings.own_services:
-        return {}
-    by_namespace: defaultdict[str, list[Body]] = defaultdict(list)
-    for body in rollouts:
-        by_namespace[body["metadata"]["namespace"]].append(body)
-    named = {namespace: services_of(bodies) for namespace, bodies in by_namespace.items()}
-    suspects = {
-        each.key.namespace
-        for each in deployments
-        if refused_by_own_services(each, named.get(each.key.namespace, frozenset()))
-    }
-
-    async def one(namespace: str) -> frozenset[str] | None:
-        try:
-            if SERVICES_ANNOTATION in await read_annotations(cluster, namespace):
-                return None  # the Namespace names its services instead
-            older = await read_services_of_replica_sets(cluster, namespace, by_namespace[namespace])
-        except (NotFoundError, ClusterError):
-            return None  # it may not be read, so nothing is known
-        return named.get(namespace, frozenset()) | older
-
-    found = await asyncio.gather(*(one(namespace) for namespace in suspects))
-    return {name: services for name, services in zip(suspects, found, strict=True) if services is not None}
 
 
 async def _identified(cluster: Cluster, bodies: Sequence[Body]) -> list[RolloutIdentity]:

@@ -24,7 +24,7 @@ from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH, Observat
 from dora_operator.domain.rollout.rules import RULES, RuleContext
 from dora_operator.domain.rollout.timeline import Entry, Promotion
 from dora_operator.domain.rollout.verdict import Decision, Verdict, VerdictKind
-from dora_operator.kubectl.explain_resource import Limits, ResourceExplained, explain_resource
+from dora_operator.kubectl.explain_resource import ResourceExplained, explain_resource
 from dora_operator.kubectl.facts import FOR_EVER, Reasoned, RolloutFacts, blockers, decided, identity_text, recorded
 from dora_operator.kubectl.why_not import Unmarked, why_not
 
@@ -131,7 +131,6 @@ def _explain_revision(given: _Decided, entry: Entry) -> RevisionExplained:
     identity, facts = entry.replica_set.identity, given.facts
     verdict = next((each for each in given.decision.verdicts if each.revision == entry.number), None)
     unidentified = identity if isinstance(identity, Unidentified) else None
-    limits = Limits(facts.namespace_annotations, facts.own_services)
     return RevisionExplained(
         revision=entry.number,
         pod_template_hash=entry.replica_set.pod_template_hash,
@@ -147,7 +146,7 @@ def _explain_revision(given: _Decided, entry: Entry) -> RevisionExplained:
         rule=_rule(given, entry, verdict) if verdict is not None else None,
         why_not=_why_not(given, entry) if verdict is None else None,
         resources=tuple(
-            explain_resource(each, facts.deployments, facts.settings, limits)
+            explain_resource(each, facts.deployments, facts.settings, facts.namespace_annotations)
             for each in facts.deployments
             if verdict is not None and _carries(each, verdict)
         ),

@@ -1,11 +1,11 @@
 """One DoraDeployment explained: what it asks for, the request, Datadog's answer, what was read back. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dora_operator.domain.allowed import Allowed, allowed_in, needs_own_service
+from dora_operator.domain.allowed import Allowed, allowed_in
 from dora_operator.domain.fields import to_api
 from dora_operator.domain.plan import (
     Context,
@@ -58,16 +58,6 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What limits the marks of a namespace, besides the settings."""
-
-    annotations: Mapping[str, str]
-    """Those of the Namespace."""
-    own_services: frozenset[str] | None = None
-    """Services that its Rollouts run, where the policy ownServices applies."""
-
-
-@dataclass(frozen=True, slots=True)
 class ResourceExplained:
     """A DoraDeployment: what it asks for, what Datadog answered, and what was read back."""
 
@@ -86,8 +76,6 @@ class ResourceExplained:
     answer: Answer
     conditions: tuple[Judgement, ...]
     read_back: Mapping[str, Any] | None = None
-    own_services: tuple[str, ...] | None = None
-    """Services that Rollouts of the namespace run, where the policy ownServices allows only these."""
 
     def condition(self, kind: str) -> Judgement | None:
         """Return a condition by its type."""
@@ -98,11 +86,11 @@ def explain_resource(
     deployment: DoraDeployment,
     others: Sequence[DoraDeployment],
     settings: Settings,
-    limits: Limits,
+    annotations: Mapping[str, str],
 ) -> ResourceExplained:
-    """Explain a DoraDeployment among the others of its namespace."""
+    """Explain a DoraDeployment among the others of its namespace, whose annotations may limit it."""
     status, source = deployment.status, deployment.record or deployment.status.source
-    allowed = _allowed(deployment, settings, limits)
+    allowed = _allowed(deployment, settings, annotations)
     plan = _plan(deployment, deployment.spec, others, settings, allowed) if deployment.spec else None
     request = _request(deployment, plan)
     return ResourceExplained(
@@ -125,7 +113,6 @@ def explain_resource(
             Judgement(each.type, each.status.value, each.reason, each.message) for each in status.conditions or ()
         ),
         read_back=to_api(status.read_back) if status.read_back is not None else None,
-        own_services=tuple(sorted(allowed.own_services)) if allowed.own_services is not None else None,
     )
 
 
@@ -175,12 +162,11 @@ def _plan(
     return make_plan(spec, context)
 
 
-def _allowed(deployment: DoraDeployment, settings: Settings, limits: Limits) -> Allowed:
+def _allowed(deployment: DoraDeployment, settings: Settings, annotations: Mapping[str, str]) -> Allowed:
     """Return what the resource may mark; keys of its own may mark whatever these keys may mark."""
     if deployment.spec is None or deployment.spec.credentials_secret_ref is not None:
         return Allowed()
-    own = limits.own_services if needs_own_service(deployment.spec, deployment.status) else None
-    return allowed_in(limits.annotations, replace(settings.allowed, own_services=own))
+    return allowed_in(annotations, settings.allowed)
 
 
 def _referenced(spec: DoraDeploymentSpec, others: Sequence[DoraDeployment]) -> DeploymentSelector | None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from rich.text import Text
@@ -12,12 +11,11 @@ from dora_operator.kubectl import output
 from dora_operator.kubectl.cluster import Cluster, open_cluster
 from dora_operator.kubectl.errors import NotFoundError, UsageError
 from dora_operator.kubectl.explain import RevisionExplained, RolloutExplained, explain_rollout
-from dora_operator.kubectl.explain_resource import Limits, ResourceExplained, explain_resource
+from dora_operator.kubectl.explain_resource import ResourceExplained, explain_resource
 from dora_operator.kubectl.facts import default_settings
 from dora_operator.kubectl.gather import chosen, list_deployments, of_resource, read_annotations, read_rollout
 from dora_operator.kubectl.installation import find_installations
 from dora_operator.kubectl.options import Options
-from dora_operator.kubectl.own_services import read_own_services
 
 ROLLOUT_PREFIXES = ("rollout/", "rollouts/", "ro/", "rollout.argoproj.io/", "rollouts.argoproj.io/")
 DEPLOYMENT_PREFIXES = ("dora/", "doradeployment/", "doradeployments/")
@@ -57,8 +55,6 @@ def deployment_name(name: str) -> str:
 async def _rollout(options: Options, name: str, revision: int | None, now: datetime) -> RolloutExplained:
     async with open_cluster(options) as cluster:
         facts = await read_rollout(cluster, name, chosen(await find_installations(cluster), cluster.namespace))
-        own = await read_own_services(cluster, facts.settings, cluster.namespace, facts.deployments)
-        facts = replace(facts, own_services=own)
     explained = explain_rollout(facts, now, revision)
     if revision is not None and not explained.revisions:
         known = ", ".join(str(each.revision) for each in explain_rollout(facts, now).revisions)
@@ -86,8 +82,7 @@ async def _read_resource(cluster: Cluster, name: str) -> ResourceExplained:
         raise NotFoundError(f"DoraDeployment {cluster.namespace}/{name}", fix)
     installation = chosen(installations, cluster.namespace)
     settings = installation.settings if installation else default_settings()
-    own = await read_own_services(cluster, settings, cluster.namespace, [found])
-    return explain_resource(found, deployments, settings, Limits(annotations, own))
+    return explain_resource(found, deployments, settings, annotations)
 
 
 def rollout_lines(explained: RolloutExplained, now: datetime) -> Iterator[Text]:
@@ -155,19 +150,12 @@ def resource_lines(resource: ResourceExplained, label: str) -> Iterator[Text]:
         yield _line("", resource.request.body)
     if resource.held_back is not None:
         yield _line("Held back", resource.held_back, "yellow")
-        yield from _policy_lines(resource)
     yield _line("Answer", _answer(resource))
     if resource.answer.last_error:
         yield _line("", resource.answer.last_error, "yellow")
     yield from _condition_lines(resource)
     if not resource.is_judged:
         yield _line("Note", "the operator has not acted on this version of the resource yet", "yellow")
-
-
-def _policy_lines(resource: ResourceExplained) -> Iterator[Text]:
-    if resource.own_services is not None:
-        run = ", ".join(resource.own_services) or "no service"
-        yield _line("", f"policy ownServices: Rollouts of {resource.namespace} run {run}", "dim")
 
 
 def _condition_lines(resource: ResourceExplained) -> Iterator[Text]:

@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from dora_operator.domain.allowed import Allowed, needs_own_service, why_not
 from dora_operator.domain.resource import DoraDeployment
 from dora_operator.domain.rollout import raw
 from dora_operator.domain.rollout.decide import decide_in_order
@@ -19,7 +18,6 @@ from dora_operator.domain.rollout.identity import ById, Identity, Unidentified
 from dora_operator.domain.rollout.observation import (
     Observation,
     observe,
-    parse_events,
     parse_replica_sets,
     parse_rollout,
 )
@@ -100,15 +98,12 @@ class RolloutFacts:
 
     rollout: Mapping[str, Any]
     replica_sets: Sequence[Mapping[str, Any]] = ()
-    events: Sequence[Mapping[str, Any]] = ()
     deployments: Sequence[DoraDeployment] = ()
     """The DoraDeployments of its namespace."""
     namespace_annotations: Mapping[str, str] = field(default_factory=dict)
     settings: Settings = field(default_factory=default_settings)
     operator: str = ""
     """Namespace and name of the operator's Deployment; empty where none was found."""
-    own_services: frozenset[str] | None = None
-    """Services that Rollouts of its namespace run, where the policy ownServices applies."""
     is_selected: bool = True
     """Whether the operator's label selector for Rollouts matches."""
 
@@ -124,13 +119,8 @@ def decided(facts: RolloutFacts, now: datetime, lookback: timedelta | None = Non
     replica_sets = parse_replica_sets(rollout.uid, facts.replica_sets)
     policy = facts.settings.rollout_policy
     policy = policy if lookback is None else replace(policy, lookback=lookback)
-    records = recorded(facts)
     observation = observe(rollout, replica_sets)
-    decision = decide_in_order([observation], records, policy, now, Memory())
-    if decision.wants_events:
-        observation = observe(rollout, replica_sets, parse_events(rollout.uid, facts.events))
-        decision = decide_in_order([observation], records, policy, now, Memory())
-    return observation, decision
+    return observation, decide_in_order([observation], recorded(facts), policy, now, Memory())
 
 
 def recorded(facts: RolloutFacts) -> tuple[Verdict, ...]:
@@ -167,16 +157,6 @@ def source_name(deployment: DoraDeployment) -> str | None:
     """Return the name of the workload that a DoraDeployment follows or was created for."""
     spec = deployment.spec
     return spec.source_ref.name if spec is not None and spec.source_ref is not None else None
-
-
-def refused_by_own_services(deployment: DoraDeployment, services: frozenset[str]) -> bool:
-    """Return whether the policy ownServices refuses a DoraDeployment in whose namespace Rollouts run these services."""
-    spec = deployment.spec
-    if spec is None or not needs_own_service(spec, deployment.status):
-        return False
-    chosen = spec.deployment
-    service, env = (None, None) if chosen.id is not None else (chosen.service, chosen.env)
-    return why_not(Allowed(own_services=services), deployment.key.namespace, service, env) is not None
 
 
 def identity_text(identity: Identity) -> str:

@@ -1,7 +1,7 @@
 """What `doctor` gathers, and the finding that a check makes of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -129,8 +129,6 @@ class Facts:
     """Rollouts that the operator's selector leaves out."""
     lease: LeaseFacts | None = None
     deployments: Sequence[DoraDeployment] = ()
-    own_services: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Services that Rollouts run, by namespace, where the policy ownServices refuses a DoraDeployment."""
 
 
 def wanted_services(rollouts: Sequence[RolloutIdentity]) -> list[Service]:

@@ -36,13 +36,8 @@ async def read_rollout(cluster: Cluster, name: str, installation: Installation |
     what = f"Rollout {namespace}/{name}"
     body = await cluster.get(f"{collection(ROLLOUTS, namespace, 'rollouts')}/{name}", what)
     rollout = parse_rollout(body)
-    replica_sets, events, deployments, annotations, is_selected = await asyncio.gather(
+    replica_sets, deployments, annotations, is_selected = await asyncio.gather(
         list_replica_sets(cluster, rollout),
-        cluster.list(
-            collection("/api/v1", namespace, "events"),
-            f"Events of {what}",
-            fieldSelector=f"involvedObject.uid={rollout.uid}",
-        ),
         list_deployments(cluster, namespace, of_rollout(name)),
         read_annotations(cluster, namespace),
         is_selected_by(cluster, rollout.key, installation),
@@ -50,7 +45,6 @@ async def read_rollout(cluster: Cluster, name: str, installation: Installation |
     return RolloutFacts(
         rollout=body,
         replica_sets=replica_sets,
-        events=events,
         deployments=deployments,
         namespace_annotations=annotations,
         settings=installation.settings if installation else default_settings(),
@@ -142,21 +136,20 @@ class ClusterFacts:
     installations: Sequence[Installation]
 
 
-async def read_all(cluster: Cluster, namespace: str | None, *, with_events: bool = False) -> ClusterFacts:
+async def read_all(cluster: Cluster, namespace: str | None) -> ClusterFacts:
     """Read all Rollouts of a namespace, or of the cluster, with one list for each kind."""
     installations = await find_installations(cluster)
     installation = chosen(installations, namespace)
-    rollouts, replica_sets, deployments, events, namespaces = await asyncio.gather(
+    rollouts, replica_sets, deployments, namespaces = await asyncio.gather(
         list_rollouts(cluster, namespace),
         cluster.list(
             collection("/apis/apps/v1", namespace, "replicasets"), "ReplicaSets", labelSelector=POD_TEMPLATE_HASH
         ),
         list_deployments(cluster, namespace),
-        _events(cluster, namespace) if with_events else _nothing(),
         _namespaces(cluster, namespace),
     )
     selected = await _selected(cluster, namespace, installation, rollouts)
-    grouped = _Grouped.of(replica_sets, events, deployments)
+    grouped = _Grouped.of(replica_sets, deployments)
     settings = installation.settings if installation else default_settings()
     return ClusterFacts(
         rollouts=[_facts(body, grouped, namespaces, settings, installation, selected) for body in rollouts],
@@ -184,26 +177,19 @@ async def list_rollouts(cluster: Cluster, namespace: str | None) -> list[Body]:
 class _Grouped:
     replica_sets: Mapping[str, list[Body]]
     """By the uid of their owner."""
-    events: Mapping[str, list[Body]]
-    """By the uid of what they are about."""
     deployments: Mapping[str, list[DoraDeployment]]
     """By namespace."""
 
     @classmethod
-    def of(
-        cls, replica_sets: Sequence[Body], events: Sequence[Body], deployments: Sequence[DoraDeployment]
-    ) -> "_Grouped":
+    def of(cls, replica_sets: Sequence[Body], deployments: Sequence[DoraDeployment]) -> "_Grouped":
         by_owner: defaultdict[str, list[Body]] = defaultdict(list)
         for each in replica_sets:
             for owner in each["metadata"].get("ownerReferences") or ():
                 by_owner[owner["uid"]].append(each)
-        by_subject: defaultdict[str, list[Body]] = defaultdict(list)
-        for each in events:
-            by_subject[(each.get("involvedObject") or {}).get("uid", "")].append(each)
         by_namespace: defaultdict[str, list[DoraDeployment]] = defaultdict(list)
         for deployment in deployments:
             by_namespace[deployment.key.namespace].append(deployment)
-        return cls(by_owner, by_subject, by_namespace)
+        return cls(by_owner, by_namespace)
 
 
 def _facts(
@@ -218,7 +204,6 @@ def _facts(
     return RolloutFacts(
         rollout=body,
         replica_sets=grouped.replica_sets.get(uid, ()),
-        events=grouped.events.get(uid, ()),
         deployments=grouped.deployments.get(namespace, ()),
         namespace_annotations=namespaces.get(namespace, {}),
         settings=settings,
@@ -236,15 +221,6 @@ async def _selected(
     path = collection(ROLLOUTS, namespace, "rollouts")
     found = await cluster.list(path, "Rollouts", labelSelector=selector)
     return frozenset(body["metadata"]["uid"] for body in found)
-
-
-async def _events(cluster: Cluster, namespace: str | None) -> list[Body]:
-    path = collection("/api/v1", namespace, "events")
-    return await cluster.list(path, "Events of Rollouts", fieldSelector="involvedObject.kind=Rollout")
-
-
-async def _nothing() -> list[Body]:
-    return []
 
 
 async def _namespaces(cluster: Cluster, namespace: str | None) -> dict[str, Mapping[str, str]]:

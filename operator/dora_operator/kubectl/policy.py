@@ -40,16 +40,15 @@ def policy_check(
     if not aggregated:
         return Check(name, Status.OK, "no aggregated ClusterRole lets users write DoraDeployments")
     whose = f"everyone with edit or admin can write DoraDeployments ({', '.join(aggregated)})"
-    policies = {"ownServices": settings.own_services, "allowedServices": bool(settings.allowed_services)}
-    if limiting := [policy for policy, is_on in policies.items() if is_on]:
-        return Check(name, Status.OK, f"{whose}, within {' and '.join(limiting)}")
+    if settings.allowed_services:
+        return Check(name, Status.OK, f"{whose}, within allowedServices")
     names = {raw.text(each, "metadata", "name"): raw.texts(each, "metadata", "annotations") for each in namespaces}
     watched = {each: found for each, found in names.items() if each in settings.namespaces or not settings.namespaces}
     unlimited = sorted(each for each, annotations in watched.items() if SERVICES_ANNOTATION not in annotations)
     if not unlimited:
         return Check(name, Status.OK, f"{whose}, within the annotation {SERVICES_ANNOTATION} of each Namespace")
     evidence = f"{whose}, and in {len(unlimited)} of {len(watched)} namespaces no policy limits the services"
-    fix = f"set settings.ownServices or settings.allowedServices, or annotate each Namespace with {SERVICES_ANNOTATION}"
+    fix = f"set settings.allowedServices, or annotate each Namespace with {SERVICES_ANNOTATION}"
     return Check(name, Status.WARNING, evidence, fix, tuple(unlimited))
 
 

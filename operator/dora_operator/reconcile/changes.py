@@ -1,6 +1,6 @@
 """What the watches report: each change is stored, and the keys that it concerns are queued. Nothing else happens here.
 
-`DeploymentChanges` and `RolloutChanges` are the receiving ends (`Sink`) of the watches of the two kinds.
+`DeploymentEvents` and `RolloutEvents` are the receiving ends (`Sink`) of the watches of the two kinds.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.domain.plan import Link, RolloutLink
+from dora_operator.domain.plan import Dependency, WorkloadRef
 from dora_operator.store import DeploymentStore, RolloutStore
 from dora_operator.workqueue import Priority, WorkQueue
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class RolloutChanges:
+class RolloutEvents:
     """Receives Rollouts."""
 
     store: RolloutStore
@@ -31,10 +31,10 @@ class RolloutChanges:
     def observed(self, body: Mapping[str, Any], *, listed: bool) -> bool:
         """Store a version of a Rollout and queue it. Return whether it was new."""
         key = _key_of(body)
-        if not self.store.observe(body, None if listed else self.clock()):
+        if not self.store.upsert(body, None if listed else self.clock()):
             return False
         is_old = listed and not self._listed
-        self.queue.add(key, Priority.LISTED if is_old else Priority.ABORT)
+        self.queue.add(key, Priority.LOW if is_old else Priority.URGENT)
         return True
 
     def deleted(self, key: ObjectKey, uid: str) -> None:
@@ -61,16 +61,16 @@ class RolloutChanges:
     def requeue(self, key: ObjectKey) -> None:
         """Reconcile a Rollout that a DoraDeployment follows."""
         if self.store.get(key) is not None:
-            self.queue.add(key, Priority.CHANGE)
+            self.queue.add(key, Priority.NORMAL)
 
 
 @dataclass(slots=True)
-class DeploymentChanges:
+class DeploymentEvents:
     """Receives DoraDeployments."""
 
     store: DeploymentStore
     queue: WorkQueue[ObjectKey]
-    rollouts: RolloutChanges
+    rollouts: RolloutEvents
     clock: Callable[[], datetime]
     unlisted: set[str | None]
     """Namespaces whose first list is not complete; None is the whole cluster."""
@@ -81,35 +81,25 @@ class DeploymentChanges:
     def observed(self, body: Mapping[str, Any], *, listed: bool) -> bool:
         """Store a version of an object and queue it. Return whether it was new."""
         if listed and not self.all_listed.is_set():
-            return self.store.observe(body)
-        return self.changed(body, Priority.CHANGE)
+            return self.store.upsert(body)
+        return self.changed(body)
 
-    def changed(
-        self, body: Mapping[str, Any], priority: Priority, since: datetime | None = None, *, is_own: bool = False
-    ) -> bool:
-        """Store and queue a version of an object.
-
-        `since`: when its state became desired, where that was earlier. `is_own`: the operator wrote it for its Rollout,
-        which need not be reconciled again.
-        """
+    def changed(self, body: Mapping[str, Any]) -> bool:
+        """Store a version of an object, and queue it and its dependants if it is new."""
         key = _key_of(body)
-        before = self.store.links(key)
-        is_new = self.store.observe(body)
-        if is_new or since is not None:  # the watch may have reported it before the answer to our own write came
-            self.store.note_due(key, since or self.clock())
-        if is_new:
-            links = {*before, *self.store.links(key)}
-            self.queue.add(key, priority)
-            self._queue_dependants(key, links, is_own=is_own)
-        return is_new
+        before = self.store.dependencies(key)
+        if not self.store.upsert(body):
+            return False
+        self.requeue([key])
+        self._queue_dependants(key, {*before, *self.store.dependencies(key)})
+        return True
 
     def deleted(self, key: ObjectKey, uid: str) -> None:
         """Drop an object that was deleted, and queue those that depend on it."""
-        links = self.store.links(key)
-        if self.store.forget(key, uid) is not None:
+        dependencies = self.store.dependencies(key)
+        if self.store.forget(key, uid):
             self.queue.forget(key)
-            self.queue.add(key, Priority.CHANGE)  # the reconciler drops what it remembers of the key
-            self._queue_dependants(key, links)
+            self._queue_dependants(key, dependencies)
 
     def versions(self, namespace: str | None) -> Mapping[ObjectKey, tuple[str, str]]:
         """Return uid and resourceVersion of every stored object."""
@@ -128,28 +118,24 @@ class DeploymentChanges:
             return
         self.all_listed.set()
         logger.info("ready: %d DoraDeployments listed", len(self.store))
-        for deployment in self.store:
-            self.store.note_due(deployment.key, self.clock())
-            self.queue.add(deployment.key, Priority.RETRY if deployment.is_due else Priority.LISTED)
+        self.requeue([deployment.key for deployment in self.store])
 
     def recovered(self) -> None:
         """Retry failed keys: the API server answers again."""
         self.queue.retry_failed()
 
-    def requeue(self, keys: Iterable[ObjectKey], priority: Priority, since: datetime | None = None) -> None:
-        """Queue objects that have not changed themselves."""
+    def requeue(self, keys: Iterable[ObjectKey], since: datetime | None = None) -> None:
+        """Queue objects, each in the class that follows from it. `since`: when their state became desired, if before."""
         for key in keys:
-            self.store.note_due(key, since or self.clock())
-            self.queue.add(key, priority)
+            self.store.note_desired(key, since or self.clock())
+            self.queue.add(key, self.store.priority(key))
 
-    def _queue_dependants(self, key: ObjectKey, links: Collection[Link], *, is_own: bool = False) -> None:
+    def _queue_dependants(self, key: ObjectKey, dependencies: Collection[Dependency]) -> None:
         """Queue what marks the same deployment, what refers to this resource, and the Rollout that it follows."""
-        rollouts = {link for link in links if isinstance(link, RolloutLink)}
-        dependants = self.store.dependants(key, {*links} - rollouts)
-        if dependants:
-            self.requeue(dependants, Priority.CHANGE)
-        for link in () if is_own else rollouts:
-            self.rollouts.requeue(ObjectKey(link.namespace, link.name))
+        workloads = {dependency for dependency in dependencies if isinstance(dependency, WorkloadRef)}
+        self.requeue(self.store.dependants(key, {*dependencies} - workloads))
+        for workload in workloads:
+            self.rollouts.requeue(ObjectKey(workload.namespace, workload.name))
 
 
 def _key_of(body: Mapping[str, Any]) -> ObjectKey:

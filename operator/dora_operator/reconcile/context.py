@@ -1,8 +1,8 @@
-"""Gather what a decision about one DoraDeployment needs besides its spec, and make its plan. Writes nothing."""
+"""Gather what a decision about one DoraDeployment reads besides its spec, and make its plan. Writes nothing outside."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from dora_operator.clients.errors import KubernetesError
@@ -10,40 +10,35 @@ from dora_operator.clients.kubernetes import KubernetesClient
 from dora_operator.domain.allowed import Allowed, allowed_in
 from dora_operator.domain.fields import ObjectKey, OnMissing
 from dora_operator.domain.plan import (
-    Claim,
-    Context,
+    DeploymentKey,
     Hold,
     Plan,
+    PlanInput,
     Rival,
-    RolloutLink,
-    RolloutState,
     Send,
-    claims_of,
+    WorkloadRef,
     desired_state,
     follows,
+    keys_of,
     make_plan,
     overrides,
     state_of,
     target_of,
 )
-from dora_operator.domain.read_back import is_earlier, is_present
-from dora_operator.domain.reasons import Reason
+from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
 from dora_operator.domain.resource import ConditionType, DoraDeployment, DoraDeploymentStatus
-from dora_operator.domain.retry import (
-    adopt_acceptance,
-    forget_acceptance,
-    overwrites,
-    without_overwritten,
-)
-from dora_operator.domain.rollout.restoration import DeploymentEvent, restoration_event
+from dora_operator.domain.retry import adopt_acceptance, forget_acceptance, overwrites, without_overwritten
 from dora_operator.domain.rollout.verdict import ON_MISSING_ANNOTATION, Verdict
 from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec
 from dora_operator.domain.status import Override
-from dora_operator.reconcile.own_services import OwnServices
 from dora_operator.settings import Settings
 from dora_operator.store import DeploymentStore
 
 CACHE_SECONDS = 10.0
+MAX_CACHED = 1000
+"""Namespaces whose annotations are kept."""
+SENDS_NOTHING = CREDENTIAL_REASONS | {Reason.NOT_ALLOWED, Reason.REQUEST_REJECTED, Reason.INVALID_SPEC}
+"""Reasons of Ready of a resource that cannot send: it is no rival of one that can."""
 
 
 @dataclass(slots=True)
@@ -68,6 +63,8 @@ class NamespaceAnnotations:
             KubernetesError: it could not be read, now or before. While the API server is away the last known
                 annotations count: nobody can have changed them.
         """
+        if namespace not in self._cache and len(self._cache) >= MAX_CACHED:
+            del self._cache[next(iter(self._cache))]
         cached = self._cache.setdefault(namespace, _Cached())
         async with cached.lock:
             if cached.until is None or cached.until <= self.clock():
@@ -82,7 +79,7 @@ class NamespaceAnnotations:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class Context:
     """What was gathered and decided about one DoraDeployment."""
 
     deployment: DoraDeployment
@@ -93,8 +90,8 @@ class Planned:
     override: Override | None
     on_missing: OnMissing
     reads_back: bool
-    is_link_pending: bool = False
-    """The plan leaves out a link that is checked after the mark was accepted."""
+    allowed: Allowed
+    """What the namespace may mark with the operator's own keys; everything, where the resource names its own keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,88 +101,53 @@ class Planner:
     store: DeploymentStore
     namespaces: NamespaceAnnotations
     settings: Settings
-    allowed: Allowed
-    """What a namespace may mark unless it names its own."""
-    own_services: OwnServices | None
-    """None: the policy is off."""
 
-    async def plan(self, deployment: DoraDeployment, spec: DoraDeploymentSpec) -> Planned | None:
+    async def plan(self, deployment: DoraDeployment, spec: DoraDeploymentSpec) -> Context | None:
         """Return the plan, or None where the resource has changed in the meantime.
 
         Raises:
             KubernetesError: the Namespace could not be read.
         """
         annotations = await self.namespaces.read(deployment.key.namespace)
-        if self.store.get(deployment.key) is not deployment:
+        if not self.store.is_current(deployment):
             return None
-        allowed = Allowed()  # keys of one's own may mark whatever these keys may mark
-        if spec.credentials_secret_ref is None:
-            allowed = self.allowed
-            if self.own_services is not None:
-                allowed = self.own_services.limit(allowed, deployment, spec)
-            allowed = allowed_in(annotations, allowed)
+        has_own_keys = spec.credentials_secret_ref is not None  # they may mark whatever their owner may mark
+        allowed = Allowed() if has_own_keys else allowed_in(annotations, self.settings.allowed)
         source, record = self._source(deployment, spec)
         status, target = deployment.status, target_of(spec, self.settings.site)
         if record is not None:
             status = adopt_acceptance(status, target, record.status)
-        others = self._others(deployment, claims_of(deployment.key.namespace, target, deployment.status.target))
-        if others:
-            status = without_overwritten(status, [other.status for other in others])
-        event = restoration_event(source) if source is not None else None
-        state = self._state(source, event, status)
-        context = Context(
-            namespace=deployment.key.namespace,
-            name=deployment.key.name,
-            created_at=deployment.created_time,
-            default_site=self.settings.site,
-            dry_run=self.settings.dry_run,
-            referenced=self._referenced(deployment.key.namespace, spec),
-            rivals=tuple(self._rivals(others)),
-            rollout_state=state,
-            allowed=allowed,
-            known=status.target,
-            known_link=status.desired.remediation if status.desired is not None else None,
+        others = self._others(deployment, keys_of(deployment.key.namespace, target, deployment.status.target))
+        status = without_overwritten(status, [other.status for other in others])
+        state = state_of(source) if source is not None else None
+        plan = make_plan(
+            spec,
+            PlanInput(
+                namespace=deployment.key.namespace,
+                name=deployment.key.name,
+                created_at=deployment.created_time,
+                default_site=self.settings.site,
+                dry_run=self.settings.dry_run,
+                referenced=self._referenced(deployment.key.namespace, spec),
+                rivals=tuple(self._rivals(others)),
+                rollout_state=state,
+                allowed=allowed,
+                known=status.target,
+                known_link=status.desired.remediation if status.desired is not None else None,
+            ),
         )
-        plan = make_plan(spec, context)
-        if others and _leaves_it_to_others(plan, status, others):
+        if _leaves_it_to_others(plan, status, others):
             status = forget_acceptance(status)
-        override = Override(overrides(spec, state), state.verdict) if state is not None else None
-        link = plan.request.state.remediation if isinstance(plan, Send) else None
-        if isinstance(plan, Send) and event is not None and link is not None and link.id == event.deployment_id:
-            plan = replace(plan, event=event)
-        reads_back = self.settings.read_back and spec.read_back is not False
-        return Planned(
-            deployment, status, plan, source, override, self._on_missing(spec, source, annotations), reads_back
+        return Context(
+            deployment=deployment,
+            status=status,
+            plan=plan,
+            source=source,
+            override=Override(overrides(spec, state), state.verdict) if state is not None else None,
+            on_missing=self._on_missing(spec, source, annotations),
+            reads_back=self.settings.read_back and spec.read_back is not False,
+            allowed=allowed,
         )
-
-    def _state(
-        self, source: Verdict | None, event: DeploymentEvent | None, status: DoraDeploymentStatus
-    ) -> RolloutState | None:
-        """Return what the Rollout's verdict asks for.
-
-        A restoration is linked once the failed deployment is known to exist, and if the link gives a recovery time that
-        is not negative.
-        """
-        if source is None:
-            return None
-        is_due = event is not None and self._is_linkable(event, status)
-        return state_of(source, event if is_due else None)
-
-    def _is_linkable(self, event: DeploymentEvent, status: DoraDeploymentStatus) -> bool:
-        """Return whether the failure is accepted, and its deployment known to have finished before the restoration."""
-        if status.accepted is None or status.accepted.change_failure is not True:
-            return False
-        stored, linked = status.read_back, status.accepted.remediation
-        if linked is not None and linked.id == event.deployment_id:
-            return True
-        if not self.settings.read_back:
-            return True
-        return stored is not None and is_present(status) and is_earlier(stored.finished_time, event.finished_at)
-
-    def links_restoration(self, planned: Planned, status: DoraDeploymentStatus) -> bool:
-        """Return whether the next plan links a restoration that this one did not."""
-        spec, event = planned.deployment.spec, restoration_event(planned.source) if planned.source is not None else None
-        return event is not None and spec is not None and spec.remediation is None and self._is_linkable(event, status)
 
     def _on_missing(
         self, spec: DoraDeploymentSpec, source: Verdict | None, annotations: Mapping[str, str]
@@ -202,18 +164,19 @@ class Planner:
         """Return the newest verdict about this deployment, and the record that a user's resource takes it over from."""
         if spec.source_ref is None:
             return None, None
-        if deployment.record is not None:
-            return deployment.record, None
-        pending = self.store.pending_verdicts.get(deployment.key)
-        if pending is not None and pending == deployment.status.source:
-            del self.store.pending_verdicts[deployment.key]
-        verdict, record = pending or deployment.status.source, record_of(deployment, self.store)
-        return verdict or (record.record if record is not None else None), record
+        entry = self.store.entry(deployment.key)
+        if entry is not None and entry.pending_verdict == deployment.status.source:
+            entry.pending_verdict = None
+        record = record_of(deployment, self.store)
+        verdict = self.store.verdict(deployment)
+        if verdict is not None and not follows(spec, verdict):
+            verdict = None  # sourceRef names something else by now
+        return verdict or (self.store.verdict(record) if record is not None else None), record
 
-    def _others(self, deployment: DoraDeployment, claims: Iterable[Claim]) -> list[DoraDeployment]:
+    def _others(self, deployment: DoraDeployment, keys: Iterable[DeploymentKey]) -> list[DoraDeployment]:
         """Return the other resources for the same Datadog deployment, without a record that will be deleted."""
-        others = [other for claim in claims for other in self.store.linked(claim) if other.key != deployment.key]
-        return [other for other in others if not supersedes(deployment, other)]
+        others = [other for key in keys for other in self.store.depending_on(key) if other.key != deployment.key]
+        return [other for other in others if not supersedes(deployment, other, self.store)]
 
     def _referenced(self, namespace: str, spec: DoraDeploymentSpec) -> DeploymentSelector | None:
         if spec.remediation is None or spec.remediation.dora_deployment_ref is None:
@@ -222,39 +185,46 @@ class Planner:
         return other.spec.deployment if other is not None and other.spec is not None else None
 
     def _rivals(self, others: list[DoraDeployment]) -> Iterator[Rival]:
-        """Resources that hold their report back want nothing of Datadog and are no rivals."""
+        """Resources that send nothing want nothing of Datadog and are no rivals."""
         for other in others:
             if other.spec is None or not _is_active(other):
                 continue
-            state = state_of(other.status.source) if other.status.source is not None else None
+            verdict = self.store.verdict(other)
+            state = state_of(verdict) if verdict is not None else None
             desired = desired_state(other.spec, self._referenced(other.key.namespace, other.spec), state)
             yield Rival(other.key.namespace, other.key.name, other.created_time, desired)
 
 
-def supersedes(deployment: DoraDeployment, record: DoraDeployment) -> bool:
+def supersedes(deployment: DoraDeployment, record: DoraDeployment, store: DeploymentStore) -> bool:
     """Return whether a user's resource follows the revision that the operator's own record is about."""
-    if deployment.is_record or deployment.spec is None or record.record is None or record.spec is None:
+    if deployment.is_record or not record.is_record or deployment.spec is None or record.spec is None:
         return False
     refs = (deployment.spec.source_ref, record.spec.source_ref)
     if None in refs or deployment.key.namespace != record.key.namespace:
         return False
     names = {ref.name for ref in refs if ref is not None}
-    return len(names) == 1 and follows(deployment.spec, record.record)
+    verdict = store.verdict(record)
+    return len(names) == 1 and verdict is not None and follows(deployment.spec, verdict)
 
 
 def record_of(deployment: DoraDeployment, store: DeploymentStore) -> DoraDeployment | None:
     """Return the operator's own record that a user's resource supersedes: the newest, if there are several."""
-    found = [other for other in _same_source(deployment, store) if supersedes(deployment, other)]
-    return max(found, key=lambda each: each.record.decided_by_revision if each.record else 0, default=None)
+    found = [
+        (verdict.decided_by_revision, other.key, other)
+        for other in _same_source(deployment, store)
+        if supersedes(deployment, other, store) and (verdict := store.verdict(other)) is not None
+    ]
+    return max(found, default=(0, None, None))[2]
 
 
 def is_superseded(record: DoraDeployment, store: DeploymentStore) -> bool:
     """Return whether the stored status of a user's resource holds the failure that a record is about."""
-    if record.record is None:
+    verdict = store.verdict(record)
+    if verdict is None:
         return False
     for other in _same_source(record, store):
         source = store.stored_status(other).source
-        if source is not None and source.identity == record.record.identity and supersedes(other, record):
+        if source is not None and source.identity == verdict.identity and supersedes(other, record, store):
             return True
     return False
 
@@ -262,15 +232,14 @@ def is_superseded(record: DoraDeployment, store: DeploymentStore) -> bool:
 def _same_source(deployment: DoraDeployment, store: DeploymentStore) -> list[DoraDeployment]:
     if deployment.spec is None or deployment.spec.source_ref is None:
         return []
-    linked = store.linked(RolloutLink(deployment.key.namespace, deployment.spec.source_ref.name))
-    return [other for other in linked if other.key != deployment.key]
+    followers = store.depending_on(WorkloadRef(deployment.key.namespace, deployment.spec.source_ref.name))
+    return [other for other in followers if other.key != deployment.key]
 
 
 def _is_active(other: DoraDeployment) -> bool:
-    """Return whether a resource may send something: it does not hold back, and is allowed to."""
-    spec = other.spec
-    is_held_back = spec is None or spec.suspend or spec.dry_run
-    return not is_held_back and other.status.reason(ConditionType.READY) != Reason.NOT_ALLOWED
+    """Return whether a resource may send something: it does not hold back, and can."""
+    is_held_back = other.spec is None or other.spec.suspend or other.spec.dry_run
+    return not is_held_back and other.status.reason(ConditionType.READY) not in SENDS_NOTHING
 
 
 def _leaves_it_to_others(plan: Plan, status: DoraDeploymentStatus, others: list[DoraDeployment]) -> bool:
@@ -278,7 +247,7 @@ def _leaves_it_to_others(plan: Plan, status: DoraDeploymentStatus, others: list[
 
     What the loser of a conflict has had accepted is needed until the winner has seen that it was overwritten.
     """
-    if isinstance(plan, Send):
+    if isinstance(plan, Send) or not others:
         return False
     if isinstance(plan, Hold) or plan.reason is Reason.NOT_ALLOWED:
         return any(_is_active(other) for other in others)

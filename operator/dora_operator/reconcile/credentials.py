@@ -5,11 +5,13 @@ from the files of a mounted Secret. While a resource waits for better keys, its 
 operator needs no permission to list or watch Secrets, and reads no other Secret.
 """
 
+import asyncio
 import base64
 import binascii
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -19,12 +21,17 @@ from dora_operator.clients.kubernetes import KubernetesClient
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.reasons import Reason
 from dora_operator.settings import Settings
+from dora_operator.store import DeploymentStore
 
 logger = logging.getLogger(__name__)
 
 API_KEY = "api-key"
 APP_KEY = "app-key"
-LONGEST_KEY = 256
+MAX_KEY = 256
+OWN_KEYS_AGE = timedelta(seconds=1)
+POLL_SECONDS = timedelta(seconds=2)
+MAX_POLL_BACKOFF = timedelta(seconds=30)
+MAX_POLLS_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +40,6 @@ class NoKeys:
 
     reason: Reason
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """The keys of an account, or why there are none, and the version of where they come from."""
-
-    keys: Keys | NoKeys
-    version: str = ""
 
 
 def own_keys_of(settings: Settings) -> Callable[[], Keys | NoKeys]:
@@ -66,7 +65,7 @@ def own_keys(api_key: str | None, app_key: str | None) -> Keys | NoKeys:
     if _is_usable(keys.api_key) and _is_usable(keys.app_key):
         return keys
     message = (
-        f"the operator's DD_API_KEY or DD_APP_KEY is unusable: each needs 1 to {LONGEST_KEY} printable ASCII characters"
+        f"the operator's DD_API_KEY or DD_APP_KEY is unusable: each needs 1 to {MAX_KEY} printable ASCII characters"
     )
     return NoKeys(Reason.CREDENTIALS_INVALID, message)
 
@@ -85,7 +84,7 @@ def keys_in(directory: Path) -> Keys | NoKeys:
             return NoKeys(Reason.CREDENTIALS_NOT_FOUND, message)
         if not _is_usable(value):
             message = (
-                f"the operator's own {name} in {directory} is unusable: set 1 to {LONGEST_KEY} printable ASCII"
+                f"the operator's own {name} in {directory} is unusable: set 1 to {MAX_KEY} printable ASCII"
                 " characters in the Secret that is mounted there"
             )
             return NoKeys(Reason.CREDENTIALS_INVALID, message)
@@ -101,7 +100,7 @@ def keys_of(secret_name: str, data: Mapping[str, str]) -> Keys | NoKeys:
             return NoKeys(Reason.CREDENTIALS_INVALID, f"Secret {secret_name} lacks the key {name}: add it")
         value = _decoded(data[name])
         if value is None:
-            message = f"Secret {secret_name} has an unusable {name}: set 1 to {LONGEST_KEY} printable ASCII characters"
+            message = f"Secret {secret_name} has an unusable {name}: set 1 to {MAX_KEY} printable ASCII characters"
             return NoKeys(Reason.CREDENTIALS_INVALID, message)
         values[name] = value
     return Keys(values[API_KEY], values[APP_KEY])
@@ -109,7 +108,7 @@ def keys_of(secret_name: str, data: Mapping[str, str]) -> Keys | NoKeys:
 
 def _is_usable(value: str) -> bool:
     """Return whether a key can be an HTTP header."""
-    return 0 < len(value) <= LONGEST_KEY and value.isascii() and value.isprintable() and " " not in value
+    return 0 < len(value) <= MAX_KEY and value.isascii() and value.isprintable() and " " not in value
 
 
 def _decoded(encoded: str) -> str | None:
@@ -121,43 +120,37 @@ def _decoded(encoded: str) -> str | None:
 
 
 @dataclass(slots=True)
-class _Awaited:
-    """Keys that did not help, and the resources that wait for another version of them."""
-
-    version: str | None
-    waiting: set[ObjectKey] = field(default_factory=set)
-
-
-@dataclass(slots=True)
 class CredentialStore:
     """Reads keys, and polls those that resources wait for. No Secret's key (None) means the operator's own keys."""
 
     client: KubernetesClient
+    store: DeploymentStore
     read_own: Callable[[], Keys | NoKeys] = field(repr=False)
+    clock: Callable[[], datetime]
     _own: Keys | NoKeys | None = field(default=None, repr=False)
-    _own_version: int = 0
-    """How often the operator's own keys have changed."""
-    _awaited: dict[ObjectKey | None, _Awaited] = field(default_factory=dict)
-    _changed_for: set[ObjectKey] = field(default_factory=set)
+    _own_until: datetime | None = None
+    _polls: dict[ObjectKey | None, tuple[datetime, timedelta]] = field(default_factory=dict)
+    """When awaited keys are read next, and the backoff after that."""
 
     @property
     def own(self) -> Keys | NoKeys:
-        """The operator's own keys as they are now."""
-        keys = self.read_own()
-        if keys != self._own:
-            if self._own is not None:
+        """The operator's own keys, at most a second old."""
+        now = self.clock()
+        if self._own is None or self._own_until is None or not now < self._own_until <= now + OWN_KEYS_AGE:
+            keys = self.read_own()
+            if self._own not in (None, keys):
                 logger.info("the operator's own keys have changed")
-            self._own, self._own_version = keys, self._own_version + 1
-        return keys
+            self._own, self._own_until = keys, now + OWN_KEYS_AGE
+        return self._own
 
-    async def read(self, secret: ObjectKey | None) -> Credentials:
+    async def read(self, secret: ObjectKey | None) -> Keys | NoKeys:
         """Return the keys of a Secret, or the operator's own.
 
         Raises:
             KubernetesError: the Secret could not be read this time.
         """
         if secret is None:
-            return Credentials(self.own, str(self._own_version))
+            return self.own
         try:
             found = await self.client.read_secret(secret)
         except NotFoundError:
@@ -165,48 +158,44 @@ class CredentialStore:
                 f"Secret {secret.name} does not exist in namespace {secret.namespace}:"
                 f" create it with the keys {API_KEY} and {APP_KEY}"
             )
-            return Credentials(NoKeys(Reason.CREDENTIALS_NOT_FOUND, message))
+            return NoKeys(Reason.CREDENTIALS_NOT_FOUND, message)
         except ForbiddenError:
             message = (
                 f"the operator may not read Secret {secret.name} in namespace {secret.namespace}: add"
                 f" {secret.namespace} to the chart value credentials.fromNamespaces, or grant it `get` on this Secret"
             )
-            return Credentials(NoKeys(Reason.CREDENTIALS_NOT_READABLE, message))
-        return Credentials(keys_of(secret.name, found.data), found.resource_version)
+            return NoKeys(Reason.CREDENTIALS_NOT_READABLE, message)
+        return keys_of(secret.name, found.data)
 
-    def wait_for_change(self, secret: ObjectKey | None, version: str | None, key: ObjectKey) -> None:
-        """Note that this version of an account's keys did not help a resource. None: the version is not known."""
-        awaited = self._awaited.get(secret)
-        if awaited is None or (version is not None and version != awaited.version):
-            awaited = self._awaited[secret] = _Awaited(version, awaited.waiting if awaited else set())
-        awaited.waiting.add(key)
+    def await_change(self, key: ObjectKey, secret: ObjectKey | None, keys: Keys | NoKeys | None) -> None:
+        """Note that these keys of an account did not help a resource. None: it is not known which did not."""
+        entry = self.store.entry(key)
+        if entry is not None and not (keys is None and entry.awaits_keys and entry.awaited_secret == secret):
+            entry.awaits_keys, entry.awaited_secret = True, secret
+            entry.awaited_version = None if keys is None else hash(keys)
 
-    def take_change(self, key: ObjectKey) -> bool:
-        """Return, once, whether the keys that a resource waited for have changed."""
-        if key not in self._changed_for:
-            return False
-        self._changed_for.discard(key)
-        return True
+    async def poll(self) -> list[ObjectKey]:
+        """Read the awaited keys that are due. Return the resources to reconcile because theirs have changed."""
+        now = self.clock()
+        awaited = {entry.awaited_secret for _, entry in self.store.entries() if entry.awaits_keys}
+        self._polls = {secret: self._polls.get(secret, (now, POLL_SECONDS)) for secret in awaited}
+        due = [secret for secret, (at, _) in self._polls.items() if at <= now]
+        free = asyncio.Semaphore(MAX_POLLS_AT_ONCE)
+        changed = await asyncio.gather(*(self._poll(secret, free) for secret in due))
+        return [key for keys in changed for key in keys]
 
-    def forget(self, key: ObjectKey) -> None:
-        """Drop a resource that waits no longer."""
-        self._changed_for.discard(key)
-        for secret in [secret for secret, awaited in self._awaited.items() if key in awaited.waiting]:
-            self._awaited[secret].waiting.discard(key)
-            if not self._awaited[secret].waiting:
-                del self._awaited[secret]
-
-    async def poll(self) -> set[ObjectKey]:
-        """Read all awaited keys once. Return the resources to reconcile because theirs have changed."""
-        changed: set[ObjectKey] = set()
-        for secret, awaited in list(self._awaited.items()):
-            try:
-                version = (await self.read(secret)).version
-            except KubernetesError as error:
-                logger.debug("Secret %s was not read: %s", secret, error)
-                continue
-            if version != awaited.version and self._awaited.get(secret) is awaited:
-                del self._awaited[secret]
-                changed |= awaited.waiting
-        self._changed_for |= changed
+    async def _poll(self, secret: ObjectKey | None, free: asyncio.Semaphore) -> list[ObjectKey]:
+        backoff = self._polls[secret][1]
+        self._polls[secret] = (self.clock() + backoff, min(2 * backoff, MAX_POLL_BACKOFF))
+        try:
+            async with free:
+                version = hash(await self.read(secret))
+        except KubernetesError as error:
+            logger.debug("Secret %s was not read: %s", secret, error)
+            return []
+        changed = []
+        for key, entry in self.store.entries():
+            if entry.awaits_keys and entry.awaited_secret == secret and entry.awaited_version != version:
+                entry.awaits_keys, entry.keys_changed = False, True
+                changed.append(key)
         return changed

@@ -1,66 +1,51 @@
-"""Reconcile one DoraDeployment: from its spec to Datadog, and back to its status."""
+"""Reconcile one DoraDeployment: from its spec to Datadog, and back to its status.
+
+Gather (`context`), decide (`domain.plan`, `domain.retry`, `domain.read_back`), act, write status once.
+"""
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from math import inf
 
 from dora_operator.clients.datadog import DatadogClient, Keys
-from dora_operator.clients.kubernetes import (
-    KubernetesClient,
-)
+from dora_operator.clients.kubernetes import KubernetesClient
 from dora_operator.domain import status as statuses
-from dora_operator.domain.fields import ObjectKey
-from dora_operator.domain.outcome import (
-    Accepted,
-    Answer,
-    NoAnswer,
-    Outcome,
-    Pace,
-    TryAgain,
-    classify,
-    classify_event,
-)
-from dora_operator.domain.plan import Claim, Refuse, Send, lock_of, request_for
-from dora_operator.domain.read_back import Finding, Read, evaluate
-from dora_operator.domain.read_schedule import next_read, reads_due
+from dora_operator.domain.fields import ObjectKey, OnMissing, RemediationLink
+from dora_operator.domain.late import is_deployed_again, is_late, is_missing_for_long, locate
+from dora_operator.domain.outcome import Accepted, Answer, NoAnswer, Outcome, Pace, TryAgain, classify, classify_event
+from dora_operator.domain.plan import DeploymentKey, Plan, Refuse, Send, lock_of, request_for, with_event
+from dora_operator.domain.read_back import NEGATIVE, Finding, Read, check_link, evaluate
+from dora_operator.domain.read_schedule import next_link_read, next_read, reads_due
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
-from dora_operator.domain.resource import (
-    ConditionType,
-    DoraDeployment,
-    DoraDeploymentStatus,
-)
-from dora_operator.domain.retry import (
-    RetryPolicy,
-    Settled,
-    WaitUntil,
-    believed_next_attempt,
-    forced,
-    next_action,
-)
-from dora_operator.domain.rollout.restoration import failed_event
+from dora_operator.domain.resource import ConditionType, DoraDeployment, DoraDeploymentStatus, MarkState
+from dora_operator.domain.retry import RetryPolicy, UpToDate, WaitUntil, believed_next_attempt, forced, next_action
+from dora_operator.domain.rollout.posted_events import failed_event, is_own_id
+from dora_operator.domain.rollout.verdict import Verdict
 from dora_operator.domain.sites import Site
 from dora_operator.domain.status import ConditionSummary, Phase, StatusContext
-from dora_operator.domain.stored import searched_from
+from dora_operator.domain.stored import NOT_READ, ReadProblem, Stored, searched_from
 from dora_operator.metrics import Metrics
-from dora_operator.reconcile.context import Planned, Planner, is_superseded
-from dora_operator.reconcile.creation import creating, is_creating
-from dora_operator.reconcile.credentials import Credentials, CredentialStore, NoKeys
-from dora_operator.reconcile.late import LateMarks
-from dora_operator.reconcile.links import LinkChecks
+from dora_operator.reconcile.context import Context, Planner, is_superseded
+from dora_operator.reconcile.credentials import CredentialStore, NoKeys
+from dora_operator.reconcile.lookup import BETWEEN_LISTS, PROBE_FORBIDDEN, Lookup, Query
 from dora_operator.reconcile.rate_limits import RateLimitKey, RateLimits, account_of
-from dora_operator.reconcile.read_back import Reader, ReadGroup, ReadResult
 from dora_operator.reconcile.status_writer import StatusWriter
 from dora_operator.settings import Settings
-from dora_operator.store import DeploymentStore
-from dora_operator.workqueue import WorkQueue
+from dora_operator.store import DeploymentStore, Entry, RolloutStore
+from dora_operator.workqueue import Result, WorkQueue
 
 logger = logging.getLogger(__name__)
 
+MARK, EVENT = "mark", "event"
+"""Kinds of requests for rate limits."""
 RECHECK_ALLOWED = timedelta(seconds=60)
 """Namespaces are not watched: how often it is checked whether one allows by now what it did not."""
 RECHECK_LISTED = timedelta(seconds=1)
 """How often it is checked whether the Rollouts are listed, where a decision needs them."""
+RECHECK_KEYS = timedelta(seconds=60)
+"""How often a read is tried without keys."""
 UNREPORTED_WAIT = timedelta(seconds=5)
 """How long a request may wait for its rate limit before the status says so."""
 
@@ -70,82 +55,75 @@ class DeploymentReconciler:
     """Reconciles DoraDeployments. The queue sees to it that one key is reconciled once at a time."""
 
     store: DeploymentStore
+    rollouts: RolloutStore
     queue: WorkQueue[ObjectKey]
     client: KubernetesClient
     datadog: DatadogClient
     planner: Planner
     credentials: CredentialStore
     limits: RateLimits
+    lookup: Lookup
+    writer: StatusWriter
     metrics: Metrics
     settings: Settings
     clock: Callable[[], datetime]
     random: Callable[[], float]
-    reader: Reader
-    links: LinkChecks
-    late: LateMarks
-    writer: StatusWriter
-    retry_policy: RetryPolicy
-    _locked: set[Claim] = field(default_factory=set)
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
+    previous_leader_stopped_at: datetime | None = None
+    """Reads that were due before are made, unless a status shows their result."""
+    _locked: set[DeploymentKey] = field(default_factory=set)
     """Datadog deployments about which a request is in flight, or its outcome is being written."""
 
-    def begin(self, led_until: datetime | None) -> None:
-        """Before anything is sent, learn which accounts have to wait, and until when an earlier process has read.
-
-        `led_until` is when the leader before this process ended, if that is known.
-        """
+    def begin(self, previous_leader_stopped_at: datetime | None) -> None:
+        """Before anything is sent, learn which accounts have to wait, and until when the leader before has read."""
         now = self.clock()
-        self.reader.led_until = min(now, led_until or now)
+        self.previous_leader_stopped_at = min(now, previous_leader_stopped_at or now)
         for deployment in self.store:
             status = deployment.status
             if status.target is not None and _is_rate_limited(status):
                 until = believed_next_attempt(status, now, self.retry_policy)
                 if until is not None:
-                    self.limits.block(account_of(deployment.key.namespace, status.target), until, now)
+                    self.limits.block(account_of(deployment.key.namespace, status.target), MARK, until)
 
-    async def reconcile(self, key: ObjectKey) -> datetime | None:
+    async def reconcile(self, key: ObjectKey) -> Result:
         """Bring Datadog and the status of one DoraDeployment in line with its spec. Return when to do it again.
 
         Raises:
             KubernetesError: the API server has to be asked again; nothing is lost.
         """
-        deployment = self.store.get(key)
-        if (
-            deployment is None
-            or deployment.is_deleted
-            or (deployment.is_record and await self._is_superseded(deployment))
-        ):
-            self.credentials.forget(key)
-            self.reader.forget(key)
-            self.links.forget(key)
-            if self.planner.own_services is not None:
-                self.planner.own_services.forget(key)
-            self.store.pending_verdicts.pop(key, None)
-            return None
+        try:
+            result = await self._reconcile(key)
+        finally:
+            self.limits.admit(self.queue, self.clock())
+            self.lookup.admit()
+        return replace(result, priority=self.store.priority(key))
+
+    async def _reconcile(self, key: ObjectKey) -> Result:
+        entry = self.store.entry(key)
+        if entry is None or entry.deployment.is_deleted:
+            return Result()
+        deployment = entry.deployment
+        if deployment.is_record and await self._is_superseded(deployment):
+            return Result()
         if deployment.spec is None:
             message = "the spec cannot be understood: apply the CRD of this version of the operator"
             status = statuses.invalid(deployment.status, message, self._status_context(deployment))
-            return await self.writer.save(deployment, status)
-        policy = self.planner.own_services
-        is_unknown = policy is not None and policy.is_unknown(deployment, deployment.spec)
-        planned = None if is_unknown else await self.planner.plan(deployment, deployment.spec)
-        if planned is None:
-            return self.clock() + RECHECK_LISTED if is_unknown else self.clock()
-        if planned.source != planned.status.source and not deployment.is_record:
+            await self.writer.save(deployment, status)
+            return Result()
+        context = await self.planner.plan(deployment, deployment.spec)
+        if context is None:
+            return Result(self.clock())
+        if context.source not in (context.status.source, entry.written_source):
             # Written before it is sent: a kill in between must not lose the verdict.
-            await self.writer.save(deployment, replace(planned.status, source=planned.source))
-            return self.clock()
-        is_refused = isinstance(planned.plan, Refuse) and planned.plan.reason is Reason.NOT_ALLOWED
-        if policy is not None:
-            policy.note(deployment, is_refused=is_refused)
-        if isinstance(planned.plan, Send):
-            return await self._send(planned, planned.plan)
-        self.credentials.forget(key)
-        status = statuses.without_request(planned.status, planned.plan, self._status_context(deployment, planned))
-        again = self.clock() + RECHECK_ALLOWED if is_refused else None
-        return await self.writer.save(deployment, status) or again
+            await self.writer.save(deployment, replace(context.status, source=context.source))
+            entry.written_source = context.source
+            return Result(self.clock())
+        if isinstance(context.plan, Send):
+            return await self._send(context, context.plan, entry)
+        return await self._without_request(context, context.plan)
 
     async def _is_superseded(self, record: DoraDeployment) -> bool:
-        """Delete a record of which a user's resource speaks by now: two would send about one deployment."""
+        """Delete a record that a user's resource replaces: two would send about one deployment."""
         if not is_superseded(record, self.store):
             return False
         if self.settings.rollouts:  # else the operator has no permission to delete
@@ -153,231 +131,333 @@ class DeploymentReconciler:
             await self.client.delete_record(record.key, record.uid)
         return True
 
-    async def _send(self, planned: Planned, plan: Send) -> datetime | None:
-        """Send what is due, or write what a read has shown."""
-        deployment, finding, result = planned.deployment, None, None
-        if plan.request.state.remediation is not None and self.links.is_needed(planned, plan):
-            checked = self.links.check(planned, plan)
-            if checked is None:
-                return await self.writer.save(deployment, planned.status)
-            plan, finding, result = checked.plan, checked.finding, checked.result
-            planned = replace(planned, plan=plan, is_link_pending=checked.is_pending)
-        secret_changed = self.credentials.take_change(deployment.key)
-        forced_status = forced(planned.status, deployment.force_sync)
-        if forced_status is not None:
-            self.reader.forget(deployment.key)  # what was read before says nothing about what is sent now
-            return await self._attempt(replace(planned, status=forced_status), plan, finding, None)
-        action = next_action(plan, planned.status, deployment.generation, self.clock(), self.retry_policy)
-        if isinstance(action, Settled):
-            finding = finding or self._finding(planned, plan, result or self.reader.take(deployment.key))
-            if finding is None or not (finding.resend or finding.create):
-                return await self._settle(planned, plan, finding)
-            planned = replace(planned, status=replace(planned.status, accepted=None))
-            plan = replace(plan, target=finding.target, request=request_for(finding.target, plan.request.state))
-        elif isinstance(action, WaitUntil) and not (secret_changed or _is_rate_limited(planned.status)):
-            return await self._wait(planned, plan, action)  # of a rate limit, `limits` knows for how long
-        if finding.create if finding is not None else is_creating(planned, plan):
-            plan = creating(planned, plan) or plan
-        return await self._attempt(planned, plan, finding, result)
+    async def _without_request(self, context: Context, plan: Plan) -> Result:
+        assert not isinstance(plan, Send)
+        status = statuses.without_request(context.status, plan, self._status_context(context.deployment, context))
+        await self.writer.save(context.deployment, status)
+        return Result(self.clock() + RECHECK_ALLOWED) if plan.reason is Reason.NOT_ALLOWED else Result()
 
-    async def _settle(self, planned: Planned, plan: Send, finding: Finding | None) -> datetime | None:
+    async def _send(self, context: Context, plan: Send, entry: Entry) -> Result:
+        """Send what is due, or read back what was accepted."""
+        link = _unresolved_link(context, plan)
+        if link is not None:  # the mark never waits for its link
+            plan = _with_state(plan, replace(plan.request.state, remediation=None))
+            link = None if _is_left_out(context, plan.request.state) else link
+        keys_changed, entry.keys_changed = entry.keys_changed, False
+        forced_status = forced(context.status, context.deployment.force_sync)
+        if forced_status is not None:
+            entry.last_read = None  # what was read before says nothing about what is sent now
+            return await self._attempt(replace(context, status=forced_status), plan)
+        action = next_action(plan, context.status, context.deployment.generation, self.clock(), self.retry_policy)
+        if isinstance(action, UpToDate):
+            return await self._verify(context, plan, entry, link)
+        if isinstance(action, WaitUntil) and not (keys_changed or _is_rate_limited(context.status)):
+            if context.status.reason(ConditionType.READY) in CREDENTIAL_REASONS:
+                account = account_of(context.deployment.key.namespace, plan.target)
+                self.credentials.await_change(context.deployment.key, account.secret, None)
+            await self.writer.save(context.deployment, context.status)
+            return Result(action.until)
+        if _is_creating(context, plan):
+            return await self._attempt_creation(context, plan)
+        return await self._attempt(context, plan)
+
+    # What Datadog has accepted is read back
+
+    async def _verify(self, context: Context, plan: Send, entry: Entry, link: RemediationLink | None) -> Result:
+        """Read back what is due, and act on what the read shows."""
+        now = self.clock()
+        if link is not None and entry.link_since is None:
+            entry.link_since = now
+        due = self._next_read(context, context.status, entry, link)
+        if due is None or due > now:
+            return await self._settle(context, plan, entry, link, None)
+        account = account_of(context.deployment.key.namespace, plan.target)
+        keys = await self.credentials.read(account.secret)
+        if isinstance(keys, NoKeys):
+            await self._settle(context, plan, entry, link, None)
+            return Result(now + RECHECK_KEYS)
+        limit = self.limits.key_of(account, keys)
+        stored = await self.lookup.read(limit, keys, self._query(context, plan), not_before=due)
+        if isinstance(stored, Result):
+            await self._settle(context, plan, entry, link, None)
+            return stored
+        if isinstance(stored, ReadProblem) and stored.reason is Reason.READ_FORBIDDEN:
+            self.credentials.await_change(context.deployment.key, account.secret, keys)
+            if link is not None:  # nothing is known against the link
+                return await self._attempt(context, _with_state(plan, replace(plan.request.state, remediation=link)))
+            await self._settle(context, plan, entry, link, self._finding(context, plan, stored))
+            return Result(now + PROBE_FORBIDDEN)
+        entry.last_read = now
+        return await self._act_on_read(context, plan, entry, link, stored)
+
+    async def _act_on_read(
+        self, context: Context, plan: Send, entry: Entry, link: RemediationLink | None, stored: Stored | ReadProblem
+    ) -> Result:
+        finding = self._finding(context, plan, stored)
+        if link is not None and not isinstance(stored, ReadProblem):
+            checked = check_link(stored, plan.target, link, _time_of(context.source))
+            if checked.deployment_id is not None:
+                linked = replace(link, id=checked.deployment_id)
+                plan = replace(plan, target=checked.target)
+                return await self._attempt(context, _with_state(plan, replace(plan.request.state, remediation=linked)))
+            is_over = next_link_read(entry.link_since, self.settings.read_back_schedule, entry.last_read) is None
+            if checked.is_negative and is_over:
+                finding = Finding(NEGATIVE, checked.target, context.status.read_back)
+        if not (finding.create or finding.resend):
+            return await self._settle(context, plan, entry, link, finding)
+        context = replace(context, status=replace(context.status, accepted=None))
+        plan = replace(plan, target=finding.target, request=request_for(finding.target, plan.request.state))
+        if finding.create:
+            return await self._attempt_creation(context, plan, finding)
+        return await self._attempt(context, plan, finding)
+
+    async def _settle(
+        self, context: Context, plan: Send, entry: Entry, link: RemediationLink | None, finding: Finding | None
+    ) -> Result:
         """Datadog has accepted exactly this: write what is new, and plan the next read."""
-        deployment = planned.deployment
-        self.credentials.forget(deployment.key)
         if finding is not None:
             plan = replace(plan, target=finding.target)
-        status = statuses.settled(planned.status, plan, self._status_context(deployment, planned, finding))
-        again = await self.writer.save(deployment, status)
-        self.writer.report_duplicate(deployment, status, finding)
-        return again or self._after_acceptance(planned, status)
+        status = statuses.settled(context.status, plan, self._status_context(context.deployment, context, finding))
+        await self.writer.save(context.deployment, status)
+        self.writer.report_duplicate(context.deployment, status, finding)
+        return Result(self._next_read(context, status, entry, link))
 
-    async def _wait(self, planned: Planned, plan: Send, action: WaitUntil) -> datetime | None:
-        if planned.status.reason(ConditionType.READY) in CREDENTIAL_REASONS:
-            account = account_of(planned.deployment.key.namespace, plan.target)
-            self.credentials.wait_for_change(account.secret, None, planned.deployment.key)
-        return await self.writer.save(planned.deployment, planned.status) or action.until
-
-    async def _attempt(
-        self, planned: Planned, plan: Send, finding: Finding | None, result: ReadResult | None
+    def _next_read(
+        self, context: Context, status: DoraDeploymentStatus, entry: Entry, link: RemediationLink | None
     ) -> datetime | None:
-        """Send the request if its account has keys and capacity, and it is known which deployment it is about."""
-        key = planned.deployment.key
-        account = account_of(key.namespace, plan.target)
-        credentials = await self.credentials.read(account.secret)
-        if isinstance(credentials.keys, NoKeys):
-            self.credentials.wait_for_change(account.secret, credentials.version, key)
-            return await self._postpone(planned, plan, credentials.keys)
-        limit = self.limits.key_of(account, credentials.keys)
-        if not self.limits.free(limit, self.clock()):
-            return await self._wait_for_limit(planned, plan, limit)
-        located = self.late.locate(planned, plan, result)
-        if isinstance(located, TryAgain):
-            return await self._write_outcome(planned, plan, located, limit, finding)
-        if not isinstance(located, Send):
-            return await self.writer.save(planned.deployment, planned.status) or located
-        return await self._exchange(planned, located, finding, credentials)
-
-    async def _exchange(
-        self, planned: Planned, plan: Send, finding: Finding | None, credentials: Credentials
-    ) -> datetime | None:
-        """Send the request and write its outcome, if no other request is about the same deployment."""
-        assert isinstance(credentials.keys, Keys)
-        key, lock = planned.deployment.key, lock_of(plan.target)
-        if lock in self._locked:
-            self.queue.park(key, lock)
+        """Return when an accepted state is read next, for itself or for its link."""
+        if not context.reads_back or status.target is None or self.previous_leader_stopped_at is None:
             return None
-        self._locked.add(lock)
-        try:
-            account = account_of(key.namespace, plan.target)
-            limit = self.limits.key_of(account, credentials.keys)
-            outcome = await self._request(planned, plan, limit, credentials.keys)
-            if outcome is None:
-                return self.clock()
-            if isinstance(outcome, TryAgain) and outcome.reason in CREDENTIAL_REASONS:
-                self.credentials.wait_for_change(account.secret, credentials.version, key)
-            return await self._write_outcome(planned, plan, outcome, limit, finding)
-        finally:
-            self._locked.discard(lock)
-            self.queue.release(lock, 1)
+        schedule = self.settings.read_back_schedule
+        times = [next_link_read(entry.link_since, schedule, entry.last_read)] if link is not None else []
+        if status.accepted == status.desired:
+            times.append(
+                next_read(
+                    status,
+                    schedule,
+                    led_until=self.previous_leader_stopped_at,
+                    last_read=entry.last_read,
+                    on_missing=context.on_missing,
+                )
+            )
+        return min((time for time in times if time is not None), default=None)
 
-    async def _request(self, planned: Planned, plan: Send, limit: RateLimitKey, keys: Keys) -> Outcome | None:
-        """Send the event, if there is one, and the request. None: the resource has changed; nothing was sent."""
-        self.queue.admitted(planned.deployment.key)
-        self.limits.begin(limit, self.clock())
-        answer: Answer | NoAnswer | None = None
-        try:
-            if self.store.get(planned.deployment.key) is not planned.deployment:
-                return None
-            if plan.event is not None:
-                answer = await self.datadog.post_deployment(plan.event, Site(limit.site), keys)
-                posted = classify_event(answer, self.clock())
-                if not isinstance(posted, Accepted):
-                    return posted
-            answer = await self.datadog.patch(plan.request, Site(limit.site), keys)
-        finally:
-            self.limits.end(limit, answer.headers if isinstance(answer, Answer) else {}, self.clock())
-            self.admit_waiting()
-        return classify(answer, self.clock())
+    def _query(self, context: Context, plan: Send) -> Query:
+        """Return what has to be read about a deployment: its service and env, or itself where those do not show it."""
+        target, read_back = plan.target.with_known(context.status.target), context.status.read_back
+        started = context.source.started_time if context.source is not None else None
+        since = searched_from(context.deployment.created_time, started)
+        finished = read_back.finished_time if read_back is not None else None
+        if target.id is not None and (None in target.tags or (finished is not None and finished < since)):
+            return Query(None, None, since, target.id)
+        return Query(target.service, target.env, since)
 
-    async def _write_outcome(
-        self, planned: Planned, plan: Send, outcome: Outcome, limit: RateLimitKey, finding: Finding | None
-    ) -> datetime | None:
-        deployment = planned.deployment
-        if plan.event is not None and not isinstance(outcome, Accepted):
-            plan = replace(plan, target=planned.plan.target)  # an event that was not accepted pins no id
-        context = self._status_context(deployment, planned, finding)
-        status = statuses.with_outcome(planned.status, plan, outcome, context)
-        if not isinstance(outcome, TryAgain):
-            self.credentials.forget(deployment.key)
-        elif outcome.pace is Pace.AT_RESET and status.next_attempt_time is not None:
-            self.limits.block(limit, status.next_attempt_time, self.clock())
-            return await self.writer.save(deployment, status) or self._park(deployment.key, limit)
-        again = await self.writer.save(deployment, status)
-        return again or status.next_attempt_time or self._after_acceptance(planned, status)
-
-    def _after_acceptance(self, planned: Planned, status: DoraDeploymentStatus) -> datetime | None:
-        """Plan the next read. A restoration that may be linked by now is a new desired state: reconcile again."""
-        self._schedule_read(planned, status)
-        link = status.accepted.remediation if status.accepted is not None else None
-        if planned.is_link_pending or (link is None and self.planner.links_restoration(planned, status)):
-            return self.clock()
-        return None
-
-    def _finding(self, planned: Planned, plan: Send, result: ReadResult | None) -> Finding | None:
-        """Return what the newest read of an accepted state means, if there is one that was not evaluated."""
-        if result is None:
-            return None
+    def _finding(self, context: Context, plan: Send, stored: Stored | ReadProblem) -> Finding:
         read = Read(
-            number=reads_due(planned.status, self.settings.read_back_schedule, result.time),
-            now=result.time,
-            on_missing=planned.on_missing,
-            can_create=planned.source is not None and failed_event(planned.source) is not None,
-            not_after=planned.source.time if planned.source is not None else None,
+            number=reads_due(context.status, self.settings.read_back_schedule, self.clock()),
+            now=self.clock(),
+            on_missing=context.on_missing,
+            can_create=context.source is not None and failed_event(context.source) is not None,
+            not_after=_time_of(context.source),
         )
-        finding = evaluate(result.stored, plan.target, planned.status, read)
+        finding = evaluate(stored, plan.target, context.status, read)
         self.metrics.readback_findings.labels(finding.verification.reason.value).inc()
         return finding
 
-    def _schedule_read(self, planned: Planned, status: DoraDeploymentStatus) -> None:
-        """Plan the next read of an accepted state. Nothing is kept of a state with no more reads."""
-        key, target = planned.deployment.key, status.target
-        if self.reader.is_refused(key):
-            return
-        due = None
-        if planned.reads_back and status.accepted == status.desired and target is not None:
-            due = next_read(
-                status,
-                self.settings.read_back_schedule,
-                led_until=self.reader.led_until,
-                last_read=self.reader.last_read.get(key),
-                on_missing=planned.on_missing,
-            )
-        if due is None or target is None:
-            self.reader.end(key)
-            return
-        account, stored = account_of(key.namespace, target), status.read_back
-        started = planned.source.started_time if planned.source is not None else None
-        since = searched_from(planned.deployment.created_time, started)
-        is_older = stored is not None and stored.finished_time is not None and stored.finished_time < since
-        group = ReadGroup(account, target.service, target.env)
-        if None in target.tags or is_older:
-            group = ReadGroup(account, None, None, target.id)
-        self.reader.schedule(key, group, due, since)
+    # What is not accepted is sent
 
-    def _park(self, key: ObjectKey, limit: RateLimitKey) -> datetime | None:
-        """Let a key wait for its rate limit without a worker. It may have capacity again already."""
-        self.queue.park(key, limit)
-        self.admit_waiting()
-        return None
+    async def _attempt_creation(self, context: Context, plan: Send, finding: Finding | None = None) -> Result:
+        """Post the event of the failed revision that Datadog does not have, and mark it."""
+        event = failed_event(context.source) if context.source is not None else None
+        if event is None:
+            return await self._attempt(context, plan, finding)
+        created = with_event(plan, event, context.allowed, context.deployment.key.namespace)
+        if isinstance(created, Send):
+            return await self._attempt(context, created, finding)
+        return await self._without_request(context, created)
 
-    def admit_waiting(self) -> None:
-        """Release the keys that a rate limit has capacity for now, or note when it will."""
-        now = self.clock()
-        for limit in self.queue.waiting_for():
-            if not isinstance(limit, RateLimitKey):
-                continue
-            free, opens_at = self.limits.free(limit, now), self.limits.opens_at(limit, now)
-            if free:
-                self.queue.release(limit, free)
-            elif opens_at is not None:
-                self.queue.open_at(limit, self.queue.clock() + (opens_at - now).total_seconds())
+    async def _attempt(self, context: Context, plan: Send, finding: Finding | None = None) -> Result:
+        """Send the request if its account has keys and capacity, and it is known which deployment it is about."""
+        key = context.deployment.key
+        account = account_of(key.namespace, plan.target)
+        keys = await self.credentials.read(account.secret)
+        if isinstance(keys, NoKeys):
+            self.credentials.await_change(key, account.secret, keys)
+            until = self.clock() + timedelta(seconds=self.retry_policy.slowly)
+            await self._postpone(context, plan, ConditionSummary(Phase.WORKING, keys.reason, keys.message), until)
+            return Result(until)
+        limit = self.limits.key_of(account, keys)
+        postponed = self.limits.postponed(limit, EVENT if plan.event is not None else MARK, self.clock())
+        if postponed is not None:
+            return await self._wait_for_limit(context, plan, postponed)
+        located = await self._locate(context, plan, limit, keys)
+        if isinstance(located, TryAgain):
+            return await self._write_outcome(context, plan, located, limit, finding)
+        if isinstance(located, Refuse):
+            return await self._without_request(context, located)
+        if isinstance(located, Result):
+            await self.writer.save(context.deployment, context.status)
+            return located
+        return await self._exchange(context, located, finding, limit, keys)
 
-    async def _postpone(self, planned: Planned, plan: Send, missing: NoKeys) -> datetime | None:
-        until = self.clock() + timedelta(seconds=self.retry_policy.slowly)
-        summary = ConditionSummary(Phase.WORKING, missing.reason, missing.message)
-        context = self._status_context(planned.deployment, planned)
-        status = statuses.postponed(planned.status, plan, summary, until, context)
-        return await self.writer.save(planned.deployment, status) or until
+    async def _locate(
+        self, context: Context, plan: Send, limit: RateLimitKey, keys: Keys
+    ) -> Send | Refuse | TryAgain | Result:
+        """Return the plan for the deployment that is meant, why there is none yet, or when to reconcile again.
 
-    async def _wait_for_limit(self, planned: Planned, plan: Send, limit: RateLimitKey) -> datetime | None:
-        """Park the key until its rate limit has capacity. The status mentions a long wait, once."""
-        opens_at = self.limits.opens_at(limit, self.clock())
-        is_long = opens_at is not None and opens_at - self.clock() > UNREPORTED_WAIT
-        is_reported = _is_rate_limited(planned.status)
-        if is_long and not (is_reported and planned.status.desired == plan.request.state):
+        Datadog marks the deployment of a version that finished last: a late mark is read first, and sent by id.
+        """
+        verdict, now = context.source, self.clock()
+        if verdict is None:
+            return plan
+        is_again = self._is_deployed_again(context.deployment.key.namespace, verdict)
+        if not is_late(plan.target, plan.request.state, verdict, now, is_again=is_again):
+            return plan
+        stored: Stored | ReadProblem | Result = NOT_READ
+        if context.reads_back:
+            query = self._query(context, plan)
+            stored = await self.lookup.read(limit, keys, query, not_before=now - BETWEEN_LISTS, mark_waits=True)
+        if isinstance(stored, Result):
+            return stored
+        target = locate(stored, plan.target, verdict, is_again=is_again)
+        if isinstance(target, TryAgain):
+            event = failed_event(verdict)
+            is_wanted = context.on_missing is OnMissing.CREATE and target.reason is Reason.DEPLOYMENT_MISSING
+            if event is not None and is_wanted and is_missing_for_long(context.status, now):
+                created = with_event(plan, event, context.allowed, context.deployment.key.namespace)
+                return created if isinstance(created, Send | Refuse) else target
+            return target
+        if target is None:
+            return Result(now + RECHECK_LISTED)
+        return replace(plan, target=target, request=request_for(target, plan.request.state))
+
+    def _is_deployed_again(self, namespace: str, verdict: Verdict) -> bool | None:
+        """Return whether the Rollout has deployed the version again. None: the Rollouts are not listed yet."""
+        tracked = self.rollouts.get(ObjectKey(namespace, verdict.name))
+        if tracked is not None:
+            return is_deployed_again(verdict, tracked.rollout, tracked.replica_sets)
+        return False if self.rollouts.is_listed(namespace) or not self.settings.rollouts else None
+
+    async def _exchange(
+        self, context: Context, plan: Send, finding: Finding | None, limit: RateLimitKey, keys: Keys
+    ) -> Result:
+        """Send the request and write its outcome, if no other request is about the same deployment."""
+        key, lock = context.deployment.key, lock_of(plan.target)
+        if lock in self._locked:
+            return Result(waits_for=lock)
+        self._locked.add(lock)
+        try:
+            if not self.store.is_current(context.deployment):
+                return Result(self.clock())
+            outcome = await self._request(plan, limit, keys)
+            if isinstance(outcome, TryAgain) and outcome.reason in CREDENTIAL_REASONS:
+                account = account_of(key.namespace, plan.target)
+                self.credentials.await_change(key, account.secret, keys)
+            return await self._write_outcome(context, plan, outcome, limit, finding)
+        finally:
+            self._locked.discard(lock)
+            self.queue.release(lock, inf)
+
+    async def _request(self, plan: Send, limit: RateLimitKey, keys: Keys) -> Outcome:
+        """Send the event, if there is one, and the request."""
+        site, call = Site(limit.site), EVENT if plan.event is not None else MARK
+        self.limits.begin(limit, call)
+        answer: Answer | NoAnswer | None = None
+        try:
+            if plan.event is not None:
+                answer = await self.datadog.post_deployment(plan.event, site, keys)
+                posted = classify_event(answer, self.clock())
+                if not isinstance(posted, Accepted):
+                    return posted
+            answer = await self.datadog.patch(plan.request, site, keys)
+        finally:
+            self.limits.end(limit, call, answer.headers if isinstance(answer, Answer) else {}, self.clock())
+            self.limits.admit(self.queue, self.clock())
+        return classify(answer, self.clock())
+
+    async def _write_outcome(
+        self, context: Context, plan: Send, outcome: Outcome, limit: RateLimitKey, finding: Finding | None
+    ) -> Result:
+        if plan.event is not None and not isinstance(outcome, Accepted):
+            plan = replace(plan, target=context.plan.target)  # an event that was not accepted pins no id
+        status_context = self._status_context(context.deployment, context, finding)
+        status = statuses.with_outcome(context.status, plan, outcome, status_context)
+        if isinstance(outcome, TryAgain) and outcome.pace is Pace.AT_RESET and status.next_attempt_time is not None:
+            self.limits.block(limit, EVENT if plan.event is not None else MARK, status.next_attempt_time)
+        await self.writer.save(context.deployment, status)
+        if status.next_attempt_time is not None or not isinstance(outcome, Accepted):
+            return Result(status.next_attempt_time)
+        entry = self.store.entry(context.deployment.key)
+        if entry is None:
+            return Result()
+        is_link_due = plan.request.state.remediation is None and _unresolved_link(context, context.plan) is not None
+        return Result(self.clock() if is_link_due else self._next_read(context, status, entry, None))
+
+    async def _postpone(self, context: Context, plan: Send, summary: ConditionSummary, until: datetime | None) -> None:
+        status_context = self._status_context(context.deployment, context)
+        status = statuses.postponed(context.status, plan, summary, until, status_context)
+        await self.writer.save(context.deployment, status)
+
+    async def _wait_for_limit(self, context: Context, plan: Send, postponed: Result) -> Result:
+        """Wait until the rate limit has capacity. The status mentions a long wait, once."""
+        is_long = postponed.at is not None and postponed.at - self.clock() > UNREPORTED_WAIT
+        is_reported = _is_rate_limited(context.status) and context.status.desired == plan.request.state
+        if is_long and not is_reported:
             message = "the rate limit of this account is used up; the request is sent in a later window"
             summary = ConditionSummary(Phase.WORKING, Reason.RATE_LIMITED, message)
-            context = self._status_context(planned.deployment, planned)
-            changed = await self.writer.save(
-                planned.deployment, statuses.postponed(planned.status, plan, summary, opens_at, context)
-            )
-            if changed is not None:
-                return changed
-        return self._park(planned.deployment.key, limit)
+            await self._postpone(context, plan, summary, postponed.at)
+        return postponed
 
     def _status_context(
-        self, deployment: DoraDeployment, planned: Planned | None = None, finding: Finding | None = None
+        self, deployment: DoraDeployment, context: Context | None = None, finding: Finding | None = None
     ) -> StatusContext:
         return StatusContext(
             generation=deployment.generation,
             now=self.clock(),
             policy=self.retry_policy,
             jitter=self.random(),
-            source=planned.source if planned is not None else None,
-            override=planned.override if planned is not None else None,
+            source=context.source if context is not None else None,
+            override=context.override if context is not None else None,
             finding=finding,
-            reads_back=planned.reads_back if planned is not None else self.settings.read_back,
+            reads_back=context.reads_back if context is not None else self.settings.read_back,
         )
+
+
+def _with_state(plan: Send, state: MarkState) -> Send:
+    return replace(plan, request=request_for(plan.target, state))
+
+
+def _unresolved_link(context: Context, plan: Plan) -> RemediationLink | None:
+    """Return a remediation that a Rollout decides, by a version whose deployment in Datadog is not known yet."""
+    spec = context.deployment.spec
+    if not isinstance(plan, Send) or not context.reads_back or None in plan.target.tags:
+        return None
+    is_decided = spec is not None and (spec.remediation is None or context.deployment.is_record)
+    link = plan.request.state.remediation
+    return link if is_decided and link is not None and link.id is None else None
+
+
+def _is_left_out(context: Context, without_link: MarkState) -> bool:
+    """Return whether the link was left out for good: a deployment that appears later did not restore the service."""
+    reason = context.status.reason(ConditionType.VERIFIED)
+    return reason == Reason.RECOVERY_NEGATIVE and context.status.accepted == without_link
+
+
+def _is_creating(context: Context, plan: Send) -> bool:
+    """Return whether a missing deployment was to be created, and that has not succeeded yet."""
+    status, known_id = context.status, plan.target.id
+    is_resent = status.accepted is None and status.accepted_time is not None
+    is_found = known_id is not None and not is_own_id(known_id)
+    return (
+        is_resent
+        and not is_found
+        and context.on_missing is OnMissing.CREATE
+        and status.reason(ConditionType.VERIFIED) == Reason.DEPLOYMENT_MISSING
+    )
+
+
+def _time_of(verdict: Verdict | None) -> datetime | None:
+    return verdict.time if verdict is not None else None
 
 
 def _is_rate_limited(status: DoraDeploymentStatus) -> bool:

@@ -1,9 +1,11 @@
 """How many requests an account may send now: a few at once, none while Datadog's rate limit forbids it.
 
-An account is a site with the Secret that holds its keys, or the operator's own. Datadog limits keys, not Secrets:
-accounts whose Secrets hold the same API key share one limit, from the first time that their keys are read.
+Datadog limits API keys, not Secrets: accounts whose Secrets hold the same API key share one limit. It limits by name,
+too (`X-RateLimit-Name`): reads may have another window than marks. Which name a kind of request has, its first answer
+shows; until then it shares the window without a name.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,17 +14,18 @@ from typing import NamedTuple
 
 from dora_operator.clients.datadog import Keys
 from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.outcome import LONGEST_RESET, rate_limit_of
 from dora_operator.domain.resource import Target
-from dora_operator.domain.retry import remaining_requests, seconds_until_reset
+from dora_operator.workqueue import Result, WorkQueue
 
-MOST_AT_ONCE = 8
-"""Requests in flight for one account. More would let one slow account use every worker."""
-MOST_READS = 2
+MAX_AT_ONCE = {"mark": 8, "event": 8, "list": 2, "read": 2}
+"""Requests in flight for one account. More would let one slow account use every worker; reads take no mark's place."""
 RESERVED_FOR_MARKS = 16
-"""Requests of a window that reads leave to marks; of a small window, half."""
+"""Requests of a window that reads for which no mark waits leave to marks."""
 SAME_WINDOW = timedelta(seconds=1.5)
 """X-RateLimit-Reset has whole seconds: the ends of one window, as two answers report them, differ by up to one."""
-CLOCK_SET_BACK = timedelta(seconds=5)
+MAX_WAIT = timedelta(seconds=LONGEST_RESET + 60)
+"""A longer wait comes from a clock that has been set back since."""
 
 
 class Account(NamedTuple):
@@ -46,23 +49,33 @@ def account_of(namespace: str, target: Target) -> Account:
 
 
 @dataclass(slots=True)
-class _Limit:
-    """What is known of one rate limit."""
+class _Window:
+    """What the newest answer says about one name of a limit."""
 
-    in_flight: int = 0
-    reads_in_flight: int = 0
-    """Beside the requests in flight: a read takes no place from a mark."""
-    most_at_once: int = MOST_AT_ONCE
-    per_window: int | None = None
     remaining: float = inf
-    """Requests left in the window that ends at `ends_at`."""
     ends_at: datetime | None = None
     blocked_until: datetime | None = None
-    learnt_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class _Limit:
+    in_flight: Counter[str] = field(default_factory=Counter)
+    """By kind of request."""
+    names: dict[str, str] = field(default_factory=dict)
+    """The name of the limit for each kind of request, as far as answers have shown it."""
+    windows: dict[str, _Window] = field(default_factory=dict)
+
+
+class Wait(NamedTuple):
+    """What a key waits for: the end of a request that is in flight."""
+
+    limit: RateLimitKey
+    call: str
+    reserve: int = 0
 
 
 class Remaining(NamedTuple):
-    """What an account has left of its window, for metrics."""
+    """What an account has left of a window, for metrics."""
 
     site: str
     is_own: bool
@@ -72,94 +85,81 @@ class Remaining(NamedTuple):
 
 @dataclass(slots=True)
 class RateLimits:
-    """The limits of all accounts."""
+    """The limits of all accounts. `call` is a kind of request: mark, event, list or read."""
 
-    most_in_all: float = inf
-    """Requests in flight for all accounts together, beyond which each account gets one at most."""
     _limits: dict[RateLimitKey, _Limit] = field(default_factory=dict)
-    _blocked: dict[Account, tuple[datetime, datetime]] = field(default_factory=dict)
-    """Accounts whose keys were not read yet: until when they are blocked, as a status says, and since when."""
+    _blocked: dict[Account, datetime] = field(default_factory=dict)
+    """Accounts whose keys were not read yet: until when they are blocked, as a status says."""
 
     def key_of(self, account: Account, keys: Keys) -> RateLimitKey:
         """Return the limit that counts for an account with these keys."""
         key = RateLimitKey(account.site, hash(keys.api_key))
-        blocked = self._blocked.pop(account, None)
-        if blocked is not None:
-            self.block(key, *blocked)
+        blocked_until = self._blocked.pop(account, None)
+        if blocked_until is not None:
+            self.block(key, "", blocked_until)
         return key
 
-    def free(self, key: RateLimitKey, now: datetime) -> int:
-        """Return how many requests may begin now."""
-        limit = self._limit(key, now)
-        if limit.blocked_until is not None and now < limit.blocked_until:
+    def free(self, key: RateLimitKey, call: str, now: datetime, reserve: int = 0) -> int:
+        """Return how many requests may begin now, if `reserve` requests of the window are left to others."""
+        if self.opens_at(key, call, now) is not None:
             return 0
-        free = min(limit.most_at_once - limit.in_flight, limit.remaining - limit.in_flight - limit.reads_in_flight)
-        if sum(each.in_flight for each in self._limits.values()) >= self.most_in_all:
-            free = min(free, 1 - limit.in_flight)
-        return max(0, int(free))
+        limit = self._limit(key)
+        left = self._window(limit, call, now).remaining - limit.in_flight.total() - reserve
+        same = sum(count for kind, count in limit.in_flight.items() if MAX_AT_ONCE[kind] == MAX_AT_ONCE[call])
+        return max(0, int(min(MAX_AT_ONCE[call] - same, left)))
 
-    def opens_at(self, key: RateLimitKey, now: datetime) -> datetime | None:
-        """Return when requests may begin again; None where the end of a request in flight decides that."""
-        limit = self._limit(key, now)
-        if limit.blocked_until is not None and now < limit.blocked_until:
-            return limit.blocked_until
-        return limit.ends_at if not limit.in_flight and limit.remaining - limit.reads_in_flight < 1 else None
+    def opens_at(self, key: RateLimitKey, call: str, now: datetime, reserve: int = 0) -> datetime | None:
+        """Return when requests may begin again. None: now, or when one that is in flight ends."""
+        limit = self._limit(key)
+        window = self._window(limit, call, now)
+        if window.blocked_until is not None:
+            return window.blocked_until
+        return window.ends_at if not limit.in_flight.total() and window.remaining - reserve < 1 else None
 
-    def begin(self, key: RateLimitKey, now: datetime) -> None:
+    def postponed(self, key: RateLimitKey, call: str, now: datetime, reserve: int = 0) -> Result | None:
+        """Return when a request that may not begin now is tried again, or None where it may."""
+        if self.free(key, call, now, reserve):
+            return None
+        at = self.opens_at(key, call, now, reserve)
+        return Result(at) if at is not None else Result(waits_for=Wait(key, call, reserve))
+
+    def admit(self, queue: WorkQueue[ObjectKey], now: datetime) -> None:
+        """Release the keys that wait for requests which have ended."""
+        for wait in queue.waiting_for():
+            if isinstance(wait, Wait):
+                free = self.free(*wait[:2], now, wait.reserve)
+                # With nothing in flight no end would release them: each learns when its window opens.
+                queue.release(wait, free if free or self._limit(wait.limit).in_flight.total() else inf)
+
+    def begin(self, key: RateLimitKey, call: str) -> None:
         """Count a request that begins. `end` follows, whatever happens."""
-        self._limit(key, now).in_flight += 1
+        self._limit(key).in_flight[call] += 1
 
-    def can_read(self, key: RateLimitKey, now: datetime) -> bool:
-        """Return whether a read may begin: the limit leaves enough for marks, and none of them waits."""
-        limit = self._limit(key, now)
-        reserve = min(RESERVED_FOR_MARKS, limit.per_window // 2) if limit.per_window else RESERVED_FOR_MARKS
-        return (
-            self.free(key, now) > 0
-            and limit.reads_in_flight < MOST_READS
-            and limit.remaining - limit.in_flight - limit.reads_in_flight > reserve
-        )
-
-    def begin_read(self, key: RateLimitKey, now: datetime) -> None:
-        """Count a read that begins. `end_read` follows, whatever happens."""
-        self._limit(key, now).reads_in_flight += 1
-
-    def end_read(self, key: RateLimitKey, headers: Mapping[str, str], now: datetime) -> None:
-        """Count a read that has ended, with the headers of its answer."""
-        limit = self._limit(key, now)
-        limit.reads_in_flight -= 1
-        self._learn(limit, headers, now)
-
-    def end(self, key: RateLimitKey, headers: Mapping[str, str], now: datetime) -> None:
+    def end(self, key: RateLimitKey, call: str, headers: Mapping[str, str], now: datetime) -> None:
         """Count a request that has ended, with the headers of its answer."""
-        limit = self._limit(key, now)
-        limit.in_flight -= 1
-        self._learn(limit, headers, now)
-
-    def _learn(self, limit: _Limit, headers: Mapping[str, str], now: datetime) -> None:
-        remaining = remaining_requests(headers.get("x-ratelimit-remaining"))
-        seconds = seconds_until_reset(headers.get("x-ratelimit-reset"), now)
-        per_window = remaining_requests(headers.get("x-ratelimit-limit"))
-        if per_window:
-            limit.per_window = per_window
-            limit.most_at_once = min(MOST_AT_ONCE, per_window)
-        if remaining is None or seconds is None:
+        limit, state = self._limit(key), rate_limit_of(headers, now)
+        limit.in_flight[call] -= 1
+        if state.name is not None:
+            limit.names[call] = state.name
+        if state.remaining is None or state.reset_seconds is None:
             return
-        ends_at = now + timedelta(seconds=seconds)
-        if limit.ends_at is None or ends_at - limit.ends_at > SAME_WINDOW:
-            limit.remaining, limit.ends_at = remaining, ends_at
-        elif limit.ends_at - ends_at <= SAME_WINDOW:  # else a slow answer about a window that has ended
+        window = self._window(limit, call, now)
+        ends_at = now + timedelta(seconds=state.reset_seconds)
+        if window.ends_at is None or ends_at - window.ends_at > SAME_WINDOW:
+            window.remaining, window.ends_at = state.remaining, ends_at
+        elif window.ends_at - ends_at <= SAME_WINDOW:  # else a slow answer about a window that has ended
             # Answers of one window arrive in any order: the least that remains counts, and the latest end.
-            limit.remaining, limit.ends_at = min(remaining, limit.remaining), max(ends_at, limit.ends_at)
-        limit.learnt_at = now
+            window.remaining = min(state.remaining, window.remaining)
+            window.ends_at = max(ends_at, window.ends_at)
 
-    def block(self, key: RateLimitKey | Account, until: datetime, now: datetime) -> None:
+    def block(self, key: RateLimitKey | Account, call: str, until: datetime) -> None:
         """Begin nothing before `until`: Datadog answered 429, or a status says so after a restart."""
         if isinstance(key, Account):
-            self._blocked[key] = max((until, now), self._blocked.get(key, (until, now)))
+            self._blocked[key] = max(until, self._blocked.get(key, until))
             return
-        limit = self._limit(key, now)
-        limit.blocked_until = max(until, limit.blocked_until or until)
-        limit.learnt_at = now
+        limit = self._limit(key)
+        window = limit.windows.setdefault(limit.names.get(call, ""), _Window())
+        window.blocked_until = max(until, window.blocked_until or until)
 
     def remaining(self, now: datetime, own: Keys | None) -> list[Remaining]:
         """Return what accounts have left of windows that have not ended."""
@@ -167,19 +167,23 @@ class RateLimits:
             Remaining(
                 key.site,
                 own is not None and key.api_key == hash(own.api_key),
-                limit.remaining,
-                (limit.ends_at - now).total_seconds(),
+                window.remaining,
+                (window.ends_at - now).total_seconds(),
             )
             for key, limit in self._limits.items()
-            if limit.ends_at is not None and limit.ends_at > now and limit.remaining < inf
+            for window in limit.windows.values()
+            if window.ends_at is not None and window.ends_at > now
         ]
 
-    def _limit(self, key: RateLimitKey, now: datetime) -> _Limit:
-        """Return a limit without what is over, or was learnt from a clock that has been set back since."""
-        limit = self._limits.setdefault(key, _Limit())
-        was_set_back = limit.learnt_at is not None and now < limit.learnt_at - CLOCK_SET_BACK
-        if was_set_back or (limit.ends_at is not None and limit.ends_at <= now):
-            limit.remaining, limit.ends_at = inf, None
-        if was_set_back or (limit.blocked_until is not None and limit.blocked_until <= now):
-            limit.blocked_until = None
-        return limit
+    def _limit(self, key: RateLimitKey) -> _Limit:
+        return self._limits.setdefault(key, _Limit())
+
+    @staticmethod
+    def _window(limit: _Limit, call: str, now: datetime) -> _Window:
+        """Return the window of a kind of request, without what is over."""
+        window = limit.windows.setdefault(limit.names.get(call, ""), _Window())
+        if window.ends_at is not None and not now < window.ends_at <= now + MAX_WAIT:
+            window.remaining, window.ends_at = inf, None
+        if window.blocked_until is not None and not now < window.blocked_until <= now + MAX_WAIT:
+            window.blocked_until = None
+        return window

@@ -5,33 +5,26 @@ Sends nothing to Datadog: that is the way of the DoraDeployment that carries a v
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from dora_operator.clients.kubernetes import KubernetesClient
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.rollout.decide import decide_in_order
-from dora_operator.domain.rollout.identity import Identified
 from dora_operator.domain.rollout.observation import (
     Observation,
     Rollout,
     observe,
-    parse_events,
     parse_replica_sets,
 )
-from dora_operator.domain.rollout.restoration import restored, waits_for_restoration
 from dora_operator.domain.rollout.timeline import position
-from dora_operator.domain.rollout.verdict import IGNORE_ANNOTATION, AbortRecovery, Decision, Policy, Skipped, Verdict
+from dora_operator.domain.rollout.verdict import IGNORE_ANNOTATION, Decision, Policy, Skipped, Verdict
 from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import NamespaceAnnotations
 from dora_operator.reconcile.events import EventPoster
-from dora_operator.reconcile.own_services import OwnServices
-from dora_operator.reconcile.records import REFUSED_RECHECK, Records, is_outdated, subject_of
+from dora_operator.reconcile.records import REFUSED_RECHECK, Records, subject_of
 from dora_operator.store import RolloutStore, TrackedRollout
-
-FIRST_RECHECK = 2.0
-LONGEST_RECHECK = 60.0
-"""Seconds between two checks whether the stable version has all its replicas again; doubled each time."""
+from dora_operator.workqueue import Result
 
 
 @dataclass(slots=True)
@@ -42,13 +35,12 @@ class RolloutReconciler:
     client: KubernetesClient
     namespaces: NamespaceAnnotations
     records: Records
-    own_services: OwnServices | None
     events: EventPoster
     metrics: Metrics
     policy: Policy
     clock: Callable[[], datetime]
 
-    async def reconcile(self, key: ObjectKey) -> datetime | None:
+    async def reconcile(self, key: ObjectKey) -> Result:
         """Decide what a Rollout means, and record it. Return when to reconcile again.
 
         Raises:
@@ -57,16 +49,14 @@ class RolloutReconciler:
         tracked = self.store.get(key)
         self.store.are_decided = True
         if tracked is None:
-            return None
-        ignored = is_ignored(tracked.rollout.annotations)
-        if not ignored and tracked.needs_replica_sets():
+            return Result()
+        if is_ignored(tracked.rollout.annotations):
+            tracked.undecided = ()  # what happens while it is ignored is not marked later
+            return Result()
+        if tracked.needs_replica_sets():
             await self._list_replica_sets(tracked)
-        if self.own_services is not None:
-            self.own_services.found(tracked)
-        if ignored:
-            return None
-        shown = (*tracked.passed, tracked.rollout)
-        observation, decision = await self._decide(tracked, shown)
+        shown = (*tracked.undecided, tracked.rollout)
+        observation, decision = self._decide(tracked, shown)
         missing = self._missing(key, decision)
         wanted = [verdict for verdict in missing if not self.records.is_refused(tracked, verdict)]
         skipped = [each for each in decision.skipped if each not in tracked.reported]
@@ -75,23 +65,17 @@ class RolloutReconciler:
             self._report(tracked, skipped)
             await self.records.write(tracked, wanted)
         tracked.decided(decision, shown, settled=position(observation) is not None)
-        recheck = self.clock() + REFUSED_RECHECK if tracked.refused else None
-        return _earliest(recheck, await self._check_restoration(tracked, observation, decision))
+        return Result(self.clock() + REFUSED_RECHECK if tracked.refused else None)
 
     async def _list_replica_sets(self, tracked: TrackedRollout) -> None:
         rollout = tracked.rollout
         found = await self.client.list_replica_sets(rollout.key.namespace, rollout.match_labels)
         tracked.listed(parse_replica_sets(rollout.uid, found))
 
-    async def _decide(self, tracked: TrackedRollout, shown: Sequence[Rollout]) -> tuple[Observation, Decision]:
-        records, policy, now = self.records.verdicts(tracked.rollout.key), self.policy, self.clock()
+    def _decide(self, tracked: TrackedRollout, shown: Sequence[Rollout]) -> tuple[Observation, Decision]:
+        records, now = self.records.verdicts(tracked.rollout.key), self.clock()
         observations = [observe(rollout, tracked.replica_sets) for rollout in shown]
-        decision = decide_in_order(observations, records, policy, now, tracked.memory)
-        if decision.wants_events:
-            events = parse_events(tracked.rollout.uid, await self.client.list_events(subject_of(tracked)))
-            observations[-1] = observe(shown[-1], tracked.replica_sets, events)
-            decision = decide_in_order(observations, records, policy, now, tracked.memory)
-        return observations[-1], decision
+        return observations[-1], decide_in_order(observations, records, self.policy, now, tracked.memory)
 
     def _missing(self, key: ObjectKey, decision: Decision) -> list[Verdict]:
         """Return the verdicts that are new, or that a resource which follows them does not have yet."""
@@ -99,7 +83,7 @@ class RolloutReconciler:
         return [
             verdict
             for verdict in decision.verdicts
-            if verdict in decision.changes or any(is_outdated(each, verdict) for each in followers)
+            if verdict in decision.changes or any(self.records.is_outdated(each, verdict) for each in followers)
         ]
 
     def _report(self, tracked: TrackedRollout, skipped: Sequence[Skipped]) -> None:
@@ -108,37 +92,7 @@ class RolloutReconciler:
             tracked.reported.add(each)
             self.metrics.rollout_skipped.labels(each.reason.value).inc()
 
-    async def _check_restoration(
-        self, tracked: TrackedRollout, observation: Observation, decision: Decision
-    ) -> datetime | None:
-        """Record when the stable version has all its replicas again after an abort, where the setting asks for it."""
-        if self.policy.abort_recovery is not AbortRecovery.RESTORED:
-            return None
-        waiting = [each for each in decision.verdicts if waits_for_restoration(observation, each)]
-        checks = {_failure(verdict): tracked.restoration_checks.get(_failure(verdict), 0) for verdict in waiting}
-        tracked.restoration_checks = {failure: count + 1 for failure, count in checks.items()}
-        if not waiting or is_ignored(await self.namespaces.read(tracked.rollout.key.namespace)):
-            return None
-        await self._list_replica_sets(tracked)
-        observation = observe(tracked.rollout, tracked.replica_sets)
-        found = [verdict for each in waiting if (verdict := restored(observation, each, self.clock())) is not None]
-        await self.records.write(tracked, [each for each in found if not self.records.is_refused(tracked, each)])
-        left = checks.keys() - {_failure(verdict) for verdict in found}
-        return _earliest(*(self.clock() + _recheck_after(checks[failure]) for failure in left))
-
-
-def _recheck_after(checks: int) -> timedelta:
-    return timedelta(seconds=min(LONGEST_RECHECK, FIRST_RECHECK * 2.0 ** min(checks, 10)))
-
 
 def is_ignored(annotations: Mapping[str, str]) -> bool:
     """Return whether the annotations of a Rollout or a Namespace opt out."""
     return annotations.get(IGNORE_ANNOTATION) == "true"
-
-
-def _failure(verdict: Verdict) -> tuple[Identified, int]:
-    return verdict.identity, verdict.revision
-
-
-def _earliest(*times: datetime | None) -> datetime | None:
-    return min((time for time in times if time is not None), default=None)

@@ -146,16 +146,13 @@ async def test_annotations_are_read(server: Server, client: KubernetesClient) ->
     assert server.last[0] == "GET /api/v1/namespaces/shop"
 
 
-async def test_replica_sets_and_events_are_listed(server: Server, client: KubernetesClient) -> None:
-    """By label and by uid."""
+async def test_replica_sets_are_listed(server: Server, client: KubernetesClient) -> None:
+    """By label."""
     server.answer = {"metadata": {}, "items": [{"n": 1}]}
     assert await client.list_replica_sets("shop", {"app": "checkout"}) == [{"n": 1}]
     selector = "rollouts-pod-template-hash,app=checkout"
     path = "GET /apis/apps/v1/namespaces/shop/replicasets"
     assert server.last[:2] == (path, {"limit": "500", "labelSelector": selector})
-    assert await client.list_events(SUBJECT) == [{"n": 1}]
-    path = "GET /api/v1/namespaces/shop/events"
-    assert server.last[:2] == (path, {"limit": "500", "fieldSelector": "involvedObject.uid=uid"})
 
 
 @pytest.mark.parametrize("name", ["a" * 253, "a" * 229 + "-" + "b" * 20, "a" * 228 + "-." + "b" * 20, "short"])

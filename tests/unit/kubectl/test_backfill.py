@@ -31,7 +31,6 @@ def facts_of(levels: Levels, deployments: Iterable[DoraDeployment] = (), **annot
     return RolloutFacts(
         rollout=levels.rollout,
         replica_sets=tuple(levels.replica_sets.values()),
-        events=tuple(levels.events.values()),
         deployments=tuple(deployments),
         namespace_annotations=annotations,
     )

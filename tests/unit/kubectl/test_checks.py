@@ -107,7 +107,6 @@ def test_a_good_installation_has_no_finding() -> None:
 
 NO_KEYS = "the operator has no DD_API_KEY and DD_APP_KEY: set both"
 DRY_RUN = given(no_keys=NO_KEYS, settings=settings_of({"DORA_OPERATOR_DRY_RUN": "true"}))
-OWN_SERVICES = environment(OWN_SERVICES="true")
 
 
 @pytest.mark.parametrize(
@@ -178,27 +177,6 @@ OWN_SERVICES = environment(OWN_SERVICES="true")
             Status.WARNING,
             "1 services have several",
             id="two sources of one service",
-        ),
-        pytest.param(
-            checks.check_own_services,
-            replace(OWN_SERVICES, own_services={"shop": frozenset({"cart"})}, deployments=(deployment("NotAllowed"),)),
-            Status.WARNING,
-            "1 DoraDeployments in 1 namespaces are refused",
-            id="a service that no Rollout of the namespace runs",
-        ),
-        pytest.param(
-            checks.check_own_services,
-            replace(OWN_SERVICES, own_services={"shop": frozenset({"checkout"})}, deployments=(deployment(""),)),
-            Status.OK,
-            "refuses no DoraDeployment",
-            id="a service that a Rollout of the namespace runs",
-        ),
-        pytest.param(
-            checks.check_own_services,
-            replace(OWN_SERVICES, deployments=(deployment("NotAllowed"),)),
-            Status.OK,
-            "refuses no DoraDeployment",
-            id="a namespace whose annotation names the services",
         ),
         pytest.param(
             checks.check_resources,

@@ -29,7 +29,6 @@ def explained(levels: Levels, operator: Operator, now: datetime = NOW) -> Rollou
     facts = RolloutFacts(
         rollout=levels.rollout,
         replica_sets=tuple(levels.replica_sets.values()),
-        events=tuple(levels.events.values()),
         deployments=deployments_of(operator.manifests.values()),
         operator="dora-operator/dora-operator",
     )

@@ -1,6 +1,6 @@
 """The effectful side in a few lines, for tests: levels that change, an operator that decides, records and sends.
 
-Records go through their manifests as JSON, as they do in a cluster, so a restart keeps exactly what was written.
+Verdicts go through status.source as JSON, as they do in a cluster, so a restart keeps exactly what was written.
 """
 
 import json
@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from dora_operator.domain.fields import adapter, to_api
 from dora_operator.domain.rollout.decide import decide
 from dora_operator.domain.rollout.observation import (
     Observation,
     observe,
-    parse_events,
     parse_replica_sets,
     parse_rollout,
 )
 from dora_operator.domain.rollout.verdict import (
-    VERDICT_ANNOTATION,
     AbortRecovery,
     Decision,
     Memory,
@@ -26,7 +25,6 @@ from dora_operator.domain.rollout.verdict import (
     Skipped,
     Verdict,
     asks_again,
-    read_record,
     record_manifest,
 )
 
@@ -46,7 +44,6 @@ class Levels:
 
     rollout: Mapping[str, Any] = field(default_factory=dict)
     replica_sets: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    events: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def apply(self, line: Mapping[str, Any]) -> None:
         """Take in one line of a trace."""
@@ -54,21 +51,19 @@ class Levels:
         uid = seen["metadata"]["uid"]
         if seen["kind"] == "Rollout":
             self.rollout = seen
-        elif seen["kind"] in {"ReplicaSet", "Event"}:
-            kept = self.replica_sets if seen["kind"] == "ReplicaSet" else self.events
-            kept[uid] = seen
+        elif seen["kind"] == "ReplicaSet":
+            self.replica_sets[uid] = seen
             if line["type"] == "DELETED":
-                del kept[uid]
+                del self.replica_sets[uid]
 
 
 @dataclass
 class Operator:
-    """Decides from levels and keeps what it asked; with `lists_events` it does as `Decision.wants_events` says."""
+    """Decides from levels and keeps what it asked."""
 
     policy: Policy = LINKED
-    lists_events: bool = True
     memory: Memory = field(default_factory=Memory)
-    manifests: dict[str, str] = field(default_factory=dict)
+    written: dict[str, str] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     skipped: dict[Skipped, None] = field(default_factory=dict)
 
@@ -79,21 +74,18 @@ class Operator:
     @property
     def records(self) -> list[Verdict]:
         """What is written."""
-        manifests = [json.loads(manifest) for manifest in self.manifests.values()]
-        read = [read_record(manifest["metadata"]["annotations"][VERDICT_ANNOTATION]) for manifest in manifests]
-        return [record for record in read if record is not None]
+        return [adapter(Verdict).validate_json(written) for written in self.written.values()]
 
     def reconcile(self, levels: Levels, now: datetime = NOW) -> Decision:
         """Decide from the levels, write and send what changed."""
         if not levels.rollout:
             return Decision()
-        decision = self._decide(levels, now, None)
-        if decision.wants_events and self.lists_events:
-            decision = self._decide(levels, now, levels.events.values())
+        observation = observed(levels.rollout, levels.replica_sets.values())
+        decision = decide(observation, self.records, self.policy, now, self.memory)
         before = {(record.uid, record.identity): record for record in self.records}
         for verdict in decision.changes:
-            manifest = record_manifest("shop", verdict)
-            self.manifests[manifest["metadata"]["name"]] = json.dumps(manifest)
+            name = record_manifest("shop", verdict)["metadata"]["name"]
+            self.written[name] = json.dumps(to_api(verdict))
             if asks_again(before.get((verdict.uid, verdict.identity)), verdict):
                 self.asked.append(asked(verdict))
         self.memory = decision.memory
@@ -104,20 +96,11 @@ class Operator:
         """Return what Datadog was last asked to know, by deployment."""
         return {deployment: (failure, remediation) for deployment, failure, remediation in self.asked}
 
-    def _decide(self, levels: Levels, now: datetime, events: Iterable[Mapping[str, Any]] | None) -> Decision:
-        observation = observed(levels.rollout, levels.replica_sets.values(), events)
-        return decide(observation, self.records, self.policy, now, self.memory)
 
-
-def observed(
-    rollout: Mapping[str, Any],
-    replica_sets: Iterable[Mapping[str, Any]] = (),
-    events: Iterable[Mapping[str, Any]] | None = None,
-) -> Observation:
+def observed(rollout: Mapping[str, Any], replica_sets: Iterable[Mapping[str, Any]] = ()) -> Observation:
     """Parse raw objects into an observation."""
     parsed = parse_rollout(rollout)
-    parsed_events = None if events is None else parse_events(parsed.uid, events)
-    return observe(parsed, parse_replica_sets(parsed.uid, replica_sets), parsed_events)
+    return observe(parsed, parse_replica_sets(parsed.uid, replica_sets))
 
 
 def asked(verdict: Verdict) -> Asked:

@@ -96,7 +96,6 @@ class Simulator:
             yield from self._written()
         message = f"Rollout aborted update to revision {self.revision}"
         self.status |= {"abortedAt": self._time(), "phase": "Degraded", "message": f"RolloutAborted: {message}"}
-        self._post_event("RolloutAborted", message)
         yield from self._written()
 
     def retry(self) -> Iterator[None]:
@@ -115,7 +114,6 @@ class Simulator:
             return
         self.status["stableRS"] = self.status["currentPodHash"]
         self._complete(is_complete=True)
-        self._post_event("RolloutCompleted", f"Rollout completed update to revision {self.revision} (hash): steps")
         yield from self._written()
         self.status |= {"phase": "Healthy", "message": ""}
         yield from self._written()
@@ -158,13 +156,6 @@ class Simulator:
     def _complete(self, *, is_complete: bool) -> None:
         written = {"type": "Completed", "status": "True" if is_complete else "False"}
         self.status["conditions"] = [written | {"lastTransitionTime": self._time(), "lastUpdateTime": self._time()}]
-
-    def _post_event(self, reason: str, message: str) -> None:
-        uid = f"event-{len(self.levels.events)}"
-        involved = {"kind": "Rollout", "uid": self.uid}
-        self.levels.events[uid] = {
-            "reason": reason, "message": message, "involvedObject": involved, "lastTimestamp": self._time()
-        }  # fmt: skip
 
     def _time(self) -> str:
         return self.clock.isoformat(timespec="seconds").replace("+00:00", "Z")

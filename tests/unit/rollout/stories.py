@@ -100,10 +100,10 @@ def played(*story: str, **fields: Any) -> Stage:
     return stage
 
 
-def observation_of(stage: Stage, *, with_events: bool = False) -> Observation:
+def observation_of(stage: Stage) -> Observation:
     """Return what the API server has."""
     levels = stage.simulator.levels
-    return observed(levels.rollout, levels.replica_sets.values(), levels.events.values() if with_events else None)
+    return observed(levels.rollout, levels.replica_sets.values())
 
 
 def _template(argument: str) -> Template:

@@ -48,31 +48,27 @@ def test_deciding_after_every_write_asks_what_the_model_asks(story: list[str], p
 
 
 @checked(200)
-@given(stories(FORWARDS), POLICIES, some.integers(1, 40), some.booleans())
+@given(stories(FORWARDS), POLICIES, some.integers(1, 40))
 def test_a_restart_after_any_write_changes_nothing_on_the_way_forwards(
-    story: list[str], policy: Policy, restart_at: int, lists_events: bool  # noqa: FBT001
-) -> None:  # fmt: skip
+    story: list[str], policy: Policy, restart_at: int
+) -> None:
     """Aborts, retries, rollforwards and superseding need no memory."""
-    stage = _played(Stage(policy, _restarting(restart_at)), story, lists_events=lists_events)
+    stage = _played(Stage(policy, _restarting(restart_at)), story)
     assert stage.operator.asked == stage.model.asked
 
 
 @checked(300)
-@given(stories([*ANYTHING, some.just("collect")]), POLICIES, some.integers(1, 40), some.booleans())
-def test_a_restart_after_any_write_asks_nothing_wrong(
-    story: list[str], policy: Policy, restart_at: int, lists_events: bool  # noqa: FBT001
-) -> None:  # fmt: skip
+@given(stories([*ANYTHING, some.just("collect")]), POLICIES, some.integers(1, 40))
+def test_a_restart_after_any_write_asks_nothing_wrong(story: list[str], policy: Policy, restart_at: int) -> None:
     """What the memory held can be missed, never replaced by a guess; aborts are not missed."""
-    stage = _played(Stage(policy, _restarting(restart_at)), story, lists_events=lists_events)
+    stage = _played(Stage(policy, _restarting(restart_at)), story)
     assert _wrong(stage) == []
     assert {each for each in stage.model.aborted if each not in stage.operator.last_asked()} == set()
 
 
 @checked(400)
-@given(stories([*ANYTHING, some.just("collect")]), POLICIES, some.randoms(use_true_random=False), some.booleans())
-def test_deciding_now_and_then_asks_nothing_wrong(
-    story: list[str], policy: Policy, chance: random.Random, lists_events: bool  # noqa: FBT001
-) -> None:  # fmt: skip
+@given(stories([*ANYTHING, some.just("collect")]), POLICIES, some.randoms(use_true_random=False))
+def test_deciding_now_and_then_asks_nothing_wrong(story: list[str], policy: Policy, chance: random.Random) -> None:
     """Decisions at random moments and restarts can miss what is no longer shown, and mark nothing wrongly."""
 
     def now_and_then(stage: Stage) -> None:
@@ -81,7 +77,7 @@ def test_deciding_now_and_then_asks_nothing_wrong(
         if chance.random() < 0.05:
             stage.operator.restart()
 
-    stage = _played(Stage(policy, now_and_then), story, lists_events=lists_events)
+    stage = _played(Stage(policy, now_and_then), story)
     reconciles(stage)
     assert _wrong(stage) == []
 
@@ -144,10 +140,9 @@ def test_deciding_now_and_then_asks_nothing_wrong(
         ),
     ],
 )
-def test_what_levels_and_no_events_cannot_show(story: str, shown: list[Asked], missed: list[Asked]) -> None:
-    """Without Events and memory this is missed: the list of `domain/rollout/__init__.py`."""
+def test_what_levels_cannot_show(story: str, shown: list[Asked], missed: list[Asked]) -> None:
+    """Without memory this is missed: the list of `domain/rollout/__init__.py`."""
     stage = Stage()
-    stage.operator.lists_events = False
     for action in story.split(", "):
         match action:
             case "RESTART":
@@ -169,9 +164,8 @@ def test_an_older_version_that_came_back_over_another_is_unclear() -> None:
         Stage(replace(LINKED, rollback_marks=RollbackMarks.REPLACED)),
         ["deploy 1.1.0", "promote", "deploy 1.2.0", "promote"],
     )
-    stage.operator.lists_events = False
     stage.after_write = lambda _: None
-    _played(stage, ["undo 2", "undo 1", "promote"], lists_events=False)
+    _played(stage, ["undo 2", "undo 1", "promote"])
     reconciles(stage)
     assert stage.operator.asked == [("1.2.0", True, "")]
     assert [skipped.reason for skipped in stage.operator.skipped] == [SkipReason.ROLLBACK_UNCLEAR]
@@ -193,32 +187,11 @@ def test_a_retry_promoted_and_replaced_while_not_observed_is_taken_for_a_rollfor
     stage = _played(Stage(), ["deploy 1.1.0", "abort"])
     stage.after_write = lambda _: None
     _played(stage, ["retry", "promote", "deploy 1.2.0", "promote"])
-    stage.operator.lists_events = False
     reconciles(stage)
     assert stage.operator.asked[-1] == ("1.1.0", True, "rollforward 1.2.0")
 
 
-def test_events_show_that_the_retry_succeeded() -> None:
-    """Within the hour of Argo's Events the same is cleared."""
-    stage = _played(Stage(), ["deploy 1.1.0", "abort"])
-    stage.after_write = lambda _: None
-    _played(stage, ["retry", "promote", "deploy 1.2.0", "promote"])
-    reconciles(stage)
-    assert stage.operator.asked[-1] == ("1.1.0", False, "")
-
-
-def test_events_show_an_abort_that_nothing_else_shows() -> None:
-    """An abort and its undo while the operator was down are found from the Event, with time and message."""
-    stage = Stage(after_write=lambda _: None)
-    _played(stage, ["deploy 1.1.0", "abort", "undo 1"])
-    reconciles(stage)
-    (record,) = stage.operator.records
-    assert (record.verdict.value, record.message) == ("Aborted", "Rollout aborted update to revision 2")
-    assert record.time is not None
-
-
-def _played(stage: Stage, story: list[str], *, lists_events: bool = True) -> Stage:
-    stage.operator.lists_events = lists_events
+def _played(stage: Stage, story: list[str]) -> Stage:
     for action in story:
         stage.play(action)
     return stage

@@ -1,7 +1,6 @@
-"""What is asked for and kept beside the verdicts: Events, memory, times, and deployments named by id."""
+"""What is kept beside the verdicts: memory, times, and deployments named by id."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
@@ -10,40 +9,12 @@ from dora_operator.domain.rollout.verdict import Memory, Policy, SkipReason, ask
 from tests.unit.rollout.operator_stand_in import NOW
 from tests.unit.rollout.stories import Stage, observation_of, played, reconciles
 
-UNEVENTFUL = ["deploy 1.1.0", "promote", "deploy 1.2.0", "deploy 1.3.0", "promote", "scale", "annotate"]
 IDS = {"1.0.0": "id-of-1.0.0-aaaa", "1.1.0": "id-of-1.1.0-aaaa", "1.2.0": "id-of-1.2.0-aaaa"}
-
-
-def test_an_uneventful_rollout_never_wants_events() -> None:
-    """Without a gap, no more calls are needed than those that brought the levels."""
-    wanted = []
-    stage = Stage(
-        after_write=lambda stage: wanted.append(stage.operator.reconcile(stage.simulator.levels).wants_events)
-    )
-    for action in UNEVENTFUL:
-        stage.play(action)
-    assert len(wanted) > len(UNEVENTFUL)
-    assert not any(wanted)
-
-
-def test_events_are_wanted_once_for_a_revision_after_a_restart() -> None:
-    """How former revisions ended is asked once, and not again when Events did not show it."""
-    observation = observation_of(played(*UNEVENTFUL))
-    first = decide(observation, [], Policy(), NOW)
-    assert first.wants_events
-    informed = decide(observation_of(played(*UNEVENTFUL), with_events=True), [], Policy(), NOW)
-    assert not informed.wants_events
-    assert not decide(observation, [], Policy(), NOW, informed.memory).wants_events
-
-
-def test_events_are_not_wanted_for_what_is_history() -> None:
-    """Revisions replaced before the lookback are not recent: a start lists no Events for them."""
-    assert not decide(observation_of(played(*UNEVENTFUL)), [], Policy(), NOW + timedelta(days=2)).wants_events
 
 
 def test_memory_of_another_rollout_is_forgotten() -> None:
     """Numbers of a deleted Rollout say nothing about a new one of the same name."""
-    memory = Memory("another", seen=9, promoted=frozenset({2}), unpromoted=frozenset({1}), events_read=9)
+    memory = Memory("another", seen=9, promoted=frozenset({2}), unpromoted=frozenset({1}))
     assert decide(observation_of(played("deploy 1.1.0")), [], Policy(), NOW, memory).memory == Memory(
         "uid-1", seen=2, promoted=frozenset({1})
     )
@@ -106,21 +77,6 @@ def test_a_workload_that_is_observed_is_up_to_date() -> None:
         rollout["status"]["workloadObservedGeneration"] = "2"
         seen.append(observation_of(stage).rollout.up_to_date)
     assert seen == [True, False]
-
-
-def test_the_event_of_the_right_revision_is_read() -> None:
-    """Two aborts that were not seen are found with their own messages."""
-    story = ("deploy 1.1.0", "abort", "deploy 1.2.0", "abort", "deploy 1.3.0", "promote")
-    stage = played(*story, after_write=lambda _: None)
-    reconciles(stage)
-    assert stage.operator.asked == [
-        ("1.1.0", True, "rollforward 1.3.0"),
-        ("1.2.0", True, "rollforward 1.3.0"),
-    ]
-    assert {record.message for record in stage.operator.records} == {
-        "Rollout aborted update to revision 2",
-        "Rollout aborted update to revision 3",
-    }
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from dora_operator.domain.rollout.decide import context_of, decide, decide_in_or
 from dora_operator.domain.rollout.identity import identify
 from dora_operator.domain.rollout.observation import Observation, observe
 from dora_operator.domain.rollout.timeline import Promotion
-from dora_operator.domain.rollout.verdict import Decision, Memory, Policy, SkipReason, Verdict, VerdictKind
+from dora_operator.domain.rollout.verdict import Decision, Policy, SkipReason, Verdict, VerdictKind
 from tests.support.builders import link
 from tests.unit.rollout.operator_stand_in import LINKED, NOW, observed
 from tests.unit.rollout.stories import Stage, observation_of, played
@@ -107,21 +107,6 @@ def test_of_two_records_for_one_deployment_the_later_counts() -> None:
         assert decide(aborted(), records, Policy(), NOW).verdicts == (FOUND,)
 
 
-def changes_of(*story: str, policy: Policy = LINKED) -> list[tuple[str | None, VerdictKind]]:
-    """Return the changes of an operator that sees only the end, with Events."""
-    stage = played(*story, after_write=lambda _: None)
-    decision = decide(observation_of(stage, with_events=True), [], policy, NOW)
-    return [(each.version, each.verdict) for each in decision.changes]
-
-
-def test_aborts_are_written_first() -> None:
-    """Whatever else was found; of two, the earlier cause."""
-    assert changes_of("deploy 1.1.0", "abort", "deploy 1.2.0", "abort") == [
-        ("1.1.0", VerdictKind.ABORTED),
-        ("1.2.0", VerdictKind.ABORTED),
-    ]
-
-
 def test_marks_come_before_links_and_links_before_cleared_marks() -> None:
     """What makes the numbers wrong the longest comes first."""
     stage = played("deploy 1.1.0", "abort", "deploy 1.2.0", "abort", policy=LINKED)
@@ -129,7 +114,7 @@ def test_marks_come_before_links_and_links_before_cleared_marks() -> None:
     stage.after_write = lambda _: None
     stage.play("retry")
     stage.play("promote")
-    decision = decide(observation_of(stage, with_events=True), records, LINKED, NOW, stage.operator.memory)
+    decision = decide(observation_of(stage), records, LINKED, NOW, stage.operator.memory)
     assert [(each.version, each.verdict, each.remediation) for each in decision.changes] == [
         ("1.1.0", VerdictKind.ABORTED, replace(link(version="1.2.0"), type="rollforward")),
         ("1.2.0", VerdictKind.RECOVERED, None),
@@ -185,16 +170,7 @@ def _without_labels(observation: Observation, revision: int) -> Observation:
     found = tuple(
         replace(each, identity=identify({})) if revision in each.numbers else each for each in observation.replica_sets
     )
-    return observe(observation.rollout, found, observation.events)
-
-
-def test_one_state_alone_is_decided_with_its_memory() -> None:
-    """As by `decide`: Events that were read are not wanted again."""
-    stage = played("deploy 1.1.0", "promote", "deploy 1.2.0", "deploy 1.3.0", "promote")
-    observation = observation_of(stage)
-    memory = Memory("uid-1", events_read=4)
-    assert decide_in_order([observation], [], Policy(), NOW, Memory()).wants_events
-    assert not decide_in_order([observation], [], Policy(), NOW, memory).wants_events
+    return observe(observation.rollout, found)
 
 
 def test_the_context_of_a_rollout_without_revisions() -> None:

@@ -2,27 +2,18 @@
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import pytest
 
-from dora_operator.domain.rollout.identity import ById, identify
-from dora_operator.domain.rollout.observation import Observation, observe
-from dora_operator.domain.rollout.restoration import (
+from dora_operator.domain.rollout.posted_events import (
     DeploymentEvent,
     failed_event,
     is_own_id,
-    restoration_event,
-    restored,
-    waits_for_restoration,
 )
-from dora_operator.domain.rollout.verdict import RestoredVersion, Verdict, VerdictKind
+from dora_operator.domain.rollout.verdict import Verdict, VerdictKind
 from tests.support.builders import BY_VERSION, DEPLOYMENT_ID, NOW, after, verdict
-from tests.unit.rollout.simulator import hash_of
-from tests.unit.rollout.stories import observation_of, played
 
 ABORTED = verdict(time=NOW, started_time=after(-600))
-RETURNED = RestoredVersion(service="checkout", env="prod", version="1.0.0", time=after(30))
 
 
 @pytest.mark.parametrize(
@@ -80,105 +71,3 @@ def test_ids_differ_by_what_they_are_about() -> None:
 def test_ids_of_our_own(deployment_id: str, *, expected: bool) -> None:
     """A prefix and forty hexadecimal digits, nothing else."""
     assert is_own_id(deployment_id) is expected
-
-
-def test_the_event_of_a_return_to_the_stable_version() -> None:
-    """From the abort until all replicas of the stable version were ready."""
-    event = restoration_event(replace(ABORTED, restored=RETURNED))
-    assert event is not None
-    assert is_own_id(event.deployment_id)
-    assert replace(event, deployment_id="") == DeploymentEvent("", "checkout", "prod", "1.0.0", NOW, after(30))
-    later = restoration_event(replace(ABORTED, restored=RETURNED, time=after(1)))
-    assert later is not None
-    assert later.deployment_id != event.deployment_id
-    assert restoration_event(ABORTED) is None
-    assert restoration_event(replace(ABORTED, restored=RETURNED, time=None)) is None
-
-
-def aborted_rollout(**stable: Any) -> Observation:
-    """Return an aborted Rollout whose stable ReplicaSet has other values."""
-    found = observation_of(played("deploy 1.1.0", "abort"))
-    rollout = found.rollout
-    sets = tuple(
-        replace(each, **stable) if each.pod_template_hash == rollout.stable_hash else each
-        for each in found.replica_sets
-    )
-    return observe(rollout, sets, found.events)
-
-
-OF_ID = ById("another-id-", "checkout", None, None)
-WHOLE = {"ready": 100}
-
-
-@pytest.mark.parametrize(
-    ("stable", "expected"),
-    [
-        pytest.param(
-            WHOLE, RestoredVersion(service="checkout", env="prod", version="1.0.0", time=after(60)), id="whole"
-        ),
-        pytest.param({"ready": 0}, None, id="not all replicas are ready"),
-        pytest.param(WHOLE | {"identity": identify({})}, None, id="nothing names the stable version"),
-        pytest.param(WHOLE | {"identity": ById("another-id-")}, None, id="an id without a service"),
-        pytest.param(
-            WHOLE | {"identity": OF_ID}, RestoredVersion(service="checkout", time=after(60)), id="an id with a service"
-        ),
-    ],
-)
-def test_when_the_stable_version_is_back(stable: dict[str, Any], expected: RestoredVersion | None) -> None:
-    """With all its replicas, and a name that Datadog can have."""
-    found = restored(aborted_rollout(**stable), ABORTED, after(60))
-    assert found == (None if expected is None else replace(ABORTED, restored=expected))
-
-
-def test_a_return_is_never_before_the_abort() -> None:
-    """Also where clocks differ; in whole seconds."""
-    early = restored(aborted_rollout(**WHOLE), ABORTED, after(-60))
-    assert early is not None
-    assert early.restored is not None
-    assert early.restored.time == NOW
-    precise = restored(aborted_rollout(**WHOLE), ABORTED, after(60.5))
-    assert precise is not None
-    assert precise.restored is not None
-    assert precise.restored.time == after(60)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param({"abort": False}, id="tried again"),
-        pytest.param({"current_hash": hash_of(("1.0.0", "a"))}, id="back at the stable template"),
-        pytest.param({"replicas": 101}, id="scaled beyond what is ready"),
-    ],
-)
-def test_a_rollout_that_is_not_back(changes: dict[str, Any]) -> None:
-    """It was aborted, and something has changed since."""
-    found = aborted_rollout(**WHOLE)
-    assert restored(replace(found, rollout=replace(found.rollout, **changes)), ABORTED, after(60)) is None
-
-
-def test_an_abort_without_a_time_or_a_stable_version_is_not_back() -> None:
-    """Nothing could be posted."""
-    found = aborted_rollout(**WHOLE)
-    assert restored(found, replace(ABORTED, time=None), after(60)) is None
-    assert restored(replace(found, stable=None), ABORTED, after(60)) is None
-
-
-@pytest.mark.parametrize(
-    ("changes", "stable", "expected"),
-    [
-        pytest.param({}, {}, True, id="aborted"),
-        pytest.param({"verdict": VerdictKind.UNDONE}, {}, False, id="undone: no abort"),
-        pytest.param({"restored": RETURNED}, {}, False, id="recorded already"),
-        pytest.param({"revision": 1}, {}, False, id="another revision"),
-        pytest.param({}, {"identity": identify({})}, False, id="nothing names the stable version"),
-        pytest.param({}, {"identity": ById("another-id-")}, False, id="an id without a service"),
-        pytest.param({}, {"identity": OF_ID}, True, id="an id with a service"),
-    ],
-)
-def test_whether_a_return_is_awaited(changes: dict[str, Any], stable: dict[str, Any], *, expected: bool) -> None:
-    """Of the current revision, as long as its abort stands."""
-    found = aborted_rollout(**stable)
-    assert waits_for_restoration(found, replace(ABORTED, **changes)) is expected
-    retried = replace(found, rollout=replace(found.rollout, abort=False))
-    assert not waits_for_restoration(retried, replace(ABORTED, **changes))
-    assert not waits_for_restoration(replace(found, stable=None), replace(ABORTED, **changes))

@@ -10,10 +10,7 @@ from dora_operator.domain.rollout import raw
 from dora_operator.domain.rollout.identity import ById, ByVersion, Unidentified
 from dora_operator.domain.rollout.observation import (
     ReplicaSet,
-    RevisionEnd,
     Rollout,
-    RolloutEvent,
-    parse_events,
     parse_replica_sets,
     parse_rollout,
 )
@@ -86,7 +83,6 @@ def test_every_field_of_a_rollout() -> None:
         current_hash="bbb",
         replicas=4,
         changed_at=after(-1800),
-        service="checkout",
     )
 
 
@@ -109,7 +105,6 @@ def test_an_empty_rollout() -> None:
         current_hash="",
         replicas=1,
         changed_at=None,
-        service=None,
     )
 
 
@@ -139,7 +134,6 @@ COMPLETED = {"type": "Completed", "status": "True", "lastTransitionTime": "2026-
         pytest.param({"metadata__uid": "ü"}, "uid", "", id="a uid that Kubernetes cannot have"),
         pytest.param({"metadata__uid": "u" * 253}, "uid", "u" * 253, id="the longest name"),
         pytest.param({"metadata__uid": "u" * 254}, "uid", "", id="a longer one"),
-        pytest.param({"spec__template": None}, "service", None, id="a workloadRef: no template"),
         pytest.param({"spec__selector": {"matchLabels": {"a": 1}}}, "match_labels", {}, id="a label that is no text"),
     ],
 )
@@ -176,7 +170,7 @@ def test_every_field_of_a_replica_set() -> None:
     """With the tags of its own pod template."""
     bare = {"metadata": replica_set()["metadata"]}
     found = parse_replica_sets("uid-1", [replica_set(), bare])
-    assert found[0] == ReplicaSet("aaa", (1, 3), NOW, ByVersion(**BY_VERSION), 2, 1, "checkout")
+    assert found[0] == ReplicaSet("aaa", (1, 3), NOW, ByVersion(**BY_VERSION), 2, 1)
     assert found[1].replicas == found[1].ready == 0
     assert isinstance(found[1].identity, Unidentified)
 
@@ -195,9 +189,8 @@ def test_a_replica_set_that_is_not_usable(metadata: dict[str, Any]) -> None:
 
 
 def test_a_rollout_without_uid_owns_nothing() -> None:
-    """Neither ReplicaSets nor Events."""
+    """No ReplicaSet."""
     assert parse_replica_sets("", [replica_set(ownerReferences=[{"uid": ""}])]) == ()
-    assert parse_events("", [event(involvedObject={"uid": ""})]) == ()
 
 
 def by_id(hash_: str, deployment_id: str, version: str) -> dict[str, Any]:
@@ -220,53 +213,6 @@ def test_an_id_is_shared_by_different_versions_only() -> None:
     assert third.identity == ById("another-id-")
     again = parse_replica_sets("uid-1", [by_id("a", DEPLOYMENT_ID, "1"), by_id("b", DEPLOYMENT_ID, "1")])
     assert [each.identity for each in again] == [ById(DEPLOYMENT_ID)] * 2
-
-
-def event(**fields: Any) -> dict[str, Any]:
-    """Return an Event of the Rollout."""
-    own = {
-        "reason": "RolloutAborted",
-        "message": "Rollout aborted update to revision 3: metric failed",
-        "involvedObject": {"uid": "uid-1"},
-        "lastTimestamp": AT,
-        "eventTime": "2026-11-23T11:00:00Z",
-        "metadata": {"creationTimestamp": "2026-11-23T10:00:00Z"},
-    }
-    return own | fields
-
-
-@pytest.mark.parametrize(
-    ("fields", "time"),
-    [
-        pytest.param({}, NOW, id="when it was last seen"),
-        pytest.param({"lastTimestamp": None}, after(-3600), id="else its own time"),
-        pytest.param({"lastTimestamp": None, "eventTime": None}, after(-7200), id="else when it was created"),
-        pytest.param({"lastTimestamp": None, "eventTime": None, "metadata": {}}, None, id="no time at all"),
-    ],
-)
-def test_the_time_of_an_event(fields: dict[str, Any], time: datetime | None) -> None:
-    """Three fields may have it."""
-    expected = RolloutEvent(RevisionEnd.ABORTED, 3, "Rollout aborted update to revision 3: metric failed", time)
-    assert parse_events("uid-1", [event(**fields)]) == (expected,)
-
-
-@pytest.mark.parametrize(
-    ("fields", "end"),
-    [
-        pytest.param({}, RevisionEnd.ABORTED, id="aborted"),
-        pytest.param(
-            {"reason": "RolloutCompleted", "message": "Rollout completed update to revision 3 (bbb): done"},
-            RevisionEnd.COMPLETED,
-            id="completed",
-        ),
-        pytest.param({"reason": "RolloutPaused"}, None, id="another reason"),
-        pytest.param({"message": "revision 3"}, None, id="another message"),
-        pytest.param({"involvedObject": {"uid": "uid-2"}}, None, id="another Rollout of this name"),
-    ],
-)
-def test_what_an_event_says(fields: dict[str, Any], end: RevisionEnd | None) -> None:
-    """Only those that say how a revision of this Rollout ended."""
-    assert [each.end for each in parse_events("uid-1", [event(**fields)])] == ([] if end is None else [end])
 
 
 @pytest.mark.parametrize(

@@ -1,34 +1,23 @@
-"""A verdict as JSON and as a DoraDeployment, and the event for a restored version."""
+"""A verdict as JSON and as a DoraDeployment."""
 
 import json
 import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from dora_operator.domain.fields import RemediationLink, RemediationType, adapter, to_api
-from dora_operator.domain.resource import parse
 from dora_operator.domain.rollout.identity import ById, ByVersion
-from dora_operator.domain.rollout.observation import Observation
-from dora_operator.domain.rollout.restoration import restoration_event, restored, waits_for_restoration
 from dora_operator.domain.rollout.verdict import (
-    VERDICT_ANNOTATION,
-    AbortRecovery,
-    Policy,
-    RestoredVersion,
     Verdict,
     VerdictKind,
     label_value,
-    read_record,
     record_manifest,
     resource_name,
 )
-from tests.unit.rollout import operator_stand_in
-from tests.unit.rollout.operator_stand_in import Operator
-from tests.unit.rollout.simulator import Simulator
 
 AT = datetime(2026, 11, 23, 3, 44, 56, tzinfo=UTC)
 VERDICT = Verdict(
@@ -44,27 +33,11 @@ VERDICT = Verdict(
     time=AT,
     message="Rollout aborted update to revision 2",
 )
-RESTORED = Policy(abort_recovery=AbortRecovery.RESTORED)
-
-
-def aborted_rollout() -> tuple[Simulator, Operator]:
-    """Return an aborted Rollout, and an operator that has recorded it."""
-    simulator, operator = Simulator(), Operator()
-    for play in (simulator.start, lambda: simulator.deploy(("1.1.0", "a")), lambda: simulator.abort(by_hand=False)):
-        for _ in play():
-            operator.reconcile(simulator.levels)
-    return simulator, operator
-
-
-def observed(simulator: Simulator) -> Observation:
-    """Return what the simulator shows."""
-    return operator_stand_in.observed(simulator.levels.rollout, simulator.levels.replica_sets.values())
 
 
 def test_the_manifest_of_an_abort() -> None:
     """Name, labels and spec as documented; no owner, so that a deleted Rollout deletes no unsent report."""
     manifest = record_manifest("shop", VERDICT)
-    assert json.loads(manifest["metadata"].pop("annotations")["dora-operator.io/verdict"])["verdict"] == "Aborted"
     assert manifest == {
         "apiVersion": "dora-operator.io/v1alpha1",
         "kind": "DoraDeployment",
@@ -79,16 +52,6 @@ def test_the_manifest_of_an_abort() -> None:
             "sourceRef": {"kind": "Rollout", "name": "checkout", "version": "1.1.0"},
         },
     }
-
-
-def test_the_labels_and_the_annotation_of_a_record() -> None:
-    """Labels that the operator's selector needs are kept; the annotation has the whole verdict, in one order."""
-    linked = replace(VERDICT, remediation=RemediationLink(type=RemediationType.ROLLBACK, version="1"))
-    metadata = record_manifest("shop", linked, {"team": "a"})["metadata"]
-    assert metadata["labels"] == {"team": "a", "dora-operator.io/rollout": "checkout"}
-    (annotation,) = metadata["annotations"].values()
-    assert annotation.startswith('{"decidedByRevision": 2, "env": "prod"')
-    assert read_record(annotation) == linked
 
 
 def test_with_an_id_alone_the_pod_hash_selects_the_revision() -> None:
@@ -124,12 +87,6 @@ def test_the_manifest_links_by_exactly_one(remediation: RemediationLink, written
     assert record_manifest("shop", replace(VERDICT, remediation=remediation))["spec"]["remediation"] == written
 
 
-def annotation_of(verdict: Verdict) -> str:
-    """Return the annotation of the record."""
-    annotation: str = record_manifest("shop", verdict)["metadata"]["annotations"][VERDICT_ANNOTATION]
-    return annotation
-
-
 NAMED = some.sampled_from(
     [
         {"service": "checkout", "env": "prod", "version": "1.1.0"},
@@ -157,62 +114,23 @@ VERDICTS = some.builds(
     message=some.none() | some.text(max_size=256),
     time=TIMES,
     remediation=REMEDIATIONS,
-    restored=some.none()
-    | some.builds(RestoredVersion, service=some.just("checkout"), version=some.just("1"), time=some.just(AT)),
 )
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(VERDICTS)
 def test_what_was_written_is_read_back(verdict: Verdict) -> None:
-    """The annotation and status.source are the verdict, whatever it says."""
-    assert read_record(annotation_of(verdict)) == verdict
+    """status.source is the verdict, whatever it says."""
     assert adapter(Verdict).validate_python(json.loads(json.dumps(to_api(verdict)))) == verdict
 
 
-WITHOUT_TAGS = {name: value for name, value in to_api(VERDICT).items() if name not in {"service", "env"}}
-
-
-@pytest.mark.parametrize(
-    "annotation",
-    [
-        "",
-        "{",
-        "[]",
-        "7",
-        '{"verdict": "Aborted"}',
-        json.dumps(to_api(VERDICT) | {"verdict": "Unheard"}),
-        json.dumps(to_api(VERDICT) | {"version": "1.1.0\u200b"}),
-        json.dumps(to_api(VERDICT) | {"deploymentId": "short"}),
-        json.dumps(WITHOUT_TAGS),
-        "[" * 100_000,
-    ],
-)
-def test_an_annotation_that_cannot_be_read_is_no_record(annotation: str) -> None:
-    """Users write DoraDeployments too."""
-    assert read_record(annotation) is None
-
-
-@pytest.mark.parametrize(
-    ("verdict", "deployment", "is_believed"),
-    [
-        pytest.param(VERDICT, {"service": "checkout", "env": "prod", "version": "1.1.0"}, True, id="the same"),
-        pytest.param(VERDICT, {"service": "checkout", "env": "prod", "version": "1.2.0"}, False, id="another version"),
-        pytest.param(VERDICT, {"id": "43vkaZNgiso"}, False, id="an id, and the verdict is by version"),
-        pytest.param(replace(VERDICT, deployment_id="43vkaZNgiso"), {"id": "43vkaZNgiso"}, True, id="the same id"),
-        pytest.param(VERDICT, {"id": 7}, False, id="a spec that cannot be understood"),
-    ],
-)
-def test_a_record_is_about_the_deployment_in_its_spec(
-    verdict: Verdict, deployment: dict[str, object], *, is_believed: bool
-) -> None:
-    """The spec decides what is marked: an annotation that names another deployment is not believed."""
-    body = record_manifest("shop", verdict)
-    body["metadata"] |= {"uid": "uid-record", "resourceVersion": "1", "creationTimestamp": "2026-11-23T03:45:00Z"}
-    body["spec"]["deployment"] = deployment
-    parsed = parse(body)
-    assert parsed.is_record
-    assert parsed.record == (verdict if is_believed else None)
+def test_a_field_that_no_version_writes_any_more_is_ignored() -> None:
+    """A record of a former version may say when the stable version was restored."""
+    written = to_api(VERDICT) | {
+        "restored": {"service": "checkout", "version": "1.0.0", "time": "2026-11-23T03:45:00Z"}
+    }
+    assert read_record(json.dumps(written)) == VERDICT
+    assert adapter(Verdict).validate_python(written) == VERDICT
 
 
 def test_a_verdict_knows_its_deployment() -> None:
@@ -260,61 +178,3 @@ def test_the_longest_name_of_a_record() -> None:
     """253 characters, as Kubernetes allows."""
     assert resource_name("c" * 242, "0123456789") == "c" * 242 + "-0123456789"
     assert len(resource_name("c" * 243, "0123456789")) == 253
-
-
-def test_the_return_is_recorded_before_its_event_is_posted() -> None:
-    """The event is a function of the record alone: a repeated request has the same id and the same times."""
-    simulator, operator = aborted_rollout()
-    (verdict,) = operator.records
-    assert verdict.time is not None
-    found = restored(observed(simulator), verdict, verdict.time + timedelta(days=1, milliseconds=7))
-    assert found is not None
-    read = read_record(annotation_of(found))
-    assert read == found
-    event = restoration_event(read)
-    assert event is not None
-    assert re.fullmatch(r"[A-Za-z0-9_.:-]{16,128}", event.deployment_id)
-    assert (event.service, event.env, event.version) == ("checkout", "prod", "1.0.0")
-    assert (event.started_at, event.finished_at) == (verdict.time, verdict.time + timedelta(days=1))
-
-
-def test_an_event_never_ends_before_it_starts() -> None:
-    """The API server's clock and the operator's may differ."""
-    simulator, operator = aborted_rollout()
-    (verdict,) = operator.records
-    assert verdict.time is not None
-    found = restored(observed(simulator), verdict, verdict.time - timedelta(seconds=3))
-    assert found is not None
-    assert found.restored is not None
-    assert found.restored.time == verdict.time
-
-
-def test_a_return_is_recorded_only_when_it_is_complete() -> None:
-    """Not while replicas are missing, not before the abort has a time."""
-    simulator, operator = aborted_rollout()
-    (verdict,) = operator.records
-    observation = observed(simulator)
-    assert waits_for_restoration(observation, verdict)
-    assert not waits_for_restoration(observation, replace(verdict, verdict=VerdictKind.UNDONE))
-    assert not waits_for_restoration(observation, replace(verdict, revision=1))
-    assert restored(observation, replace(verdict, time=None), AT) is None
-    for each in simulator.levels.replica_sets.values():
-        each["status"]["readyReplicas"] = 1
-    assert restored(observed(simulator), verdict, AT) is None
-
-
-def test_a_recorded_return_stays_until_a_retry_succeeds() -> None:
-    """A newer version changes nothing about a recorded return; the promotion of the version itself removes the mark."""
-    for ends_by_retry in (True, False):
-        simulator, operator = aborted_rollout()
-        operator.policy = RESTORED
-        (verdict,) = operator.records
-        found = restored(observed(simulator), verdict, AT)
-        assert found is not None
-        manifest = record_manifest("shop", found)
-        operator.manifests[manifest["metadata"]["name"]] = json.dumps(manifest)
-        operator.asked.clear()
-        for play in (simulator.retry if ends_by_retry else lambda: simulator.deploy(("1.2.0", "a")), simulator.promote):  # noqa: B023
-            for _ in play():
-                operator.reconcile(simulator.levels)
-        assert operator.asked == ([("1.1.0", False, "")] if ends_by_retry else [])

@@ -242,14 +242,11 @@ NEED_MEMORY = {
 """Rows that rest on how a former revision ended, when that was last shown before the restart."""
 
 
-@pytest.mark.parametrize("lists_events", [True, False])
 @pytest.mark.parametrize(
     ("story", "requests"),
     [pytest.param(*each.values, id=str(each.id)) for each in STORIES if each.id not in NEED_MEMORY],
 )
-def test_restarts_after_every_write_ask_the_same(
-    story: str, requests: list[Asked], lists_events: bool  # noqa: FBT001
-) -> None:  # fmt: skip
+def test_restarts_after_every_write_ask_the_same(story: str, requests: list[Asked]) -> None:
     """Every other row is decided from the objects and the records alone."""
 
     def decide_and_restart(stage: Stage) -> None:
@@ -257,7 +254,6 @@ def test_restarts_after_every_write_ask_the_same(
         stage.operator.restart()
 
     stage = Stage(after_write=decide_and_restart)
-    stage.operator.lists_events = lists_events
     for action in story.split(", "):
         stage.play(action)
     assert stage.operator.asked == requests

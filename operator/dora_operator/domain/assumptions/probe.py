@@ -7,7 +7,7 @@ from enum import StrEnum
 from http import HTTPStatus
 
 from dora_operator.domain.outcome import Answer, NoAnswer
-from dora_operator.domain.rollout.restoration import DeploymentEvent
+from dora_operator.domain.rollout.posted_events import DeploymentEvent
 from dora_operator.domain.stored import Stored
 
 NEWEST = "ID_OF_THE_NEWEST_DEPLOYMENT"

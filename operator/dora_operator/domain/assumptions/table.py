@@ -108,8 +108,8 @@ READS = (
     ),
 )
 """In this order; none of them changes anything."""
-EVENT_FOLLOWS = "the operator's own deployment events are possible (onMissing: Create, abortRecovery: Restored)"
-NO_EVENTS = "keep DORA_OPERATOR_ON_MISSING=Wait and DORA_OPERATOR_ABORT_RECOVERY=None"
+EVENT_FOLLOWS = "the operator's own deployment events are possible (onMissing: Create)"
+NO_EVENTS = "keep DORA_OPERATOR_ON_MISSING=Wait"
 WRITES = (
     Probe(
         "write-permission",

@@ -1,13 +1,13 @@
 """What an Argo Rollout means for Datadog: levels and records in, verdicts out.
 
     rollout = parse_rollout(body)                          # raw objects -> frozen values; never raises
-    observation = observe(rollout, parse_replica_sets(rollout.uid, replica_sets), parse_events(rollout.uid, events))
+    observation = observe(rollout, parse_replica_sets(rollout.uid, replica_sets))
     decision = decide(observation, records, policy, now, memory)
     manifests = [record_manifest(namespace, verdict) for verdict in decision.changes]
     records = [read_record(annotation) for annotation in annotations]
 
 Modules, each using only those before it: `raw`, `identity`, `observation`, `verdict`, `timeline`, `evidence`, `rules`,
-`decide`; beside them `restoration` and `retention`.
+`decide`; beside them `posted_events` and `retention`.
 
 What the rules say beyond the table in docs/rollouts.md:
 
@@ -22,10 +22,9 @@ What the rules say beyond the table in docs/rollouts.md:
 - An id annotation names one deployment event; a revision that runs it again is not marked when aborted.
 - A failure with a remediation is closed. The same version failing again under a later revision is a new failure.
 
-What levels cannot show, and what follows (nothing is ever marked on a guess; `Decision.wants_events` says when Argo's
-Events, which last an hour, could still show it):
+What levels cannot show, and what follows (nothing is ever marked on a guess):
 
-- Whether a revision was promoted, when it was replaced before this process started and no Event shows it any more.
+- Whether a revision was promoted, when it was replaced before this process started.
   A return to an older version then marks the newer one only where both readings would (`Reverted`, never linked), and
   a rollback over several such revisions marks nothing (`RollbackUnclear`).
 - An abort, a retry or an undo that began and ended while no watch showed it.

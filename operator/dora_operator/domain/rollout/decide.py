@@ -12,13 +12,12 @@ from dora_operator.domain.rollout import evidence as proof
 from dora_operator.domain.rollout.identity import Identified
 from dora_operator.domain.rollout.observation import Observation
 from dora_operator.domain.rollout.rules import Finding, RuleContext, aborted, ending, failures, undone
-from dora_operator.domain.rollout.timeline import Promotion, history, position
+from dora_operator.domain.rollout.timeline import history, position
 from dora_operator.domain.rollout.verdict import (
     Decision,
     Memory,
     Policy,
     Skipped,
-    SkipReason,
     Verdict,
     VerdictKind,
 )
@@ -46,7 +45,6 @@ class _Result:
 
     records: Records
     skipped: tuple[Skipped, ...] = ()
-    doubtful: bool = False
 
 
 def decide(
@@ -75,8 +73,7 @@ def decide_in_order(
     for passed in observations[:-1]:
         decision = decide(passed, known, policy, now, memory)
         memory = decision.memory
-        if not decision.wants_events:  # else it is too early to decide: the last state asks for the Events
-            known, skipped = [*known, *decision.changes], (*skipped, *decision.skipped)
+        known, skipped = [*known, *decision.changes], (*skipped, *decision.skipped)
     last = decide(observations[-1], known, policy, now, memory)
     before = _of_this_rollout(observations[-1], recorded)
     # What failed and recovered since the last decision was never sent, and needs no withdrawal.
@@ -104,9 +101,8 @@ def context_of(
 def _at_revision(given: _Input, number: int) -> Decision:
     context = _context(given, number)
     result = _ended(context, _merged(given.recorded, failures(context)))
-    kept = proof.remembered(context.certain, given.observation, context.timeline.entries, given.memory)
-    is_doubtful = result.doubtful or _has_unclear(result) or _is_missed_replacement(context)
-    return replace(_decision(given, result, kept), wants_events=is_doubtful and kept.events_read < number)
+    kept = proof.remembered(context.certain, given.observation, context.timeline.entries)
+    return _decision(given, result, kept)
 
 
 def _between_revisions(given: _Input) -> Decision:
@@ -129,7 +125,6 @@ def _context(given: _Input, number: int) -> RuleContext:
     certain = (
         proof.from_levels(given.observation, entries)
         | proof.from_memory(given.memory, given.observation.rollout.uid)
-        | proof.from_events(given.observation, number)
         | proof.from_records(given.recorded.values())
         | proof.from_links(given.recorded.values(), entries)
     )
@@ -193,22 +188,7 @@ def _completes(old: Verdict, found: Verdict) -> bool:
 
 
 def _ended(context: RuleContext, found: _Result) -> _Result:
-    endings = {key: ending(context, record) for key, record in found.records.items()}
-    return replace(
-        found,
-        records={key: each.verdict for key, each in endings.items()},
-        doubtful=any(each.doubtful for each in endings.values()),
-    )
-
-
-def _has_unclear(result: _Result) -> bool:
-    return any(each.reason is SkipReason.ROLLBACK_UNCLEAR for each in result.skipped)
-
-
-def _is_missed_replacement(context: RuleContext) -> bool:
-    """Return whether a revision was replaced within the lookback and its end was not seen, as after a restart."""
-    former = context.timeline.entries[:-1]
-    return any(entry.promotion is Promotion.UNKNOWN and context.began_recently(entry.number + 1) for entry in former)
+    return replace(found, records={key: ending(context, record) for key, record in found.records.items()})
 
 
 def _decision(given: _Input, result: _Result, memory: Memory) -> Decision:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dora_operator.domain.rollout.identity import Unidentified
-from dora_operator.domain.rollout.observation import Observation, RevisionEnd
+from dora_operator.domain.rollout.observation import Observation
 from dora_operator.domain.rollout.timeline import Entry, Promotion, Timeline
 from dora_operator.domain.rollout.verdict import Memory, Verdict, VerdictKind, link_to
 
@@ -57,18 +57,6 @@ def _from_stable_hash(observation: Observation, entries: Sequence[Entry]) -> Evi
     return Evidence(unpromoted=frozenset({current.number}))
 
 
-def from_events(observation: Observation, current: int) -> Evidence:
-    """Read Argo's Events. A missing one proves nothing: they are dropped under load and kept for an hour."""
-    events = observation.events or ()
-    return Evidence(
-        promoted=frozenset(event.revision for event in events if event.end is RevisionEnd.COMPLETED),
-        # The current one may have been retried since; a former one that was completed as well is overruled in `|`.
-        unpromoted=frozenset(
-            event.revision for event in events if event.end is RevisionEnd.ABORTED and event.revision < current
-        ),
-    )
-
-
 def from_memory(memory: Memory, uid: str) -> Evidence:
     """Read what this process saw of this very Rollout."""
     return Evidence(memory.promoted, memory.unpromoted) if memory.rollout_uid == uid else Evidence()
@@ -107,17 +95,15 @@ def aborted_on_record(records: Iterable[Verdict]) -> frozenset[int]:
     return frozenset(record.revision for record in records if record.verdict is VerdictKind.ABORTED)
 
 
-def remembered(evidence: Evidence, observation: Observation, entries: Sequence[Entry], memory: Memory) -> Memory:
+def remembered(evidence: Evidence, observation: Observation, entries: Sequence[Entry]) -> Memory:
     """Return what to keep: only of revisions that still exist, and of the current one only its promotion."""
     known = frozenset(entry.number for entry in entries)
     current = entries[-1].number
-    read = memory.events_read if memory.rollout_uid == observation.rollout.uid else 0
     return Memory(
         rollout_uid=observation.rollout.uid,
         seen=current,
         promoted=evidence.promoted & known,
         unpromoted=(evidence.unpromoted & known) - {current},
-        events_read=read if observation.events is None else current,
     )
 
 

@@ -63,11 +63,6 @@ def identify(template: Mapping[str, Any]) -> Identity:
     return ByVersion(**{tag: value for tag, value in tags.items() if value is not None})
 
 
-def service_of(template: Mapping[str, Any]) -> str | None:
-    """Return the service that a pod template names, whatever else it lacks."""
-    return _tag_value(template, "service")
-
-
 def shared_id(deployment_id: str) -> Unidentified:
     """Return the identity of revisions that claim one id although their versions differ."""
     return Unidentified(

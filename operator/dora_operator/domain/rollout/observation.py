@@ -1,44 +1,24 @@
-"""A raw Rollout, its ReplicaSets and, where listed, its Events as frozen values. The one place that parses them.
+"""A raw Rollout and its ReplicaSets as frozen values. The one place that parses them.
 
 Nothing is decided here and nothing raises: what is missing or mistyped is absent in the result.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import Enum
 from typing import Any
 
 from dora_operator.domain.fields import GROUP, ObjectKey
 from dora_operator.domain.outcome import shorten
 from dora_operator.domain.rollout import raw
-from dora_operator.domain.rollout.identity import ById, Identity, identify, service_of, shared_id
+from dora_operator.domain.rollout.identity import ById, Identity, identify, shared_id
 
 REVISION = "rollout.argoproj.io/revision"
 REVISION_HISTORY = "rollout.argoproj.io/revision-history"
 WORKLOAD_GENERATION = "rollout.argoproj.io/workload-generation"
 POD_TEMPLATE_HASH = "rollouts-pod-template-hash"
 ABORTED_PREFIX = "RolloutAborted: "
-_NAMES_REVISION = re.compile(r"^Rollout (?:completed|aborted) update to revision (\d{1,10})\b")
-
-
-class RevisionEnd(Enum):
-    """The two reasons of Argo's Events that say how a revision ended."""
-
-    COMPLETED = "RolloutCompleted"
-    ABORTED = "RolloutAborted"
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutEvent:
-    """What an Event of the last hour still says about a revision."""
-
-    end: RevisionEnd
-    revision: int
-    message: str
-    time: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +31,6 @@ class ReplicaSet:
     identity: Identity
     replicas: int
     ready: int
-    service: str | None
-    """The service that the pod template names, also where nothing identifies its deployment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +56,6 @@ class Rollout:
     replicas: int
     changed_at: datetime | None
     """When the newest revision was completed or, while it is not, when the controller last saw it move."""
-    service: str | None
-    """The service that its own pod template names. With workloadRef it has none; its ReplicaSets do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +64,17 @@ class Observation:
 
     rollout: Rollout
     replica_sets: tuple[ReplicaSet, ...]
-    events: tuple[RolloutEvent, ...] | None
-    """None: not listed."""
-
     current: ReplicaSet | None
     """The one that `currentPodHash` names."""
     stable: ReplicaSet | None
     """The one that `stableRS` names."""
 
 
-def observe(
-    rollout: Rollout, replica_sets: tuple[ReplicaSet, ...], events: tuple[RolloutEvent, ...] | None = None
-) -> Observation:
+def observe(rollout: Rollout, replica_sets: tuple[ReplicaSet, ...]) -> Observation:
     """Put parsed objects together."""
     named = {each.pod_template_hash: each for each in reversed(replica_sets)}
     stable = named.get(rollout.stable_hash) if rollout.stable_hash else None
-    return Observation(rollout, replica_sets, events, named.get(rollout.current_hash), stable)
+    return Observation(rollout, replica_sets, named.get(rollout.current_hash), stable)
 
 
 def parse_rollout(body: Mapping[str, Any]) -> Rollout:
@@ -127,7 +98,6 @@ def parse_rollout(body: Mapping[str, Any]) -> Rollout:
         current_hash=raw.identifier(status, "currentPodHash"),
         replicas=_or_else(raw.integer(body, "spec", "replicas"), 1),
         changed_at=_changed_at(status),
-        service=service_of(raw.mapping(body, "spec", "template")),
     )
 
 
@@ -137,18 +107,6 @@ def parse_replica_sets(uid: str, bodies: Iterable[Mapping[str, Any]]) -> tuple[R
         return ()
     owned = [_replica_set(each) for each in raw.items(tuple(bodies)) if _is_owned_by(uid, each)]
     return _without_shared_ids([each for each in owned if each.pod_template_hash and each.numbers])
-
-
-def parse_events(uid: str, bodies: Iterable[Mapping[str, Any]]) -> tuple[RolloutEvent, ...]:
-    """Read the Events about the Rollout with this uid that say how a revision ended."""
-    ends = {end.value: end for end in RevisionEnd}
-    found = []
-    for each in raw.items(tuple(bodies)):
-        end = ends.get(raw.text(each, "reason"))
-        named = _NAMES_REVISION.match(raw.text(each, "message"))
-        if end and named and uid and raw.text(each, "involvedObject", "uid") == uid:
-            found.append(RolloutEvent(end, int(named[1]), shorten(named.string), _event_time(each)))
-    return tuple(found)
 
 
 def _is_of_newest_template(body: Mapping[str, Any]) -> bool:
@@ -187,7 +145,6 @@ def _replica_set(body: Mapping[str, Any]) -> ReplicaSet:
         identity=identify(raw.mapping(body, "spec", "template")),
         replicas=_or_else(raw.integer(body, "spec", "replicas"), 0),
         ready=_or_else(raw.integer(body, "status", "readyReplicas"), 0),
-        service=service_of(raw.mapping(body, "spec", "template")),
     )
 
 
@@ -202,14 +159,6 @@ def _without_shared_ids(replica_sets: Sequence[ReplicaSet]) -> tuple[ReplicaSet,
         if isinstance(each.identity, ById) and each.identity.deployment_id in shared
         else each
         for each in replica_sets
-    )
-
-
-def _event_time(event: Mapping[str, Any]) -> datetime | None:
-    return (
-        raw.moment(event, "lastTimestamp")
-        or raw.moment(event, "eventTime")
-        or raw.moment(event, "metadata", "creationTimestamp")
     )
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from dora_operator.domain.fields import OnMissing, RemediationType
 from dora_operator.domain.rollout.evidence import Evidence
 from dora_operator.domain.rollout.identity import ById, Unidentified, linkable
-from dora_operator.domain.rollout.observation import Observation, RevisionEnd, RolloutEvent
+from dora_operator.domain.rollout.observation import Observation
 from dora_operator.domain.rollout.timeline import Entry, Promotion, Timeline, first_after_target, key_of
 from dora_operator.domain.rollout.verdict import (
     ON_MISSING_ANNOTATION,
@@ -84,20 +84,6 @@ def aborted(context: RuleContext, entry: Entry) -> Iterator[Finding]:
         yield _same_as_stable(failure) if same else _finding(context, failure)
 
 
-def aborted_by_events(context: RuleContext, entry: Entry) -> Iterator[Finding]:
-    """A former revision was aborted while no watch showed it, and an Event still says so."""
-    event = _abort_event(context, entry.number)
-    if event is None or entry == context.timeline.current or entry.promotion is not Promotion.NOT_PROMOTED:
-        return
-    if context.is_recent(event.time):
-        failure = _Failure(VerdictKind.ABORTED, entry, entry.number, event.time, event.message)
-        stable = context.timeline.stable_before(entry.number)
-        if stable is not None and stable.key == entry.key:
-            yield _same_as_stable(failure)
-        elif stable is not None or context.timeline.is_new(entry):
-            yield _finding(context, failure)
-
-
 def rolled_back(context: RuleContext, entry: Entry) -> Iterator[Finding]:
     """A version older than the stable one is deployed again: one of those since its last time is marked."""
     stable = context.timeline.stable_before(entry.number)
@@ -142,7 +128,7 @@ def reverted(context: RuleContext, entry: Entry) -> Iterator[Finding]:
     yield _finding(context, failure) if is_clear else _unclear(failure)
 
 
-RULES = (aborted, aborted_by_events, undone, rolled_back, reverted)
+RULES = (aborted, undone, rolled_back, reverted)
 """In this order: where two find the same deployment failed by the same cause, the first is kept."""
 
 
@@ -157,11 +143,6 @@ def _marked_by_rollback(context: RuleContext, target: Entry, replaced: Entry) ->
     if context.policy.rollback_marks is RollbackMarks.FIRST_AFTER_TARGET:
         return first_after_target(context.timeline, target)
     return [replaced]
-
-
-def _abort_event(context: RuleContext, number: int) -> RolloutEvent | None:
-    events = context.observation.events or ()
-    return next((each for each in events if each.end is RevisionEnd.ABORTED and each.revision == number), None)
 
 
 def _time(context: RuleContext, entry: Entry) -> datetime | None:
@@ -232,41 +213,24 @@ def _is_id_used_before(timeline: Timeline, failed: Entry) -> bool:
     return any(entry.promotion is not Promotion.NOT_PROMOTED for entry in earlier)
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """The verdict as it is now. `doubtful`: Events might show more about it."""
-
-    verdict: Verdict
-    doubtful: bool = False
-
-
-def ending(context: RuleContext, verdict: Verdict) -> Ending:
+def ending(context: RuleContext, verdict: Verdict) -> Verdict:
     """Return the verdict with what has happened since: promoted later, rolled back, rolled forward, or nothing yet.
 
     The first promotion that ends the failure counts. A revision of unknown promotion stops the search wherever it could
     have been that one.
     """
     if not _can_end(verdict):
-        return Ending(verdict)
-    cause = verdict.decided_by_revision
-    # Seen aborted, and not seen replaced without promotion: a retry may have been missed.
-    is_certain = cause in context.certain.unpromoted or cause == context.timeline.current.number
-    doubtful = verdict.verdict is VerdictKind.ABORTED and not is_certain
-    for entry in context.timeline.after(cause - 1):
-        if entry is None:
+        return verdict
+    for entry in context.timeline.after(verdict.decided_by_revision - 1):
+        if entry is None or _could_have_ended(context, verdict, entry):
             break
-        if _could_have_ended(context, verdict, entry):
-            return Ending(verdict, doubtful=True)
         ended = _ended_by(context, verdict, entry) if entry.promotion is Promotion.PROMOTED else None
         if ended is not None:
-            return Ending(ended, doubtful and ended != verdict)
-    return Ending(verdict)
+            return ended
+    return verdict
 
 
 def _can_end(verdict: Verdict) -> bool:
-    if verdict.remediation is not None and verdict.verdict in {VerdictKind.ABORTED, VerdictKind.UNDONE}:
-        # The return to the stable version was posted and linked: only a successful retry can remove the mark.
-        return verdict.remediation.type is RemediationType.ROLLBACK
     return verdict.remediation is None and verdict.verdict in {
         VerdictKind.ABORTED,
         VerdictKind.UNDONE,
@@ -319,7 +283,7 @@ def _rolled_forward_to(context: RuleContext, verdict: Verdict, promoted: Entry) 
     if in_flight and context.policy.abort_recovery is not AbortRecovery.NEXT_VERSION:
         return None
     is_newer = not _is_older(context, promoted, verdict) and promoted.key != verdict.identity
-    if verdict.remediation is not None or not is_newer or not _is_deployment(context, verdict, promoted):
+    if not is_newer or not _is_deployment(context, verdict, promoted):
         return None
     return _linked(verdict, promoted, RemediationType.ROLLFORWARD)
 
@@ -348,8 +312,6 @@ def _recovered(context: RuleContext, verdict: Verdict, promoted: Entry, message:
         decided_by_revision=promoted.number,
         time=_time(context, promoted),
         message=message,
-        remediation=None,
-        restored=None,
     )
 
 

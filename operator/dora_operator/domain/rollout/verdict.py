@@ -1,33 +1,29 @@
 """What a decision about a Rollout takes and returns: policy, verdicts, skipped revisions, memory.
 
-A verdict is one model in every place: what `decide` returns, what `status.source` shows, and, as JSON in an annotation
-of the operator's own DoraDeployment, the durable record. No rule is here.
+A verdict is one model in every place: what `decide` returns and what `status.source` shows, which only the operator can
+write. No rule is here.
 """
 
 import hashlib
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Any, Self
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from dora_operator.domain.fields import (
     API_VERSION,
     ATOMIC,
-    CONFIG,
     KIND,
     OnMissing,
     RemediationLink,
     RemediationType,
     SourceKind,
     Text,
-    adapter,
     is_deployment_id,
     is_tag,
     to_api,
@@ -35,7 +31,6 @@ from dora_operator.domain.fields import (
 from dora_operator.domain.rollout.identity import ById, ByVersion, Identified
 
 ROLLOUT_LABEL = "dora-operator.io/rollout"
-VERDICT_ANNOTATION = "dora-operator.io/verdict"
 IGNORE_ANNOTATION = "dora-operator.io/ignore"
 ON_MISSING_ANNOTATION = "dora-operator.io/on-missing"
 LONGEST_NAME = 253
@@ -60,16 +55,6 @@ class VerdictKind(StrEnum):
     """It was marked, but then promoted: no failure."""
     KEPT = "Kept"
     """As Recovered, but the setting `retrySuccess: Keep` leaves the mark as it is."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
-class RestoredVersion:
-    """The stable version that serves again after an abort."""
-
-    service: Text = Field(description="Service of the stable version, by its labels.")
-    env: Text | None = Field(default=None, description="Environment of the stable version, by its labels.")
-    version: Text | None = Field(default=None, description="The stable version, by its labels.")
-    time: datetime = Field(description="When it had all its replicas again.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=ATOMIC)
@@ -100,9 +85,6 @@ class Verdict:
     )
     started_time: datetime | None = Field(
         default=None, description="When the revision began: the creation of its ReplicaSet."
-    )
-    restored: RestoredVersion | None = Field(
-        default=None, description="The return to the stable version after an abort, with abortRecovery: Restored."
     )
     on_missing: OnMissing | None = Field(
         default=None, description="Wait or Create, by the workload's annotation dora-operator.io/on-missing."
@@ -160,8 +142,6 @@ class AbortRecovery(Enum):
 
     NONE = "None"
     """Nothing: the service was restored at the abort, and no deployment in Datadog stands for that."""
-    RESTORED = "Restored"
-    """The return to the stable version, which the operator posts as a deployment event."""
     NEXT_VERSION = "NextVersion"
     """The next promoted version. This measures the time to the next release."""
 
@@ -207,7 +187,7 @@ class Memory:
     """What this process saw of a Rollout: which revisions were promoted, and which were replaced without it.
 
     Losing it (a restart) never makes a decision wrong. It can only leave open how revisions ended that were replaced
-    before the restart; `Decision.wants_events` shows that.
+    before the restart.
     """
 
     rollout_uid: str = ""
@@ -215,8 +195,6 @@ class Memory:
     """The newest revision that was seen."""
     promoted: frozenset[int] = frozenset()
     unpromoted: frozenset[int] = frozenset()
-    events_read: int = 0
-    """The newest revision at which Events were read: they are read once for each revision at most."""
 
 
 @plain_dataclass(frozen=True, slots=True)
@@ -229,14 +207,13 @@ class Decision:
     """Those of `verdicts` to write now, aborts first."""
     skipped: tuple[Skipped, ...] = ()
     memory: Memory = field(default_factory=Memory)
-    wants_events: bool = False
-    """List the Rollout's Events, observe and decide again before acting: they may show what the levels no longer do."""
 
 
-def record_manifest(namespace: str, verdict: Verdict, labels: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return the DoraDeployment that carries a verdict. It has no owner: a deleted Rollout must not delete a report.
+def record_manifest(namespace: str, verdict: Verdict) -> dict[str, Any]:
+    """Return the DoraDeployment that carries a failure to Datadog.
 
-    Everything that a verdict says is in it from the first write on, so a kill between two writes loses nothing.
+    It has no owner: a deleted Rollout must not delete a report. Its spec alone says what Datadog should know, so that a
+    kill before its status is written loses nothing.
     """
     # With an id and no version label, the pod hash names the revision.
     version = verdict.version or verdict.pod_template_hash
@@ -247,29 +224,16 @@ def record_manifest(namespace: str, verdict: Verdict, labels: Mapping[str, str] 
     }
     if verdict.remediation is not None:
         spec["remediation"] = to_api(verdict.remediation)
-    document = _VERDICT.dump_python(verdict, mode="json", by_alias=True, exclude_none=True)
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {
             "name": resource_name(verdict.name, verdict.pod_template_hash),
             "namespace": namespace,
-            "labels": {**(labels or {}), ROLLOUT_LABEL: label_value(verdict.name)},
-            "annotations": {VERDICT_ANNOTATION: json.dumps(document, sort_keys=True)},
+            "labels": {ROLLOUT_LABEL: label_value(verdict.name)},
         },
         "spec": spec,
     }
-
-
-def read_record(annotation: str) -> Verdict | None:
-    """Return the verdict that an annotation carries, or None where it cannot be read."""
-    try:
-        return _VERDICT.validate_json(annotation)
-    except ValidationError:
-        return None
-
-
-_VERDICT: TypeAdapter[Verdict] = adapter(Verdict)
 
 
 def resource_name(rollout: str, pod_template_hash: str) -> str:
