@@ -15,7 +15,7 @@ from dora_operator.domain.plan import Dependency
 from dora_operator.domain.resource import DoraDeployment, DoraDeploymentStatus, has_unsent_failure, parse
 from dora_operator.domain.rollout.identity import Identified
 from dora_operator.domain.rollout.observation import ReplicaSet, Rollout, parse_rollout
-from dora_operator.domain.rollout.verdict import Decision, Memory, Skipped, SkipReason, Verdict, asks_again
+from dora_operator.domain.rollout.verdict import Decision, Memory, Skipped, SkipReason, Verdict, asks_again, is_ignored
 from dora_operator.workqueue import Priority
 
 MAX_UNDECIDED = 16
@@ -265,7 +265,8 @@ class TrackedRollout:
 
     def update(self, rollout: Rollout, at: datetime | None, *, keep_undecided: bool) -> None:
         """Store a newer version. With `keep_undecided`, a state that no decision has seen is kept for the next one."""
-        if keep_undecided and self.rollout is not self._decided and _state(self.rollout) != _state(rollout):
+        is_undecided = self.rollout is not self._decided and not is_ignored(self.rollout.annotations)
+        if keep_undecided and is_undecided and _state(self.rollout) != _state(rollout):
             self.undecided = (*self.undecided, self.rollout)[-MAX_UNDECIDED:]
         self.rollout, self.seen_at = rollout, at
 

@@ -3,7 +3,7 @@
 Sends nothing to Datadog: that is the way of the DoraDeployment that carries a verdict.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,7 +18,7 @@ from dora_operator.domain.rollout.observation import (
     parse_replica_sets,
 )
 from dora_operator.domain.rollout.timeline import position
-from dora_operator.domain.rollout.verdict import IGNORE_ANNOTATION, Decision, Policy, Skipped, Verdict
+from dora_operator.domain.rollout.verdict import Decision, Policy, Skipped, Verdict, is_ignored
 from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import NamespaceAnnotations
 from dora_operator.reconcile.events import EventPoster
@@ -51,7 +51,7 @@ class RolloutReconciler:
         if tracked is None:
             return Result()
         if is_ignored(tracked.rollout.annotations):
-            tracked.undecided = ()  # what happens while it is ignored is not marked later
+            tracked.undecided = ()
             return Result()
         if tracked.needs_replica_sets():
             await self._list_replica_sets(tracked)
@@ -91,8 +91,3 @@ class RolloutReconciler:
             self.events.post(subject_of(tracked), EventNote("Warning", each.reason.value, each.message))
             tracked.reported.add(each)
             self.metrics.rollout_skipped.labels(each.reason.value).inc()
-
-
-def is_ignored(annotations: Mapping[str, str]) -> bool:
-    """Return whether the annotations of a Rollout or a Namespace opt out."""
-    return annotations.get(IGNORE_ANNOTATION) == "true"

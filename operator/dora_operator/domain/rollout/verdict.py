@@ -6,6 +6,7 @@ write. No rule is here.
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
 from datetime import datetime, timedelta
@@ -110,6 +111,11 @@ class Verdict:
     def change_failure(self) -> bool:
         """What Datadog should know."""
         return self.verdict is not VerdictKind.RECOVERED
+
+
+def is_ignored(annotations: Mapping[str, str]) -> bool:
+    """Return whether the annotations of a Rollout or a Namespace opt out."""
+    return annotations.get(IGNORE_ANNOTATION) == "true"
 
 
 def asks_again(recorded: Verdict | None, wanted: Verdict) -> bool:
