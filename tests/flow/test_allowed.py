@@ -145,7 +145,7 @@ async def test_no_event_is_posted_for_another_service_without_a_policy() -> None
 async def test_a_forged_verdict_has_no_effect(*, is_labelled: bool) -> None:
     """A verdict is read from the status alone, which only the operator may write."""
     cluster, datadog = FakeCluster(), StoringDatadog()
-    forged = verdict(service="payments", version="2", time=NOW, started_time=NOW - timedelta(minutes=9))
+    forged = verdict(version="2", time=NOW, started_time=NOW - timedelta(minutes=9))
     mine = {"service": "checkout", "env": "prod", "version": "2"}
     cluster.apply("mine", deployment=mine, sourceRef={"name": "checkout"}, onMissing="Create")
     cluster.annotate("mine", verdict=json.dumps(to_api(forged)))

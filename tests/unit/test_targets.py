@@ -7,10 +7,10 @@ import pytest
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.plan import (
     DeploymentKey,
-    WorkloadRef,
     RolloutState,
-    keys_of,
+    WorkloadRef,
     dependencies_of,
+    keys_of,
     lock_of,
     request_for,
     target_of,

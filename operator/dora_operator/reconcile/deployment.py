@@ -171,10 +171,8 @@ class DeploymentReconciler:
         due = self._next_read(context, context.status, entry, link)
         # Written before anything is waited for: what ends during the write would not be noticed.
         settled = await self._settle(context, plan, entry, link, None)
-        if due is None or due > now:
+        if due is None or due > now or not self.store.is_current(context.deployment):
             return settled
-        if not self.store.is_current(context.deployment):
-            return Result(now)
         account = account_of(context.deployment.key.namespace, plan.target)
         keys = await self.credentials.read(account.secret)
         if isinstance(keys, NoKeys):
