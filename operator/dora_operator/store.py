@@ -15,6 +15,7 @@ from dora_operator.domain.history.history import History
 from dora_operator.domain.history.observation import Template
 from dora_operator.domain.history.verdicts import Verdict
 from dora_operator.domain.plan import Dependency
+from dora_operator.domain.records import is_ignored
 from dora_operator.domain.resource import DoraDeployment, DoraDeploymentStatus, has_unsent_failure, parse
 from dora_operator.domain.sources.rollout import Rollout, parse_rollout
 from dora_operator.workqueue import Priority
@@ -255,7 +256,8 @@ class TrackedWorkload:
 
     def update(self, workload: Rollout, at: datetime | None, *, keep_undecided: bool) -> None:
         """Store a newer version. With `keep_undecided`, a state that no decision has seen is kept for the next one."""
-        if keep_undecided and self.workload is not self._decided and _state(self.workload) != _state(workload):
+        is_undecided = self.workload is not self._decided and not is_ignored(self.workload.annotations)
+        if keep_undecided and is_undecided and _state(self.workload) != _state(workload):
             self.undecided = (*self.undecided, self.workload)[-MAX_UNDECIDED:]
         self.workload, self.seen_at = workload, at
 

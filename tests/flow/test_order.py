@@ -25,7 +25,7 @@ RECORD = ObjectKey("shop", "checkout-h2")
 
 @dataclass
 class Limited(StoringDatadog):
-    """Lets 30 requests through in each minute, whatever they are about. Marks by id are accepted without a look."""
+    """Lets 30 requests through in each minute, whatever they are about. Marks by id are accepted at once."""
 
     marked: list[str] = field(default_factory=list)
     """Ids, or versions, of accepted marks in their order."""

@@ -7,8 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from dora_operator.clients.errors import ForbiddenError
 from dora_operator.domain.fields import ObjectKey
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
+from tests.support.levels import Rollout, play
 from tests.unit.history.test_traces import EXPECTED, Lines, trace
 
 EVERY_TRACE = pytest.mark.parametrize("name", sorted(EXPECTED))
@@ -264,6 +266,29 @@ async def test_settled_records_go_after_their_time(cluster: FakeCluster, datadog
         await operator.settle()
     assert cluster.objects == {}
     assert len(datadog.requests) == 1
+
+
+async def test_a_record_that_cannot_be_deleted_stops_no_other(
+    cluster: FakeCluster, datadog: FakeDatadog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator may not delete in one namespace; the records of the others go after their time."""
+    delete = cluster.delete_record
+
+    async def refuse(key: ObjectKey, uid: str) -> None:
+        if key.name == "checkout-h2":
+            raise ForbiddenError("forbidden", 403)
+        await delete(key, uid)
+
+    monkeypatch.setattr(cluster, "delete_record", refuse)
+    async with running_operator(cluster, datadog) as operator:
+        for name in ("checkout", "pay", "cart"):
+            rollout = Rollout(name=name, uid=f"uid-{name}")
+            await play(operator, rollout, "deploy h1 1", "promote", "deploy h2 2", "abort")
+            operator.rollout_event("DELETED", rollout.body())
+        assert len(cluster.objects) == 3
+        await operator.pass_time(90 * 86_400 + 60)
+        assert await operator.app.records.sweep() == 2
+    assert [key.name for key in cluster.objects] == ["checkout-h2"]
 
 
 async def test_a_late_deletion_does_not_drop_the_successor(cluster: FakeCluster, datadog: FakeDatadog) -> None:

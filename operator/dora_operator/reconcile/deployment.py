@@ -174,17 +174,17 @@ class DeploymentReconciler:
         if link is not None and entry.link_since is None:
             entry.link_since = now
         due = self._next_read(context, context.status, entry, link)
-        if due is None or due > now:
-            return await self._settle(context, plan, entry, link, None)
+        # Written before anything is waited for: what ends during the write would not be noticed.
+        settled = await self._settle(context, plan, entry, link, None)
+        if due is None or due > now or not self.store.is_current(context.deployment):
+            return settled
         account = account_of(context.deployment.key.namespace, plan.target)
         keys = await self.credentials.read(account.secret)
         if isinstance(keys, NoKeys):
-            await self._settle(context, plan, entry, link, None)
             return Result(now + RECHECK_KEYS)
         limit = self.limits.key_of(account, keys)
         stored = await self.lookup.read(limit, keys, self._query(context, plan), not_before=due)
         if isinstance(stored, Result):
-            await self._settle(context, plan, entry, link, None)
             return stored
         if isinstance(stored, ReadProblem) and stored.reason is Reason.READ_FORBIDDEN:
             self.credentials.await_change(context.deployment.key, account.secret, keys)
@@ -305,7 +305,6 @@ class DeploymentReconciler:
         if isinstance(located, Refuse):
             return await self._without_request(context, located)
         if isinstance(located, Result):
-            await self.writer.save(context.deployment, context.status)
             return located
         return await self._exchange(context, located, finding, limit, keys)
 
@@ -318,6 +317,7 @@ class DeploymentReconciler:
             return plan
         stored: Stored | ReadProblem | Result = NOT_READ
         if context.reads_back:
+            await self.writer.save(context.deployment, context.status)  # before it waits, as in _verify
             query, not_before = self._query(context, plan), self.clock() - BETWEEN_LISTS
             stored = await self.lookup.read(limit, keys, query, not_before=not_before, mark_waits=True)
         if isinstance(stored, Result):

@@ -18,7 +18,7 @@ from dora_operator.domain.history.advance import advance
 from dora_operator.domain.history.history import History, PinnedDeployment, manifest, parse, pinned
 from dora_operator.domain.history.policy import Policy
 from dora_operator.domain.history.verdicts import Skipped, SkipReason, notes, verdicts
-from dora_operator.domain.records import IGNORE_ANNOTATION, ON_MISSING_ANNOTATION
+from dora_operator.domain.records import ON_MISSING_ANNOTATION, is_ignored
 from dora_operator.domain.sources.rollout import API_VERSION, observe, parse_replica_sets
 from dora_operator.reconcile.context import NamespaceAnnotations
 from dora_operator.reconcile.events import EventPoster
@@ -152,8 +152,3 @@ class WorkloadReconciler:
 def _on_missing(annotations: Mapping[str, str]) -> OnMissing | None:
     value = annotations.get(ON_MISSING_ANNOTATION)
     return OnMissing(value) if value in set(OnMissing) else None
-
-
-def is_ignored(annotations: Mapping[str, str]) -> bool:
-    """Return whether the annotations of a workload or a Namespace opt out."""
-    return annotations.get(IGNORE_ANNOTATION) == "true"
