@@ -117,9 +117,9 @@ def build(deps: Deps) -> App:
         random=deps.jitter,
     )
     retention, policy = timedelta(days=settings.retention_days), settings.rollout_policy
-    records = Records(store, deployments, deps.kubernetes, events, deps.metrics, policy, retention, clock)
+    records = Records(store, deployments, deps.kubernetes, events, policy, retention, clock)
     workload_reconciler = WorkloadReconciler(
-        workloads.store, deps.kubernetes, annotations, records, events, policy, clock
+        workloads.store, deps.kubernetes, annotations, records, events, deps.metrics, policy, clock
     )
     queues = deployments.queue, workloads.queue
     return App(

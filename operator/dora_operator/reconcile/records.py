@@ -18,7 +18,6 @@ from dora_operator.domain.plan import WorkloadRef, follows
 from dora_operator.domain.records import record_manifest
 from dora_operator.domain.resource import ConditionStatus, ConditionType, DoraDeployment
 from dora_operator.domain.spec import DoraDeploymentSpec
-from dora_operator.metrics import Metrics
 from dora_operator.reconcile.changes import DeploymentEvents
 from dora_operator.reconcile.events import EventPoster
 from dora_operator.store import DeploymentStore, Refusal, TrackedWorkload
@@ -37,7 +36,6 @@ class Records:
     changes: DeploymentEvents
     client: KubernetesClient
     events: EventPoster
-    metrics: Metrics
     policy: Policy
     retention: timedelta
     clock: Callable[[], datetime]
@@ -70,7 +68,6 @@ class Records:
                 self._hand_over(tracked, follower.key, verdict)
             if not followers:
                 await self._record(tracked, verdict)
-            self.metrics.rollout_verdicts.labels(verdict.verdict.value).inc()
 
     async def sweep(self) -> int:
         """Delete settled records that were kept long enough. Return how many.

@@ -17,9 +17,10 @@ from dora_operator.domain.fields import ObjectKey, OnMissing
 from dora_operator.domain.history.advance import advance
 from dora_operator.domain.history.history import History, PinnedDeployment, manifest, parse, pinned
 from dora_operator.domain.history.policy import Policy
-from dora_operator.domain.history.verdicts import Skipped, SkipReason, notes, verdicts
+from dora_operator.domain.history.verdicts import Skipped, SkipReason, Verdict, notes, verdicts
 from dora_operator.domain.records import ON_MISSING_ANNOTATION, is_ignored
 from dora_operator.domain.sources.rollout import API_VERSION, observe, parse_replica_sets
+from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import NamespaceAnnotations
 from dora_operator.reconcile.events import EventPoster
 from dora_operator.reconcile.records import REFUSED_RECHECK, Records, subject_of
@@ -38,6 +39,7 @@ class WorkloadReconciler:
     namespaces: NamespaceAnnotations
     records: Records
     events: EventPoster
+    metrics: Metrics
     policy: Policy
     clock: Callable[[], datetime]
     _has_reported: bool = False
@@ -97,6 +99,7 @@ class WorkloadReconciler:
             return Result()
         if history != before:
             await self._write(tracked, history)
+            self._count(before, found)
         for note in skipped:
             self._report(tracked, note)
         await self.records.write(tracked, wanted)
@@ -143,6 +146,12 @@ class WorkloadReconciler:
             except NotFoundError:
                 self._crd_is_missing()
         self.store.keep(history)
+
+    def _count(self, before: History | None, found: Iterable[Verdict]) -> None:
+        known = {(each.revision, each.verdict) for each in (verdicts(before, self.policy) if before else ())}
+        for verdict in found:
+            if (verdict.revision, verdict.verdict) not in known:
+                self.metrics.rollout_verdicts.labels(verdict.verdict.value).inc()
 
     def _report(self, tracked: TrackedWorkload, note: Skipped) -> None:
         self.events.post(subject_of(tracked), EventNote("Warning", note.reason.value, note.message))
