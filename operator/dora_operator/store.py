@@ -78,11 +78,9 @@ class DeploymentStore:
         return (entry.deployment for entry in list(self._entries.values()))
 
     def entries(self) -> Iterable[tuple[ObjectKey, Entry]]:
-        """Return all keys with their entries."""
         return self._entries.items()
 
     def entry(self, key: ObjectKey) -> Entry | None:
-        """Return all that is known of an object."""
         return self._entries.get(key)
 
     def get(self, key: ObjectKey) -> DoraDeployment | None:
@@ -91,22 +89,18 @@ class DeploymentStore:
         return entry.deployment if entry is not None else None
 
     def priority(self, key: ObjectKey) -> Priority:
-        """Return the class in which an object is reconciled."""
         entry = self._entries.get(key)
         return entry.priority if entry is not None else Priority.LOW
 
     def verdict(self, deployment: DoraDeployment) -> Verdict | None:
-        """Return the newest verdict about an object, written to its status or not."""
         entry = self._entries.get(deployment.key)
         return (entry and entry.pending_verdict) or deployment.status.source
 
     def stored_status(self, deployment: DoraDeployment) -> DoraDeploymentStatus:
-        """Return the status as Kubernetes has it."""
         entry = self._entries.get(deployment.key)
         return entry.stored_status if entry is not None else deployment.status
 
     def has(self, deployment: DoraDeployment) -> bool:
-        """Return whether this object, in whatever version, still exists as far as is known."""
         entry = self._entries.get(deployment.key)
         return entry is not None and entry.deployment.uid == deployment.uid
 
@@ -116,7 +110,6 @@ class DeploymentStore:
         return now is not None and now.uid == deployment.uid and _decisive(now) == _decisive(deployment)
 
     def depending_on(self, dependency: Dependency) -> list[DoraDeployment]:
-        """Return the objects that depend on something, in a stable order."""
         return [self._entries[key].deployment for key in sorted(self._depending.get(dependency, ()))]
 
     def dependants(self, key: ObjectKey, dependencies: Iterable[Dependency] | None = None) -> list[ObjectKey]:
@@ -125,12 +118,10 @@ class DeploymentStore:
         return sorted({other for name in shared for other in self._depending.get(name, ()) if other != key})
 
     def dependencies(self, key: ObjectKey) -> tuple[Dependency, ...]:
-        """Return what an object depends on."""
         entry = self._entries.get(key)
         return entry.dependencies if entry is not None else ()
 
     def versions(self, namespace: str | None) -> dict[ObjectKey, tuple[str, str]]:
-        """Return uid and resourceVersion of every object of a namespace, or of all."""
         return {
             key: (entry.deployment.uid, entry.deployment.resource_version)
             for key, entry in self._entries.items()
@@ -215,7 +206,6 @@ class DeploymentStore:
 
 
 def _decisive(deployment: DoraDeployment) -> tuple[object, ...]:
-    """Return what a decision could depend on."""
     return deployment.generation, deployment.status, deployment.is_record, deployment.force_sync
 
 
@@ -263,7 +253,6 @@ class TrackedWorkload:
 
     @property
     def is_decided(self) -> bool:
-        """Whether every state that was reported is in the history."""
         return self.workload is self._decided
 
     def listed(self, templates: Sequence[Template]) -> None:
@@ -300,26 +289,21 @@ class WorkloadStore:
         return iter(list(self._tracked.values()))
 
     def get(self, key: ObjectKey) -> TrackedWorkload | None:
-        """Return a workload."""
         return self._tracked.get(key)
 
     def history(self, uid: str) -> History | None:
-        """Return the history of a workload."""
         return self._histories.get(uid)
 
     def keep(self, history: History) -> None:
-        """Keep a history that is written."""
         uid = history.workload.uid
         for revision in history.revisions:
             self._ran[revision.key].add(uid)
         self._histories[uid] = history
 
     def has_run_elsewhere(self, verdict: Verdict) -> bool:
-        """Return whether another workload has run the version of a verdict."""
         return not self._ran.get(verdict.identity.key, set()) <= {verdict.uid}
 
     def versions(self, namespace: str | None) -> dict[ObjectKey, tuple[str, str]]:
-        """Return uid and resourceVersion of every workload of a namespace, or of all."""
         return {
             key: (tracked.workload.uid, tracked.workload.resource_version)
             for key, tracked in self._tracked.items()
@@ -354,7 +338,6 @@ class WorkloadStore:
         return True
 
     def forget(self, key: ObjectKey) -> None:
-        """Drop a workload and its history."""
         uid = self._tracked.pop(key).workload.uid
         history = self._histories.pop(uid, None)
         for revision in history.revisions if history is not None else ():

@@ -144,7 +144,6 @@ class DeploymentReconciler:
         return Result(self.clock() + RECHECK_ALLOWED) if plan.reason is Reason.NOT_ALLOWED else Result()
 
     async def _send(self, context: Context, plan: Send, entry: Entry) -> Result:
-        """Send what is due, or read back what was accepted."""
         link = context.unresolved_link(plan)
         if link is not None:  # the mark never waits for its link
             plan = _with_state(plan, replace(plan.request.state, remediation=None))
@@ -225,7 +224,6 @@ class DeploymentReconciler:
     async def _settle(
         self, context: Context, plan: Send, entry: Entry, link: RemediationLink | None, finding: Finding | None
     ) -> Result:
-        """Datadog has accepted exactly this: write what is new, and plan the next read."""
         if finding is not None:
             plan = replace(plan, target=finding.target)
         status = statuses.settled(context.status, plan, self._status_context(context.deployment, context, finding))
@@ -364,7 +362,6 @@ class DeploymentReconciler:
         await self.writer.save(context.deployment, status)
 
     async def _wait_for_limit(self, context: Context, plan: Send, postponed: Result) -> Result:
-        """Wait until the rate limit has capacity. The status mentions a long wait, once."""
         is_long = postponed.at is not None and postponed.at - self.clock() > UNREPORTED_WAIT
         is_reported = _is_rate_limited(context.status) and context.status.desired == plan.request.state
         if is_long and not is_reported:
