@@ -1,149 +1,186 @@
-"""What happened before the operator was installed, as far as the cluster still shows it. Pure.
+"""Failures that the operator will not report by itself, and the deployment in Datadog that each is. Pure.
 
-The operator's own decision with a longer lookback. What is applied is the record that the operator itself would have
-written, under the same name and field manager: neither of them makes a second one.
+A failure is applied only where exactly one deployment can be meant: the resource names it by its id. What the operator
+records itself is left to it, so that nothing is marked twice.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from dora_operator.domain.rollout.decide import context_of
-from dora_operator.domain.rollout.observation import Observation
-from dora_operator.domain.rollout.rules import RuleContext
-from dora_operator.domain.rollout.timeline import Promotion
-from dora_operator.domain.rollout.verdict import Decision, Verdict, VerdictKind, record_manifest
+from dora_operator.domain.history.history import History, Revision, State
+from dora_operator.domain.history.verdicts import Verdict, skipped, span_of, verdicts
+from dora_operator.domain.lookup import Span, fitting
+from dora_operator.domain.read_back import find_link
+from dora_operator.domain.stored import StoredDeployment
+from kubectl_dora.facts import RolloutFacts, blockers, identity_text
+from kubectl_dora.marks import Create, Wanted, next_step
+from kubectl_dora.rows import Rows, Service
 
-from dora_operator.domain.plan import follows
-from dora_operator.reconcile.records import under_one_name
-from kubectl_dora.facts import RolloutFacts, WhyNot, blockers, decided, identity_text, recorded, source_name
 
-
-class State(StrEnum):
-    """What `--apply` does with a row. The words are API: `-o json` shows them."""
+class RowState(StrEnum):
+    """What `--apply` does with a line. The words are API: `-o json` shows them."""
 
     NEW = "new"
-    """It is created."""
+    """It is created: the deployment is certain."""
     RECORDED = "recorded"
     """A DoraDeployment says it already."""
-    FOLLOWED = "followed"
-    """A user's DoraDeployment follows the revision; its spec decides, and nothing is created beside it."""
+    OPERATOR = "operator"
+    """The operator records it itself, at the latest when it starts."""
     BLOCKED = "blocked"
-    """The Rollout is opted out or not selected, or a user's DoraDeployment has the record's name."""
+    """The Rollout is opted out, not selected or not watched."""
+    UNCERTAIN = "uncertain"
+    """It failed, and which deployment in Datadog it is cannot be told: never applied."""
     UNKNOWN = "unknown"
-    """The cluster does not show what happened: never applied."""
-
-
-class Confidence(StrEnum):
-    """How sure a row is."""
-
-    HIGH = "high"
-    """The objects show it as it happened."""
-    MEDIUM = "medium"
-    """The objects show that a version went away, and not how."""
-    NONE = "none"
-    """The objects do not show it any more."""
+    """Whether it failed is not known: never applied."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One revision that failed, may have failed, or recovered."""
+class BackfillRow:
+    """One revision that failed, or may have failed."""
 
     namespace: str
     rollout: str
     revision: int
     deployment: str
     mark: str
+    state: RowState
     evidence: str
     time: datetime | None = None
-    confidence: Confidence = Confidence.NONE
-    state: State = State.UNKNOWN
-    verdict: Verdict | None = None
+    row: str | None = None
+    """Id of the deployment in Datadog."""
+    marked: bool | None = None
+    """What Datadog says of it now."""
     manifest: dict[str, Any] | None = None
-    """What is applied; only of new rows."""
+    """What is applied; only of new ones."""
 
 
-def backfill_rows(facts: RolloutFacts, now: datetime, since: timedelta) -> list[Row]:
-    """Return a row for everything that the cluster still shows of a Rollout, oldest revision first."""
-    observation, decision = decided(facts, now, since)
-    policy = replace(facts.settings.rollout_policy, lookback=since)
-    context = context_of(observation, recorded(facts), policy, now)
-    rows = [_verdict_row(facts, observation, verdict) for verdict in decision.verdicts]
-    rows += _unknown_rows(context, decision) if context is not None else []
-    if reason := _blocker(facts):
-        rows = [replace(row, state=State.BLOCKED, evidence=reason, manifest=None) for row in rows]
-    return sorted(rows, key=lambda row: row.revision)
+def services_of(facts: Sequence[RolloutFacts], now: datetime, since: timedelta) -> list[Service]:
+    """Return the services and envs whose deployments are asked for."""
+    revisions = (revision for one in facts for revision in one.history(now, since).revisions)
+    pairs = {(revision.service, revision.env) for revision in revisions}
+    return sorted({(service, env) for service, env in pairs if service is not None and env is not None})
 
 
-def new_rows(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows that are applied, oldest first."""
-    return sorted(
-        (row for row in rows if row.state is State.NEW),
-        key=lambda row: (row.time is not None, row.time and row.time.timestamp(), row.namespace, row.rollout),
-    )
+def backfill_rows(facts: RolloutFacts, rows: Rows, now: datetime, since: timedelta) -> list[BackfillRow]:
+    """Return a line for each revision that failed or may have, oldest first."""
+    history, begin = facts.history(now, since), now - since
+    failed = [v for v in verdicts(history, facts.settings.rollout_policy) if v.change_failure]
+    found = [_failure(facts, v, rows, now) for v in failed if v.time is None or v.time >= begin]
+    for revision in history.revisions:
+        is_recent = revision.started_time is None or revision.started_time >= begin
+        note = skipped(history, revision) if revision.failure is not None else None
+        if is_recent and (note is not None or revision.state is State.UNKNOWN):
+            found.append(_unknown(facts, history, revision, rows, note.message if note is not None else ""))
+    if reasons := blockers(facts):
+        message = "; ".join(reason.message for reason in reasons)
+        is_blocked = any(reason.reason.value in {"OptedOut", "NotSelected"} for reason in reasons)
+        found = [
+            replace(r, state=RowState.BLOCKED, evidence=message, manifest=None) if is_blocked else r for r in found
+        ]
+    return sorted(found, key=lambda row: row.revision)
 
 
-def _blocker(facts: RolloutFacts) -> str | None:
-    """Return why nothing is applied. That no operator runs is no reason: it will find what was applied."""
-    found = [each for each in blockers(facts) if each.reason is not WhyNot.NOT_WATCHED]
-    return found[0].message if found else None
+def new_rows(rows: Sequence[BackfillRow]) -> list[BackfillRow]:
+    """Return what is applied, oldest first: an interrupted run has done the oldest."""
+    new = {(row.namespace, row.row): row for row in rows if row.state is RowState.NEW}  # two Rollouts may be one row
+    return sorted(new.values(), key=lambda row: (row.time is not None, row.time and row.time.timestamp(), row.rollout))
 
 
-def _verdict_row(facts: RolloutFacts, observation: Observation, verdict: Verdict) -> Row:
-    namespace, state, evidence = observation.rollout.key.namespace, State.NEW, _evidence(observation, verdict)
-    linked = [each for each in facts.deployments if source_name(each) == verdict.name]
-    manifest = record_manifest(namespace, under_one_name(verdict, linked))
-    users = [each for each in facts.deployments if not each.is_record]
-    follower = next((each for each in users if each.spec is not None and follows(each.spec, verdict)), None)
-    owner = next((each for each in users if each.key.name == manifest["metadata"]["name"]), None)
-    if verdict in recorded(facts):
-        state = State.RECORDED
-    elif follower is not None:
-        state, evidence = State.FOLLOWED, f"DoraDeployment {follower.key.name} follows it: {evidence}"
-    elif owner is not None:
-        state, evidence = State.BLOCKED, f"DoraDeployment {owner.key.name} belongs to a user: {evidence}"
-    return Row(
-        namespace=namespace,
-        rollout=verdict.name,
+def _failure(facts: RolloutFacts, verdict: Verdict, rows: Rows, now: datetime) -> BackfillRow:
+    known = rows.get((verdict.service or "", verdict.env or ""))
+    candidates = _candidates(verdict.deployment_id, verdict.service, verdict.env, verdict.version, verdict.span, known)
+    line = BackfillRow(
+        namespace=facts.key.namespace,
+        rollout=facts.key.name,
         revision=verdict.revision,
         deployment=identity_text(verdict.identity),
-        mark=_mark(verdict),
-        evidence=evidence,
+        mark=f"{verdict.verdict.value}: failure",
+        state=RowState.UNCERTAIN,
+        evidence=verdict.message or f"cause {verdict.cause.value}",
         time=verdict.time,
-        confidence=Confidence.MEDIUM if verdict.verdict is VerdictKind.REVERTED else Confidence.HIGH,
-        state=state,
-        verdict=verdict,
-        manifest=manifest if state is State.NEW else None,
+        row=candidates[0].id if candidates is not None and len(candidates) == 1 else verdict.deployment_id,
+        marked=candidates[0].change_failure if candidates is not None and len(candidates) == 1 else None,
+    )
+    sources = [(d.key.name, d.status.source) for d in facts.deployments if d.status.source is not None]
+    carrier = next((name for name, s in sources if (s.uid, s.revision) == (verdict.uid, verdict.revision)), None)
+    if carrier is not None:
+        return replace(line, state=RowState.RECORDED, evidence=f"DoraDeployment {carrier}")
+    if _is_operators(facts, verdict, now):
+        return replace(line, state=RowState.OPERATOR)
+    if line.row is None:
+        return replace(line, evidence=f"{_why_uncertain(candidates)}: {line.evidence}")
+    return _with_manifest(facts, line, _wanted(verdict, line.row, known or ()))
+
+
+def _wanted(verdict: Verdict, row: str, known: Sequence[StoredDeployment]) -> Wanted:
+    link = verdict.remediation
+    fixed = find_link(tuple(known), verdict, link) if link is not None and link.id is None else None
+    target = link.id if link is not None and link.id else fixed.id if isinstance(fixed, StoredDeployment) else None
+    remediation = {"type": link.type.value, "id": target} if link is not None and target is not None else None
+    return Wanted({"id": row}, change_failure=True, remediation=remediation)
+
+
+def _with_manifest(facts: RolloutFacts, line: BackfillRow, wanted: Wanted) -> BackfillRow:
+    carrier = next((d for d in facts.deployments if d.status.target and d.status.target.id == line.row), None)
+    step = next_step(wanted, line.namespace, facts.deployments)
+    if carrier is None and isinstance(step, Create):
+        return replace(line, state=RowState.NEW, manifest=step.manifest)
+    name = carrier.key.name if carrier is not None else "" if isinstance(step, Create) else step.deployment.key.name
+    return replace(line, state=RowState.RECORDED, evidence=f"DoraDeployment {name} is about this deployment")
+
+
+def _is_operators(facts: RolloutFacts, verdict: Verdict, now: datetime) -> bool:
+    """Return whether the operator records a failure itself: it is in its history, or within its lookback."""
+    lookback = facts.settings.rollout_policy.lookback
+    kept = max(timedelta(days=facts.settings.retention_days), lookback) if facts.stored is not None else lookback
+    return verdict.time is None or verdict.time > now - kept
+
+
+def _unknown(facts: RolloutFacts, history: History, revision: Revision, rows: Rows, why: str) -> BackfillRow:
+    known = rows.get((revision.service or "", revision.env or ""))
+    span = span_of(history, revision)
+    names = (revision.deployment_id, revision.service, revision.env, revision.version)
+    candidates = _candidates(*names, span, known) or []
+    only = candidates[0] if len(candidates) == 1 else None
+    evidence = why or "it began and ended unobserved: whether it failed is not known"
+    if only is not None and not why:
+        evidence += f"; if it did: kubectl dora mark --id {only.id}"
+    return BackfillRow(
+        namespace=facts.key.namespace,
+        rollout=facts.key.name,
+        revision=revision.number,
+        deployment=identity_text(revision.identity),
+        mark=revision.state.value,
+        state=RowState.UNKNOWN,
+        evidence=evidence,
+        time=revision.started_time,
+        row=only.id if only is not None else None,
+        marked=only.change_failure if only is not None else None,
     )
 
 
-def _mark(verdict: Verdict) -> str:
-    words = f"{verdict.verdict.value}: {'failure' if verdict.change_failure else 'no failure'}"
-    link = verdict.remediation
-    return words if link is None else f"{words}, {link.type.value} to {link.id or link.version}"
+def _candidates(
+    deployment_id: str | None,
+    service: str | None,
+    env: str | None,
+    version: str | None,
+    span: Span,
+    rows: Sequence[StoredDeployment] | None,
+) -> list[StoredDeployment] | None:
+    """Return the deployments that a revision can be; None: they were not read."""
+    if rows is None:
+        return None
+    if deployment_id is not None:
+        return [row for row in rows if row.id == deployment_id]
+    return fitting(rows, service or "", env or "", version or "", span)
 
 
-def _evidence(observation: Observation, verdict: Verdict) -> str:
-    source, rollout = "the revision history of the ReplicaSets", observation.rollout
-    if verdict.verdict is VerdictKind.ABORTED:
-        is_shown = rollout.abort and rollout.revision == verdict.decided_by_revision
-        source = "status.abort" if is_shown else "the record"
-    return f"{source}: {verdict.message}" if verdict.message else source
-
-
-def _unknown_rows(context: RuleContext, decision: Decision) -> Iterator[Row]:
-    """Yield what is skipped, and the replaced revisions of which nothing shows any more whether they were promoted."""
-    key = context.observation.rollout.key
-    for skipped in decision.skipped:
-        entry = context.timeline.at(skipped.revision)
-        deployment = identity_text(entry.replica_set.identity) if entry else "unknown"
-        yield Row(*key, skipped.revision, deployment, skipped.reason.value, skipped.message)
-    known = {verdict.revision for verdict in decision.verdicts} | {skipped.revision for skipped in decision.skipped}
-    evidence = "replaced; whether it was promoted, aborted or superseded does not show any more"
-    for entry in context.timeline.entries[:-1]:
-        is_unknown = entry.promotion is Promotion.UNKNOWN and entry.number not in known
-        if is_unknown and context.began_recently(entry.number):
-            deployment = identity_text(entry.replica_set.identity)
-            yield Row(*key, entry.number, deployment, WhyNot.UNKNOWN_END.value, evidence)
+def _why_uncertain(candidates: Sequence[StoredDeployment] | None) -> str:
+    if candidates is None:
+        return "Datadog was not read"
+    if not candidates:
+        return "Datadog has no deployment of this version from its time"
+    return f"{len(candidates)} deployments in Datadog can be meant ({', '.join(row.id for row in candidates)})"

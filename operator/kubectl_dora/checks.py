@@ -1,11 +1,10 @@
 """The checks of `doctor`: gathered facts in, a finding with its evidence and fix out. Pure."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from dora_operator.domain.rollout.identity import LABEL_PREFIX, Identified, Unidentified
-
+from dora_operator.domain.history.identity import LABEL_PREFIX, Identity, fix_of
 from dora_operator.domain.resource import ConditionStatus, ConditionType, DoraDeployment
 from kubectl_dora.account_checks import (
     check_clock,
@@ -107,29 +106,27 @@ def check_leader(facts: Facts) -> Check:
 def check_identity(facts: Facts) -> Check:
     """Every Rollout says which deployment it is."""
     name = "identity"
-    lacking = {each.name: each.identity for each in facts.rollouts if isinstance(each.identity, Unidentified)}
+    lacking = {rollout.name: fix_of(rollout.identity) for rollout in facts.rollouts if not rollout.identity.is_known}
     if not lacking:
         return Check(name, Status.OK, f"all {len(facts.rollouts)} Rollouts can be identified")
-    problems = Counter(identity.problem for identity in lacking.values())
-    problem, _ = problems.most_common(1)[0]
     fix = f"set {LABEL_PREFIX}service, env and version on the pod template"
-    evidence = f"{len(lacking)} of {len(facts.rollouts)} Rollouts cannot be identified, most often: {problem}"
-    details = tuple(f"{each}: {identity.problem}" for each, identity in sorted(lacking.items()))
+    evidence = f"{len(lacking)} of {len(facts.rollouts)} Rollouts cannot be identified"
+    details = tuple(f"{rollout}: {missing}" for rollout, missing in sorted(lacking.items()))
     return Check(name, Status.WARNING, evidence, fix, details)
 
 
 def check_duplicates(facts: Facts) -> Check:
     """No two Rollouts are the same deployment to Datadog."""
     name = "duplicates"
-    by_deployment: defaultdict[Identified, list[str]] = defaultdict(list)
-    for each in facts.rollouts:
-        if not isinstance(each.identity, Unidentified):
-            by_deployment[each.identity].append(each.name)
+    by_deployment: defaultdict[Identity, list[str]] = defaultdict(list)
+    for rollout in facts.rollouts:
+        if rollout.identity.is_known:
+            by_deployment[rollout.identity].append(rollout.name)
     shared = {identity_text(each): names for each, names in by_deployment.items() if len(names) > 1}
     if not shared:
         return Check(name, Status.OK, "no two Rollouts are the same deployment")
     details = tuple(f"{each}: {', '.join(names)}" for each, names in sorted(shared.items()))
-    evidence = f"{len(shared)} deployments belong to several Rollouts: an abort of one marks them all"
+    evidence = f"{len(shared)} deployments belong to several Rollouts: each counts as failed while one of them fails"
     fix = "give each Rollout its own service or env in the labels of its pod template"
     return Check(name, Status.WARNING, evidence, fix, details)
 

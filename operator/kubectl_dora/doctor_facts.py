@@ -4,15 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from dora_operator.domain.rollout import raw
-from dora_operator.domain.rollout.identity import Unidentified, identify
-from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH, parse_replica_sets, parse_rollout
-
 from dora_operator.clients.kubernetes import ROLLOUTS
 from dora_operator.crd import custom_resource_definition
 from dora_operator.domain import raw
 from dora_operator.domain.fields import API_VERSION, KIND
+from dora_operator.domain.history.identity import Identity
 from dora_operator.domain.resource import DoraDeployment, parse
+from dora_operator.domain.sources.rollout import POD_TEMPLATE_HASH, parse_replica_sets, parse_rollout
 from dora_operator.settings import Settings
 from kubectl_dora.cluster import Cluster, now
 from kubectl_dora.datadog_facts import read_account
@@ -205,14 +203,10 @@ async def _identified(cluster: Cluster, bodies: Sequence[Body]) -> list[RolloutI
 
 
 def _identity(body: Body, replica_sets: Sequence[Body]) -> RolloutIdentity:
-    rollout, template = parse_rollout(body), raw.mapping(body, "spec", "template")
-    if template:
-        return RolloutIdentity(str(rollout.key), identify(template))
-    owned = parse_replica_sets(rollout.uid, replica_sets)
-    newest = max(owned, key=lambda each: each.numbers, default=None)
-    if newest is None:
-        return RolloutIdentity(str(rollout.key), Unidentified("it has no ReplicaSet yet", "wait for its controller"))
-    return RolloutIdentity(str(rollout.key), newest.identity)
+    rollout = parse_rollout(body)
+    newest = max(parse_replica_sets(rollout.uid, replica_sets), key=lambda template: template.numbers, default=None)
+    identity = rollout.template_identity or (newest.identity if newest is not None else Identity())
+    return RolloutIdentity(str(rollout.key), identity)
 
 
 async def _lease(cluster: Cluster, namespace: str, settings: Settings) -> LeaseFacts | None:

@@ -6,8 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from dora_operator.domain.rollout.identity import ByVersion, Identity
-
+from dora_operator.domain.history.identity import Identity
 from dora_operator.domain.resource import DoraDeployment
 from dora_operator.settings import Settings
 
@@ -134,8 +133,8 @@ class Facts:
 
 def wanted_services(rollouts: Sequence[RolloutIdentity]) -> list[Service]:
     """Return the services and envs of Rollouts."""
-    found = {(each.identity.service, each.identity.env) for each in rollouts if isinstance(each.identity, ByVersion)}
-    return sorted(found)
+    pairs = ((rollout.identity.service, rollout.identity.env) for rollout in rollouts if rollout.identity.is_known)
+    return sorted({(service, env) for service, env in pairs if service is not None and env is not None})
 
 
 def read_check(document: Mapping[str, Any]) -> Check:

@@ -7,8 +7,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dora_operator.domain.rollout import raw
-
 from dora_operator.domain import raw
 from dora_operator.domain.allowed import SERVICES_ANNOTATION
 from dora_operator.domain.fields import GROUP, PLURAL
