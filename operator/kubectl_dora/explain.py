@@ -157,16 +157,16 @@ def why_not(facts: RolloutFacts, history: History, revision: Revision) -> Reason
     if revision.failure is not None:
         message = f"the cause {revision.failure.cause.value} does not count by the operator's settings"
         return Reasoned(WhyNot.NOT_COUNTED, message)
-    if revision.state is State.ABORTED and len(history.revisions) == 1:
-        return Reasoned(WhyNot.FIRST_REVISION, "there was nothing to go back to")
+    is_degraded = revision is history.current and facts.phase == "Degraded"
+    if is_degraded and last_promoted(r for r in history.revisions if r.number < revision.number) is None:
+        return Reasoned(WhyNot.FIRST_REVISION, "the first revision is Degraded: there was nothing to go back to")
     if revision.state is State.ABORTED:
         hours = f"{facts.settings.lookback_hours:g} h"
         message = f"it was aborted longer ago than the operator's lookback ({hours}): see `kubectl dora backfill`"
         return Reasoned(WhyNot.LOOKBACK, message)
-    if revision.state is State.IN_FLIGHT and facts.phase == "Degraded":
-        is_first = last_promoted(history.revisions) is None
+    if revision.state is State.IN_FLIGHT and is_degraded:
         message = "it is Degraded and not aborted: Argo still tries, so it is no failure yet"
-        return Reasoned(WhyNot.FIRST_REVISION if is_first else WhyNot.NOT_ABORTED, message)
+        return Reasoned(WhyNot.NOT_ABORTED, message)
     return Reasoned(*_STATES[revision.state])
 
 

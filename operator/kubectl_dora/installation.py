@@ -165,7 +165,7 @@ def run_in_pod(
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         raise UsageError("kubectl", "it is not on PATH, and `kubectl exec` is needed", "install it, or use --local")
-    target = ["-i", "-n", installation.namespace, f"deploy/{installation.name}", "-c", CONTAINER]
+    target = [*(["-i"] if given else []), "-n", installation.namespace, f"deploy/{installation.name}", "-c", CONTAINER]
     words = [kubectl, "exec", *options.for_kubectl, *target, "--", *command]
     try:
         done = subprocess.run(  # noqa: S603 - kubectl

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dora_operator.domain.rollout.identity import ByVersion, Unidentified
 
+from dora_operator.domain.history.identity import Identity
 from dora_operator.domain.resource import DoraDeployment, parse
 from kubectl_dora import account_checks as account
 from kubectl_dora import checks
@@ -77,7 +77,7 @@ FACTS = Facts(
     known_fields=FIELDS,
     permissions={Permission("", "events", "create"): True},
     is_own_login=True,
-    rollouts=(RolloutIdentity("shop/checkout", ByVersion("checkout", "prod", "1.0.0")),),
+    rollouts=(RolloutIdentity("shop/checkout", Identity("checkout", "prod", "1.0.0")),),
     lease=LeaseFacts("pod-1", NOW, NOW - timedelta(hours=3)),
     deployments=(deployment(Ready="True"),),
 )
@@ -148,7 +148,7 @@ DRY_RUN = given(no_keys=NO_KEYS, settings=settings_of({"DORA_OPERATOR_DRY_RUN": 
         pytest.param(checks.check_leader, FACTS, Status.OK, "pod-1 for 3h", id="a leader"),
         pytest.param(
             checks.check_identity,
-            given(rollouts=(*FACTS.rollouts, RolloutIdentity("shop/cart", Unidentified("no version", "set it")))),
+            given(rollouts=(*FACTS.rollouts, RolloutIdentity("shop/cart", Identity("cart", "prod")))),
             Status.WARNING,
             "1 of 2 Rollouts",
             id="a Rollout without labels",
