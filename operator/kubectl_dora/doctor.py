@@ -5,20 +5,20 @@ ServiceAccount. With --local they run here, with keys from this environment.
 """
 
 import asyncio
-import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from pydantic import TypeAdapter, ValidationError
 
 from dora_operator.clients.kubernetes import DEPLOYMENTS
 from dora_operator.domain.fields import ObjectKey
 from kubectl_dora import output
-from kubectl_dora.checks import run_checks
+from kubectl_dora.checks import Check, Status, run_checks
 from kubectl_dora.cluster import Cluster, open_cluster
 from kubectl_dora.doctor_facts import read_facts
 from kubectl_dora.errors import ExitCode, NotFoundError, RefusedError
-from kubectl_dora.findings import Check, Status, read_check
 from kubectl_dora.installation import Installation, Installations, find_installations, own_settings, run_in_pod
 from kubectl_dora.options import Options
 from kubectl_dora.policy import read_policy
@@ -165,9 +165,8 @@ def outside_check(outside: Sequence[ObjectKey], watched: set[str]) -> Check:
 def checks_from(printed: str, errors: str) -> tuple[Check, ...]:
     """Read what the command in the pod printed."""
     try:
-        document: Mapping[str, list[Mapping[str, object]]] = json.loads(printed)
-        return tuple(read_check(each) for each in document["checks"])
-    except (ValueError, KeyError, TypeError):
+        return TypeAdapter(Report).validate_json(printed).checks
+    except ValidationError:
         return (_exec_failed(" ".join(errors.split()) or "it printed no JSON"),)
 
 
