@@ -10,14 +10,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from dora_operator.domain.history.history import History, Revision, State
-from dora_operator.domain.history.verdicts import Verdict, skipped, span_of, verdicts
-from dora_operator.domain.lookup import Span, fitting
+from dora_operator.domain.history.history import Revision, State
+from dora_operator.domain.history.verdicts import Verdict, skipped, verdicts
 from dora_operator.domain.read_back import find_link
 from dora_operator.domain.stored import StoredDeployment
-from kubectl_dora.facts import RolloutFacts, blockers, identity_text
+from kubectl_dora.facts import RolloutFacts, WhyNot, blockers, identity_text
 from kubectl_dora.marks import Create, Wanted, next_step
-from kubectl_dora.rows import Rows, Service
+from kubectl_dora.rows import Rows, Service, candidates_of
 
 
 class RowState(StrEnum):
@@ -66,21 +65,24 @@ def services_of(facts: Sequence[RolloutFacts], now: datetime, since: timedelta) 
 
 def backfill_rows(facts: RolloutFacts, rows: Rows, now: datetime, since: timedelta) -> list[BackfillRow]:
     """Return a line for each revision that failed or may have, oldest first."""
-    history, begin = facts.history(now, since), now - since
-    failed = [v for v in verdicts(history, facts.settings.rollout_policy) if v.change_failure]
-    found = [_failure(facts, v, rows, now) for v in failed if v.time is None or v.time >= begin]
+    history, begin, lines = facts.history(now, since), now - since, []
+    failed = {(v.revision, v.pod_template_hash): v for v in verdicts(history, facts.settings.rollout_policy)}
     for revision in history.revisions:
-        is_recent = revision.started_time is None or revision.started_time >= begin
+        verdict = failed.get((revision.number, revision.pod_template_hash))
         note = skipped(history, revision) if revision.failure is not None else None
-        if is_recent and (note is not None or revision.state is State.UNKNOWN):
-            found.append(_unknown(facts, history, revision, rows, note.message if note is not None else ""))
-    if reasons := blockers(facts):
-        message = "; ".join(reason.message for reason in reasons)
-        is_blocked = any(reason.reason.value in {"OptedOut", "NotSelected"} for reason in reasons)
-        found = [
-            replace(r, state=RowState.BLOCKED, evidence=message, manifest=None) if is_blocked else r for r in found
-        ]
-    return sorted(found, key=lambda row: row.revision)
+        time = verdict.time if verdict is not None else revision.started_time
+        if time is not None and time < begin:
+            continue
+        candidates = candidates_of(history, revision, rows)
+        line = _line(facts, revision, candidates)
+        if verdict is not None and verdict.change_failure:
+            lines.append(_failure(facts, line, verdict, rows, candidates, now))
+        elif note is not None or revision.state is State.UNKNOWN:
+            lines.append(replace(line, evidence=note.message) if note is not None else line)
+    is_blocked = [b.message for b in blockers(facts) if b.reason in {WhyNot.OPTED_OUT, WhyNot.NOT_SELECTED}]
+    if is_blocked:
+        return [replace(r, state=RowState.BLOCKED, evidence="; ".join(is_blocked), manifest=None) for r in lines]
+    return lines
 
 
 def new_rows(rows: Sequence[BackfillRow]) -> list[BackfillRow]:
@@ -89,30 +91,43 @@ def new_rows(rows: Sequence[BackfillRow]) -> list[BackfillRow]:
     return sorted(new.values(), key=lambda row: (row.time is not None, row.time and row.time.timestamp(), row.rollout))
 
 
-def _failure(facts: RolloutFacts, verdict: Verdict, rows: Rows, now: datetime) -> BackfillRow:
-    known = rows.get((verdict.service or "", verdict.env or ""))
-    candidates = _candidates(verdict.deployment_id, verdict.service, verdict.env, verdict.version, verdict.span, known)
-    line = BackfillRow(
+def _line(facts: RolloutFacts, revision: Revision, candidates: Sequence[StoredDeployment] | None) -> BackfillRow:
+    """Return the line about a revision of which it is not known whether it failed."""
+    only = candidates[0] if candidates is not None and len(candidates) == 1 else None
+    hint = f"; if it did: kubectl dora mark --id {only.id}" if only is not None else ""
+    return BackfillRow(
         namespace=facts.key.namespace,
         rollout=facts.key.name,
-        revision=verdict.revision,
-        deployment=identity_text(verdict.identity),
-        mark=f"{verdict.verdict.value}: failure",
-        state=RowState.UNCERTAIN,
-        evidence=verdict.message or f"cause {verdict.cause.value}",
-        time=verdict.time,
-        row=candidates[0].id if candidates is not None and len(candidates) == 1 else verdict.deployment_id,
-        marked=candidates[0].change_failure if candidates is not None and len(candidates) == 1 else None,
+        revision=revision.number,
+        deployment=identity_text(revision.identity),
+        mark=revision.state.value,
+        state=RowState.UNKNOWN,
+        evidence=f"it began and ended unobserved: whether it failed is not known{hint}",
+        time=revision.started_time,
+        row=only.id if only is not None else None,
+        marked=only.change_failure if only is not None else None,
     )
+
+
+def _failure(
+    facts: RolloutFacts,
+    line: BackfillRow,
+    verdict: Verdict,
+    rows: Rows,
+    candidates: Sequence[StoredDeployment] | None,
+    now: datetime,
+) -> BackfillRow:
+    evidence, row = verdict.message or f"cause {verdict.cause.value}", line.row or verdict.deployment_id
+    line = replace(line, mark=f"{verdict.verdict.value}: failure", evidence=evidence, time=verdict.time, row=row)
     sources = [(d.key.name, d.status.source) for d in facts.deployments if d.status.source is not None]
     carrier = next((name for name, s in sources if (s.uid, s.revision) == (verdict.uid, verdict.revision)), None)
     if carrier is not None:
         return replace(line, state=RowState.RECORDED, evidence=f"DoraDeployment {carrier}")
     if _is_operators(facts, verdict, now):
         return replace(line, state=RowState.OPERATOR)
-    if line.row is None:
-        return replace(line, evidence=f"{_why_uncertain(candidates)}: {line.evidence}")
-    return _with_manifest(facts, line, _wanted(verdict, line.row, known or ()))
+    if row is None:
+        return replace(line, state=RowState.UNCERTAIN, evidence=f"{_why_uncertain(candidates)}: {evidence}")
+    return _with_manifest(facts, line, _wanted(verdict, row, rows.get((verdict.service or "", verdict.env or ""), ())))
 
 
 def _wanted(verdict: Verdict, row: str, known: Sequence[StoredDeployment]) -> Wanted:
@@ -137,45 +152,6 @@ def _is_operators(facts: RolloutFacts, verdict: Verdict, now: datetime) -> bool:
     lookback = facts.settings.rollout_policy.lookback
     kept = max(timedelta(days=facts.settings.retention_days), lookback) if facts.stored is not None else lookback
     return verdict.time is None or verdict.time > now - kept
-
-
-def _unknown(facts: RolloutFacts, history: History, revision: Revision, rows: Rows, why: str) -> BackfillRow:
-    known = rows.get((revision.service or "", revision.env or ""))
-    span = span_of(history, revision)
-    names = (revision.deployment_id, revision.service, revision.env, revision.version)
-    candidates = _candidates(*names, span, known) or []
-    only = candidates[0] if len(candidates) == 1 else None
-    evidence = why or "it began and ended unobserved: whether it failed is not known"
-    if only is not None and not why:
-        evidence += f"; if it did: kubectl dora mark --id {only.id}"
-    return BackfillRow(
-        namespace=facts.key.namespace,
-        rollout=facts.key.name,
-        revision=revision.number,
-        deployment=identity_text(revision.identity),
-        mark=revision.state.value,
-        state=RowState.UNKNOWN,
-        evidence=evidence,
-        time=revision.started_time,
-        row=only.id if only is not None else None,
-        marked=only.change_failure if only is not None else None,
-    )
-
-
-def _candidates(
-    deployment_id: str | None,
-    service: str | None,
-    env: str | None,
-    version: str | None,
-    span: Span,
-    rows: Sequence[StoredDeployment] | None,
-) -> list[StoredDeployment] | None:
-    """Return the deployments that a revision can be; None: they were not read."""
-    if rows is None:
-        return None
-    if deployment_id is not None:
-        return [row for row in rows if row.id == deployment_id]
-    return fitting(rows, service or "", env or "", version or "", span)
 
 
 def _why_uncertain(candidates: Sequence[StoredDeployment] | None) -> str:

@@ -12,11 +12,11 @@ from enum import StrEnum
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.history.history import History, Revision, State
 from dora_operator.domain.history.policy import Policy
-from dora_operator.domain.history.verdicts import span_of, verdicts
-from dora_operator.domain.lookup import OWN_PREFIX, fitting
+from dora_operator.domain.history.verdicts import verdicts
+from dora_operator.domain.lookup import OWN_PREFIX
 from dora_operator.domain.posted_events import own_id
 from dora_operator.domain.stored import StoredDeployment
-from kubectl_dora.rows import Rows, Service
+from kubectl_dora.rows import Rows, Service, candidates_of
 
 ENDED = frozenset({State.PROMOTED, State.ABORTED, State.UNDONE})
 
@@ -117,7 +117,7 @@ def compare(
             if revision.service is None or revision.env is None or not revision.identity.is_known:
                 continue
             service = (revision.service, revision.env)
-            candidates = _candidates(history, revision, rows.get(service))
+            candidates = candidates_of(history, revision, rows)
             used |= dict.fromkeys((row.id for row in candidates or ()), workload)
             verdict = failed.get((revision.number, revision.pod_template_hash))
             own = own_id(verdict) if verdict is not None else None
@@ -139,19 +139,6 @@ def compare(
         _total(service, lines, rows.get(service), since, complete.get(service, False)) for service in services
     )
     return Comparison(totals, tuple(lines), _coverage(histories, rows, used, since))
-
-
-def _candidates(
-    history: History, revision: Revision, rows: Sequence[StoredDeployment] | None
-) -> list[StoredDeployment] | None:
-    """Return the rows that a revision can be, its known one alone; None: they were not read."""
-    if rows is None:
-        return None
-    known = revision.deployment_id or (revision.datadog.id if revision.datadog is not None else None)
-    if known is not None:
-        return [row for row in rows if row.id == known]
-    service, env, version = revision.service or "", revision.env or "", revision.version or ""
-    return fitting(rows, service, env, version, span_of(history, revision))
 
 
 def _is_within(revision: Revision, candidates: list[StoredDeployment] | None, since: datetime, now: datetime) -> bool:

@@ -6,15 +6,13 @@ Pure: facts in, an explanation out. `explain_view` prints it, `gather` reads the
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from dora_operator.domain import raw
 from dora_operator.domain.history.history import Failure, History, PinnedDeployment, Revision, State, last_promoted
-from dora_operator.domain.history.identity import ID_ANNOTATION, LABEL_PREFIX, OVERRIDE_PREFIX, TAGS, fix_of
+from dora_operator.domain.history.identity import fix_of
 from dora_operator.domain.history.verdicts import Verdict, skipped, verdicts
 from dora_operator.domain.plan import follows
 from dora_operator.domain.resource import DoraDeployment
-from dora_operator.domain.sources.rollout import POD_TEMPLATE_HASH, parse_rollout
+from dora_operator.domain.sources.rollout import parse_rollout
 from kubectl_dora.explain_resource import ResourceExplained, explain_resource
 from kubectl_dora.facts import Reasoned, RolloutFacts, WhyNot, blockers, identity_text
 
@@ -32,8 +30,6 @@ class RevisionExplained:
     is_stable: bool
     deployment: str | None
     """Which Datadog deployment it stands for; None: not identifiable."""
-    identified_by: tuple[str, ...]
-    """Labels and annotations of the pod template that say so; empty: the template is gone."""
     problem: str | None
     failure: Failure | None
     datadog: PinnedDeployment | None
@@ -110,7 +106,6 @@ def _explain_revision(facts: RolloutFacts, history: History, revision: Revision)
         is_current=revision is history.current,
         is_stable=revision is last_promoted(history.revisions),
         deployment=identity_text(revision.identity) if is_known else None,
-        identified_by=identified_by(_template(facts, revision.pod_template_hash)) if is_known else (),
         problem=None if is_known else fix_of(revision.identity),
         failure=revision.failure,
         datadog=revision.datadog,
@@ -129,24 +124,6 @@ def _carries(deployment: DoraDeployment, verdict: Verdict) -> bool:
     if source is not None:
         return (source.uid, source.revision) == (verdict.uid, verdict.revision)
     return deployment.spec is not None and follows(deployment.spec, verdict)
-
-
-def _template(facts: RolloutFacts, pod_template_hash: str) -> Mapping[str, Any]:
-    for replica_set in facts.replica_sets:
-        if raw.identifier(replica_set, "metadata", "labels", POD_TEMPLATE_HASH) == pod_template_hash:
-            return raw.mapping(replica_set, "spec", "template")
-    return {}
-
-
-def identified_by(template: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the labels and annotations of a pod template that name the deployment."""
-    annotations = raw.mapping(template, "metadata", "annotations")
-    if not template or ID_ANNOTATION in annotations:
-        return (f"annotation {ID_ANNOTATION}",) if template else ()
-    return tuple(
-        f"annotation {OVERRIDE_PREFIX}{tag}" if OVERRIDE_PREFIX + tag in annotations else f"label {LABEL_PREFIX}{tag}"
-        for tag in TAGS
-    )
 
 
 def why_not(facts: RolloutFacts, history: History, revision: Revision) -> Reasoned:

@@ -97,8 +97,6 @@ def _revision_lines(revision: RevisionExplained, now: datetime) -> Iterator[Text
         yield _line("Deployment", f"not identifiable: {revision.problem}", "yellow")
     else:
         yield _line("Deployment", revision.deployment)
-    if revision.identified_by:
-        yield _line("", f"from {', '.join(revision.identified_by)}", "dim")
     if revision.datadog is not None:
         yield _line("Row", f"{revision.datadog.id} in Datadog")
     yield from _decision_lines(revision)

@@ -12,6 +12,9 @@ from datetime import datetime
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from dora_operator.domain.history.history import History, Revision
+from dora_operator.domain.history.verdicts import span_of
+from dora_operator.domain.lookup import fitting
 from dora_operator.domain.stored import ReadProblem, StoredDeployment
 from dora_operator.reconcile.credentials import NoKeys
 from kubectl_dora import datadog
@@ -52,6 +55,18 @@ def run(_: Options) -> None:
     """Answer what another process asks for."""
     answer = asyncio.run(_read(_WANTED.validate_json(sys.stdin.buffer.read())))
     sys.stdout.write(_ANSWER.dump_json(answer).decode())
+
+
+def candidates_of(history: History, revision: Revision, rows: Rows) -> list[StoredDeployment] | None:
+    """Return the deployments that a revision can be, its known one alone; None: they were not read."""
+    service, env, version = revision.service or "", revision.env or "", revision.version or ""
+    stored = rows.get((service, env))
+    known = revision.deployment_id or (revision.datadog.id if revision.datadog is not None else None)
+    if stored is None:
+        return None
+    if known is not None:
+        return [row for row in stored if row.id == known]
+    return fitting(stored, service, env, version, span_of(history, revision))
 
 
 async def read_rows(
