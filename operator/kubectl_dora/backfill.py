@@ -14,7 +14,7 @@ from dora_operator.domain.history.history import Revision, State
 from dora_operator.domain.history.verdicts import Verdict, skipped, verdicts
 from dora_operator.domain.read_back import find_link
 from dora_operator.domain.stored import StoredDeployment
-from kubectl_dora.facts import RolloutFacts, WhyNot, blockers, identity_text
+from kubectl_dora.facts import RolloutFacts, WhyNot, blockers, identity_text, with_old_aborts
 from kubectl_dora.marks import Create, Wanted, next_step
 from kubectl_dora.rows import Rows, Service, candidates_of
 
@@ -56,16 +56,16 @@ class BackfillRow:
     """What is applied; only of new ones."""
 
 
-def services_of(facts: Sequence[RolloutFacts], now: datetime, since: timedelta) -> list[Service]:
+def services_of(facts: Sequence[RolloutFacts], now: datetime) -> list[Service]:
     """Return the services and envs whose deployments are asked for."""
-    revisions = (revision for one in facts for revision in one.history(now, since).revisions)
+    revisions = (revision for one in facts for revision in one.history(now).revisions)
     pairs = {(revision.service, revision.env) for revision in revisions}
     return sorted({(service, env) for service, env in pairs if service is not None and env is not None})
 
 
 def backfill_rows(facts: RolloutFacts, rows: Rows, now: datetime, since: timedelta) -> list[BackfillRow]:
     """Return a line for each revision that failed or may have, oldest first."""
-    history, begin, lines = facts.history(now, since), now - since, []
+    history, begin, lines = with_old_aborts(facts.history(now)), now - since, []
     failed = {(v.revision, v.pod_template_hash): v for v in verdicts(history, facts.settings.rollout_policy)}
     for revision in history.revisions:
         verdict = failed.get((revision.number, revision.pod_template_hash))
@@ -148,10 +148,12 @@ def _with_manifest(facts: RolloutFacts, line: BackfillRow, wanted: Wanted) -> Ba
 
 
 def _is_operators(facts: RolloutFacts, verdict: Verdict, now: datetime) -> bool:
-    """Return whether the operator records a failure itself: it is in its history, or within its lookback."""
-    lookback = facts.settings.rollout_policy.lookback
-    kept = max(timedelta(days=facts.settings.retention_days), lookback) if facts.stored is not None else lookback
-    return verdict.time is None or verdict.time > now - kept
+    """Return whether the operator records a failure itself: it is in its history, and not older than its records."""
+    settings, history = facts.settings, facts.history(now)
+    own = {(v.revision, v.pod_template_hash) for v in verdicts(history, settings.rollout_policy)}
+    kept = max(timedelta(days=settings.retention_days), settings.rollout_policy.lookback)
+    is_recent = verdict.time is None or verdict.time > now - kept
+    return is_recent and (verdict.revision, verdict.pod_template_hash) in own
 
 
 def _why_uncertain(candidates: Sequence[StoredDeployment] | None) -> str:

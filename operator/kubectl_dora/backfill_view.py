@@ -37,7 +37,7 @@ async def _run(options: Options, rollout: str | None, since: timedelta, *, apply
             fix = f"list them with `kubectl get rollouts -n {cluster.namespace}`"
             raise NotFoundError(f"Rollout {cluster.namespace}/{rollout}", "not found", fix)
         at = now()
-        wanted = Wanted(tuple(services_of(chosen, at, since)), at - since - BEFORE_START)
+        wanted = Wanted(tuple(services_of(chosen, at)), at - since - BEFORE_START)
         stored, notes = await read_rows(options, facts.installation, wanted, local=local)
         lines = [line for one in chosen for line in backfill_rows(one, stored, at, since)]
         lines.sort(key=lambda line: (line.namespace, line.rollout, line.revision))

@@ -16,6 +16,7 @@ from dora_operator.domain.history.verdicts import verdicts
 from dora_operator.domain.lookup import OWN_PREFIX
 from dora_operator.domain.posted_events import own_id
 from dora_operator.domain.stored import StoredDeployment
+from kubectl_dora.facts import with_old_aborts
 from kubectl_dora.rows import Rows, Service, candidates_of
 
 ENDED = frozenset({State.PROMOTED, State.ABORTED, State.UNDONE})
@@ -109,7 +110,8 @@ def compare(
     """Compare what happened between two times. `histories`: by namespace and name of the workload."""
     ours, used = [], dict[str, ObjectKey]()
     complete: dict[Service, bool] = {}
-    for workload, history in sorted(histories.items()):
+    for workload, stored in sorted(histories.items()):
+        history = with_old_aborts(stored)
         failed = {
             (v.revision, v.pod_template_hash): v for v in verdicts(history, policy or Policy()) if v.change_failure
         }

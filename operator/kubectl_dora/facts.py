@@ -5,15 +5,16 @@ Pure. `explain` and `backfill` read it, `gather` makes it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from dora_operator.domain import raw
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.history.advance import advance
-from dora_operator.domain.history.history import History
+from dora_operator.domain.history.history import Cause, Failure, History, State, VerdictKind
 from dora_operator.domain.history.identity import Identity
+from dora_operator.domain.history.verdicts import skipped
 from dora_operator.domain.records import IGNORE_ANNOTATION
 from dora_operator.domain.resource import DoraDeployment
 from dora_operator.domain.sources.rollout import observation_of, parse_rollout
@@ -79,13 +80,24 @@ class RolloutFacts:
         """What the controller says about the Rollout; decisions do not read it."""
         return raw.identifier(self.rollout, "status", "phase") or "unknown"
 
-    def history(self, now: datetime, lookback: timedelta | None = None) -> History:
+    def history(self, now: datetime) -> History:
         """Return the DoraHistory; where there is none, what the operator's first observation would give."""
         if self.stored is not None:
             return self.stored
-        policy = self.settings.rollout_policy
-        policy = policy if lookback is None else replace(policy, lookback=lookback)
-        return advance(None, observation_of(self.rollout, self.replica_sets), now, policy)
+        return advance(None, observation_of(self.rollout, self.replica_sets), now, self.settings.rollout_policy)
+
+
+def with_old_aborts(history: History) -> History:
+    """Return the history with the aborts that were before the lookback of a first observation as failures."""
+    return replace(
+        history,
+        revisions=tuple(
+            replace(r, failure=Failure(verdict=VerdictKind.ABORTED, cause=Cause.ABORT, time=r.ended_time))
+            if r.state is State.ABORTED and r.failure is None and skipped(history, r) is None
+            else r
+            for r in history.revisions
+        ),
+    )
 
 
 def blockers(facts: RolloutFacts) -> list[Reasoned]:

@@ -11,7 +11,7 @@ from dora_operator.domain.history.verdicts import Verdict, verdicts
 from dora_operator.domain.resource import DoraDeployment, parse
 from dora_operator.domain.stored import StoredDeployment
 from kubectl_dora.backfill import BackfillRow, RowState, backfill_rows, new_rows, services_of
-from kubectl_dora.facts import RolloutFacts
+from kubectl_dora.facts import RolloutFacts, with_old_aborts
 from tests.unit.history.simulator import NOW
 from tests.unit.history.test_traces import EVERY_TRACE, replay, trace
 from tests.unit.kubectl.levels import SETTINGS, facts_of, levels_of, row, rows_of
@@ -24,7 +24,7 @@ ABORTED = facts_of(levels_of("canary-manual-abort"))
 
 def verdict_of(facts: RolloutFacts) -> Verdict:
     """Return the failure of a Rollout with one."""
-    (found,) = verdicts(facts.history(LATER, MONTH), SETTINGS.rollout_policy)
+    (found,) = verdicts(with_old_aborts(facts.history(LATER)), SETTINGS.rollout_policy)
     return found
 
 
@@ -57,6 +57,14 @@ def test_what_the_operator_records_itself_is_left_to_it() -> None:
     stored = facts_of(levels_of("canary-manual-abort"), replay(trace("canary-manual-abort")).history)
     (line,) = found(stored, row_of(ABORTED))
     assert (line.state, line.manifest) == (RowState.OPERATOR, None)
+
+
+def test_an_abort_before_the_first_observation_of_a_running_operator_is_found() -> None:
+    """Its history has the revision as aborted, without a failure: the operator never reports it."""
+    observed = facts_of(levels_of("canary-manual-abort"), ABORTED.history(LATER))
+    assert verdicts(observed.history(LATER), SETTINGS.rollout_policy) == ()
+    (line,) = found(observed, row_of(ABORTED))
+    assert (line.state, line.row) == (RowState.NEW, "deployment-1")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +123,7 @@ def test_only_what_began_since_then_is_shown(name: str) -> None:
 
 def test_each_service_is_asked_for_once() -> None:
     """Also of two Rollouts."""
-    assert services_of([ABORTED, ABORTED], LATER, MONTH) == list(rows_of(ABORTED))
+    assert services_of([ABORTED, ABORTED], LATER) == list(rows_of(ABORTED))
 
 
 def test_a_namespace_that_opts_out_is_left_alone() -> None:

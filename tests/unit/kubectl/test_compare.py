@@ -66,6 +66,9 @@ def classes(comparison: Comparison) -> list[str]:
         pytest.param(
             [revision(1, failed=True)], [its_row(1, marked=None)], ["missing mark"], id="a failure not evaluated yet"
         ),
+        pytest.param(
+            [revision(1, state=State.ABORTED)], [its_row(1)], ["missing mark"], id="an abort before the lookback"
+        ),
         pytest.param([revision(1)], [its_row(1, marked=True)], ["marked by Datadog alone"], id="a mark of Datadog"),
         pytest.param([revision(1)], [], ["missing row"], id="a release that Datadog does not have"),
         pytest.param(
