@@ -1,149 +1,164 @@
-"""What happened before the operator was installed, as far as the cluster still shows it. Pure.
+"""Failures that the operator will not report by itself, and the deployment in Datadog that each is. Pure.
 
-The operator's own decision with a longer lookback. What is applied is the record that the operator itself would have
-written, under the same name and field manager: neither of them makes a second one.
+A failure is applied only where exactly one deployment can be meant: the resource names it by its id. What the operator
+records itself is left to it, so that nothing is marked twice.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from dora_operator.domain.rollout.decide import context_of
-from dora_operator.domain.rollout.observation import Observation
-from dora_operator.domain.rollout.rules import RuleContext
-from dora_operator.domain.rollout.timeline import Promotion
-from dora_operator.domain.rollout.verdict import Decision, Verdict, VerdictKind, record_manifest
-
-from dora_operator.domain.plan import follows
-from dora_operator.reconcile.records import under_one_name
-from kubectl_dora.facts import RolloutFacts, WhyNot, blockers, decided, identity_text, recorded, source_name
+from dora_operator.domain.history.history import Revision, State
+from dora_operator.domain.history.verdicts import Verdict, skipped, verdicts
+from dora_operator.domain.read_back import find_link
+from dora_operator.domain.stored import StoredDeployment
+from kubectl_dora.facts import RolloutFacts, WhyNot, blockers, identity_text, with_old_aborts
+from kubectl_dora.marks import Create, Wanted, next_step
+from kubectl_dora.rows import Rows, Service, candidates_of
 
 
-class State(StrEnum):
-    """What `--apply` does with a row. The words are API: `-o json` shows them."""
+class RowState(StrEnum):
+    """What `--apply` does with a line. The words are API: `-o json` shows them."""
 
     NEW = "new"
-    """It is created."""
+    """It is created: the deployment is certain."""
     RECORDED = "recorded"
     """A DoraDeployment says it already."""
-    FOLLOWED = "followed"
-    """A user's DoraDeployment follows the revision; its spec decides, and nothing is created beside it."""
+    OPERATOR = "operator"
+    """The operator records it itself, at the latest when it starts."""
     BLOCKED = "blocked"
-    """The Rollout is opted out or not selected, or a user's DoraDeployment has the record's name."""
+    """The Rollout is opted out, not selected or not watched."""
+    UNCERTAIN = "uncertain"
+    """It failed, and which deployment in Datadog it is cannot be told: never applied."""
     UNKNOWN = "unknown"
-    """The cluster does not show what happened: never applied."""
-
-
-class Confidence(StrEnum):
-    """How sure a row is."""
-
-    HIGH = "high"
-    """The objects show it as it happened."""
-    MEDIUM = "medium"
-    """The objects show that a version went away, and not how."""
-    NONE = "none"
-    """The objects do not show it any more."""
+    """Whether it failed is not known: never applied."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One revision that failed, may have failed, or recovered."""
+class BackfillRow:
+    """One revision that failed, or may have failed."""
 
     namespace: str
     rollout: str
     revision: int
     deployment: str
     mark: str
+    state: RowState
     evidence: str
     time: datetime | None = None
-    confidence: Confidence = Confidence.NONE
-    state: State = State.UNKNOWN
-    verdict: Verdict | None = None
+    row: str | None = None
+    """Id of the deployment in Datadog."""
+    marked: bool | None = None
+    """What Datadog says of it now."""
     manifest: dict[str, Any] | None = None
-    """What is applied; only of new rows."""
+    """What is applied; only of new ones."""
 
 
-def backfill_rows(facts: RolloutFacts, now: datetime, since: timedelta) -> list[Row]:
-    """Return a row for everything that the cluster still shows of a Rollout, oldest revision first."""
-    observation, decision = decided(facts, now, since)
-    policy = replace(facts.settings.rollout_policy, lookback=since)
-    context = context_of(observation, recorded(facts), policy, now)
-    rows = [_verdict_row(facts, observation, verdict) for verdict in decision.verdicts]
-    rows += _unknown_rows(context, decision) if context is not None else []
-    if reason := _blocker(facts):
-        rows = [replace(row, state=State.BLOCKED, evidence=reason, manifest=None) for row in rows]
-    return sorted(rows, key=lambda row: row.revision)
+def services_of(facts: Sequence[RolloutFacts], now: datetime) -> list[Service]:
+    """Return the services and envs whose deployments are asked for."""
+    revisions = (revision for one in facts for revision in one.history(now).revisions)
+    pairs = {(revision.service, revision.env) for revision in revisions}
+    return sorted({(service, env) for service, env in pairs if service is not None and env is not None})
 
 
-def new_rows(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows that are applied, oldest first."""
-    return sorted(
-        (row for row in rows if row.state is State.NEW),
-        key=lambda row: (row.time is not None, row.time and row.time.timestamp(), row.namespace, row.rollout),
+def backfill_rows(facts: RolloutFacts, rows: Rows, now: datetime, since: timedelta) -> list[BackfillRow]:
+    """Return a line for each revision that failed or may have, oldest first."""
+    history, begin, lines = with_old_aborts(facts.history(now)), now - since, []
+    failed = {(v.revision, v.pod_template_hash): v for v in verdicts(history, facts.settings.rollout_policy)}
+    for revision in history.revisions:
+        verdict = failed.get((revision.number, revision.pod_template_hash))
+        note = skipped(history, revision) if revision.failure is not None else None
+        time = verdict.time if verdict is not None else revision.started_time
+        if time is not None and time < begin:
+            continue
+        candidates = candidates_of(history, revision, rows)
+        line = _line(facts, revision, candidates)
+        if verdict is not None and verdict.change_failure:
+            lines.append(_failure(facts, line, verdict, rows, candidates, now))
+        elif note is not None or revision.state is State.UNKNOWN:
+            lines.append(replace(line, evidence=note.message) if note is not None else line)
+    is_blocked = [b.message for b in blockers(facts) if b.reason in {WhyNot.OPTED_OUT, WhyNot.NOT_SELECTED}]
+    if is_blocked:
+        return [replace(r, state=RowState.BLOCKED, evidence="; ".join(is_blocked), manifest=None) for r in lines]
+    return lines
+
+
+def new_rows(rows: Sequence[BackfillRow]) -> list[BackfillRow]:
+    """Return what is applied, oldest first: an interrupted run has done the oldest."""
+    new = {(row.namespace, row.row): row for row in rows if row.state is RowState.NEW}  # two Rollouts may be one row
+    return sorted(new.values(), key=lambda row: (row.time is not None, row.time and row.time.timestamp(), row.rollout))
+
+
+def _line(facts: RolloutFacts, revision: Revision, candidates: Sequence[StoredDeployment] | None) -> BackfillRow:
+    """Return the line about a revision of which it is not known whether it failed."""
+    only = candidates[0] if candidates is not None and len(candidates) == 1 else None
+    hint = f"; if it did: kubectl dora mark --id {only.id}" if only is not None else ""
+    return BackfillRow(
+        namespace=facts.key.namespace,
+        rollout=facts.key.name,
+        revision=revision.number,
+        deployment=identity_text(revision.identity),
+        mark=revision.state.value,
+        state=RowState.UNKNOWN,
+        evidence=f"it began and ended unobserved: whether it failed is not known{hint}",
+        time=revision.started_time,
+        row=only.id if only is not None else None,
+        marked=only.change_failure if only is not None else None,
     )
 
 
-def _blocker(facts: RolloutFacts) -> str | None:
-    """Return why nothing is applied. That no operator runs is no reason: it will find what was applied."""
-    found = [each for each in blockers(facts) if each.reason is not WhyNot.NOT_WATCHED]
-    return found[0].message if found else None
+def _failure(
+    facts: RolloutFacts,
+    line: BackfillRow,
+    verdict: Verdict,
+    rows: Rows,
+    candidates: Sequence[StoredDeployment] | None,
+    now: datetime,
+) -> BackfillRow:
+    evidence, row = verdict.message or f"cause {verdict.cause.value}", line.row or verdict.deployment_id
+    line = replace(line, mark=f"{verdict.verdict.value}: failure", evidence=evidence, time=verdict.time, row=row)
+    sources = [(d.key.name, d.status.source) for d in facts.deployments if d.status.source is not None]
+    carrier = next((name for name, s in sources if (s.uid, s.revision) == (verdict.uid, verdict.revision)), None)
+    if carrier is not None:
+        return replace(line, state=RowState.RECORDED, evidence=f"DoraDeployment {carrier}")
+    if _is_operators(facts, verdict, now):
+        return replace(line, state=RowState.OPERATOR)
+    if row is None:
+        return replace(line, state=RowState.UNCERTAIN, evidence=f"{_why_uncertain(candidates)}: {evidence}")
+    return _with_manifest(facts, line, _wanted(verdict, row, rows.get((verdict.service or "", verdict.env or ""), ())))
 
 
-def _verdict_row(facts: RolloutFacts, observation: Observation, verdict: Verdict) -> Row:
-    namespace, state, evidence = observation.rollout.key.namespace, State.NEW, _evidence(observation, verdict)
-    linked = [each for each in facts.deployments if source_name(each) == verdict.name]
-    manifest = record_manifest(namespace, under_one_name(verdict, linked))
-    users = [each for each in facts.deployments if not each.is_record]
-    follower = next((each for each in users if each.spec is not None and follows(each.spec, verdict)), None)
-    owner = next((each for each in users if each.key.name == manifest["metadata"]["name"]), None)
-    if verdict in recorded(facts):
-        state = State.RECORDED
-    elif follower is not None:
-        state, evidence = State.FOLLOWED, f"DoraDeployment {follower.key.name} follows it: {evidence}"
-    elif owner is not None:
-        state, evidence = State.BLOCKED, f"DoraDeployment {owner.key.name} belongs to a user: {evidence}"
-    return Row(
-        namespace=namespace,
-        rollout=verdict.name,
-        revision=verdict.revision,
-        deployment=identity_text(verdict.identity),
-        mark=_mark(verdict),
-        evidence=evidence,
-        time=verdict.time,
-        confidence=Confidence.MEDIUM if verdict.verdict is VerdictKind.REVERTED else Confidence.HIGH,
-        state=state,
-        verdict=verdict,
-        manifest=manifest if state is State.NEW else None,
-    )
-
-
-def _mark(verdict: Verdict) -> str:
-    words = f"{verdict.verdict.value}: {'failure' if verdict.change_failure else 'no failure'}"
+def _wanted(verdict: Verdict, row: str, known: Sequence[StoredDeployment]) -> Wanted:
     link = verdict.remediation
-    return words if link is None else f"{words}, {link.type.value} to {link.id or link.version}"
+    fixed = find_link(tuple(known), verdict, link) if link is not None and link.id is None else None
+    target = link.id if link is not None and link.id else fixed.id if isinstance(fixed, StoredDeployment) else None
+    remediation = {"type": link.type.value, "id": target} if link is not None and target is not None else None
+    return Wanted({"id": row}, change_failure=True, remediation=remediation)
 
 
-def _evidence(observation: Observation, verdict: Verdict) -> str:
-    source, rollout = "the revision history of the ReplicaSets", observation.rollout
-    if verdict.verdict is VerdictKind.ABORTED:
-        is_shown = rollout.abort and rollout.revision == verdict.decided_by_revision
-        source = "status.abort" if is_shown else "the record"
-    return f"{source}: {verdict.message}" if verdict.message else source
+def _with_manifest(facts: RolloutFacts, line: BackfillRow, wanted: Wanted) -> BackfillRow:
+    carrier = next((d for d in facts.deployments if d.status.target and d.status.target.id == line.row), None)
+    step = next_step(wanted, line.namespace, facts.deployments)
+    if carrier is None and isinstance(step, Create):
+        return replace(line, state=RowState.NEW, manifest=step.manifest)
+    name = carrier.key.name if carrier is not None else "" if isinstance(step, Create) else step.deployment.key.name
+    return replace(line, state=RowState.RECORDED, evidence=f"DoraDeployment {name} is about this deployment")
 
 
-def _unknown_rows(context: RuleContext, decision: Decision) -> Iterator[Row]:
-    """Yield what is skipped, and the replaced revisions of which nothing shows any more whether they were promoted."""
-    key = context.observation.rollout.key
-    for skipped in decision.skipped:
-        entry = context.timeline.at(skipped.revision)
-        deployment = identity_text(entry.replica_set.identity) if entry else "unknown"
-        yield Row(*key, skipped.revision, deployment, skipped.reason.value, skipped.message)
-    known = {verdict.revision for verdict in decision.verdicts} | {skipped.revision for skipped in decision.skipped}
-    evidence = "replaced; whether it was promoted, aborted or superseded does not show any more"
-    for entry in context.timeline.entries[:-1]:
-        is_unknown = entry.promotion is Promotion.UNKNOWN and entry.number not in known
-        if is_unknown and context.began_recently(entry.number):
-            deployment = identity_text(entry.replica_set.identity)
-            yield Row(*key, entry.number, deployment, WhyNot.UNKNOWN_END.value, evidence)
+def _is_operators(facts: RolloutFacts, verdict: Verdict, now: datetime) -> bool:
+    """Return whether the operator records a failure itself: it is in its history, and not older than its records."""
+    settings, history = facts.settings, facts.history(now)
+    own = {(v.revision, v.pod_template_hash) for v in verdicts(history, settings.rollout_policy)}
+    kept = max(timedelta(days=settings.retention_days), settings.rollout_policy.lookback)
+    is_recent = verdict.time is None or verdict.time > now - kept
+    return is_recent and (verdict.revision, verdict.pod_template_hash) in own
+
+
+def _why_uncertain(candidates: Sequence[StoredDeployment] | None) -> str:
+    if candidates is None:
+        return "Datadog was not read"
+    if not candidates:
+        return "Datadog has no deployment of this version from its time"
+    return f"{len(candidates)} deployments in Datadog can be meant ({', '.join(row.id for row in candidates)})"

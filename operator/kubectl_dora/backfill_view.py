@@ -1,4 +1,4 @@
-"""`kubectl dora backfill`: a table of what would be marked; with --apply, the records are created."""
+"""`kubectl dora backfill`: a table of what would be marked; with --apply, the resources are created."""
 
 import asyncio
 from collections import Counter
@@ -7,84 +7,89 @@ from datetime import timedelta
 from http import HTTPStatus
 
 from dora_operator.clients.kubernetes import DEPLOYMENTS
+from dora_operator.domain.stored import BEFORE_START
 from kubectl_dora import gather, output
-from kubectl_dora.backfill import Row, State, backfill_rows, new_rows
+from kubectl_dora.backfill import BackfillRow, RowState, backfill_rows, new_rows, services_of
 from kubectl_dora.cluster import Cluster, now, open_cluster
 from kubectl_dora.errors import ExitCode, NotFoundError, RefusedError, UsageError
 from kubectl_dora.options import Options, rollout_of
+from kubectl_dora.rows import Wanted, read_rows
 
-STYLES = {State.NEW: "ok", State.UNKNOWN: "warning", State.BLOCKED: "warning"}
+STYLES = {RowState.NEW: "ok", **dict.fromkeys((RowState.UNKNOWN, RowState.BLOCKED, RowState.UNCERTAIN), "warning")}
+HEADINGS = ("Rollout", "Revision", "Deployment", "Mark", "Row", "Marked", "State")
 
 
-def run(options: Options, words: Sequence[str], since: timedelta, *, apply: bool) -> int:
+def run(options: Options, words: Sequence[str], since: timedelta, *, apply: bool, local: bool) -> int:
     """Show or apply what happened since."""
     rollout = rollout_of(words)
     if apply and options.output in output.DOCUMENTS:
         raise UsageError("--apply", "it prints no document", "leave out -o json, or --apply")
     if rollout is not None and options.all_namespaces:
         raise UsageError("--all-namespaces", f"rollout/{rollout} is in one namespace", "leave out one of the two")
-    return asyncio.run(_run(options, rollout, since, apply=apply))
+    return asyncio.run(_run(options, rollout, since, apply=apply, local=local))
 
 
-async def _run(options: Options, rollout: str | None, since: timedelta, *, apply: bool) -> int:
+async def _run(options: Options, rollout: str | None, since: timedelta, *, apply: bool, local: bool) -> int:
     async with open_cluster(options) as cluster:
         facts = await gather.read_all(cluster, None if options.all_namespaces else cluster.namespace)
-        chosen = [each for each in facts.rollouts if rollout in (None, each.rollout["metadata"]["name"])]
+        chosen = [one for one in facts.rollouts if rollout in (None, one.key.name)]
         if rollout is not None and not chosen:
             fix = f"list them with `kubectl get rollouts -n {cluster.namespace}`"
             raise NotFoundError(f"Rollout {cluster.namespace}/{rollout}", "not found", fix)
-        rows = [row for each in chosen for row in backfill_rows(each, now(), since)]
-        rows.sort(key=lambda row: (row.namespace, row.rollout, row.revision))
-        for note in facts.notes:
+        at = now()
+        wanted = Wanted(tuple(services_of(chosen, at)), at - since - BEFORE_START)
+        stored, notes = await read_rows(options, facts.installation, wanted, local=local)
+        lines = [line for one in chosen for line in backfill_rows(one, stored, at, since)]
+        lines.sort(key=lambda line: (line.namespace, line.rollout, line.revision))
+        for note in (*facts.notes, *notes):
             output.show_note(f"Note: {note}")
         if options.output in output.DOCUMENTS:
-            output.show_document({"rows": rows}, options.output)
+            output.show_document({"rows": lines}, options.output)
             return ExitCode.OK
-        show(rows, with_namespace=options.all_namespaces, wide=options.output is not None)
+        show(lines, with_namespace=options.all_namespaces, wide=options.output is not None)
         if not apply:
-            _summarise(rows)
+            _summarise(lines)
             return ExitCode.OK
-        failed = await _apply(cluster, new_rows(rows))
+        failed = await _apply(cluster, new_rows(lines))
     return ExitCode.FAILED if failed else ExitCode.OK
 
 
-def show(rows: Sequence[Row], *, with_namespace: bool, wide: bool) -> None:
+def show(lines: Sequence[BackfillRow], *, with_namespace: bool, wide: bool) -> None:
     """Print the table."""
-    headings = ["Rollout", "Revision", "Deployment", "Mark", "Confidence", "State"]
-    headings = (["Namespace"] if with_namespace else []) + headings + (["Time"] if wide else []) + ["Evidence"]
+    headings = (["Namespace"] if with_namespace else []) + [*HEADINGS] + (["Time"] if wide else []) + ["Evidence"]
     table = []
-    for row in rows:
-        cells: list[object] = [row.namespace] if with_namespace else []
-        cells += [row.rollout, row.revision, row.deployment, row.mark, row.confidence.value]
-        cells.append(output.cell(row.state.value, STYLES.get(row.state, "")))
-        cells += [output.moment(row.time)] if wide else []
-        table.append([*cells, row.evidence])
+    for line in lines:
+        cells: list[object] = [line.namespace] if with_namespace else []
+        marked = None if line.marked is None else str(line.marked).lower()
+        cells += [line.rollout, line.revision, line.deployment, line.mark, line.row, marked]
+        cells.append(output.cell(line.state.value, STYLES.get(line.state, "")))
+        cells += [output.moment(line.time)] if wide else []
+        table.append([*cells, line.evidence])
     if table:
         output.show_table(headings, table)
 
 
-def _summarise(rows: Sequence[Row]) -> None:
-    counts = Counter(row.state for row in rows)
-    words = ", ".join(f"{counts[state]} {state.value}" for state in State if counts[state]) or "nothing"
-    output.show_lines(["", f"{words}. Nothing was written."] if rows else [f"{words} was found. Nothing was written."])
-    if counts[State.NEW]:
-        output.show_lines([f"--apply creates {counts[State.NEW]} DoraDeployments; the operator then reports them."])
-    if counts[State.UNKNOWN]:
-        output.show_lines(["Rows that are unknown are never applied: mark them by hand with `kubectl dora mark`."])
+def _summarise(lines: Sequence[BackfillRow]) -> None:
+    counts = Counter(line.state for line in lines)
+    words = ", ".join(f"{counts[state]} {state.value}" for state in RowState if counts[state]) or "nothing"
+    output.show_lines(["", f"{words}. Nothing was written."] if lines else [f"{words} was found. Nothing was written."])
+    if counts[RowState.NEW]:
+        output.show_lines([f"--apply creates {counts[RowState.NEW]} DoraDeployments; the operator then reports them."])
+    if counts[RowState.UNKNOWN] or counts[RowState.UNCERTAIN]:
+        output.show_lines(["What is uncertain or unknown is never applied: mark it with `kubectl dora mark --id`."])
 
 
-async def _apply(cluster: Cluster, rows: Sequence[Row]) -> int:
-    """Create the records one after the other. Return how many could not be."""
+async def _apply(cluster: Cluster, lines: Sequence[BackfillRow]) -> int:
+    """Create the resources one after the other. Return how many could not be."""
     failed = 0
-    for row in rows:
-        assert row.manifest is not None
-        name = row.manifest["metadata"]["name"]
-        what = f"DoraDeployment {row.namespace}/{name}"
+    for line in lines:
+        assert line.manifest is not None
+        what = f"DoraDeployment {line.namespace}/{line.manifest['metadata']['name']}"
         try:
-            await cluster.apply_record(f"{DEPLOYMENTS.path(row.namespace)}/{name}", row.manifest, what)
+            await cluster.create(DEPLOYMENTS.path(line.namespace), line.manifest, what)
         except RefusedError as error:  # without an API server the rest would fail too; a second run goes on here
             failed += 1
-            cause = "was changed by a user" if error.status == HTTPStatus.CONFLICT else error.cause
+            cause = "one with its name exists" if error.status == HTTPStatus.CONFLICT else error.cause
             output.show_note(f"{what} is not written: {cause}")
-    output.show_lines(["", f"{len(rows) - failed} DoraDeployments were created, {failed} could not be."])
+    output.show_lines(["", f"{len(lines) - failed} DoraDeployments were created, {failed} could not be."])
     return failed

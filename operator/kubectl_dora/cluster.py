@@ -23,7 +23,7 @@ from kubernetes.aio.config.kube_config import ConfigNode, KubeConfigMerger
 
 from dora_operator.clients import login
 from dora_operator.clients.errors import KubernetesError
-from dora_operator.clients.kubernetes import APPLY_PATCH, JSON, MERGE_PATCH, RECORD_MANAGER, KubernetesClient
+from dora_operator.clients.kubernetes import JSON, MERGE_PATCH, KubernetesClient
 from dora_operator.clients.proxies import proxy_for
 from dora_operator.metrics import Metrics
 from kubectl_dora.errors import ClusterError, CommandError, NotFoundError, RefusedError
@@ -85,17 +85,12 @@ class Cluster:
 
     async def create(self, path: str, body: Body, what: str, *, dry_run: bool = False) -> Body:
         """Create an object; with `dry_run` the API server only checks it."""
-        return _checked(await self._send(what, "POST", path, body, _writing(FIELD_MANAGER, dry_run=dry_run)), what)
+        return _checked(await self._send(what, "POST", path, body, _writing(dry_run=dry_run)), what)
 
     async def patch(self, path: str, body: Body, what: str, *, dry_run: bool = False) -> Body:
         """Merge a patch into an object."""
-        query = _writing(FIELD_MANAGER, dry_run=dry_run)
+        query = _writing(dry_run=dry_run)
         return _checked(await self._send(what, "PATCH", path, body, query, MERGE_PATCH), what)
-
-    async def apply_record(self, path: str, body: Body, what: str) -> Body:
-        """Apply a record as the operator does, without force; status 409: a field belongs to another manager."""
-        query = _writing(RECORD_MANAGER, dry_run=False)
-        return _checked(await self._send(what, "PATCH", path, body, query, APPLY_PATCH), what)
 
     async def is_permitted(self, attributes: Mapping[str, str]) -> bool:
         """Ask whether this login may do something (SelfSubjectAccessReview)."""
@@ -127,8 +122,8 @@ class Cluster:
             raise _error(what, self.server, error) from error
 
 
-def _writing(manager: str, *, dry_run: bool) -> dict[str, str]:
-    return {"fieldManager": manager, "fieldValidation": "Strict"} | ({"dryRun": "All"} if dry_run else {})
+def _writing(*, dry_run: bool) -> dict[str, str]:
+    return {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"} | ({"dryRun": "All"} if dry_run else {})
 
 
 def _checked(body: object, what: str, *, is_item: bool = False) -> Body:

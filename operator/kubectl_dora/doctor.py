@@ -5,28 +5,25 @@ ServiceAccount. With --local they run here, with keys from this environment.
 """
 
 import asyncio
-import json
 import os
-import shutil
-import subprocess
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from pydantic import TypeAdapter, ValidationError
 
 from dora_operator.clients.kubernetes import DEPLOYMENTS
 from dora_operator.domain.fields import ObjectKey
 from kubectl_dora import output
-from kubectl_dora.checks import run_checks
+from kubectl_dora.checks import Check, Status, run_checks
 from kubectl_dora.cluster import Cluster, open_cluster
 from kubectl_dora.doctor_facts import read_facts
-from kubectl_dora.errors import ExitCode, NotFoundError, RefusedError, UsageError
-from kubectl_dora.findings import Check, Status, read_check
-from kubectl_dora.installation import Installation, Installations, find_installations, own_settings
+from kubectl_dora.errors import ExitCode, NotFoundError, RefusedError
+from kubectl_dora.installation import Installation, Installations, find_installations, own_settings, run_in_pod
 from kubectl_dora.options import Options
 from kubectl_dora.policy import read_policy
 from kubectl_dora.version import client_version
 
-EXEC_SECONDS = 60.0
 MAX_DETAILS = 20
 """Details shown of one check."""
 COMMAND = ("kubectl-dora", "doctor", "--local", "-o", "json")
@@ -103,7 +100,7 @@ async def _in_the_pod(options: Options) -> Report:
     if any(each.status is Status.FAILED for each in checks):
         return Report("the checks in the pod were not run; --local runs them here", (*checks, *outside))
     installation = installations.found[0]
-    found = _exec(options, installation)
+    found = checks_from(*run_in_pod(options, installation, COMMAND))
     return Report(f"in a pod of Deployment {installation.title}", (*checks, *outside, *found))
 
 
@@ -165,27 +162,11 @@ def outside_check(outside: Sequence[ObjectKey], watched: set[str]) -> Check:
     return Check(name, Status.FAILED, evidence, fix, tuple(map(str, outside)))
 
 
-def _exec(options: Options, installation: Installation) -> tuple[Check, ...]:
-    """Run the checks in the operator's pod."""
-    program = shutil.which("kubectl")
-    if program is None:
-        cause = "it is not on PATH, and the checks run by `kubectl exec`"
-        raise UsageError("kubectl", cause, "install it, or use --local")
-    target = ["-n", installation.namespace, f"deploy/{installation.name}", "-c", "operator"]
-    words = [program, "exec", *options.for_kubectl, *target, "--", *COMMAND]
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=EXEC_SECONDS, check=False)  # noqa: S603 - kubectl
-    except subprocess.TimeoutExpired:
-        return (_exec_failed(f"no end after {EXEC_SECONDS:.0f} s"),)
-    return checks_from(done.stdout, done.stderr)
-
-
 def checks_from(printed: str, errors: str) -> tuple[Check, ...]:
     """Read what the command in the pod printed."""
     try:
-        document: Mapping[str, list[Mapping[str, object]]] = json.loads(printed)
-        return tuple(read_check(each) for each in document["checks"])
-    except (ValueError, KeyError, TypeError):
+        return TypeAdapter(Report).validate_json(printed).checks
+    except ValidationError:
         return (_exec_failed(" ".join(errors.split()) or "it printed no JSON"),)
 
 

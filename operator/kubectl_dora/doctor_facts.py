@@ -1,26 +1,33 @@
-"""Read from the cluster what `doctor` checks, with few requests."""
+"""Read from the cluster and from Datadog what `doctor` checks, with few requests. Changes nothing."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
-
-from dora_operator.domain.rollout import raw
-from dora_operator.domain.rollout.identity import Unidentified, identify
-from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH, parse_replica_sets, parse_rollout
 
 from dora_operator.clients.kubernetes import ROLLOUTS
 from dora_operator.crd import custom_resource_definition
-from dora_operator.domain import raw
-from dora_operator.domain.fields import API_VERSION, KIND
+from dora_operator.domain.fields import API_VERSION, GROUP, KIND
+from dora_operator.domain.history.identity import Identity
+from dora_operator.domain.outcome import Answer, NoAnswer
+from dora_operator.domain.request import COLLECTION, REQUEST_TYPE
 from dora_operator.domain.resource import DoraDeployment, parse
+from dora_operator.domain.sources.rollout import POD_TEMPLATE_HASH, parse_replica_sets, parse_rollout
+from dora_operator.domain.stored import BEFORE_CREATION
+from dora_operator.reconcile.credentials import NoKeys
 from dora_operator.settings import Settings
+from kubectl_dora import datadog
+from kubectl_dora.checks import AccountFacts, Facts, Permission
 from kubectl_dora.cluster import Cluster, now
-from kubectl_dora.datadog_facts import read_account
 from kubectl_dora.errors import NotFoundError, RefusedError
-from kubectl_dora.findings import Facts, LeaseFacts, Permission, RolloutIdentity, wanted_services
 from kubectl_dora.gather import Body, list_deployment_bodies, replica_sets_path
 
-GROUP = "dora-operator.io"
+VALIDATE = "/api/v1/validate"
+MAX_SERVICES = 40
+PROBE_ID = "dora-operator-doctor"
+"""No deployment has this id, and no service this name; and the mark is invalid besides."""
 WATCHED = (
     (GROUP, "doradeployments", "list"),
     (GROUP, "doradeployments", "watch"),
@@ -63,7 +70,7 @@ async def read_facts(cluster: Cluster, settings: Settings, *, is_own_login: bool
     return Facts(
         now=now(),
         settings=settings,
-        account=await read_account(settings, wanted_services(rollouts), now),
+        account=await read_account(settings, rollouts),
         served_fields=fields,
         known_fields=fields_of(custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]),
         permissions=permissions,
@@ -191,40 +198,61 @@ async def _rollouts(cluster: Cluster, settings: Settings) -> tuple[list[Body], i
     return found, total - len(found), True
 
 
-async def _identified(cluster: Cluster, bodies: Sequence[Body]) -> list[RolloutIdentity]:
+async def _identified(cluster: Cluster, bodies: Sequence[Body]) -> dict[str, Identity]:
     """Return which deployment each Rollout is now. With workloadRef, its newest ReplicaSet says so."""
-    namespaces = {each["metadata"]["namespace"] for each in bodies if not raw.mapping(each, "spec", "template")}
+    rollouts = [parse_rollout(body) for body in bodies]
     replica_sets: dict[str, list[Body]] = {}
-    for namespace in sorted(namespaces):
+    for namespace in sorted({rollout.key.namespace for rollout in rollouts if rollout.template_identity is None}):
         path = replica_sets_path(namespace)
         try:
             replica_sets[namespace] = await cluster.list(path, "ReplicaSets", labelSelector=POD_TEMPLATE_HASH)
         except RefusedError:
             continue
-    return [_identity(body, replica_sets.get(body["metadata"]["namespace"], ())) for body in bodies]
+    identities = {}
+    for rollout in rollouts:
+        owned = parse_replica_sets(rollout.uid, replica_sets.get(rollout.key.namespace, ()))
+        newest = max(owned, key=lambda template: template.numbers, default=None)
+        of_template = newest.identity if newest is not None else Identity()
+        identities[str(rollout.key)] = rollout.template_identity or of_template
+    return identities
 
 
-def _identity(body: Body, replica_sets: Sequence[Body]) -> RolloutIdentity:
-    rollout, template = parse_rollout(body), raw.mapping(body, "spec", "template")
-    if template:
-        return RolloutIdentity(str(rollout.key), identify(template))
-    owned = parse_replica_sets(rollout.uid, replica_sets)
-    newest = max(owned, key=lambda each: each.numbers, default=None)
-    if newest is None:
-        return RolloutIdentity(str(rollout.key), Unidentified("it has no ReplicaSet yet", "wait for its controller"))
-    return RolloutIdentity(str(rollout.key), newest.identity)
-
-
-async def _lease(cluster: Cluster, namespace: str, settings: Settings) -> LeaseFacts | None:
+async def _lease(cluster: Cluster, namespace: str, settings: Settings) -> Body | None:
     path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{settings.lease_name}"
     try:
-        body = await cluster.find(path, f"Lease {namespace}/{settings.lease_name}")
+        return await cluster.find(path, f"Lease {namespace}/{settings.lease_name}")
     except RefusedError:
         return None
-    if body is None:
-        return None
-    return LeaseFacts(
-        holder=raw.text(body, "spec", "holderIdentity"),
-        renewed_at=raw.moment(body, "spec", "renewTime"),
-        acquired_at=raw.moment(body, "spec", "acquireTime"),
-    )
+
+
+async def read_account(settings: Settings, rollouts: Mapping[str, Identity]) -> AccountFacts:
+    """Return what Datadog answers with the operator's keys, client and limits, one request after the other."""
+    keys = datadog.keys_of(settings)
+    if isinstance(keys, NoKeys):
+        return AccountFacts(no_keys=keys.message)
+    pairs = {(identity.service, identity.env) for identity in rollouts.values() if identity.is_known}
+    services = sorted((service, env) for service, env in pairs if service is not None and env is not None)
+    asked = services[:MAX_SERVICES] or [(PROBE_ID, "none")]
+    async with datadog.open_account(settings, keys) as account:
+        begun = now()
+        validate = await account.send("GET", VALIDATE)
+        skew = _skew(validate, begun, now())
+        write = await account.send("PATCH", f"{COLLECTION}/{PROBE_ID}", _invalid_mark())
+    listed = await datadog.list_services(settings, keys, asked, begun - BEFORE_CREATION)
+    return AccountFacts("", validate, write, skew, listed, len(services[MAX_SERVICES:]))
+
+
+def _invalid_mark() -> bytes:
+    """Return a mark that Datadog cannot apply: a text where true or false belongs, for an id that does not exist."""
+    document = {"data": {"id": PROBE_ID, "type": REQUEST_TYPE, "attributes": {"change_failure": "doctor"}}}
+    return json.dumps(document).encode()
+
+
+def _skew(answer: Answer | NoAnswer, begun: datetime, ended: datetime) -> float | None:
+    """Return by how many seconds this clock is behind; the header has no fractions, so half a second is added."""
+    try:
+        date = parsedate_to_datetime(answer.headers["date"]) if isinstance(answer, Answer) else None
+    except (ValueError, KeyError):
+        date = None
+    local = begun + (ended - begun) / 2
+    return (date - local).total_seconds() + 0.5 if date is not None else None

@@ -1,4 +1,4 @@
-"""What the operator makes of a Rollout, and why: the decision code of the operator itself, on objects as they are now.
+"""What became of the revisions of a Rollout, and why each is marked or not: from its history.
 
 Pure: facts in, an explanation out. `explain_view` prints it, `gather` reads the facts.
 """
@@ -6,36 +6,15 @@ Pure: facts in, an explanation out. `explain_view` prints it, `gather` reads the
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from dora_operator.domain.rollout.decide import context_of
-from dora_operator.domain.rollout.identity import (
-    ID_ANNOTATION,
-    LABEL_PREFIX,
-    OVERRIDE_PREFIX,
-    TAGS,
-    Unidentified,
-)
-from dora_operator.domain.rollout.observation import POD_TEMPLATE_HASH
-from dora_operator.domain.rollout.rules import RULES, RuleContext
-from dora_operator.domain.rollout.timeline import Entry, Promotion
-from dora_operator.domain.rollout.verdict import Verdict, VerdictKind
-
-from dora_operator.domain import raw
+from dora_operator.domain.history.history import Failure, History, PinnedDeployment, Revision, State, last_promoted
+from dora_operator.domain.history.identity import fix_of
+from dora_operator.domain.history.verdicts import Verdict, skipped, verdicts
 from dora_operator.domain.plan import follows
 from dora_operator.domain.resource import DoraDeployment
+from dora_operator.domain.sources.rollout import parse_rollout
 from kubectl_dora.explain_resource import ResourceExplained, explain_resource
-from kubectl_dora.facts import FOR_EVER, Reasoned, RolloutFacts, blockers, decided, identity_text, recorded
-from kubectl_dora.why_not import Decided, why_not
-
-RULE_TEXTS: Mapping[VerdictKind, str] = {
-    VerdictKind.ABORTED: "an aborted update is a change failure at once",
-    VerdictKind.UNDONE: "a return to an older version before the newer one was promoted marks the newer one",
-    VerdictKind.ROLLED_BACK: "a rollback marks the first deployment after its target (setting rollbackMarks)",
-    VerdictKind.REVERTED: "an older version came back; whether the newer one was promoted is unknown: no link",
-    VerdictKind.RECOVERED: "a marked version that is promoted later is no failure (retrySuccess: MarkStable)",
-    VerdictKind.KEPT: "a marked version that is promoted later keeps its mark (retrySuccess: Keep)",
-}
+from kubectl_dora.facts import Reasoned, RolloutFacts, WhyNot, blockers, identity_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +23,25 @@ class RevisionExplained:
 
     revision: int
     pod_template_hash: str
-    created_time: datetime | None
+    state: str
+    started_time: datetime | None
+    ended_time: datetime | None
     is_current: bool
     is_stable: bool
-    promotion: str
     deployment: str | None
     """Which Datadog deployment it stands for; None: not identifiable."""
-    identified_by: tuple[str, ...]
-    """Labels and annotations of the pod template that say so."""
     problem: str | None
+    failure: Failure | None
+    datadog: PinnedDeployment | None
+    """The row in Datadog that it is, once known."""
     verdict: Verdict | None
-    is_recorded: bool
-    """Whether the verdict is in the cluster already."""
-    rule: str | None
     why_not: Reasoned | None
     resources: tuple[ResourceExplained, ...] = ()
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether a DoraDeployment carries the verdict."""
+        return any(resource.source == self.verdict for resource in self.resources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +53,9 @@ class RolloutExplained:
     phase: str
     revision: int | None
     stable_revision: int | None
-    abort: bool
-    abort_message: str
     operator: str | None
     blockers: tuple[Reasoned, ...]
     """Why the operator decides nothing about this Rollout, whatever it does."""
-    is_changing: bool
-    """The controller is between two revisions: some answers come with its next write."""
     notes: tuple[str, ...]
     """What could not be read, and what is assumed instead."""
     revisions: tuple[RevisionExplained, ...]
@@ -84,94 +63,97 @@ class RolloutExplained:
 
 def explain_rollout(facts: RolloutFacts, now: datetime, revision: int | None = None) -> RolloutExplained:
     """Explain every revision of a Rollout, or one."""
-    observation, decision = decided(facts, now)
-    rollout, records = observation.rollout, recorded(facts)
-    context = context_of(observation, records, facts.settings.rollout_policy, now)
-    stable = _stable_entry(context)
-    revisions: tuple[RevisionExplained, ...] = ()
-    if context is not None:
-        without_limit = decided(facts, now, FOR_EVER)[1]
-        given = Decided(facts, observation, records, decision, without_limit, context, stable)
-        wanted = [each for each in reversed(context.timeline.entries) if revision in (None, each.number)]
-        revisions = tuple(_explain_revision(given, entry) for entry in wanted)
+    history, rollout = facts.history(now), parse_rollout(facts.rollout)
+    stable = last_promoted(history.revisions)
+    wanted = [r for r in reversed(history.revisions) if revision in (None, r.number)]
     return RolloutExplained(
         namespace=rollout.key.namespace,
         name=rollout.key.name,
         phase=facts.phase,
-        revision=rollout.revision,
+        revision=rollout.number,
         stable_revision=stable.number if stable else None,
-        abort=rollout.abort,
-        abort_message=rollout.abort_message,
         operator=facts.operator or None,
         blockers=tuple(blockers(facts)),
-        is_changing=not rollout.up_to_date,
-        notes=facts.notes,
-        revisions=revisions,
+        notes=(*facts.notes, *_notes(facts, history, rollout.number)),
+        revisions=tuple(_explain_revision(facts, history, r) for r in wanted),
     )
 
 
-def _stable_entry(context: RuleContext | None) -> Entry | None:
-    stable = context.observation.stable if context is not None else None
-    if context is None or stable is None:
-        return None
-    candidates = [each for each in context.timeline.entries if each.replica_set is stable]
-    promoted = [each for each in candidates if each.promotion is not Promotion.NOT_PROMOTED] or candidates
-    return promoted[-1] if promoted else None
+def _notes(facts: RolloutFacts, history: History, newest: int | None) -> list[str]:
+    if facts.stored is None:
+        return ["there is no DoraHistory: shown is what a first observation gives. What came before it is not known"]
+    if history.current is not None and newest is not None and history.current.number < newest:
+        return [f"the history ends at revision {history.current.number}: the operator has not observed the newest yet"]
+    return []
 
 
-def _explain_revision(given: Decided, entry: Entry) -> RevisionExplained:
-    identity, facts = entry.replica_set.identity, given.facts
-    verdict = next((each for each in given.decision.verdicts if each.revision == entry.number), None)
-    unidentified = identity if isinstance(identity, Unidentified) else None
+def _explain_revision(facts: RolloutFacts, history: History, revision: Revision) -> RevisionExplained:
+    verdict = next(
+        (
+            v
+            for v in verdicts(history, facts.settings.rollout_policy)
+            if (v.revision, v.pod_template_hash) == (revision.number, revision.pod_template_hash)
+        ),
+        None,
+    )
+    is_known = revision.identity.is_known
     return RevisionExplained(
-        revision=entry.number,
-        pod_template_hash=entry.replica_set.pod_template_hash,
-        created_time=entry.replica_set.created_at,
-        is_current=given.is_current(entry),
-        is_stable=entry == given.stable,
-        promotion=entry.promotion.value,
-        deployment=None if unidentified else identity_text(identity),
-        identified_by=() if unidentified else identified_by(_template(facts, entry.replica_set.pod_template_hash)),
-        problem=f"{unidentified.problem}; {unidentified.fix}" if unidentified else None,
+        revision=revision.number,
+        pod_template_hash=revision.pod_template_hash,
+        state=revision.state.value,
+        started_time=revision.started_time,
+        ended_time=revision.ended_time,
+        is_current=revision is history.current,
+        is_stable=revision is last_promoted(history.revisions),
+        deployment=identity_text(revision.identity) if is_known else None,
+        problem=None if is_known else fix_of(revision.identity),
+        failure=revision.failure,
+        datadog=revision.datadog,
         verdict=verdict,
-        is_recorded=verdict is not None and verdict in given.records,
-        rule=_rule(given, entry, verdict) if verdict is not None else None,
-        why_not=why_not(given, entry) if verdict is None else None,
+        why_not=why_not(facts, history, revision) if verdict is None else None,
         resources=tuple(
-            explain_resource(each, facts.plans.get(each.key))
-            for each in facts.deployments
-            if verdict is not None and _carries(each, verdict)
+            explain_resource(deployment, facts.contexts.get(deployment.key))
+            for deployment in facts.deployments
+            if verdict is not None and _carries(deployment, verdict)
         ),
     )
 
 
 def _carries(deployment: DoraDeployment, verdict: Verdict) -> bool:
-    if deployment.record is not None:
-        return deployment.record.uid == verdict.uid and deployment.record.identity == verdict.identity
-    return deployment.spec is not None and not deployment.is_record and follows(deployment.spec, verdict)
+    source = deployment.status.source
+    if source is not None:
+        return (source.uid, source.revision) == (verdict.uid, verdict.revision)
+    return deployment.spec is not None and follows(deployment.spec, verdict)
 
 
-def _template(facts: RolloutFacts, pod_template_hash: str) -> Mapping[str, Any]:
-    for each in facts.replica_sets:
-        if raw.identifier(each, "metadata", "labels", POD_TEMPLATE_HASH) == pod_template_hash:
-            return raw.mapping(each, "spec", "template")
-    return {}
+def why_not(facts: RolloutFacts, history: History, revision: Revision) -> Reasoned:
+    """Return why a revision has no mark."""
+    note = skipped(history, revision)
+    if note is not None:
+        return Reasoned(WhyNot(note.reason.value), note.message)
+    if revision.failure is not None:
+        message = f"the cause {revision.failure.cause.value} does not count by the operator's settings"
+        return Reasoned(WhyNot.NOT_COUNTED, message)
+    is_degraded = revision is history.current and facts.phase == "Degraded"
+    if is_degraded and last_promoted(r for r in history.revisions if r.number < revision.number) is None:
+        return Reasoned(WhyNot.FIRST_REVISION, "the first revision is Degraded: there was nothing to go back to")
+    if revision.state is State.ABORTED:
+        hours = f"{facts.settings.lookback_hours:g} h"
+        message = f"it was aborted longer ago than the operator's lookback ({hours}): see `kubectl dora backfill`"
+        return Reasoned(WhyNot.LOOKBACK, message)
+    if revision.state is State.IN_FLIGHT and is_degraded:
+        message = "it is Degraded and not aborted: Argo still tries, so it is no failure yet"
+        return Reasoned(WhyNot.NOT_ABORTED, message)
+    return Reasoned(*_STATES[revision.state])
 
 
-def identified_by(template: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the labels and annotations of a pod template that name the deployment."""
-    annotations = raw.mapping(template, "metadata", "annotations")
-    if ID_ANNOTATION in annotations:
-        return (f"annotation {ID_ANNOTATION}",)
-    return tuple(
-        f"annotation {OVERRIDE_PREFIX}{tag}" if OVERRIDE_PREFIX + tag in annotations else f"label {LABEL_PREFIX}{tag}"
-        for tag in TAGS
-    )
-
-
-def _rule(given: Decided, entry: Entry, verdict: Verdict) -> str:
-    """Return the text of the rule that decided."""
-    text = RULE_TEXTS[verdict.verdict]
-    is_visible = any(True for rule in RULES for _ in rule(given.context, entry))
-    is_ended = verdict.remediation is not None or verdict.verdict in {VerdictKind.RECOVERED, VerdictKind.KEPT}
-    return text if is_visible or is_ended else f"{text} (the cluster has shown it before; it is on record)"
+_STATES: Mapping[State, tuple[WhyNot, str]] = {
+    State.PROMOTED: (WhyNot.SUCCEEDED, "it was promoted, and no rollback has marked it"),
+    State.IN_FLIGHT: (WhyNot.IN_PROGRESS, "its update goes on"),
+    State.SUPERSEDED: (WhyNot.SUPERSEDED, "another revision replaced it before it was promoted; that is no failure"),
+    State.UNDONE: (WhyNot.SUPERSEDED, "it was itself a rollback, and one to a still older version replaced it"),
+    State.UNKNOWN: (
+        WhyNot.UNKNOWN,
+        "it began and ended unobserved: whether it failed is not known; see `kubectl dora backfill`",
+    ),
+}

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dora_operator.domain.rollout.verdict import Verdict
-
 from dora_operator.domain.fields import to_api
+from dora_operator.domain.history.verdicts import Verdict
 from dora_operator.domain.plan import Hold, Send
 from dora_operator.domain.request import encode
 from dora_operator.domain.resource import DoraDeployment
 from dora_operator.domain.spec import DeploymentSelector
-from kubectl_dora.planning import Planned
+from kubectl_dora.planning import Context
 
 INVALID = "InvalidSpec: the spec cannot be understood: apply the CRD of this version of the operator"
 
@@ -51,10 +50,10 @@ class ResourceExplained:
 
 
 def explain_resource(
-    deployment: DoraDeployment, planned: Planned | None, notes: tuple[str, ...] = ()
+    deployment: DoraDeployment, context: Context | None, notes: tuple[str, ...] = ()
 ) -> ResourceExplained:
     """Explain a DoraDeployment by the plan that the operator makes; without a readable spec there is none."""
-    plan, request = planned.plan if planned is not None else None, None
+    plan, request = context.plan if context is not None else None, None
     if isinstance(plan, Send | Hold):
         request = Request("PATCH", plan.request.path, encode(plan.request).decode())
     held_back = INVALID if plan is None else None if isinstance(plan, Send) else f"{plan.reason.value}: {plan.message}"
@@ -63,7 +62,7 @@ def explain_resource(
         name=deployment.key.name,
         made_by="operator" if deployment.is_record else "user",
         deployment=named(deployment.spec.deployment) if deployment.spec else "unknown",
-        source=(planned.source if planned is not None else None) or deployment.record or deployment.status.source,
+        source=(context.source if context is not None else None) or deployment.status.source,
         request=request,
         held_back=held_back,
         is_observed=deployment.status.observed_generation == deployment.generation,

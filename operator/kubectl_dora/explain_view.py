@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from dora_operator.domain.rollout.verdict import Verdict
 from rich.text import Text
 
+from dora_operator.domain.history.verdicts import Verdict
 from kubectl_dora import gather, output, planning
 from kubectl_dora.cluster import Cluster, now, open_cluster
 from kubectl_dora.errors import NotFoundError, UsageError
@@ -48,22 +48,25 @@ async def _rollout(cluster: Cluster, name: str, revision: int | None) -> Rollout
     if revision is not None and not explained.revisions:
         known = ", ".join(str(each.revision) for each in explain_rollout(facts, now()).revisions)
         what = f"revision {revision} of Rollout {cluster.namespace}/{name}"
-        fix = f"the cluster still shows these revisions: {known or 'none'}"
-        raise NotFoundError(what, "there is no ReplicaSet of it", fix)
+        raise NotFoundError(what, "its history does not have it", f"it has these revisions: {known or 'none'}")
     return explained
 
 
 async def _resource(cluster: Cluster, name: str) -> ResourceExplained:
-    bodies, context = await asyncio.gather(
-        gather.list_deployment_bodies(cluster, cluster.namespace), gather.read_context(cluster)
+    bodies, context, histories = await asyncio.gather(
+        gather.list_deployment_bodies(cluster, cluster.namespace),
+        gather.read_context(cluster),
+        gather.list_histories(cluster, cluster.namespace),
     )
     store = planning.store_of(bodies, context.settings)
     deployment = next((each for each in store if each.key.name == name), None)
     if deployment is None:
         fix = f"list them with `kubectl get dora -n {cluster.namespace}`; for a Rollout, write rollout/{name}"
         raise NotFoundError(f"DoraDeployment {cluster.namespace}/{name}", "not found", fix)
-    plans = await planning.plans_of([deployment.key], store, context.annotations, context.settings)
-    return explain_resource(deployment, plans.get(deployment.key), context.notes)
+    contexts = await planning.contexts_of(
+        [deployment.key], store, histories.values(), context.annotations, context.settings
+    )
+    return explain_resource(deployment, contexts.get(deployment.key), context.notes)
 
 
 def rollout_lines(explained: RolloutExplained, now: datetime) -> Iterator[Text]:
@@ -72,17 +75,13 @@ def rollout_lines(explained: RolloutExplained, now: datetime) -> Iterator[Text]:
     state = [f"phase {explained.phase}", f"revision {explained.revision or 'unknown'}"]
     state.append(f"stable revision {explained.stable_revision or 'unknown'}")
     yield title.append(Text(f": {', '.join(state)}", style="not bold"))
-    if explained.abort:
-        yield _line("Aborted", explained.abort_message or "yes, without a message")
     yield _line("Operator", explained.operator or "not found; the defaults of its settings are assumed")
     for each in explained.blockers:
         yield _line("Not decided", f"{each.reason.value}: {each.message}", "yellow")
     for note in explained.notes:
         yield _line("Note", note, "yellow")
-    if explained.is_changing:
-        yield _line("Note", "the controller is between two writes: run this again in a moment")
     if not explained.revisions:
-        yield _line("Revisions", "none: the Rollout has no ReplicaSets yet")
+        yield _line("Revisions", "none yet")
     for revision in explained.revisions:
         yield Text("")
         yield from _revision_lines(revision, now)
@@ -90,23 +89,31 @@ def rollout_lines(explained: RolloutExplained, now: datetime) -> Iterator[Text]:
 
 def _revision_lines(revision: RevisionExplained, now: datetime) -> Iterator[Text]:
     marks = [word for word, holds in (("current", revision.is_current), ("stable", revision.is_stable)) if holds]
-    state = ", ".join([*marks, revision.promotion, f"age {output.age(revision.created_time, now)}"])
+    state = ", ".join([*marks, revision.state, f"age {output.age(revision.started_time, now)}"])
     yield Text(f"Revision {revision.revision}", style="bold").append(Text(f" ({state})", style="not bold"))
+    if revision.ended_time is not None:
+        yield _line("Time", f"{output.moment(revision.started_time)} to {output.moment(revision.ended_time)}")
     if revision.deployment is None:
         yield _line("Deployment", f"not identifiable: {revision.problem}", "yellow")
     else:
         yield _line("Deployment", revision.deployment)
-        yield _line("", f"from {', '.join(revision.identified_by)}", "dim")
+    if revision.datadog is not None:
+        yield _line("Row", f"{revision.datadog.id} in Datadog")
+    yield from _decision_lines(revision)
+    for resource in revision.resources:
+        yield from resource_lines(resource, "Resource")
+
+
+def _decision_lines(revision: RevisionExplained) -> Iterator[Text]:
     if revision.why_not is not None:
         yield _line("Decision", f"nothing is marked: {revision.why_not.reason.value}")
         yield _line("", revision.why_not.message)
     if revision.verdict is not None:
         yield from _verdict_lines(revision.verdict)
-        yield _line("Rule", revision.rule or "")
+        if revision.failure is not None and revision.failure.ended_by is not None:
+            yield _line("", f"ended by the promotion of revision {revision.failure.ended_by}")
         if not revision.resources:
             yield _line("Resource", "none yet: the operator has not written it", "yellow")
-    for resource in revision.resources:
-        yield from resource_lines(resource, "Resource")
 
 
 def _verdict_lines(verdict: Verdict) -> Iterator[Text]:
@@ -115,8 +122,7 @@ def _verdict_lines(verdict: Verdict) -> Iterator[Text]:
         link = verdict.remediation
         words += f", {link.type.value} to {f'id {link.id}' if link.id else f'version {link.version}'}"
     yield _line("Decision", f"{verdict.verdict.value}: {words}", "red" if verdict.change_failure else "green")
-    seen = f" at {output.moment(verdict.time)}" if verdict.time else ""
-    yield _line("", f"decided by revision {verdict.decided_by_revision}{seen}")
+    yield _line("", f"cause {verdict.cause.value}" + (f" at {output.moment(verdict.time)}" if verdict.time else ""))
     if verdict.message:
         yield _line("", verdict.message)
 

@@ -1,28 +1,25 @@
-"""Facts about one Rollout, and the operator's own decision about them.
+"""What is known of one Rollout: its objects, its history, and why the operator decides nothing about it.
 
-Pure. `explain`, `backfill` and `doctor` decide with what is here; `gather` reads the objects.
+Pure. `explain` and `backfill` read it, `gather` makes it.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from dora_operator.domain.rollout import raw
-from dora_operator.domain.rollout.decide import decide
-from dora_operator.domain.rollout.identity import ById, Identity, Unidentified
-from dora_operator.domain.rollout.observation import Observation, observe, parse_replica_sets, parse_rollout
-from dora_operator.domain.rollout.verdict import IGNORE_ANNOTATION, Decision, Verdict
-
+from dora_operator.domain import raw
 from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.history.advance import advance
+from dora_operator.domain.history.history import Cause, Failure, History, State, VerdictKind
+from dora_operator.domain.history.identity import Identity
+from dora_operator.domain.history.verdicts import skipped
+from dora_operator.domain.records import IGNORE_ANNOTATION
 from dora_operator.domain.resource import DoraDeployment
-from dora_operator.reconcile.records import verdict_of
+from dora_operator.domain.sources.rollout import observation_of, parse_rollout
 from dora_operator.settings import Settings
-from kubectl_dora.planning import Planned
-
-FOR_EVER = timedelta(days=36_500)
-"""A lookback that leaves nothing out."""
+from kubectl_dora.planning import Context
 
 
 class WhyNot(StrEnum):
@@ -32,17 +29,16 @@ class WhyNot(StrEnum):
     NOT_SELECTED = "NotSelected"
     NOT_WATCHED = "NotWatched"
     LOOKBACK = "Lookback"
+    NOT_COUNTED = "NotCounted"
     NOT_IDENTIFIED = "NotIdentified"
     SAME_VERSION = "SameVersionAsStable"
     ID_USED = "DeploymentIdAlreadyDeployed"
-    ROLLBACK_UNCLEAR = "RollbackUnclear"
     FIRST_REVISION = "FirstRevision"
     SUPERSEDED = "Superseded"
     NOT_ABORTED = "DegradedWithoutAbort"
     IN_PROGRESS = "InProgress"
     SUCCEEDED = "Succeeded"
-    UNKNOWN_END = "UnknownEnd"
-    SAME_DEPLOYMENT = "SameDeployment"
+    UNKNOWN = "Unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +51,16 @@ class Reasoned:
 
 @dataclass(frozen=True, slots=True)
 class RolloutFacts:
-    """Raw objects around one Rollout."""
+    """The objects around one Rollout."""
 
     rollout: Mapping[str, Any]
     settings: Settings
     replica_sets: Sequence[Mapping[str, Any]] = ()
+    stored: History | None = None
+    """Its DoraHistory; None: there is none."""
     deployments: Sequence[DoraDeployment] = ()
     """The DoraDeployments of its namespace."""
-    plans: Mapping[ObjectKey, Planned] = field(default_factory=dict)
+    contexts: Mapping[ObjectKey, Context] = field(default_factory=dict)
     """What the operator makes of those of this Rollout."""
     namespace_annotations: Mapping[str, str] = field(default_factory=dict)
     operator: str = ""
@@ -73,47 +71,54 @@ class RolloutFacts:
     """What could not be read, and what is assumed instead."""
 
     @property
+    def key(self) -> ObjectKey:
+        """Its namespace and name."""
+        return parse_rollout(self.rollout).key
+
+    @property
     def phase(self) -> str:
         """What the controller says about the Rollout; decisions do not read it."""
         return raw.identifier(self.rollout, "status", "phase") or "unknown"
 
-
-def decided(facts: RolloutFacts, now: datetime, lookback: timedelta | None = None) -> tuple[Observation, Decision]:
-    """Decide about a Rollout as the operator does right after its start: from objects and records alone."""
-    rollout = parse_rollout(facts.rollout)
-    policy = facts.settings.rollout_policy
-    policy = policy if lookback is None else replace(policy, lookback=lookback)
-    observation = observe(rollout, parse_replica_sets(rollout.uid, facts.replica_sets))
-    return observation, decide(observation, recorded(facts), policy, now)
+    def history(self, now: datetime) -> History:
+        """Return the DoraHistory; where there is none, what the operator's first observation would give."""
+        if self.stored is not None:
+            return self.stored
+        return advance(None, observation_of(self.rollout, self.replica_sets), now, self.settings.rollout_policy)
 
 
-def recorded(facts: RolloutFacts) -> tuple[Verdict, ...]:
-    """Return all recorded verdicts about Rollouts of this name."""
-    name = parse_rollout(facts.rollout).key.name
-    found = [verdict_of(deployment) for deployment in facts.deployments if source_name(deployment) == name]
-    return tuple(verdict for verdict in found if verdict is not None)
+def with_old_aborts(history: History) -> History:
+    """Return the history with the aborts that were before the lookback of a first observation as failures."""
+    return replace(
+        history,
+        revisions=tuple(
+            replace(r, failure=Failure(verdict=VerdictKind.ABORTED, cause=Cause.ABORT, time=r.ended_time))
+            if r.state is State.ABORTED and r.failure is None and skipped(history, r) is None
+            else r
+            for r in history.revisions
+        ),
+    )
 
 
 def blockers(facts: RolloutFacts) -> list[Reasoned]:
     """Return why the operator does not decide about this Rollout."""
     rollout, settings = parse_rollout(facts.rollout), facts.settings
-    namespace, found = rollout.key.namespace, []
+    namespace, reasons = rollout.key.namespace, []
     if not facts.operator and not facts.notes:
-        message = "no Deployment of the operator was found: install it"
-        found.append(Reasoned(WhyNot.NOT_WATCHED, message))
+        reasons.append(Reasoned(WhyNot.NOT_WATCHED, "no Deployment of the operator was found: install it"))
     if not settings.rollouts:
-        found.append(Reasoned(WhyNot.NOT_WATCHED, "DORA_OPERATOR_SOURCES of the operator has no Rollout"))
+        reasons.append(Reasoned(WhyNot.NOT_WATCHED, "DORA_OPERATOR_SOURCES of the operator has no Rollout"))
     if settings.namespaces and namespace not in settings.namespaces:
         watched = ", ".join(settings.namespaces)
         message = f"the operator watches only {watched}: add {namespace} to DORA_OPERATOR_NAMESPACES"
-        found.append(Reasoned(WhyNot.NOT_WATCHED, message))
+        reasons.append(Reasoned(WhyNot.NOT_WATCHED, message))
     if not facts.is_selected:
         message = f"its labels do not match the operator's selector {settings.rollout_selector!r}"
-        found.append(Reasoned(WhyNot.NOT_SELECTED, message))
+        reasons.append(Reasoned(WhyNot.NOT_SELECTED, message))
     for what, annotations in (("the Rollout", rollout.annotations), ("the Namespace", facts.namespace_annotations)):
         if annotations.get(IGNORE_ANNOTATION) == "true":
-            found.append(Reasoned(WhyNot.OPTED_OUT, f'{what} has the annotation {IGNORE_ANNOTATION}: "true"'))
-    return found
+            reasons.append(Reasoned(WhyNot.OPTED_OUT, f'{what} has the annotation {IGNORE_ANNOTATION}: "true"'))
+    return reasons
 
 
 def source_name(deployment: DoraDeployment) -> str | None:
@@ -124,8 +129,8 @@ def source_name(deployment: DoraDeployment) -> str | None:
 
 def identity_text(identity: Identity) -> str:
     """Return the name of a deployment for people."""
-    if isinstance(identity, Unidentified):
+    if not identity.is_known:
         return "not identifiable"
-    if isinstance(identity, ById):
+    if identity.deployment_id is not None:
         return f"id {identity.deployment_id}"
     return f"service {identity.service} env {identity.env} version {identity.version}"

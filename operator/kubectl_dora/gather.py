@@ -6,22 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dora_operator.domain.rollout.observation import (
-    POD_TEMPLATE_HASH,
-    ReplicaSet,
-    Rollout,
-    parse_replica_sets,
-    parse_rollout,
-)
-
-from dora_operator.clients.kubernetes import DEPLOYMENTS, ROLLOUTS
+from dora_operator.clients.kubernetes import DEPLOYMENTS, HISTORIES, ROLLOUTS
+from dora_operator.domain.fields import ObjectKey
+from dora_operator.domain.history import history as histories
+from dora_operator.domain.history.history import History
+from dora_operator.domain.history.observation import Template
 from dora_operator.domain.resource import DoraDeployment
+from dora_operator.domain.sources.rollout import POD_TEMPLATE_HASH, Rollout, parse_replica_sets, parse_rollout
 from dora_operator.settings import Settings
 from kubectl_dora import planning
 from kubectl_dora.cluster import Cluster
 from kubectl_dora.errors import NotFoundError, RefusedError
 from kubectl_dora.facts import RolloutFacts, source_name
-from kubectl_dora.installation import find_installations, settings_of
+from kubectl_dora.installation import Installation, find_installations, settings_of
 
 Body = dict[str, Any]
 INSTALL_CRD = "install the operator's CRD: upgrade the chart, or apply crds/ of the release with kubectl"
@@ -38,7 +35,7 @@ class NamespaceContext:
 
     annotations: Mapping[str, str]
     settings: Settings
-    operator: str
+    installation: Installation | None
     notes: tuple[str, ...]
 
 
@@ -52,7 +49,7 @@ async def read_context(cluster: Cluster) -> NamespaceContext:
     if installation is None and installations.problem:
         notes.append(f"{installations.problem}; the defaults of the operator's settings are assumed")
     settings = installation.settings if installation else settings_of({})
-    return NamespaceContext(annotations, settings, installation.title if installation else "", tuple(notes))
+    return NamespaceContext(annotations, settings, installation, tuple(notes))
 
 
 async def read_annotations(cluster: Cluster, namespace: str) -> tuple[Mapping[str, str], str]:
@@ -66,7 +63,7 @@ async def read_annotations(cluster: Cluster, namespace: str) -> tuple[Mapping[st
 
 
 async def read_rollout(cluster: Cluster, name: str) -> RolloutFacts:
-    """Read everything about one Rollout, with the plans for its DoraDeployments.
+    """Read everything about one Rollout, with what the operator makes of its DoraDeployments.
 
     Raises:
         NotFoundError: there is no such Rollout.
@@ -74,8 +71,9 @@ async def read_rollout(cluster: Cluster, name: str) -> RolloutFacts:
     _, found = await asyncio.gather(get_rollout(cluster, name), read_all(cluster, cluster.namespace))
     facts = next(each for each in found.rollouts if each.rollout["metadata"]["name"] == name)
     own = [deployment.key for deployment in found.store if source_name(deployment) == name]
-    plans = await planning.plans_of(own, found.store, facts.namespace_annotations, facts.settings)
-    return replace(facts, plans=plans)
+    known = [each.stored for each in found.rollouts if each.stored is not None]
+    contexts = await planning.contexts_of(own, found.store, known, facts.namespace_annotations, facts.settings)
+    return replace(facts, contexts=contexts)
 
 
 async def get_rollout(cluster: Cluster, name: str) -> Body:
@@ -83,7 +81,7 @@ async def get_rollout(cluster: Cluster, name: str) -> Body:
     return await cluster.get(f"{ROLLOUTS.path(cluster.namespace)}/{name}", f"Rollout {cluster.namespace}/{name}")
 
 
-async def read_revisions(cluster: Cluster, name: str) -> tuple[Rollout, Sequence[ReplicaSet]]:
+async def read_revisions(cluster: Cluster, name: str) -> tuple[Rollout, Sequence[Template]]:
     """Read a Rollout with its ReplicaSets."""
     rollout = parse_rollout(await get_rollout(cluster, name))
     return rollout, parse_replica_sets(rollout.uid, await list_replica_sets(cluster, rollout))
@@ -108,6 +106,16 @@ async def list_deployment_bodies(cluster: Cluster, namespace: str | None) -> lis
         raise NotFoundError("DoraDeployments", "the API server does not know this kind", INSTALL_CRD) from error
 
 
+async def list_histories(cluster: Cluster, namespace: str | None) -> dict[ObjectKey, History]:
+    """List DoraHistories by namespace and name of their workloads; none where their CRD is not installed."""
+    try:
+        bodies = await cluster.list(HISTORIES.path(namespace), "DoraHistories")
+    except NotFoundError:
+        return {}
+    parsed = ((body["metadata"].get("namespace") or "", histories.parse(body)) for body in bodies)
+    return {ObjectKey(where, known.workload.name): known for where, known in parsed if known is not None}
+
+
 async def list_rollouts(cluster: Cluster, namespace: str | None, selector: str = "") -> list[Body]:
     """List Rollouts; none where Argo Rollouts is not installed."""
     query = {"labelSelector": selector} if selector else {}
@@ -124,14 +132,16 @@ class ClusterFacts:
     rollouts: Sequence[RolloutFacts]
     store: planning.DeploymentStore
     """All DoraDeployments."""
+    installation: Installation | None
     notes: tuple[str, ...]
 
 
 async def read_all(cluster: Cluster, namespace: str | None) -> ClusterFacts:
     """Read all Rollouts of a namespace, or of the cluster, with one list for each kind."""
-    context, rollouts, replica_sets, bodies, (namespaces, unread) = await asyncio.gather(
+    context, rollouts, stored, replica_sets, bodies, (namespaces, unread) = await asyncio.gather(
         read_context(cluster),
         list_rollouts(cluster, namespace),
+        list_histories(cluster, namespace),
         cluster.list(replica_sets_path(namespace), "ReplicaSets", labelSelector=POD_TEMPLATE_HASH),
         list_deployment_bodies(cluster, namespace),
         _namespaces(cluster, namespace),
@@ -151,17 +161,25 @@ async def read_all(cluster: Cluster, namespace: str | None) -> ClusterFacts:
             rollout=body,
             settings=context.settings,
             replica_sets=by_owner.get(body["metadata"]["uid"], ()),
+            stored=_of(body, stored),
             deployments=by_namespace.get(body["metadata"]["namespace"], ()),
             namespace_annotations=namespaces.get(
                 body["metadata"]["namespace"], context.annotations if namespace else {}
             ),
-            operator=context.operator,
+            operator=context.installation.title if context.installation else "",
             is_selected=body["metadata"]["uid"] in selected,
             notes=notes,
         )
         for body in rollouts
     ]
-    return ClusterFacts(facts, store, notes)
+    return ClusterFacts(facts, store, context.installation, notes)
+
+
+def _of(body: Body, stored: Mapping[ObjectKey, History]) -> History | None:
+    """Return the history of a Rollout; one of a deleted Rollout with its name is another one."""
+    metadata = body["metadata"]
+    found = stored.get(ObjectKey(metadata["namespace"], metadata["name"]))
+    return found if found is not None and found.workload.uid == metadata["uid"] else None
 
 
 async def _selected(

@@ -3,6 +3,8 @@
 The settings decide what Rollouts mean, so `explain` and `backfill` read them from the Deployment's environment.
 """
 
+import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,13 +16,14 @@ from pydantic_settings import PydanticBaseSettingsSource
 from dora_operator.domain.fields import GROUP
 from dora_operator.settings import Settings
 from kubectl_dora.cluster import Cluster, open_cluster
-from kubectl_dora.errors import CommandError, NotFoundError, RefusedError
+from kubectl_dora.errors import CommandError, NotFoundError, RefusedError, UsageError
 from kubectl_dora.options import Options
 
 SELECTOR = "app.kubernetes.io/name=dora-operator"
 CONTAINER = "operator"
 ALIASES = {"DD_SITE": "site"}
 PREFIX = "DORA_OPERATOR_"
+EXEC_SECONDS = 300.0
 
 
 class _GivenSettings(Settings):
@@ -153,6 +156,24 @@ async def find_installations(cluster: Cluster) -> Installations:
         else:
             return Installations([read_installation(each) for each in found], problem if not found else "")
     return Installations(problem=problem)
+
+
+def run_in_pod(
+    options: Options, installation: Installation, command: Sequence[str], given: str = ""
+) -> tuple[str, str]:
+    """Run a program in the operator's pod, with its keys, network and ServiceAccount. Return what it printed."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        raise UsageError("kubectl", "it is not on PATH, and `kubectl exec` is needed", "install it, or use --local")
+    target = [*(["-i"] if given else []), "-n", installation.namespace, f"deploy/{installation.name}", "-c", CONTAINER]
+    words = [kubectl, "exec", *options.for_kubectl, *target, "--", *command]
+    try:
+        done = subprocess.run(  # noqa: S603 - kubectl
+            words, input=given, capture_output=True, text=True, timeout=EXEC_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return "", f"no end after {EXEC_SECONDS:.0f} s"
+    return done.stdout, done.stderr
 
 
 async def read_versions(options: Options) -> dict[str, Any]:

@@ -43,7 +43,9 @@ def app(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-def command(name: str, runs: str, text: str, examples: Iterable[str], *flags: click.Parameter) -> None:
+def command(
+    name: str, runs: str, text: str, examples: Iterable[str], *flags: click.Parameter, hidden: bool = False
+) -> None:
     """Add a command: `runs` names a module and its function, which takes Options and the values of the flags."""
 
     def run(**values: Any) -> int | None:  # noqa: ANN401 - what the flags say
@@ -53,7 +55,8 @@ def command(name: str, runs: str, text: str, examples: Iterable[str], *flags: cl
         return code
 
     epilog = "\b\nExamples:\n" + "\n".join(f"  {PROGRAM} {example}" for example in examples)
-    app.add_command(Command(name, params=[*flags, *options.GLOBAL], callback=run, help=text, epilog=epilog))
+    params = [*flags, *options.GLOBAL]
+    app.add_command(Command(name, params=params, callback=run, help=text, epilog=epilog, hidden=hidden))
 
 
 def _words(completion: complete.Candidates, metavar: str) -> click.Argument:
@@ -68,6 +71,7 @@ def _flag(*names: str, **settings: Any) -> click.Option:  # noqa: ANN401 - hande
 REVISION = _flag("--revision", type=click.IntRange(min=1), metavar="NUMBER", shell_complete=complete.revisions,
                  help="Revision of the Rollout.")
 SINCE = _flag("--since", type=Duration(), default="30d", help="How far back: 90m, 12h, 30d.")
+LOCAL = _flag("--local", is_flag=True, help="Ask Datadog from here, with DD_API_KEY and DD_APP_KEY, not in the pod.")
 DEPLOYMENT = (
     _words(complete.rollouts, "[rollout NAME]"), REVISION,
     _flag("--id", "deployment_id", metavar="ID", help="Id of the deployment in Datadog."),
@@ -92,8 +96,7 @@ command(
 command(
     "doctor", "doctor:run", "Check whether the operator is set up right; the checks run in its pod, by kubectl exec.",
     ("doctor", "doctor --local -o wide"),
-    _flag("--local", is_flag=True, help="Run here, with DD_API_KEY and DD_APP_KEY."),
-    output_flag("wide", "json", "yaml"),
+    LOCAL, output_flag("wide", "json", "yaml"),
 )
 command(
     "mark", "mark:run",
@@ -114,17 +117,20 @@ command(
 )
 command(
     "backfill", "backfill_view:run",
-    "Find what failed before the operator was installed, as far as the cluster still shows it.",
+    "Find failures that the operator does not report, and the deployment in Datadog that each of them is.",
     ("backfill -n shop", "backfill -A --since 7d --apply"),
     _words(complete.rollouts, "[rollout NAME]"), SINCE,
-    _flag("--apply", is_flag=True, help="Create the DoraDeployments that are new."),
+    _flag("--apply", is_flag=True, help="Create the DoraDeployments that are new."), LOCAL,
     options.ALL_NAMESPACES, output_flag("wide", "json", "yaml"),
 )
 command(
     "report", "report:run",
-    "Count deployments, failures and recoveries by service and env, from what is in the cluster.",
+    "Compare the histories of the cluster with Datadog, deployment by deployment.",
     ("report -n shop --since 7d", "report -A -o csv"),
-    SINCE, options.ALL_NAMESPACES, output_flag("json", "yaml", "csv"),
+    SINCE, LOCAL, options.ALL_NAMESPACES, output_flag("wide", "json", "yaml", "csv"),
+)
+command(
+    "rows", "rows:run", "List deployments of Datadog: what backfill and report run in the pod.", (), hidden=True,
 )
 command(
     "probe", "probe.run:run",

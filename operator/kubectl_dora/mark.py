@@ -118,7 +118,7 @@ def _show(options: Options, manifest: dict[str, Any]) -> None:
 async def _selector_of_rollout(cluster: Cluster, name: str, revision: int | None) -> dict[str, str]:
     what = f"Rollout {cluster.namespace}/{name}"
     rollout, replica_sets = await gather.read_revisions(cluster, name)
-    wanted = rollout.revision if revision is None else revision
+    wanted = rollout.number if revision is None else revision
     found = next((each for each in replica_sets if wanted in each.numbers), None)
     if found is None:
         known = sorted(number for each in replica_sets for number in each.numbers)

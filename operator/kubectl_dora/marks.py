@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dora_operator.domain.rollout.identity import ById, Identity, Unidentified
-
 from dora_operator.domain.fields import (
     API_VERSION,
     KIND,
@@ -19,6 +17,7 @@ from dora_operator.domain.fields import (
     is_deployment_id,
     is_tag,
 )
+from dora_operator.domain.history.identity import TAGS, Identity, fix_of
 from dora_operator.domain.resource import DoraDeployment
 from dora_operator.domain.spec import DeploymentSelector
 from kubectl_dora.errors import CommandError, UsageError
@@ -102,11 +101,11 @@ def selector_of(identity: Identity, what: str) -> dict[str, str]:
     Raises:
         CommandError: the revision cannot be identified.
     """
-    if isinstance(identity, Unidentified):
-        raise CommandError(what, identity.problem, identity.fix)
-    if isinstance(identity, ById):
+    if not identity.is_known:
+        raise CommandError(what, "its pod template names no deployment", fix_of(identity))
+    if identity.deployment_id is not None:
         return {"id": identity.deployment_id}
-    return {"service": identity.service, "env": identity.env, "version": identity.version}
+    return {tag: getattr(identity, tag) for tag in TAGS}
 
 
 def remediation_from_flags(rolled_back_to: str | None, rolled_forward_to: str | None) -> dict[str, str] | None:

@@ -1,4 +1,4 @@
-"""What the operator makes of DoraDeployments, by its own store and gathering: the only module that knows them."""
+"""What the operator makes of DoraDeployments, by its own store and planner: the only module that knows them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,12 +8,13 @@ from typing import Any, cast
 
 from dora_operator.clients.kubernetes import KubernetesClient
 from dora_operator.domain.fields import ObjectKey
-from dora_operator.domain.plan import links_of
-from dora_operator.reconcile.context import NamespaceAnnotations, Planned, Planner
+from dora_operator.domain.history.history import History
+from dora_operator.domain.plan import dependencies_of
+from dora_operator.reconcile.context import Context, NamespaceAnnotations, Planner
 from dora_operator.settings import Settings
-from dora_operator.store import DeploymentStore
+from dora_operator.store import DeploymentStore, WorkloadStore
 
-__all__ = ["DeploymentStore", "Planned", "plans_of", "store_of"]
+__all__ = ["Context", "DeploymentStore", "contexts_of", "store_of"]
 ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -29,22 +30,29 @@ class _Known:
 
 def store_of(bodies: Iterable[Mapping[str, Any]], settings: Settings) -> DeploymentStore:
     """Return the operator's memory of these DoraDeployments."""
-    store = DeploymentStore(partial(links_of, settings.site))
+    store = DeploymentStore(partial(dependencies_of, settings.site))
     for body in bodies:
-        store.observe(body)
+        store.upsert(body)
     return store
 
 
-async def plans_of(
-    keys: Iterable[ObjectKey], store: DeploymentStore, annotations: Mapping[str, str], settings: Settings
-) -> dict[ObjectKey, Planned]:
-    """Return the plan for each of these DoraDeployments of one namespace; one without a readable spec has none."""
+async def contexts_of(
+    keys: Iterable[ObjectKey],
+    store: DeploymentStore,
+    histories: Iterable[History],
+    annotations: Mapping[str, str],
+    settings: Settings,
+) -> dict[ObjectKey, Context]:
+    """Return what the operator plans for DoraDeployments of one namespace; one without a readable spec has no plan."""
+    workloads = WorkloadStore()
+    for history in histories:
+        workloads.keep(history)
     client = cast("KubernetesClient", _Known(annotations))
-    planner = Planner(store, NamespaceAnnotations(client, lambda: ANY_TIME), settings, settings.allowed)
-    plans = {}
+    planner = Planner(store, workloads, NamespaceAnnotations(client, lambda: ANY_TIME), settings)
+    contexts = {}
     for key in keys:
         deployment = store.get(key)
-        planned = await planner.plan(deployment, deployment.spec) if deployment and deployment.spec else None
-        if planned is not None:
-            plans[key] = planned
-    return plans
+        context = await planner.plan(deployment, deployment.spec) if deployment and deployment.spec else None
+        if context is not None:
+            contexts[key] = context
+    return contexts

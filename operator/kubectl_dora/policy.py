@@ -7,15 +7,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dora_operator.domain.rollout import raw
-
 from dora_operator.domain import raw
 from dora_operator.domain.allowed import SERVICES_ANNOTATION
 from dora_operator.domain.fields import GROUP, PLURAL
 from dora_operator.settings import Settings
+from kubectl_dora.checks import Check, Status
 from kubectl_dora.cluster import Cluster
 from kubectl_dora.errors import RefusedError
-from kubectl_dora.findings import Check, Status
 
 AGGREGATED_TO = tuple(f"rbac.authorization.k8s.io/aggregate-to-{role}" for role in ("edit", "admin"))
 WRITING = frozenset({"create", "update", "patch", "*"})

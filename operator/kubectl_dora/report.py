@@ -1,153 +1,94 @@
-"""`kubectl dora report`: what the resources in the cluster say about deployments and failures, by service and env.
-
-Datadog computes the official figures. This is what the cluster knows: it counts revisions of Rollouts, and marks.
-"""
+"""`kubectl dora report`: the deployments of the clusters' histories against those of Datadog, line by line."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import timedelta
 
-from dora_operator.domain.rollout.identity import ById, Identified, Unidentified
-from dora_operator.domain.rollout.observation import parse_replica_sets, parse_rollout
-
-from dora_operator.domain.resource import ConditionStatus, ConditionType, DoraDeployment, MarkState
-from dora_operator.reconcile.records import verdict_of
+from dora_operator.domain.stored import BEFORE_START
 from kubectl_dora import gather, output
 from kubectl_dora.cluster import now, open_cluster
-from kubectl_dora.facts import RolloutFacts
+from kubectl_dora.compare import Comparison, Line, LineClass, compare
 from kubectl_dora.options import Options
+from kubectl_dora.rows import Wanted, read_rows
 
-Service = tuple[str, str]
-UNKNOWN = ("unknown", "unknown")
-"""Service and env of a deployment that is named by id alone."""
-CANNOT_KNOW = (
-    "deployments: counted from the ReplicaSets that still exist; older ones are deleted by revisionHistoryLimit",
-    "deployments: those of other workloads than Argo Rollouts are not seen, so there is no rate for them",
-    "rollbacks to an older version count once for each ReplicaSet, not once for each time",
-    "marks: only those made by DoraDeployments; failures that Datadog detected by itself are not seen",
-    "recovery times are computed by Datadog; here is only how many failures have a remediation",
-)
+HEADINGS = (
+    "Service", "Env", "Deployments", "Failures", "Rate", "in Datadog", "Failures", "Rate", "Difference",
+)  # fmt: skip
+LINE_HEADINGS = ("Service", "Env", "Version", "Class", "Failed", "Marked", "Row", "Source", "Started", "Revisions")
 
 
-@dataclass(slots=True)
-class Line:
-    """One service and env."""
-
-    service: str
-    env: str
-    deployments: int | None = None
-    """None: they cannot be counted."""
-    failures: int = 0
-    failure_rate: float | None = None
-    """Failures among the counted deployments, in percent."""
-    recovered: int = 0
-    """Failures with a remediation."""
-    cleared: int = 0
-    """Deployments that were marked and then cleared, or marked as no failure."""
-    pending: int = 0
-    """Marks that Datadog has not accepted."""
-    unverified: int = 0
-    """Accepted marks that were not read back."""
-
-
-def run(options: Options, since: timedelta) -> None:
+def run(options: Options, since: timedelta, *, local: bool) -> None:
     """Print the report."""
-    lines = asyncio.run(_read(options, now() - since))
-    names = [field.name for field in fields(Line)]
-    rows = [[getattr(line, name) for name in names] for line in lines]
+    comparison, notes = asyncio.run(_read(options, since, local=local))
+    for note in notes:
+        output.show_note(f"Note: {note}")
     if options.output == output.CSV:
-        output.show_csv(names, rows)
-    elif options.output is not None:
-        output.show_document({"services": lines, "cannotKnow": CANNOT_KNOW}, options.output)
+        names = [field.name for field in fields(Line)]
+        output.show_csv(names, [[_plain(getattr(line, name)) for name in names] for line in comparison.lines])
+    elif options.output in output.DOCUMENTS:
+        output.show_document(comparison, options.output)
     else:
-        shown = [[*row[:4], None if row[4] is None else f"{row[4]:g} %", *row[5:]] for row in rows]
-        output.show_table([name.replace("_", " ") for name in names], shown)
-        output.show_lines(["", "What this cannot know:", *(f"  - {each}" for each in CANNOT_KNOW)])
+        show(comparison, wide=options.output is not None)
 
 
-async def _read(options: Options, since: datetime) -> list[Line]:
+async def _read(options: Options, since: timedelta, *, local: bool) -> tuple[Comparison, tuple[str, ...]]:
     async with open_cluster(options) as cluster:
-        facts = await gather.read_all(cluster, None if options.all_namespaces else cluster.namespace)
-    return report_lines(tuple(facts.store), facts.rollouts, since)
+        namespace = None if options.all_namespaces else cluster.namespace
+        context, histories = await asyncio.gather(
+            gather.read_context(cluster), gather.list_histories(cluster, namespace)
+        )
+    at = now()
+    pairs = {(r.service, r.env) for history in histories.values() for r in history.revisions}
+    services = sorted((service, env) for service, env in pairs if service is not None and env is not None)
+    wanted = Wanted(tuple(services), at - since - BEFORE_START)
+    rows, notes = await read_rows(options, context.installation, wanted, local=local)
+    return compare(histories, rows, at - since, at, context.settings.rollout_policy), notes
 
 
-def report_lines(
-    deployments: Sequence[DoraDeployment], rollouts: Sequence[RolloutFacts], since: datetime
-) -> list[Line]:
-    """Return a line for each service and env of which anything is known since then."""
-    counted = _counted(rollouts, since)
-    lines = {key: Line(*key) for key in counted}
-    failed: defaultdict[Service, set[str]] = defaultdict(set)
-    for deployment in deployments:
-        if marked_at(deployment) < since:
-            continue
-        key = _service_of(deployment)
-        _count(lines.setdefault(key, Line(*key)), deployment)
-        if _state(deployment).change_failure:
-            failed[key].add(_version_of(deployment))
-    for key, known in counted.items():
-        lines[key].deployments = len(known)
-        lines[key].failure_rate = round(100 * len(failed[key] & known) / len(known), 1)
-    return [lines[key] for key in sorted(lines)]
+def show(comparison: Comparison, *, wide: bool) -> None:
+    """Print totals, lines (those that agree with `wide` alone) and coverage."""
+    table = [
+        [
+            total.service, total.env, total.deployments, total.failures, _percent(total.rate),
+            total.datadog_deployments, total.datadog_failures, _percent(total.datadog_rate),
+            None if total.difference is None else f"{total.difference:+g} points",
+        ]
+        for total in comparison.totals
+    ]  # fmt: skip
+    output.show_table(HEADINGS, table)
+    lines = [line for line in comparison.lines if wide or line.category is not LineClass.AGREES]
+    if lines:
+        output.show_lines([""])
+        output.show_table(LINE_HEADINGS, [_cells(line) for line in lines])
+    output.show_lines(_coverage_lines(comparison, len(comparison.lines) - len(lines)))
 
 
-def marked_at(deployment: DoraDeployment) -> datetime:
-    """Return when the failure happened, by the best time that is known."""
-    source = verdict_of(deployment)
-    return source.time if source is not None and source.time is not None else deployment.created_time
+def _cells(line: Line) -> list[object]:
+    style = "" if line.category is LineClass.AGREES else "warning"
+    words = [None if value is None else str(value).lower() for value in (line.failed, line.marked)]
+    shown = output.cell(line.category.value, style)
+    place = (line.row, line.source, output.moment(line.started), ", ".join(line.workloads))
+    return [line.service, line.env, line.version, shown, *words, *place]
 
 
-def _count(line: Line, deployment: DoraDeployment) -> None:
-    status, state, source = deployment.status, _state(deployment), verdict_of(deployment)
-    if state.change_failure:
-        line.failures += 1
-        # A link that a Rollout decides is sent only after a check, so it may not be desired yet.
-        line.recovered += state.remediation is not None or (source is not None and source.remediation is not None)
-    elif state.change_failure is False:
-        line.cleared += 1
-    is_accepted = status.accepted is not None and status.accepted == status.desired
-    verified = status.condition(ConditionType.VERIFIED)
-    line.pending += not is_accepted
-    line.unverified += is_accepted and not (verified is not None and verified.status is ConditionStatus.TRUE)
+def _coverage_lines(comparison: Comparison, hidden: int) -> Iterator[str]:
+    known = comparison.coverage
+    counts = (known.with_rows, known.failures, known.with_recovery_time)
+    with_rows, failures, recovered = (output.NONE if count is None else count for count in counts)
+    yield ""
+    if hidden:
+        yield f"{hidden} more deployments agree: -o wide shows them."
+    yield (
+        f"Coverage: {known.workloads} workloads with a history, {known.identifiable} identifiable,"
+        f" {with_rows} with deployments in Datadog; {failures} failures in Datadog, {recovered} with a recovery time."
+    )
 
 
-def _state(deployment: DoraDeployment) -> MarkState:
-    """Return what is desired; where the operator has not acted yet, what spec and workload say."""
-    source, spec = verdict_of(deployment), deployment.spec
-    if deployment.status.desired is not None:
-        return deployment.status.desired
-    if spec is not None and spec.change_failure is not None:
-        return MarkState(change_failure=spec.change_failure)
-    return MarkState(change_failure=source.change_failure, remediation=source.remediation) if source else MarkState()
+def _percent(value: float | None) -> str | None:
+    return None if value is None else f"{value:g} %"
 
 
-def _service_of(deployment: DoraDeployment) -> Service:
-    spec = deployment.spec.deployment if deployment.spec is not None else None
-    for named in (spec, verdict_of(deployment)):
-        if named is not None and named.service is not None and named.env is not None:
-            return named.service, named.env
-    return UNKNOWN
-
-
-def _version_of(deployment: DoraDeployment) -> str:
-    spec = deployment.spec.deployment if deployment.spec is not None else None
-    return "" if spec is None else f"id\n{spec.id}" if spec.id is not None else spec.version or ""
-
-
-def _counted(rollouts: Iterable[RolloutFacts], since: datetime) -> dict[Service, set[str]]:
-    """Return the versions of each service and env that have a pod template since then."""
-    found: defaultdict[Service, set[str]] = defaultdict(set)
-    for facts in rollouts:
-        for replica_set in parse_replica_sets(parse_rollout(facts.rollout).uid, facts.replica_sets):
-            identity = replica_set.identity
-            if isinstance(identity, Unidentified) or identity.service is None or identity.env is None:
-                continue
-            if replica_set.created_at is not None and replica_set.created_at >= since:
-                found[identity.service, identity.env].add(_named(identity))
-    return dict(found)
-
-
-def _named(identity: Identified) -> str:
-    return f"id\n{identity.deployment_id}" if isinstance(identity, ById) else identity.version
+def _plain(value: object) -> object:
+    plain = output.to_plain(value)
+    return ", ".join(plain) if isinstance(plain, list) else plain

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from kubectl_dora.checks import Check, Status
 from kubectl_dora.cluster import open_cluster
-from kubectl_dora.findings import Check, Status
 from kubectl_dora.installation import settings_of
 from kubectl_dora.options import Options
 from kubectl_dora.policy import read_policy

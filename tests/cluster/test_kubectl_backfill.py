@@ -1,14 +1,15 @@
 """`kubectl dora backfill` and `report` on the real cluster: the marks of an operator that was not there."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 
 from sandbox.cluster import LocalCluster
-from sandbox.datadog import StandIn
-from sandbox.running import running_operator
-from tests.support.kubectl_dora import dora
+from sandbox.datadog import Seed, StandIn
+from sandbox.running import OWN_API_KEY, OWN_APP_KEY, running_operator
+from tests.support.kubectl_dora import Result, apply_operator, dora
 from tests.support.rollouts import App, AppNamespace, namespace_of, release
 from tests.support.shop import eventually
 
@@ -16,18 +17,14 @@ pytestmark = pytest.mark.cluster
 Found = dict[str, dict[str, Any]]
 
 
-def records(cluster: LocalCluster, namespace: str) -> Found:
-    """Return what the DoraDeployments of a namespace say, by name."""
+LONG_AGO = {"DORA_OPERATOR_LOOKBACK_HOURS": "0.0001"}
+"""With this setting, what happened a second ago is before the lookback."""
+
+
+def specs(cluster: LocalCluster, namespace: str) -> Found:
+    """Return the specs of the DoraDeployments of a namespace, by name."""
     items = json.loads(cluster.kubectl("get", "dora", "-n", namespace, "-o", "json"))["items"]
-    annotation = "dora-operator.io/verdict"
-    return {
-        one["metadata"]["name"]: {
-            "spec": one["spec"],
-            "labels": one["metadata"]["labels"],
-            "verdict": json.loads(one["metadata"]["annotations"][annotation]),
-        }
-        for one in items
-    }
+    return {one["metadata"]["name"]: one["spec"] for one in items}
 
 
 def play(app_namespace: AppNamespace) -> tuple[App, App, App]:
@@ -50,37 +47,35 @@ def play(app_namespace: AppNamespace) -> tuple[App, App, App]:
     return aborted, undone, good
 
 
-def test_a_backfill_makes_the_marks_of_the_operator(
+def test_a_backfill_marks_the_rows_of_failures_before_the_lookback(
     rollouts_cluster: LocalCluster, request: pytest.FixtureRequest
 ) -> None:
-    """An abort, a rollback, a retried abort and nothing: the same records; run twice, nothing is new."""
+    """An abort by its row; a rollback is shown; run twice, nothing is new; the report agrees afterwards."""
     namespace = namespace_of(request)
     rollouts_cluster.kubectl("create", "namespace", namespace)
     with StandIn() as datadog:
-        aborted, undone, good = play(AppNamespace(rollouts_cluster, datadog, namespace))
+        aborted, _, _ = play(AppNamespace(rollouts_cluster, datadog, namespace))
+        apply_operator(rollouts_cluster, namespace, LONG_AGO)
+        keys = {"DD_API_KEY": OWN_API_KEY, "DD_APP_KEY": OWN_APP_KEY, "DORA_OPERATOR_DATADOG_URL": datadog.url}
 
-        shown = dora(rollouts_cluster, "backfill", "-n", namespace)
-        assert shown.code == 0, shown.err
-        assert "2 new" in shown.out
-        assert "Nothing was written" in shown.out
-        assert records(rollouts_cluster, namespace) == {}
-        applied = dora(rollouts_cluster, "backfill", "-n", namespace, "--apply")
-        assert "2 DoraDeployments were created, 0 could not be" in applied.out, applied.err
-        ours = records(rollouts_cluster, namespace)
-        again = dora(rollouts_cluster, "backfill", "-n", namespace, "--apply")
-        assert "0 DoraDeployments were created" in again.out, again.err
-        assert records(rollouts_cluster, namespace) == ours
+        def backfill(*words: str) -> Result:
+            return dora(rollouts_cluster, "backfill", "--local", "-n", namespace, *words, environment=keys)
 
-        rollouts_cluster.kubectl("delete", "dora", "--all", "-n", namespace)
-        with running_operator(rollouts_cluster, datadog.url, DORA_OPERATOR_NAMESPACES=namespace):
-            eventually(lambda: len(records(rollouts_cluster, namespace)) == 2, lambda: str(ours))
-        assert records(rollouts_cluster, namespace) == ours
+        assert "1 uncertain, 1 unknown. Nothing was written." in backfill().out
+        times = {"started_at": time.time() - 60, "finished_at": time.time() - 50}
+        datadog.seed(Seed(id="4aBcD_fGh-1", service=aborted.name, env="prod", version="1.1.0", **times))
+        shown = backfill()
+        assert "1 new, 1 unknown. Nothing was written." in shown.out, shown.out + shown.err
+        assert specs(rollouts_cluster, namespace) == {}
+        assert "1 DoraDeployments were created, 0 could not be" in backfill("--apply").out
+        (spec,) = specs(rollouts_cluster, namespace).values()
+        assert spec == {"deployment": {"id": "4aBcD_fGh-1"}, "changeFailure": True}
+        assert "0 DoraDeployments were created" in backfill("--apply").out
 
-        found = dora(rollouts_cluster, "report", "-n", namespace, "-o", "json").json()
-        lines = {one["service"]: one for one in found["services"]}
-        assert found["cannotKnow"]
-        assert lines[aborted.name]["failureRate"] == 50.0
-        assert (lines[undone.name]["failures"], lines[undone.name]["recovered"]) == (1, 0)
-        assert (lines[good.name]["failures"], lines[good.name]["deployments"]) == (0, 1)
-        csv = dora(rollouts_cluster, "report", "-n", namespace, "-o", "csv")
-        assert csv.out.startswith("service,env,deployments,failures,"), csv.err
+        with running_operator(rollouts_cluster, datadog.url, DORA_OPERATOR_NAMESPACES=namespace, **LONG_AGO):
+            rollouts_cluster.kubectl("wait", "dora", "--all", "-n", namespace, "--for=condition=Ready", "--timeout=30s")
+            eventually(lambda: "aborted" in rollouts_cluster.kubectl("get", "dorahist", "-n", namespace), lambda: "")
+        words = ("report", "--local", "-n", namespace, "-o", "json")
+        lines = dora(rollouts_cluster, *words, environment=keys).json()["lines"]
+        (line,) = [one for one in lines if one.get("row") == "4aBcD_fGh-1"]
+        assert (line["category"], line["marked"]) == ("agrees", True)

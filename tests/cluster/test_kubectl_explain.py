@@ -30,16 +30,16 @@ def test_an_abort_is_explained_from_the_rollout_to_the_answer(app_namespace: App
     eventually(lambda: app.record("1.1.0").get("status", {}).get("acceptedTime"), app.levels)
     newest, first = explain(app)["revisions"]
     assert newest["verdict"]["verdict"] == "Aborted"
-    assert newest["isRecorded"] is True
     (resource,) = newest["resources"]
     assert resource["madeBy"] == "operator"
+    assert newest["failure"]["cause"] == "Abort"
     attributes = json.loads(resource["request"]["body"])["data"]["attributes"]
     assert attributes == {"service": app.name, "env": "prod", "version": "1.1.0", "change_failure": True}
-    assert resource["answer"]["httpStatus"] == 202
+    assert resource["status"]["httpStatus"] == 202
     assert first["whyNot"]["reason"] == "Succeeded"
     text = dora(app.cluster, "explain", f"rollout/{app.name}", "-n", app.namespace)
     assert text.code == 0, text.err
-    for words in ("Aborted: change failure", "label tags.datadoghq.com/version", "HTTP 202, accepted at"):
+    for words in ("Aborted: change failure", "cause Abort at", "HTTP 202, accepted at"):
         assert words in text.out
     one = dora(app.cluster, "explain", resource["name"], "-n", app.namespace)
     assert f"explain rollout/{app.name} --revision 2" in one.out, one.err

@@ -15,6 +15,7 @@ from tests.support import small_cluster
 from tests.support.small_cluster import (
     DEPLOYMENTS,
     DORA,
+    HISTORIES,
     NAMESPACE,
     REPLICA_SETS,
     ROLLOUTS,
@@ -41,7 +42,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallCl
         monkeypatch.setenv("KUBECONFIG", str(serving.kubeconfig))
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "uid": "shop"}}
         serving.answers |= {NAMESPACE: Answer(namespace), DORA: listed(), DEPLOYMENTS: listed()}
-        serving.answers |= {ROLLOUTS: listed(), REPLICA_SETS: listed()}
+        serving.answers |= {ROLLOUTS: listed(), REPLICA_SETS: listed(), HISTORIES: listed()}
         yield serving
 
 
@@ -114,10 +115,11 @@ def test_a_missing_permission_is_no_absence(cluster: SmallCluster, dora: Termina
         ran = dora(*words)
         assert "this login may not list Deployments: deployments is forbidden" in ran.out
         assert "none found" not in ran.out
-    cluster.answers[DORA] = forbidden("doradeployments")
-    ran = dora("report")
-    assert ran.code == ExitCode.CLUSTER
-    assert "doradeployments is forbidden" in ran.err
+    for path, words in ((DORA, ("backfill",)), (HISTORIES, ("report",))):
+        cluster.answers[path] = forbidden(path)
+        ran = dora(*words)
+        assert ran.code == ExitCode.CLUSTER
+        assert f"{path} is forbidden" in ran.err
 
 
 @pytest.mark.parametrize("words", [("explain", "a"), ("backfill",), ("report",), ("backfill", "-A")])
@@ -126,7 +128,9 @@ def test_commands_do_without_the_permission_to_read_namespaces(
 ) -> None:
     """They say so where it changes what they print."""
     cluster.answers |= {NAMESPACE: forbidden("namespaces"), "/api/v1/namespaces": forbidden("namespaces")}
-    cluster.answers |= {path.replace("/namespaces/shop", ""): listed() for path in (DORA, ROLLOUTS, REPLICA_SETS)}
+    cluster.answers |= {
+        path.replace("/namespaces/shop", ""): listed() for path in (DORA, ROLLOUTS, REPLICA_SETS, HISTORIES)
+    }
     cluster.answers[DORA] = listed(dora_deployment("a"))
     ran = dora(*words)
     assert ran.code == 0, ran.err

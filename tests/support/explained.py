@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 from kubectl_dora.cluster import open_cluster
 from kubectl_dora.explain import explain_rollout
-from kubectl_dora.facts import recorded
 from kubectl_dora.gather import read_all
 from kubectl_dora.options import Options
 from sandbox.cluster import LocalCluster
@@ -24,11 +23,13 @@ async def _differences(cluster: LocalCluster, namespace: str) -> list[str]:
     async with open_cluster(Options(namespace=namespace, kubeconfig=cluster.kubeconfig)) as opened:
         found = await read_all(opened, namespace)
     differences = []
+    records = [deployment.status.source for deployment in found.store]
     for facts in found.rollouts:
         explained = explain_rollout(facts, datetime.now(UTC))  # noqa: TID251 - of a real cluster
-        verdicts = {each.revision: each.verdict for each in explained.revisions}
-        for record in recorded(facts):
-            is_of_it = record.uid == facts.rollout["metadata"]["uid"] and record.revision in verdicts
-            if is_of_it and verdicts[record.revision] != record:
+        verdicts = {revision.revision: revision.verdict for revision in explained.revisions}
+        for record in records:
+            if record is None or record.uid != facts.rollout["metadata"]["uid"] or record.revision not in verdicts:
+                continue
+            if verdicts[record.revision] != record:
                 differences.append(f"recorded {record}, explained {verdicts[record.revision]}")
     return differences

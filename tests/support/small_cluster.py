@@ -16,6 +16,7 @@ import yaml
 from kubectl_dora.main import run
 
 DORA = "/apis/dora-operator.io/v1alpha1/namespaces/shop/doradeployments"
+HISTORIES = "/apis/dora-operator.io/v1alpha1/namespaces/shop/dorahistories"
 DEPLOYMENTS = "/apis/apps/v1/deployments"
 REPLICA_SETS = "/apis/apps/v1/namespaces/shop/replicasets"
 NAMESPACE = "/api/v1/namespaces/shop"

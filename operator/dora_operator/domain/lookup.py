@@ -37,7 +37,14 @@ class Span:
 
 def find(rows: Iterable[StoredDeployment], service: str, env: str, version: str, span: Span) -> Found:
     """Return the deployment of a revision."""
-    return _only([row for row in candidates(rows, service, env, version) if _fits(row, span)])
+    return _only(fitting(rows, service, env, version, span))
+
+
+def fitting(
+    rows: Iterable[StoredDeployment], service: str, env: str, version: str, span: Span
+) -> list[StoredDeployment]:
+    """Return the deployments that a revision can be: several where it cannot be told which."""
+    return [row for row in candidates(rows, service, env, version) if _fits(row, span)]
 
 
 def find_last(rows: Iterable[StoredDeployment], service: str, env: str, version: str, at: datetime) -> Found:

@@ -10,6 +10,7 @@ from kubectl_dora.complete import FILES, NO_FILES
 from kubectl_dora.main import app
 from tests.support.small_cluster import DORA, ROLLOUTS, SmallCluster, listed, serving
 
+COMMANDS = sorted(name for name, command in app.commands.items() if not command.hidden)
 ITEM = {"metadata": {"name": "checkout", "uid": "a", "namespace": "shop"}}
 
 
@@ -17,8 +18,8 @@ ITEM = {"metadata": {"name": "checkout", "uid": "a", "namespace": "shop"}}
     ("words", "expected"),
     [
         pytest.param(["ex"], ["explain", NO_FILES], id="a command"),
-        pytest.param([""], [*sorted(app.commands), NO_FILES], id="nothing yet"),
-        pytest.param([], [*sorted(app.commands), NO_FILES], id="no word at all"),
+        pytest.param([""], [*COMMANDS, NO_FILES], id="nothing yet"),
+        pytest.param([], [*COMMANDS, NO_FILES], id="no word at all"),
         pytest.param(["doctor", "--lo"], ["--local", NO_FILES], id="a flag"),
         pytest.param(["doctor", "--req"], ["--request-timeout", NO_FILES], id="a flag of every command"),
         pytest.param(["--kubec"], ["--kubeconfig", NO_FILES], id="a flag before the command"),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kubectl_dora.findings import Status
+from kubectl_dora.checks import Status
 from kubectl_dora.installation import settings_of
 from kubectl_dora.policy import policy_check
 

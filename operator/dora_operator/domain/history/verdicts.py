@@ -113,8 +113,7 @@ def _verdict(history: History, revision: Revision, policy: Policy) -> Verdict:
     if kind is VerdictKind.RECOVERED and policy.retry_success is RetrySuccess.KEEP and failure.time is not None:
         kind = VerdictKind.KEPT
     is_deadline = failure.cause is Cause.DEADLINE and failure.is_open and failure.time is not None
-    earlier, later = _neighbours(history, revision)
-    fixed = _fixed_by(history, revision, policy)
+    span, fixed = span_of(history, revision), _fixed_by(history, revision, policy)
     return Verdict(
         kind=workload.kind,
         name=workload.name,
@@ -132,14 +131,22 @@ def _verdict(history: History, revision: Revision, policy: Policy) -> Verdict:
         remediation=_remediation(revision, fixed) if fixed is not None else None,
         remediation_started_time=fixed.started_time if fixed is not None else None,
         remediation_ended_time=fixed.ended_time if fixed is not None else None,
-        started_time=revision.started_time,
-        ended_time=_failed_time(revision),
-        earlier_ended_time=earlier.ended_time if earlier else None,
-        next_started_time=revision.retried_time or (later.started_time if later else None),
+        started_time=span.started,
+        ended_time=span.ended,
+        earlier_ended_time=span.earlier_ended,
+        next_started_time=span.next_started,
         is_first=not revision.redeployed,
         datadog_id=revision.datadog.id if revision.datadog else None,
         not_before_time=failure.time + policy.deadline_grace if is_deadline and failure.time else None,
     )
+
+
+def span_of(history: History, revision: Revision) -> Span:
+    """Return when the deployment of a revision can have been."""
+    earlier, later = _neighbours(history, revision)
+    earlier_ended = earlier.ended_time if earlier else None
+    next_started = revision.retried_time or (later.started_time if later else None)
+    return Span(revision.started_time, _failed_time(revision), earlier_ended, next_started)
 
 
 def _failed_time(revision: Revision) -> datetime | None:
@@ -208,13 +215,13 @@ class Skipped:
 def notes(before: History | None, after: History) -> tuple[Skipped, ...]:
     """Return what one step of the history adds to what is not marked: each is shown once."""
     known = {(r.number, r.pod_template_hash): r for r in before.revisions} if before is not None else {}
-    skipped = [_skipped(after, r, known.get((r.number, r.pod_template_hash))) for r in after.revisions]
+    found = [skipped(after, r, known.get((r.number, r.pod_template_hash))) for r in after.revisions]
     if before is not None and before.revisions and before.workload == after.workload:
-        skipped += [_gap(before, after), _unclear(before, after)]
-    return tuple(note for note in skipped if note is not None)
+        found += [_gap(before, after), _unclear(before, after)]
+    return tuple(note for note in found if note is not None)
 
 
-def _skipped(history: History, revision: Revision, before: Revision | None) -> Skipped | None:
+def skipped(history: History, revision: Revision, before: Revision | None = None) -> Skipped | None:
     """Return why a revision that began to fail is not marked."""
     failed_before = before is not None and before.failure is not None and before.failure.cause
     if revision.failure is not None and revision.failure.cause != failed_before:
