@@ -10,14 +10,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from dora_operator.domain.fields import API_VERSION, CONFIG, SourceKind, Text, adapter, to_api
+from dora_operator.domain.fields import API_VERSION, ATOMIC, CONFIG, SourceKind, Text, adapter, to_api
 from dora_operator.domain.history.identity import Identity
 
 KIND = "DoraHistory"
 PLURAL = "dorahistories"
+ATOMIC_LIST: dict[str, JsonValue] = {"x-kubernetes-list-type": "atomic"}
 MAX_REVISIONS = 20
 MAX_PROTECTED = 100
 """Most revisions at all, with those that are never dropped for their open failure."""
@@ -125,7 +126,7 @@ class Revision:
         return self.failure is not None and self.failure.is_open
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+@dataclass(frozen=True, slots=True, kw_only=True, config=ATOMIC)
 class Workload:
     """Whose history it is."""
 
@@ -140,10 +141,14 @@ class History:
 
     workload: Workload = Field(description="Whose history it is.")
     revisions: Annotated[tuple[Revision, ...], Field(max_length=MAX_PROTECTED)] = Field(
-        default=(), description="The last 20 revisions, oldest first; more where open failures are older."
+        default=(),
+        description="The last 20 revisions, oldest first; more where open failures are older.",
+        json_schema_extra=ATOMIC_LIST,
     )
     versions: Annotated[tuple[Text, ...], Field(max_length=MAX_VERSIONS)] = Field(
-        default=(), description="Digests of the versions by age: one keeps its order when its revisions are gone."
+        default=(),
+        description="Digests of the versions by age: one keeps its order when its revisions are gone.",
+        json_schema_extra=ATOMIC_LIST,
     )
     versions_dropped: int | None = Field(default=None, description="How many older digests were dropped.")
 
