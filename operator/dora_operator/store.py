@@ -240,6 +240,8 @@ class TrackedWorkload:
     """Verdicts that could not be recorded because a user owns the record."""
     unidentified: bool = False
     """A revision failed that cannot be identified."""
+    is_kept: bool = True
+    """Kubernetes has taken its newest history."""
     is_deleted: bool = False
     """It is deleted, and its last states are not decided yet."""
     _decided: Rollout | None = None

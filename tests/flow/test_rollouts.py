@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dora_operator.clients.errors import ForbiddenError
+from dora_operator.clients.errors import ForbiddenError, KubernetesError, NotFoundError
 from dora_operator.domain.fields import ObjectKey
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
 from tests.support.levels import Rollout, play
@@ -323,3 +323,25 @@ async def test_an_abort_is_linked_to_nothing_by_default(cluster: FakeCluster, da
         await live(operator, trace("abort-then-roll-forward"))
         await operator.pass_time(60)
     assert asked(datadog) == [("1.1.0", True, "")]
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [NotFoundError("no such kind", 404), ForbiddenError("no permission", 403), KubernetesError("older schema", 422)],
+    ids=["the CRD is missing", "the permission is missing", "the CRD is older"],
+)
+async def test_an_abort_is_marked_without_a_history(
+    cluster: FakeCluster, datadog: FakeDatadog, refused: KubernetesError, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A history that Kubernetes refuses stops no report. One message says so; the history is written when it can be."""
+    cluster.history_error = refused
+    rollout = Rollout()
+    async with running_operator(cluster, datadog) as operator:
+        await play(operator, rollout, "deploy h1 1", "promote", "deploy h2 2", "abort")
+        assert asked(datadog) == [("2", True, "")]
+        assert caplog.text.count("DoraHistories are not kept") == 1
+        assert cluster.histories == {}
+        cluster.history_error = None
+        await play(operator, rollout, "retry")
+    (history,) = cluster.histories.values()
+    assert [revision["version"] for revision in history["revisions"]] == ["1", "2"]

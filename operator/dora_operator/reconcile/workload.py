@@ -9,8 +9,9 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from http import HTTPStatus
 
-from dora_operator.clients.errors import KubernetesError, NotFoundError
+from dora_operator.clients.errors import ForbiddenError, KubernetesError, NotFoundError
 from dora_operator.clients.kubernetes import HISTORIES, KubernetesClient
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey, OnMissing
@@ -29,6 +30,14 @@ from dora_operator.workqueue import FIRST_BACKOFF, MAX_BACKOFF, Result
 
 logger = logging.getLogger(__name__)
 
+_REFUSED = {
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+}
+"""The CRD is missing or of another version, or the permission is missing."""
+
 
 @dataclass(slots=True)
 class WorkloadReconciler:
@@ -45,33 +54,35 @@ class WorkloadReconciler:
     _has_reported: bool = False
 
     async def read_histories(self, namespaces: Iterable[str | None]) -> None:
-        """Read every history, once: nobody else writes them. Tried until it succeeds."""
+        """Read every history, once: nobody else writes them. Tried until it succeeds, or is refused for good."""
         for namespace in namespaces:
             backoff = FIRST_BACKOFF
-            while not await self._read_histories(namespace):
+            while not await self._read_histories(namespace, is_last_try=backoff >= MAX_BACKOFF):
                 await asyncio.sleep(backoff)
                 backoff = min(2 * backoff, MAX_BACKOFF)
 
-    async def _read_histories(self, namespace: str | None) -> bool:
+    async def _read_histories(self, namespace: str | None, *, is_last_try: bool) -> bool:
         try:
             async for page in self.client.list_pages(HISTORIES, namespace, ""):
                 for body in page.items:
                     history = parse(body)
                     if history is not None:
                         self.store.keep(history)
-        except NotFoundError:
-            self._crd_is_missing()
         except KubernetesError as error:
-            logger.warning("the DoraHistories cannot be read, tried again: %s", error)
-            return False
+            is_refused = isinstance(error, NotFoundError) or (is_last_try and isinstance(error, ForbiddenError))
+            if not is_refused:
+                logger.warning("the DoraHistories cannot be read, tried again: %s", error)
+                return False
+            self._note_not_kept(error)
         return True
 
-    def _crd_is_missing(self) -> None:
+    def _note_not_kept(self, error: KubernetesError) -> None:
         if not self._has_reported:
             self._has_reported = True
             logger.error(
-                "the CustomResourceDefinition dorahistories.dora-operator.io is not installed: apply the CRDs of this"
-                " version of the operator. Until then what workloads did is forgotten at a restart"
+                "DoraHistories are not kept: %s. Apply the CRDs and the permissions of this version of the operator."
+                " Until then what workloads did is forgotten at a restart",
+                error,
             )
 
     async def reconcile(self, key: ObjectKey) -> Result:
@@ -97,7 +108,7 @@ class WorkloadReconciler:
         wanted = self.records.missing(tracked, found)
         if (history != before or wanted) and is_ignored(await self.namespaces.read(key.namespace)):
             return Result()
-        if history != before:
+        if history != before or not tracked.is_kept:
             await self._write(tracked, history)
             self._count(before, found)
         for note in skipped:
@@ -140,11 +151,16 @@ class WorkloadReconciler:
         return history, skipped, settled
 
     async def _write(self, tracked: TrackedWorkload, history: History) -> None:
+        """Write the history. One that is refused is kept in memory: a failure is reported without it."""
+        tracked.is_kept = True
         if history.revisions and not tracked.is_deleted:
             try:
                 await self.client.apply_history(manifest(tracked.workload.key.namespace, history, API_VERSION))
-            except NotFoundError:
-                self._crd_is_missing()
+            except KubernetesError as error:
+                if error.code not in _REFUSED:
+                    raise
+                tracked.is_kept = False
+                self._note_not_kept(error)
         self.store.keep(history)
 
     def _count(self, before: History | None, found: Iterable[Verdict]) -> None:
