@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from dora_operator.domain.history.history import Failure, History, PinnedDeployment, Revision, State, last_promoted
+from dora_operator.domain.history.history import History, Revision, State, last_promoted
 from dora_operator.domain.history.identity import fix_of
 from dora_operator.domain.history.verdicts import Verdict, skipped, verdicts
 from dora_operator.domain.plan import follows
@@ -21,27 +21,16 @@ from kubectl_dora.facts import Reasoned, RolloutFacts, WhyNot, blockers, identit
 class RevisionExplained:
     """One revision of a Rollout."""
 
-    revision: int
-    pod_template_hash: str
-    state: str
-    started_time: datetime | None
-    ended_time: datetime | None
+    revision: Revision
+    """As it is in the history."""
     is_current: bool
     is_stable: bool
     deployment: str | None
     """Which Datadog deployment it stands for; None: not identifiable."""
     problem: str | None
-    failure: Failure | None
-    datadog: PinnedDeployment | None
-    """The row in Datadog that it is, once known."""
     verdict: Verdict | None
     why_not: Reasoned | None
     resources: tuple[ResourceExplained, ...] = ()
-
-    @property
-    def is_recorded(self) -> bool:
-        """Whether a DoraDeployment carries the verdict."""
-        return any(resource.source == self.verdict for resource in self.resources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,27 +77,16 @@ def _notes(facts: RolloutFacts, history: History, newest: int | None) -> list[st
 
 
 def _explain_revision(facts: RolloutFacts, history: History, revision: Revision) -> RevisionExplained:
-    verdict = next(
-        (
-            v
-            for v in verdicts(history, facts.settings.rollout_policy)
-            if (v.revision, v.pod_template_hash) == (revision.number, revision.pod_template_hash)
-        ),
-        None,
-    )
+    name = (revision.number, revision.pod_template_hash)
+    found = verdicts(history, facts.settings.rollout_policy)
+    verdict = next((v for v in found if (v.revision, v.pod_template_hash) == name), None)
     is_known = revision.identity.is_known
     return RevisionExplained(
-        revision=revision.number,
-        pod_template_hash=revision.pod_template_hash,
-        state=revision.state.value,
-        started_time=revision.started_time,
-        ended_time=revision.ended_time,
+        revision=revision,
         is_current=revision is history.current,
         is_stable=revision is last_promoted(history.revisions),
         deployment=identity_text(revision.identity) if is_known else None,
         problem=None if is_known else fix_of(revision.identity),
-        failure=revision.failure,
-        datadog=revision.datadog,
         verdict=verdict,
         why_not=why_not(facts, history, revision) if verdict is None else None,
         resources=tuple(

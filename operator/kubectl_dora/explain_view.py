@@ -46,7 +46,7 @@ async def _rollout(cluster: Cluster, name: str, revision: int | None) -> Rollout
     facts = await gather.read_rollout(cluster, name)
     explained = explain_rollout(facts, now(), revision)
     if revision is not None and not explained.revisions:
-        known = ", ".join(str(each.revision) for each in explain_rollout(facts, now()).revisions)
+        known = ", ".join(str(r.number) for r in facts.history(now()).revisions)
         what = f"revision {revision} of Rollout {cluster.namespace}/{name}"
         raise NotFoundError(what, "its history does not have it", f"it has these revisions: {known or 'none'}")
     return explained
@@ -87,32 +87,34 @@ def rollout_lines(explained: RolloutExplained, now: datetime) -> Iterator[Text]:
         yield from _revision_lines(revision, now)
 
 
-def _revision_lines(revision: RevisionExplained, now: datetime) -> Iterator[Text]:
-    marks = [word for word, holds in (("current", revision.is_current), ("stable", revision.is_stable)) if holds]
-    state = ", ".join([*marks, revision.state, f"age {output.age(revision.started_time, now)}"])
-    yield Text(f"Revision {revision.revision}", style="bold").append(Text(f" ({state})", style="not bold"))
+def _revision_lines(explained: RevisionExplained, now: datetime) -> Iterator[Text]:
+    revision = explained.revision
+    marks = [word for word, holds in (("current", explained.is_current), ("stable", explained.is_stable)) if holds]
+    state = ", ".join([*marks, revision.state.value, f"age {output.age(revision.started_time, now)}"])
+    yield Text(f"Revision {revision.number}", style="bold").append(Text(f" ({state})", style="not bold"))
     if revision.ended_time is not None:
         yield _line("Time", f"{output.moment(revision.started_time)} to {output.moment(revision.ended_time)}")
-    if revision.deployment is None:
-        yield _line("Deployment", f"not identifiable: {revision.problem}", "yellow")
+    if explained.deployment is None:
+        yield _line("Deployment", f"not identifiable: {explained.problem}", "yellow")
     else:
-        yield _line("Deployment", revision.deployment)
+        yield _line("Deployment", explained.deployment)
     if revision.datadog is not None:
         yield _line("Row", f"{revision.datadog.id} in Datadog")
-    yield from _decision_lines(revision)
-    for resource in revision.resources:
+    yield from _decision_lines(explained)
+    for resource in explained.resources:
         yield from resource_lines(resource, "Resource")
 
 
-def _decision_lines(revision: RevisionExplained) -> Iterator[Text]:
-    if revision.why_not is not None:
-        yield _line("Decision", f"nothing is marked: {revision.why_not.reason.value}")
-        yield _line("", revision.why_not.message)
-    if revision.verdict is not None:
-        yield from _verdict_lines(revision.verdict)
-        if revision.failure is not None and revision.failure.ended_by is not None:
-            yield _line("", f"ended by the promotion of revision {revision.failure.ended_by}")
-        if not revision.resources:
+def _decision_lines(explained: RevisionExplained) -> Iterator[Text]:
+    failure = explained.revision.failure
+    if explained.why_not is not None:
+        yield _line("Decision", f"nothing is marked: {explained.why_not.reason.value}")
+        yield _line("", explained.why_not.message)
+    if explained.verdict is not None:
+        yield from _verdict_lines(explained.verdict)
+        if failure is not None and failure.ended_by is not None:
+            yield _line("", f"ended by the promotion of revision {failure.ended_by}")
+        if not explained.resources:
             yield _line("Resource", "none yet: the operator has not written it", "yellow")
 
 

@@ -32,7 +32,7 @@ def test_an_abort_is_explained_from_the_rollout_to_the_answer(app_namespace: App
     assert newest["verdict"]["verdict"] == "Aborted"
     (resource,) = newest["resources"]
     assert resource["madeBy"] == "operator"
-    assert newest["failure"]["cause"] == "Abort"
+    assert newest["revision"]["failure"]["cause"] == "Abort"
     attributes = json.loads(resource["request"]["body"])["data"]["attributes"]
     assert attributes == {"service": app.name, "env": "prod", "version": "1.1.0", "change_failure": True}
     assert resource["status"]["httpStatus"] == 202

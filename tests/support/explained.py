@@ -26,7 +26,7 @@ async def _differences(cluster: LocalCluster, namespace: str) -> list[str]:
     records = [deployment.status.source for deployment in found.store]
     for facts in found.rollouts:
         explained = explain_rollout(facts, datetime.now(UTC))  # noqa: TID251 - of a real cluster
-        verdicts = {revision.revision: revision.verdict for revision in explained.revisions}
+        verdicts = {revision.revision.number: revision.verdict for revision in explained.revisions}
         for record in records:
             if record is None or record.uid != facts.rollout["metadata"]["uid"] or record.revision not in verdicts:
                 continue

@@ -25,7 +25,7 @@ STORED = {"uid": "a", "resourceVersion": "1", "generation": 1, "creationTimestam
 
 def assert_complete(explanation: RolloutExplained, history: History) -> None:
     """Each revision of the history is explained, by the verdict that follows from it or by a reason."""
-    assert [r.revision for r in reversed(explanation.revisions)] == [r.number for r in history.revisions]
+    assert [r.revision for r in reversed(explanation.revisions)] == list(history.revisions)
     shown = [r.verdict for r in reversed(explanation.revisions) if r.verdict is not None]
     assert shown == list(verdicts(history, SETTINGS.rollout_policy))
     assert all((r.verdict is None) != (r.why_not is None) for r in explanation.revisions)
