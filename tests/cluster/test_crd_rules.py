@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from dora_operator import crd
-from dora_operator.domain.history.history import manifest, parse
+from dora_operator.domain.history import history as model
 from dora_operator.domain.sites import Site
 from sandbox.cluster import LocalCluster
 
@@ -236,14 +236,14 @@ def test_a_history_shows_its_newest_revision(cluster: LocalCluster) -> None:
         | {"failure": {"verdict": "Aborted", "cause": "Abort", "time": "2026-01-01T00:00:00Z"}},
     ]
     body = {"workload": {"kind": "Rollout", "name": "checkout", "uid": "u"}, "revisions": revisions}
-    history = parse(body)
+    history = model.parse(body)
     assert history is not None
-    written = json.dumps(manifest("default", history, "argoproj.io/v1alpha1"))
+    written = json.dumps(model.manifest("default", history, "argoproj.io/v1alpha1"))
     cluster.kubectl("apply", "--server-side", "--validate=strict", "-f", "-", input=written)
     try:
         head, row = (line.split() for line in cluster.kubectl("get", "dorahist").splitlines())
         assert head == ["NAME", "KIND", "WORKLOAD", "VERSION", "REVISIONS", "FAILED", "LAST", "AGE"]
         assert row[:-1] == ["rollout-checkout", "Rollout", "checkout", "1.1.0", "2", "Aborted", "Aborted"]
-        assert parse(json.loads(cluster.kubectl("get", "dorahist", "rollout-checkout", "-o", "json"))) == history
+        assert model.parse(json.loads(cluster.kubectl("get", "dorahist", "rollout-checkout", "-o", "json"))) == history
     finally:
         cluster.kubectl("delete", "dorahist", "rollout-checkout")

@@ -43,8 +43,8 @@ HISTORY_HEAD = """# DoraHistory
 
 <!-- Written by `make reference` from the models: do not edit. -->
 
-`dora-operator.io/v1alpha1`, namespaced, one for each watched workload and owned by it. `kubectl get dorahist` is short for it.
-Written by the operator alone. A history that was deleted is made again from what the workload still shows.
+`dora-operator.io/v1alpha1`, namespaced, one for each watched workload and owned by it. `kubectl get dorahist` is short
+for it. Written by the operator alone. A history that was deleted is made again from what the workload still shows.
 
 """
 CHART_HEAD = """# Values of the chart
