@@ -35,7 +35,6 @@ COLUMNS: tuple[tuple[str, str, str, int], ...] = (
 
 
 def custom_resource_definition() -> dict[str, Any]:
-    """Return the manifest of the CRD."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -66,7 +65,6 @@ def custom_resource_definition() -> dict[str, Any]:
 
 
 def render() -> str:
-    """Return the text of the CRD's file."""
     manifest = json.loads(json.dumps(custom_resource_definition()))  # no shared lists, so no YAML anchors
     return HEADER + yaml.safe_dump(manifest, sort_keys=False, width=120, allow_unicode=True)
 

@@ -36,7 +36,6 @@ class Span:
 
 
 def find(rows: Iterable[StoredDeployment], service: str, env: str, version: str, span: Span) -> Found:
-    """Return the deployment of a revision."""
     return _only([row for row in candidates(rows, service, env, version) if _fits(row, span)])
 
 
