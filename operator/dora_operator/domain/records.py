@@ -19,7 +19,6 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9]
 
 
 def is_ignored(annotations: Mapping[str, str]) -> bool:
-    """Return whether the annotations of a workload or a Namespace opt out."""
     return annotations.get(IGNORE_ANNOTATION) == "true"
 
 

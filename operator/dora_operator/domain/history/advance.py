@@ -268,7 +268,6 @@ def _recovered(failed: Revision, by: Revision, time: datetime, message: str) -> 
 
 
 def _leveled(history: History, step: _Step) -> History:
-    """Apply what the levels show of the current revision."""
     current, observation = history.revisions[-1], step.observation
     if step.stable == current.number:
         return _promoted(history, current.number, step)
@@ -306,7 +305,6 @@ def _failed(history: History, current: Revision, failing: Failing, now: datetime
 
 
 def _changed(history: History, revision: Revision) -> History:
-    """Return the history with another value for one of its revisions."""
     name = (revision.number, revision.pod_template_hash)
     others = (revision if (r.number, r.pod_template_hash) == name else r for r in history.revisions)
     return replace(history, revisions=tuple(others))

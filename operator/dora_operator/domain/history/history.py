@@ -112,7 +112,6 @@ class Revision:
 
     @property
     def identity(self) -> Identity:
-        """What names its deployment."""
         return Identity(self.service, self.env, self.version, self.deployment_id)
 
     @property
@@ -122,7 +121,6 @@ class Revision:
 
     @property
     def is_failing(self) -> bool:
-        """Whether it has an open failure."""
         return self.failure is not None and self.failure.is_open
 
 
@@ -154,7 +152,6 @@ class History:
 
     @property
     def current(self) -> Revision | None:
-        """The newest revision."""
         return self.revisions[-1] if self.revisions else None
 
 
@@ -191,7 +188,6 @@ def digest(*parts: str | None) -> str:
 
 
 def pinned(history: History, number: int, pod_template_hash: str, row: PinnedDeployment) -> History:
-    """Return the history with the deployment in Datadog that a revision is."""
     is_meant = (number, pod_template_hash)
     revisions = (
         replace(r, datadog=row) if (r.number, r.pod_template_hash) == is_meant else r for r in history.revisions
@@ -207,7 +203,6 @@ def is_older(one: Revision, other: Revision) -> bool | None:
 
 
 def last_promoted(revisions: Iterable[Revision]) -> Revision | None:
-    """Return the last one that is known to be promoted."""
     return next((r for r in reversed(tuple(revisions)) if r.state is State.PROMOTED), None)
 
 

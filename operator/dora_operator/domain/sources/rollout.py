@@ -52,12 +52,10 @@ class Rollout:
 
     @property
     def workload(self) -> Workload:
-        """Whose history it is."""
         return Workload(kind=SourceKind.ROLLOUT, name=self.key.name, uid=self.uid)
 
 
 def parse_rollout(body: Raw) -> Rollout:
-    """Read a raw Rollout."""
     metadata, status = raw.mapping(body, "metadata"), raw.mapping(body, "status")
     completed, began = _completed(status)
     template = raw.mapping(body, "spec", "template")
