@@ -31,7 +31,7 @@ class RowState(StrEnum):
     BLOCKED = "blocked"
     """The Rollout is opted out, not selected or not watched."""
     UNCERTAIN = "uncertain"
-    """It failed, and which deployment in Datadog it is cannot be told: never applied."""
+    """It failed, and which deployment in Datadog it is, is not certain: never applied."""
     UNKNOWN = "unknown"
     """Whether it failed is not known: never applied."""
 

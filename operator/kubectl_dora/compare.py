@@ -33,7 +33,7 @@ class LineClass(StrEnum):
     MARKED_BY_DATADOG = "marked by Datadog alone"
     """By its detection, a default rule or a person."""
     SEVERAL_ROWS = "several rows"
-    """It cannot be told which deployment in Datadog it is."""
+    """Which deployment in Datadog it is, is not certain."""
     NO_REVISION = "row without revision"
     """No watched workload explains it: another cluster, another workload, or a time before the history."""
     OWN_EVENT = "own event"
