@@ -14,9 +14,17 @@ from dora_operator.domain.history.history import Revision, State
 from dora_operator.domain.history.verdicts import Verdict, skipped, verdicts
 from dora_operator.domain.read_back import find_link
 from dora_operator.domain.stored import StoredDeployment
-from kubectl_dora.facts import RolloutFacts, WhyNot, blockers, identity_text, with_old_aborts
+from kubectl_dora.facts import (
+    RolloutFacts,
+    Rows,
+    Service,
+    WhyNot,
+    blockers,
+    candidates_of,
+    identity_text,
+    with_old_aborts,
+)
 from kubectl_dora.marks import Create, Wanted, next_step
-from kubectl_dora.rows import Rows, Service, candidates_of
 
 
 class RowState(StrEnum):
@@ -31,7 +39,7 @@ class RowState(StrEnum):
     BLOCKED = "blocked"
     """The Rollout is opted out, not selected or not watched."""
     UNCERTAIN = "uncertain"
-    """It failed, and which deployment in Datadog it is cannot be told: never applied."""
+    """It failed, and which deployment in Datadog it is, is not certain: never applied."""
     UNKNOWN = "unknown"
     """Whether it failed is not known: never applied."""
 

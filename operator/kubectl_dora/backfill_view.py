@@ -13,7 +13,7 @@ from kubectl_dora.backfill import BackfillRow, RowState, backfill_rows, new_rows
 from kubectl_dora.cluster import Cluster, now, open_cluster
 from kubectl_dora.errors import ExitCode, NotFoundError, RefusedError, UsageError
 from kubectl_dora.options import Options, rollout_of
-from kubectl_dora.rows import Wanted, read_rows
+from kubectl_dora.rows import RowsQuery, read_rows
 
 STYLES = {RowState.NEW: "ok", **dict.fromkeys((RowState.UNKNOWN, RowState.BLOCKED, RowState.UNCERTAIN), "warning")}
 HEADINGS = ("Rollout", "Revision", "Deployment", "Mark", "Row", "Marked", "State")
@@ -37,8 +37,8 @@ async def _run(options: Options, rollout: str | None, since: timedelta, *, apply
             fix = f"list them with `kubectl get rollouts -n {cluster.namespace}`"
             raise NotFoundError(f"Rollout {cluster.namespace}/{rollout}", "not found", fix)
         at = now()
-        wanted = Wanted(tuple(services_of(chosen, at)), at - since - BEFORE_START)
-        stored, notes = await read_rows(options, facts.installation, wanted, local=local)
+        query = RowsQuery(tuple(services_of(chosen, at)), at - since - BEFORE_START)
+        stored, notes = await read_rows(options, facts.installation, query, local=local)
         lines = [line for one in chosen for line in backfill_rows(one, stored, at, since)]
         lines.sort(key=lambda line: (line.namespace, line.rollout, line.revision))
         for note in (*facts.notes, *notes):

@@ -16,8 +16,7 @@ from dora_operator.domain.history.verdicts import verdicts
 from dora_operator.domain.lookup import OWN_PREFIX
 from dora_operator.domain.posted_events import own_id
 from dora_operator.domain.stored import StoredDeployment
-from kubectl_dora.facts import with_old_aborts
-from kubectl_dora.rows import Rows, Service, candidates_of
+from kubectl_dora.facts import Rows, Service, candidates_of, with_old_aborts
 
 ENDED = frozenset({State.PROMOTED, State.ABORTED, State.UNDONE})
 
@@ -33,7 +32,7 @@ class LineClass(StrEnum):
     MARKED_BY_DATADOG = "marked by Datadog alone"
     """By its detection, a default rule or a person."""
     SEVERAL_ROWS = "several rows"
-    """It cannot be told which deployment in Datadog it is."""
+    """Which deployment in Datadog it is, is not certain."""
     NO_REVISION = "row without revision"
     """No watched workload explains it: another cluster, another workload, or a time before the history."""
     OWN_EVENT = "own event"

@@ -12,14 +12,21 @@ from typing import Any
 from dora_operator.domain import raw
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.history.advance import advance
-from dora_operator.domain.history.history import Cause, Failure, History, State, VerdictKind
+from dora_operator.domain.history.history import Cause, Failure, History, Revision, State, VerdictKind
 from dora_operator.domain.history.identity import Identity
-from dora_operator.domain.history.verdicts import skipped
+from dora_operator.domain.history.verdicts import skipped, span_of
+from dora_operator.domain.lookup import fitting
 from dora_operator.domain.records import IGNORE_ANNOTATION
 from dora_operator.domain.resource import DoraDeployment
 from dora_operator.domain.sources.rollout import observation_of, parse_rollout
+from dora_operator.domain.stored import StoredDeployment
 from dora_operator.settings import Settings
 from kubectl_dora.planning import Context
+
+Service = tuple[str, str]
+"""Service and env."""
+Rows = Mapping[Service, Sequence[StoredDeployment]]
+"""The deployments in Datadog of each service that could be read."""
 
 
 class WhyNot(StrEnum):
@@ -98,6 +105,18 @@ def with_old_aborts(history: History) -> History:
             for r in history.revisions
         ),
     )
+
+
+def candidates_of(history: History, revision: Revision, rows: Rows) -> list[StoredDeployment] | None:
+    """Return the deployments that a revision can be, its known one alone; None: they were not read."""
+    service, env, version = revision.service or "", revision.env or "", revision.version or ""
+    stored = rows.get((service, env))
+    known = revision.deployment_id or (revision.datadog.id if revision.datadog is not None else None)
+    if stored is None:
+        return None
+    if known is not None:
+        return [row for row in stored if row.id == known]
+    return fitting(stored, service, env, version, span_of(history, revision))
 
 
 def blockers(facts: RolloutFacts) -> list[Reasoned]:

@@ -10,7 +10,7 @@ from kubectl_dora import gather, output
 from kubectl_dora.cluster import now, open_cluster
 from kubectl_dora.compare import Comparison, Line, LineClass, compare
 from kubectl_dora.options import Options
-from kubectl_dora.rows import Wanted, read_rows
+from kubectl_dora.rows import RowsQuery, read_rows
 
 HEADINGS = (
     "Service", "Env", "Deployments", "Failures", "Rate", "in Datadog", "Failures", "Rate", "Difference",
@@ -41,8 +41,8 @@ async def _read(options: Options, since: timedelta, *, local: bool) -> tuple[Com
     at = now()
     pairs = {(r.service, r.env) for history in histories.values() for r in history.revisions}
     services = sorted((service, env) for service, env in pairs if service is not None and env is not None)
-    wanted = Wanted(tuple(services), at - since - BEFORE_START)
-    rows, notes = await read_rows(options, context.installation, wanted, local=local)
+    query = RowsQuery(tuple(services), at - since - BEFORE_START)
+    rows, notes = await read_rows(options, context.installation, query, local=local)
     return compare(histories, rows, at - since, at, context.settings.rollout_policy), notes
 
 

@@ -6,31 +6,24 @@ In the pod, `kubectl exec` runs the hidden command `rows`: what is asked for com
 import asyncio
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from dora_operator.domain.history.history import History, Revision
-from dora_operator.domain.history.verdicts import span_of
-from dora_operator.domain.lookup import fitting
 from dora_operator.domain.stored import ReadProblem, StoredDeployment
 from dora_operator.reconcile.credentials import NoKeys
 from kubectl_dora import datadog
 from kubectl_dora.errors import UsageError
+from kubectl_dora.facts import Rows, Service
 from kubectl_dora.installation import Installation, own_settings, run_in_pod
 from kubectl_dora.options import Options
 
-Service = tuple[str, str]
-"""Service and env."""
-Rows = Mapping[Service, Sequence[StoredDeployment]]
-"""Of each service that could be read."""
 NO_POD = "Datadog was not read: no pod of the operator was found; --local reads here, with DD_API_KEY and DD_APP_KEY"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RowsQuery:
     """What is asked for."""
 
     services: tuple[Service, ...]
@@ -47,42 +40,28 @@ class ServiceRows:
     problem: str = ""
 
 
-_WANTED: TypeAdapter[Wanted] = TypeAdapter(Wanted)
+_QUERY: TypeAdapter[RowsQuery] = TypeAdapter(RowsQuery)
 _ANSWER: TypeAdapter[list[ServiceRows]] = TypeAdapter(list[ServiceRows])
 
 
 def run(_: Options) -> None:
     """Answer what another process asks for."""
-    answer = asyncio.run(_read(_WANTED.validate_json(sys.stdin.buffer.read())))
+    answer = asyncio.run(_read(_QUERY.validate_json(sys.stdin.buffer.read())))
     sys.stdout.write(_ANSWER.dump_json(answer).decode())
 
 
-def candidates_of(history: History, revision: Revision, rows: Rows) -> list[StoredDeployment] | None:
-    """Return the deployments that a revision can be, its known one alone; None: they were not read."""
-    service, env, version = revision.service or "", revision.env or "", revision.version or ""
-    stored = rows.get((service, env))
-    known = revision.deployment_id or (revision.datadog.id if revision.datadog is not None else None)
-    if stored is None:
-        return None
-    if known is not None:
-        return [row for row in stored if row.id == known]
-    return fitting(stored, service, env, version, span_of(history, revision))
-
-
 async def read_rows(
-    options: Options, installation: Installation | None, wanted: Wanted, *, local: bool
+    options: Options, installation: Installation | None, query: RowsQuery, *, local: bool
 ) -> tuple[Rows, tuple[str, ...]]:
     """Return the deployments of each service that could be read, and notes about the others."""
-    if not wanted.services:
+    if not query.services:
         return {}, ()
     if local:
-        answer = await _read(wanted)
+        answer = await _read(query)
     elif installation is None:
         return {}, (NO_POD,)
     else:
-        printed, errors = run_in_pod(
-            options, installation, ("kubectl-dora", "rows"), _WANTED.dump_json(wanted).decode()
-        )
+        printed, errors = run_in_pod(options, installation, ("kubectl-dora", "rows"), _QUERY.dump_json(query).decode())
         try:
             answer = _ANSWER.validate_json(printed)
         except ValidationError:
@@ -96,12 +75,12 @@ async def read_rows(
     return {(one.service, one.env): one.rows for one in answer if not one.problem}, notes
 
 
-async def _read(wanted: Wanted) -> list[ServiceRows]:
+async def _read(query: RowsQuery) -> list[ServiceRows]:
     settings = own_settings()
     keys = datadog.keys_of(settings)
     if isinstance(keys, NoKeys):
         raise UsageError("Datadog", keys.message, "set DD_API_KEY and DD_APP_KEY")
-    stored = await datadog.list_services(settings, keys, wanted.services, wanted.since)
+    stored = await datadog.list_services(settings, keys, query.services, query.since)
     return [
         ServiceRows(*service, problem=rows.message) if isinstance(rows, ReadProblem) else ServiceRows(*service, rows)
         for service, rows in stored.items()

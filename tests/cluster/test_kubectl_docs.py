@@ -32,6 +32,7 @@ CHANGING = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "2026-11-24T09:30:00Z"),
     (re.compile(r"\bage \d+\w*"), "age 4m"),
     (re.compile(r"\d+ s (behind|ahead of) Datadog"), "0 s behind Datadog"),
+    (re.compile(r"\S+ for \w+, renewed \w+ ago"), "dora-operator-7c9d for 4m, renewed 1s ago"),
 )
 """What another run prints otherwise."""
 LONG_AGO = {"DORA_OPERATOR_LOOKBACK_HOURS": "0.0001"}
@@ -60,7 +61,7 @@ def outputs(rollouts_cluster: LocalCluster) -> Iterator[Outputs]:
     rollouts_cluster.kubectl("create", "namespace", NAMESPACE)
     with StandIn() as datadog:
         datadog.fault(Respond(status=200, body='{"valid":true}'), match=Match(path_prefix="/api/v1/validate"))
-        times = {"started_at": time.time() - 900, "finished_at": time.time() - 800}
+        times = {"started_at": time.time() - 60, "finished_at": time.time() - 50}
         datadog.seed(Seed(id="4aBcD_fGh-1", service="checkout", env="prod", version="1.4.0", **times))
         apply_operator(rollouts_cluster, NAMESPACE, LONG_AGO)
         yield {name: steady(text) for name, text in _play(rollouts_cluster, datadog)}
@@ -73,7 +74,7 @@ def _play(cluster: LocalCluster, datadog: StandIn) -> Iterator[tuple[str, str]]:
     variables["DORA_OPERATOR_LEASE_NAME"] = "store"
     keys = variables | {"DD_API_KEY": OWN_API_KEY, "DD_APP_KEY": OWN_APP_KEY}
     checkout, invoices, cart = _before_the_operator(cluster, datadog)
-    _seed(datadog, ("3pQwE_rTy-5", invoices.name, "1.5.0"))
+    _seed(datadog, ("3pQwE_rTy-5", invoices.name, "1.5.0"), ("5kLmN_oPq-6", "search", "1.5.0"))
     yield "backfill", shown(cluster, "backfill", "--local", *scope, environment=keys)
     yield "backfill-apply", shown(cluster, "backfill", "--local", *scope, "--apply", environment=keys).split("\n\n")[-1]
     reading = {"DORA_OPERATOR_READ_BACK": "true", "DORA_OPERATOR_READ_BACK_SCHEDULE": "0.5,1,2"}
