@@ -336,16 +336,22 @@ class DeploymentReconciler:
         if isinstance(row, StoredDeployment):
             target = replace(plan.target, by=TargetKind.ID, id=row.id)
             return replace(plan, target=target, request=request_for(target, plan.request.state))
-        if row is None:
-            return plan
-        own = find_own(stored, verdict)
-        if own is not None and not plan.request.state.change_failure and row.reason is Reason.DEPLOYMENT_MISSING:
+        return plan if row is None else self._without_row(context, plan, stored, row)
+
+    def _without_row(
+        self, context: Context, plan: Send, stored: Stored | ReadProblem, problem: TryAgain
+    ) -> Send | Refuse | TryAgain:
+        """Create the event of a failure that has no deployment, or delete it when the failure recovered."""
+        if problem.reason is not Reason.DEPLOYMENT_MISSING:
+            return problem
+        own = find_own(stored, context.source)
+        if own is not None and not plan.request.state.change_failure:
             return replace(plan, request=PatchById(own.id, plan.request.state), delete_id=own.id)
-        event = failed_event(verdict) if row.reason is Reason.DEPLOYMENT_MISSING else None
-        if event is not None and plan.request.state.change_failure and self._may_create(context):
-            created = with_event(plan, event, context.allowed, context.deployment.key.namespace)
-            return created if isinstance(created, Send | Refuse) else row
-        return row
+        event = failed_event(context.source)
+        if event is None or not plan.request.state.change_failure or not self._may_create(context):
+            return problem
+        created = with_event(plan, event, context.allowed, context.deployment.key.namespace)
+        return created if isinstance(created, Send | Refuse) else problem
 
     def _must_read(self, context: Context, plan: Send, verdict: Verdict) -> bool:
         """Return whether the deployment has to be found first.
