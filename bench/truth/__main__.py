@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.truth.picture import picture
-from bench.truth.report import HEADINGS, TRUTH, figures, markdown, summary, table, title
+from bench.truth.report import TRUTH, figures, markdown, summary, tables
 from bench.truth.run import Results, Size, run
 
 
@@ -29,7 +29,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.truth", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5, help="simulated years")
+    parser.add_argument("--seeds", type=int, default=1, help="simulated years")
     parser.add_argument("--services", type=int, default=40, help="services in each")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 2)
     parser.add_argument("--markdown", type=Path, help="write the tables to this file, too")
@@ -39,11 +39,11 @@ def _arguments() -> argparse.Namespace:
 
 def _show(console: Console, results: Results) -> None:
     console.print(summary(results))
-    for case in results.by_case:
-        shown = Table(title=title(case), title_justify="left")
-        for heading in HEADINGS:
-            shown.add_column(heading, justify="left" if heading == HEADINGS[0] else "right")
-        for name, *values in table(results, case):
+    for table in tables(results):
+        shown = Table(title=table.title, title_justify="left")
+        for number, heading in enumerate(table.headings):
+            shown.add_column(heading, justify="right" if number else "left")
+        for name, *values in table.rows:
             shown.add_row("truth" if name == TRUTH else name, *values)
         console.print(shown)
     for figure in figures(results):

@@ -1,4 +1,4 @@
-"""The cases: each source with all that Datadog does not document at its usual value, then one value changed at a time."""
+"""The cases: each source with the usual values of what Datadog does not document, then with one changed at a time."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any

@@ -14,7 +14,6 @@ from dora_operator.domain.fields import ObjectKey
 from sandbox.virtual import seconds
 
 
-
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
     """One page of a list."""

@@ -15,12 +15,15 @@ from dora_operator.app import App, Deps, build
 from dora_operator.clients.datadog import DatadogClient
 from dora_operator.clients.kubernetes import KubernetesClient
 from dora_operator.domain.fields import ObjectKey, OnMissing
+from dora_operator.domain.retry import RetryPolicy
 from dora_operator.metrics import Metrics
 from dora_operator.settings import Settings
 from sandbox.virtual import run, seconds, sleep_until
 
 SEEN_AFTER = 0.05
 """Seconds in which a change is reconciled; the next write of the same action comes after that."""
+RARELY = 7 * 86_400.0
+"""What is missing in Datadog for longer than an hour is searched for once a week here, not hourly: to save time."""
 LAST_READS = 3 * 86_400
 """How long after the end of the year the operator goes on."""
 
@@ -63,6 +66,7 @@ async def _operator(cluster: Cluster, datadog: Datadog, made: Settings) -> Async
     """Run one process of the operator: its first lists, the histories, then its workers."""
     kubernetes, client = cast("KubernetesClient", cluster), cast("DatadogClient", datadog)
     app = build(Deps(made, kubernetes, client, Metrics(), clock=_clock, monotonic=seconds, jitter=lambda: 0.5))
+    app.deployment_reconciler.retry_policy = RetryPolicy(after_deadline=RARELY)
     for body in cluster.objects.values():
         app.deployments.observed(body, listed=True)
     app.deployments.listed(None, served=True)

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from html import escape
 
 from bench.truth.markers import Marker
-from bench.truth.report import spread
+from bench.truth.report import outcomes_of, spread
 from bench.truth.run import Results
 from bench.truth.score import Score
 from bench.truth.sources import Source
 
-DELAY = 2
 WIDTH, ROW, LEFT, BARS, GAP = 940, 22, 250, 190, 120
 COLOURS = {"truth": "#16a34a", "before": "#dc2626", "webhook": "#d97706", "after": "#2563eb"}
 STYLE = "text{font:12px sans-serif;fill:#475569}.t{font:600 14px sans-serif;fill:#0f172a}"
@@ -47,13 +46,13 @@ def picture(results: Results) -> str:
 
 
 def _lines(results: Results, source: Source) -> list[_Line]:
-    outcomes = results.by_case[source, DELAY]
+    outcomes = outcomes_of(results, source)
 
     def of(marker: Marker) -> list[Score]:
-        return [outcome.shown[marker] for outcome in outcomes]
+        return [outcome.shown[marker] for outcome in outcomes if marker in outcome.shown]
 
     return [
-        _Line("truth", COLOURS["truth"], [outcome.truth for outcome in outcomes]),
+        _Line("truth", COLOURS["truth"], [outcome.truth for outcome in outcomes[:1]]),
         _Line("before: Datadog's rule alone", COLOURS["before"], of(Marker.RULE_ALONE)),
         _Line("Argo's webhook on abort", COLOURS["webhook"], of(Marker.WEBHOOK)),
         _Line("after: operator, Create", COLOURS["after"], of(Marker.CREATE)),
@@ -64,10 +63,10 @@ def _bar(
     line: _Line, y: int, column: int, value: Callable[[Score], float | None], scale: Callable[[float], float]
 ) -> str:
     left = LEFT + column * (BARS + GAP + 30)
-    known = [found for score in line.scores if (found := value(score)) is not None]
+    known = [shown for score in line.scores if (shown := value(score)) is not None]
     if not known:
         return f'<text x="{left}" y="{y + 4}">none is shown</text>'
-    least, most = (BARS * scale(each) for each in (min(known), max(known)))
+    least, most = (BARS * scale(bound) for bound in (min(known), max(known)))
     return (
         f'<rect x="{left}" y="{y - 7}" width="{most:.0f}" height="14" fill="{line.colour}" opacity="0.35"/>'
         f'<rect x="{left}" y="{y - 7}" width="{least:.0f}" height="14" fill="{line.colour}"/>'
@@ -84,7 +83,7 @@ def _recovery(score: Score) -> float | None:
 
 
 def _linear(value: float) -> float:
-    return min(1.0, value / 14)
+    return min(1.0, value / 20)
 
 
 def _logarithmic(value: float) -> float:

@@ -132,12 +132,12 @@ class Life:
         """Note what has served until now, and whether it was promoted; `more`: see Exposure."""
         self.exposures.append(Exposure(self.service, version, kind, began, self.now, **more))
 
-    def fail(
-        self, version: str, story: str, attempts: tuple[int, ...], ended: int, restored_by: str, earlier: int | None = None
+    def fail(  # noqa: PLR0913, PLR0917 - all that is known of a failure
+        self, version: str, story: str, attempts: tuple[int, ...], ended: int, by: str, earlier: int | None = None
     ) -> None:
-        """Note a failure from which service is restored now."""
+        """Note a failure from which service is restored now, `by` a version, and `earlier` once before."""
         restorations = (self.now,) if earlier is None else (earlier, self.now)
-        failure = Failure(self.service, version, story, attempts, ended, restorations, restored_by, story in HIDDEN)
+        failure = Failure(self.service, version, story, attempts, ended, restorations, by, story in HIDDEN)
         self.failures.append(failure)
 
     def begin(self) -> tuple[str, int]:
@@ -347,11 +347,9 @@ def in_second_cluster(first: Life, random: Random) -> Life:
         if number:
             word = Word.ABORT if is_aborted else Word.PROMOTE
             life.actions.append(Action(ended, life.service, word, cluster=1))
-        kind = Kind.RELEASE if exposure.kind is Kind.RETRY else exposure.kind
-        by_pipeline = exposure.by_pipeline or exposure.kind is Kind.RETRY
-        shifted = replace(
-            exposure, kind=kind, began=began, ended=ended, is_promoted=not is_aborted, by_pipeline=by_pipeline, cluster=1
-        )
+        shifted = replace(exposure, began=began, ended=ended, is_promoted=not is_aborted, cluster=1)
+        if exposure.kind is Kind.RETRY:
+            shifted = replace(shifted, kind=Kind.RELEASE, by_pipeline=True)
         life.exposures.append(shifted)
         if is_aborted:
             failure = Failure(
@@ -364,9 +362,7 @@ def in_second_cluster(first: Life, random: Random) -> Life:
         if begun & set(attempts):
             restorations = tuple(at + LATER for at in failure.restorations)
             ended = failure.ended + LATER
-            life.failures.append(
-                replace(failure, attempts=attempts, ended=ended, restorations=restorations, cluster=1)
-            )
+            life.failures.append(replace(failure, attempts=attempts, ended=ended, restorations=restorations, cluster=1))
     return life
 
 

@@ -43,9 +43,7 @@ class World:
         return next((end for begin, end in self.datadog_down if begin <= at < end), at)
 
 
-def make_world(
-    seed: int, services: int, until: int = YEAR, *, clusters: int = 1, long_outages: bool = False
-) -> World:
+def make_world(seed: int, services: int, until: int = YEAR, *, clusters: int = 1, long_outages: bool = False) -> World:
     """Return the year of a seed; with two clusters, each service runs in both under the same tags."""
     names = tuple(f"service-{number}" for number in range(services))
     lives = [live(name, Random(f"{seed} {name}"), until) for name in names]

@@ -231,3 +231,39 @@ async def test_a_deployment_that_is_found_after_all_is_not_created(
         await wait(operator, 2 * DAY, 600)
     assert datadog.calls("mark", "event") == ["mark", "mark"]
     assert datadog.stored(found) == (True, None)
+
+
+async def test_a_created_event_is_deleted_when_its_failure_recovers(
+    cluster: FakeCluster, datadog: StoringDatadog
+) -> None:
+    """CI posts successes only: the abort was posted by the operator, and the retry, which was promoted, by CI."""
+    rollout = Rollout()
+    async with running_operator(cluster, datadog, read_back=True, on_missing="Create") as operator:
+        datadog.operator = operator
+        await play(operator, rollout, *DEPLOYED, "abort")
+        await wait(operator, 4000, 50)
+        assert [row.shown_failure for row in datadog.api.model.visible(datadog.now)] == [True]
+        await play(operator, rollout, "retry")
+        await wait(operator, 600, 50)
+        await play(operator, rollout, "promote")
+        real = datadog.deployed("2", finished=operator.now)
+        await wait(operator, DAY * 3, 600)
+        assert [(row.id, row.shown_failure) for row in datadog.api.model.visible(datadog.now)] == [(real, False)]
+    assert not cluster.objects
+
+
+async def test_the_missing_deployment_of_a_failure_that_recovered_is_not_searched_for_ever(
+    cluster: FakeCluster, datadog: StoringDatadog
+) -> None:
+    """There is nothing to withdraw: after a day its record is deleted."""
+    rollout = Rollout()
+    async with running_operator(cluster, datadog, read_back=True) as operator:
+        datadog.operator = operator
+        await play(operator, rollout, *DEPLOYED, "abort")
+        await wait(operator, 700, 50)
+        await play(operator, rollout, "retry", "promote")
+        await wait(operator, DAY * 3, 600)
+        lists = len(datadog.calls("list"))
+        await wait(operator, DAY * 2, 600)
+    assert not cluster.objects
+    assert len(datadog.calls("list")) == lists

@@ -79,6 +79,18 @@ def test_detection_can_be_off_or_late() -> None:
     assert [failures(late, START + 200 + after) for after in (89, 90)] == [{}, {"prod1": "prod2"}]
 
 
+@pytest.mark.parametrize("is_on", [True, False])
+def test_a_hot_fix_marks_the_deployment_before_it_where_the_default_rules_are_on(*, is_on: bool) -> None:
+    """With a link to it, as a rollforward."""
+    datadog = model(fix_rules=is_on)
+    datadog.post(event("1", 0, id="bad"), START)
+    datadog.post(event("2", 100, id="fix", is_fix=True), START + 100)
+    assert failures(datadog) == ({"bad": "fix"} if is_on else {})
+    bad = datadog.get("bad", START + 100)
+    assert bad is not None
+    assert bad.remediation == (Remediation(id="fix", type="rollforward") if is_on else None)
+
+
 def test_apm_shows_a_rollback_only_with_rows_for_each() -> None:
     """Where a version has one row, deploying it again is invisible, and so is the rollback."""
     found = {}

@@ -96,6 +96,13 @@ def find_row(stored: Stored, target: Target, verdict: Verdict | None, created: d
     return find_last(stored, service, env, version, created)
 
 
+def find_own(stored: Stored | ReadProblem, verdict: Verdict | None) -> StoredDeployment | None:
+    """Return the event that the operator has posted for a revision."""
+    if verdict is None or isinstance(stored, ReadProblem):
+        return None
+    return next((row for row in stored if row.id == own_id(verdict)), None)
+
+
 def locate(
     stored: Stored | ReadProblem, target: Target, verdict: Verdict, state: MarkState, created: datetime
 ) -> StoredDeployment | TryAgain | None:
@@ -143,7 +150,7 @@ def evaluate(stored: Stored | ReadProblem, target: Target, status: DoraDeploymen
         return Finding(_unread(stored, status), target, status.read_back)
     accepted = status.accepted or MarkState()
     found = find_row(stored, target, read.verdict, read.created)
-    own = next((row for row in stored if read.verdict is not None and row.id == own_id(read.verdict)), None)
+    own = find_own(stored, read.verdict)
     if found is Reason.DEPLOYMENT_MISSING and own is not None:
         verification = _compared(own, accepted, status, stored)
         is_lost = _is_sent_again(verification.reason, status.reason(ConditionType.VERIFIED), read.number)
@@ -275,7 +282,8 @@ def _read_back(found: StoredDeployment, now: datetime, before: ReadBack | None) 
 
 def may_create(verdict: Verdict | None, on_missing: OnMissing, now: datetime, after: float) -> bool:
     """Return whether the event of a missing deployment may be posted: its revision ended long enough ago."""
-    if verdict is None or on_missing is not OnMissing.CREATE or None in (verdict.started_time, verdict.ended_time):
+    if verdict is None or on_missing is not OnMissing.CREATE or not verdict.change_failure:
         return False
-    assert verdict.ended_time is not None
+    if verdict.started_time is None or verdict.ended_time is None:
+        return False
     return (now - verdict.ended_time).total_seconds() >= after

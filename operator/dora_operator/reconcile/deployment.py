@@ -16,7 +16,7 @@ from dora_operator.domain.fields import ObjectKey, OnMissing, RemediationLink
 from dora_operator.domain.outcome import Accepted, Outcome, Pace, TryAgain
 from dora_operator.domain.plan import Plan, Refuse, Send, request_for, with_event
 from dora_operator.domain.posted_events import failed_event
-from dora_operator.domain.read_back import NOT_LINKED, Finding, Read, evaluate, find_link, locate, may_create
+from dora_operator.domain.read_back import NOT_LINKED, Finding, Read, evaluate, find_link, find_own, locate, may_create
 from dora_operator.domain.read_schedule import next_link_read, next_read, reads_due
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
 from dora_operator.domain.request import PatchById
@@ -48,6 +48,8 @@ RECHECK_ALLOWED = timedelta(seconds=60)
 """Namespaces are not watched: how often it is checked whether one allows by now what it did not."""
 RECHECK_KEYS = timedelta(seconds=60)
 """How often a read is tried without keys."""
+WITHDRAWN_FOR = timedelta(days=1)
+"""How long the deployment of a failure that recovered is searched for."""
 UNREPORTED_WAIT = timedelta(seconds=5)
 """How long a request may wait for its rate limit before the status says so."""
 
@@ -117,19 +119,27 @@ class DeploymentReconciler:
         return await self._without_request(context, context.plan)
 
     async def _is_superseded(self, record: DoraDeployment) -> bool:
-        """Delete a record that a user's resource replaces, or whose failure recovered before anything was sent."""
+        """Delete a record that a user's resource replaces, or whose failure recovered with nothing to withdraw."""
         if not record.is_record:
             return False
-        verdict, status = self.store.verdict(record), record.status
-        may_be_marked = status.accepted_time is not None or any(map(_may_have_arrived, status.history or ()))
-        is_unsent = verdict is not None and not verdict.change_failure and not may_be_marked
-        if not is_unsent and not is_superseded(record, self.store):
+        is_void = self._has_nothing_to_withdraw(record)
+        if not is_void and not is_superseded(record, self.store):
             return False
         if self.settings.rollouts:  # else the operator has no permission to delete
-            why = "its failure recovered" if is_unsent else "a user's resource follows the same revision"
+            why = "its failure recovered" if is_void else "a user's resource follows the same revision"
             logger.info("DoraDeployment %s is deleted: %s", record.key, why)
             await self.client.delete_record(record.key, record.uid)
         return True
+
+    def _has_nothing_to_withdraw(self, record: DoraDeployment) -> bool:
+        """Return whether nothing was sent about a failure that recovered, or Datadog has no such deployment."""
+        verdict, status = self.store.verdict(record), record.status
+        if verdict is None or verdict.change_failure:
+            return False
+        is_missing = status.reason(ConditionType.READY) == Reason.DEPLOYMENT_MISSING
+        is_old = verdict.time is None or verdict.time < self.clock() - WITHDRAWN_FOR
+        may_be_marked = status.accepted_time is not None or any(map(_may_have_arrived, status.history or ()))
+        return not may_be_marked or (is_missing and is_old)
 
     async def _invalid(self, deployment: DoraDeployment) -> Result:
         message = "the spec cannot be understood: apply the CRD of this version of the operator"
@@ -314,13 +324,22 @@ class DeploymentReconciler:
         if isinstance(row, StoredDeployment):
             target = replace(plan.target, by=TargetKind.ID, id=row.id)
             return replace(plan, target=target, request=request_for(target, plan.request.state))
-        if row is None:
-            return plan
-        event = failed_event(verdict) if row.reason is Reason.DEPLOYMENT_MISSING else None
-        if event is not None and plan.request.state.change_failure and self._may_create(context):
-            created = with_event(plan, event, context.allowed, context.deployment.key.namespace)
-            return created if isinstance(created, Send | Refuse) else row
-        return row
+        return plan if row is None else self._without_row(context, plan, stored, row)
+
+    def _without_row(
+        self, context: Context, plan: Send, stored: Stored | ReadProblem, problem: TryAgain
+    ) -> Send | Refuse | TryAgain:
+        """Create the event of a failure that has no deployment, or delete it when the failure recovered."""
+        if problem.reason is not Reason.DEPLOYMENT_MISSING:
+            return problem
+        own = find_own(stored, context.source)
+        if own is not None and not plan.request.state.change_failure:
+            return replace(plan, request=PatchById(own.id, plan.request.state), delete_id=own.id)
+        event = failed_event(context.source)
+        if event is None or not plan.request.state.change_failure or not self._may_create(context):
+            return problem
+        created = with_event(plan, event, context.allowed, context.deployment.key.namespace)
+        return created if isinstance(created, Send | Refuse) else problem
 
     def _may_create(self, context: Context) -> bool:
         return may_create(context.source, context.on_missing, self.clock(), self.settings.create_after_seconds)
