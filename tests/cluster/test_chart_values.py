@@ -91,6 +91,10 @@ def test_every_setting_reaches_the_operator(helm: Helm, name: str, monkeypatch: 
         wanted = "team=red"
     if name == "readBackSchedule":
         wanted = [1.0, 2.5]
+    if name == "sources":
+        wanted = []
+    if name == "createAfterSeconds":
+        wanted = 90.0
     found = environment(helm.template({"settings": {name: wanted}}))
     field = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
     assert f"DORA_OPERATOR_{field.upper()}" in found

@@ -153,6 +153,7 @@ def test_a_restart_over_all_of_this_asks_nothing(
     app.until("Paused")
     app.argo("abort")
     expect((app, [marked("1.1.0")]))
-    with StandIn() as other, running_operator(rollouts_cluster, other.url):
+    same = {"DORA_OPERATOR_ABORT_RECOVERY": "NextVersion"}
+    with StandIn() as other, running_operator(rollouts_cluster, other.url, **same):
         time.sleep(QUIET_SECONDS)
         assert [request.body for request in other.requests()] == []

@@ -1,8 +1,11 @@
 """Whether `kubectl dora explain` says what the operator has recorded, for every Rollout of a namespace."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
+from dora_operator.domain.history.verdicts import Verdict
 from kubectl_dora.cluster import open_cluster
 from kubectl_dora.explain import explain_rollout
 from kubectl_dora.gather import read_all
@@ -30,6 +33,12 @@ async def _differences(cluster: LocalCluster, namespace: str) -> list[str]:
         for record in records:
             if record is None or record.uid != facts.rollout["metadata"]["uid"] or record.revision not in verdicts:
                 continue
-            if verdicts[record.revision] != record:
+            if _without_link(verdicts[record.revision]) != _without_link(record):
                 differences.append(f"recorded {record}, explained {verdicts[record.revision]}")
     return differences
+
+
+def _without_link(verdict: Verdict | None) -> Verdict | None:
+    """Explanations follow the default settings, where an abort has no remediation."""
+    none: dict[str, Any] = dict.fromkeys(("remediation", "remediation_started_time", "remediation_ended_time"))
+    return verdict and replace(verdict, **none)

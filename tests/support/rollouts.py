@@ -172,6 +172,11 @@ class App:
         items: list[dict[str, Any]] = json.loads(self.kubectl("get", "dora", "-o", "json"))["items"]
         return [one for one in items if one["spec"].get("sourceRef", {}).get("name") == self.name]
 
+    def ready_reasons(self) -> list[str]:
+        """Return the reasons of the condition Ready of these DoraDeployments, sorted."""
+        conditions = [one for record in self.records() for one in record.get("status", {}).get("conditions", [])]
+        return sorted(one["reason"] for one in conditions if one["type"] == "Ready")
+
     def events(self, kind: str, name: str | None = None) -> list[tuple[str, str, str]]:
         """Return type, reason and message of the operator's Events on an object."""
         items = json.loads(self.kubectl("get", "events", "-o", "json"))["items"]
