@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from dora_operator.domain.rollout.posted_events import DeploymentEvent
 
+from dora_operator.domain.posted_events import DeploymentEvent
 from dora_operator.domain.request import (
     PatchById,
     PatchByVersion,

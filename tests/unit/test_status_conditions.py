@@ -4,11 +4,11 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
-from dora_operator.domain.rollout.posted_events import DeploymentEvent
 
 from dora_operator.domain import status as statuses
 from dora_operator.domain.outcome import Accepted
 from dora_operator.domain.plan import Hold, Refuse, Send, Wait
+from dora_operator.domain.posted_events import DeploymentEvent
 from dora_operator.domain.read_back import Finding, Verification
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import (
