@@ -144,8 +144,8 @@ ROLLED_BACK = {"remediation_type": "rollback", "remediation_id": "deployment-two
             Verification(
                 FALSE,
                 Reason.REMEDIATION_BY_DATADOG,
-                "Datadog has linked the rollback deployment-two by its own rules, which no one asked for: the recovery time"
-                " is Datadog's own",
+                "Datadog has linked the rollback deployment-two by its own rules, which no one asked for: the recovery"
+                " time is Datadog's own",
             ),
             id="a link that nobody asked for",
         ),

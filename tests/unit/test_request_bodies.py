@@ -44,7 +44,7 @@ from tests.support.builders import DEPLOYMENT_ID, FAILURE, NOW, OTHER_ID, after,
         pytest.param(
             PatchByVersion("checkout", "prod", "1", MarkState(remediation=link(id=OTHER_ID, version="1.4.2"))),
             "/api/v2/dora/deployments",
-            b'{"data":{"attributes":{"custom_tags":["dora_operator:created"],"env":"prod","remediation":{"id":"X9RMqDwK-4c","type":"rollback"},'
+            b'{"data":{"attributes":{"env":"prod","remediation":{"id":"X9RMqDwK-4c","type":"rollback"},'
             b'"service":"checkout","version":"1"},"type":"dora_deployment_patch_request"}}',
             id="an id that was read back replaces the version",
         ),
@@ -59,7 +59,8 @@ def test_what_a_deployment_event_sends() -> None:
     """Times in nanoseconds; absent fields are absent."""
     event = DeploymentEvent("an-id-of-its-own", "checkout", "prod", "1.5.0", NOW, NOW + timedelta(microseconds=1))
     assert encode_event(event) == (
-        b'{"data":{"attributes":{"custom_tags":["dora_operator:created"],"env":"prod","finished_at":1795435200000001000,"id":"an-id-of-its-own",'
+        b'{"data":{"attributes":{"custom_tags":["dora_operator:created"],"env":"prod",'
+        b'"finished_at":1795435200000001000,"id":"an-id-of-its-own",'
         b'"service":"checkout","started_at":1795435200000000000,"version":"1.5.0"}}}'
     )
     bare = DeploymentEvent("an-id-of-its-own", "checkout", None, None, NOW, NOW)
