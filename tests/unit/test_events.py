@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from dora_operator.domain import status as statuses
-from dora_operator.domain.events import EventNote, duplicate_event, event_for
+from dora_operator.domain.events import EventNote, event_for
 from dora_operator.domain.outcome import Accepted
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import Condition, ConditionStatus, DoraDeploymentStatus
@@ -142,13 +142,3 @@ def test_a_resource_that_is_ready_gets_no_warning() -> None:
     assert event_for(NEW, replace(NEW, conditions=(waiting,))) == EventNote("Warning", "Forbidden", "")
     other = replace(waiting, reason="RateLimited")
     assert event_for(NEW, replace(NEW, conditions=(other,))) is None
-
-
-def test_a_second_deployment_beside_a_created_one() -> None:
-    """The Event names both."""
-    assert duplicate_event("an-own-id", "another-id") == EventNote(
-        "Warning",
-        "DuplicateDeployment",
-        "deployment another-id is about the same version as an-own-id, which the operator created because Datadog had"
-        " none: delete one of the two in Datadog",
-    )

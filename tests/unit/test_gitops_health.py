@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dora_operator.domain.read_schedule import APPLIED
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.status import NOT_READY, Phase
-from dora_operator.metrics import READ_REASONS
+from dora_operator.domain.status import Phase
 from tests.support.gitops import GITOPS, HEALTH_KEY, argo_health, flux_checks, flux_health, kstatus
 from tests.support.health import WRITTEN, State, states
 
@@ -48,9 +48,9 @@ def test_an_object_without_status_is_progressing() -> None:
     assert argo_health(body)[0] == "Progressing"
 
 
-OF_OTHER_CONDITIONS = {Reason.SPEC_WINS, Reason.FOLLOWS_ROLLOUT, *(set(READ_REASONS) - NOT_READY)}
-OF_OTHER_CONDITIONS |= {Reason.PENDING, Reason.DISABLED}
-OF_OTHER_CONDITIONS -= {Reason.AMBIGUOUS}  # a late mark that is not sent has it, too
+OF_OVERRIDDEN = {Reason.SPEC_WINS, Reason.FOLLOWS_ROLLOUT}
+UNREAD = {Reason.PENDING, Reason.DISABLED, Reason.READ_FORBIDDEN, Reason.READ_UNAVAILABLE}
+OF_OTHER_CONDITIONS = OF_OVERRIDDEN | UNREAD | APPLIED | {Reason.NOT_EVALUATED, Reason.FIELDS_NOT_RETURNED}
 
 
 def test_every_reason_of_ready_has_a_health() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from dora_operator.domain.rollout.verdict import VerdictKind
 
+from dora_operator.domain.history.history import VerdictKind
 from dora_operator.domain.reasons import Reason
 from dora_operator.metrics import CODE_LABELS, KINDS, RESULTS, WATCHED, Call
 from tests.support.exercise import ADDED_BY_SCRAPES, Described, catalogue

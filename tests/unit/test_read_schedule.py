@@ -9,9 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dora_operator.domain.fields import OnMissing
 from dora_operator.domain.read_back import Read, evaluate
-from dora_operator.domain.read_schedule import DAYS_MISSING, next_read, reads_due
+from dora_operator.domain.read_schedule import MAX_READS, next_read, reads_due
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import DoraDeploymentStatus, ReadBack
 from dora_operator.domain.stored import ReadProblem, Stored
@@ -34,32 +33,33 @@ def dues(status: DoraDeploymentStatus, **known: Any) -> list[float]:
     return [(each - NOW).total_seconds() for each in times]
 
 
-DAILY = [86_400.0 * day for day in range(2, 2 + DAYS_MISSING)]
+CREATE_AFTER = 900.0
+MISSING = [*SCHEDULE, 172_800.0]
 
 
 @pytest.mark.parametrize(
-    ("reason", "on_missing", "expected"),
+    ("reason", "create_after", "expected"),
     [
-        pytest.param(None, OnMissing.WAIT, [*SCHEDULE], id="not read yet"),
-        pytest.param(Reason.NOT_APPLIED, OnMissing.WAIT, [*SCHEDULE], id="not applied"),
-        pytest.param(Reason.NOT_EVALUATED, OnMissing.WAIT, [*SCHEDULE], id="not evaluated"),
-        pytest.param(Reason.AMBIGUOUS, OnMissing.CREATE, [*SCHEDULE], id="ambiguous"),
-        pytest.param(Reason.READ_UNAVAILABLE, OnMissing.WAIT, [*SCHEDULE], id="unavailable"),
-        pytest.param(Reason.READ_BACK, OnMissing.CREATE, [86_400.0], id="equal: the last one alone"),
-        pytest.param(Reason.CHANGED_IN_DATADOG, OnMissing.WAIT, [86_400.0], id="changed: the last one alone"),
-        pytest.param(Reason.RECOVERY_NEGATIVE, OnMissing.WAIT, [86_400.0], id="negative: the last one alone"),
-        pytest.param(Reason.DEPLOYMENT_MISSING, OnMissing.WAIT, [*SCHEDULE, *DAILY], id="missing: daily for a week"),
+        pytest.param(None, None, [*SCHEDULE], id="not read yet"),
+        pytest.param(Reason.NOT_APPLIED, None, [*SCHEDULE], id="not applied"),
+        pytest.param(Reason.NOT_EVALUATED, None, [*SCHEDULE], id="not evaluated"),
+        pytest.param(Reason.AMBIGUOUS, CREATE_AFTER, [*SCHEDULE], id="ambiguous"),
+        pytest.param(Reason.READ_UNAVAILABLE, None, [*SCHEDULE], id="unavailable"),
+        pytest.param(Reason.READ_BACK, CREATE_AFTER, [86_400.0], id="equal: the last one alone"),
+        pytest.param(Reason.CHANGED_IN_DATADOG, None, [86_400.0], id="changed: the last one alone"),
+        pytest.param(Reason.RECOVERY_NEGATIVE, None, [86_400.0], id="negative: the last one alone"),
+        pytest.param(Reason.DEPLOYMENT_MISSING, None, MISSING, id="missing: once more, a day later"),
         pytest.param(
             Reason.DEPLOYMENT_MISSING,
-            OnMissing.CREATE,
-            [30.0, 120.0, 600.0, 900.0, 3600.0, 86_400.0, *DAILY],
-            id="missing with Create: after 15 minutes, too",
+            CREATE_AFTER,
+            [30.0, 120.0, 600.0, 900.0, 3600.0, 86_400.0],
+            id="missing with Create: when its event may be posted, too",
         ),
     ],
 )
-def test_the_schedule(reason: Reason | None, on_missing: OnMissing, expected: list[float]) -> None:
+def test_the_schedule(reason: Reason | None, create_after: float | None, expected: list[float]) -> None:
     """30 s, 2 min, 10 min, 1 h and 24 h after the 202, then none, for ever."""
-    assert dues(read_status(reason), on_missing=on_missing) == expected
+    assert dues(read_status(reason), create_after=create_after) == expected
 
 
 def test_the_schedule_is_the_settings_default() -> None:
@@ -122,7 +122,7 @@ class Lives:
     """Processes one after the other that read one accepted state; each writes what is new, and nothing else."""
 
     answer: Callable[[datetime], Stored | ReadProblem]
-    on_missing: OnMissing = OnMissing.WAIT
+    create_after: float | None = None
 
     def run(self, ends: list[tuple[float, float]]) -> list[float]:
         """Return when it was read, in seconds; `ends` are when each process ends, and how long none runs after it."""
@@ -130,12 +130,12 @@ class Lives:
         for alive, down in [*ends, (FOREVER.total_seconds(), 0.0)]:
             ends_at, last, now = begins + timedelta(seconds=alive), None, begins
             while True:
-                due = next_read(status, SCHEDULE, led_until=led_until, last_read=last, on_missing=self.on_missing)
+                due = next_read(status, SCHEDULE, led_until=led_until, last_read=last, create_after=self.create_after)
                 if due is None or max(due, now) >= ends_at:
                     break
                 last = now = max(due, now)
                 reads.append((now - NOW).total_seconds())
-                read = Read(number=reads_due(status, SCHEDULE, now), now=now, on_missing=self.on_missing)
+                read = Read(reads_due(status, SCHEDULE, now), now, created=NOW)
                 finding = evaluate(self.answer(now), target, status, read)
                 target = finding.target
                 status = read_status(finding.verification.reason, read_back=finding.read_back)
@@ -155,28 +155,28 @@ ANSWERS: dict[str, Callable[[datetime], Stored | ReadProblem]] = {
 }
 CALM = {
     "equal": [30.0, 86_400.0],
-    "missing": [*SCHEDULE, *DAILY],
+    "missing": MISSING,
     "an outage of ten minutes": [30.0, 120.0, 600.0, 86_400.0],
 }
-DUE = {*SCHEDULE, 900.0, *DAILY}
+DUE = {*MISSING, CREATE_AFTER}
 
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_one_process_reads_by_the_schedule(name: str) -> None:
-    """At most six reads of an accepted state; of a missing one, one a day for a week beside these."""
+    """At most six reads of an accepted state."""
     assert Lives(ANSWERS[name]).run([]) == CALM.get(name, [*SCHEDULE])
 
 
 @given(
     name=st.sampled_from(sorted(ANSWERS)),
-    on_missing=st.sampled_from(OnMissing),
+    create_after=st.sampled_from([None, CREATE_AFTER]),
     ends=st.lists(st.tuples(st.integers(1, 400_000), st.integers(0, 100_000)), max_size=8),
 )
-@example("equal", OnMissing.WAIT, [(86_300, 600)])
-@example("an outage", OnMissing.WAIT, [(700_000, 1)] * 8)
-@example("missing", OnMissing.WAIT, [(3500, 500)])
+@example("equal", None, [(86_300, 600)])
+@example("an outage", None, [(700_000, 1)] * 8)
+@example("missing", None, [(3500, 500)])
 def test_a_restart_neither_forgets_a_read_nor_adds_one(
-    name: str, on_missing: OnMissing, ends: list[tuple[float, float]]
+    name: str, create_after: float | None, ends: list[tuple[float, float]]
 ) -> None:
     """Each due time is served once: at the time, or when a process runs again; several that passed, by one read.
 
@@ -189,12 +189,12 @@ def test_a_restart_neither_forgets_a_read_nor_adds_one(
         is_clear &= not any(0 <= alive_until - each <= 60 for each in DUE)
         down.append((alive_until, alive_until + pause))
         alive_until += pause
-    reads = Lives(ANSWERS[name], on_missing).run(ends)
+    reads = Lives(ANSWERS[name], create_after).run(ends)
     assert len(set(reads)) == len(reads)
     if not is_clear:
         return
-    assert len(reads) <= 6 + (DAYS_MISSING if "missing" in name else 0)
-    calm = Lives(ANSWERS[name], on_missing).run([])
+    assert len(reads) <= MAX_READS
+    calm = Lives(ANSWERS[name], create_after).run([])
     expected = {next((end for start, end in down if start <= each < end), each) for each in calm}
     if name in {"equal", "missing", "not applied", "null", "ambiguous", "an outage"}:  # else news come later
         assert reads == sorted(expected)

@@ -1,6 +1,5 @@
 """Whole values of a read: what Datadog returned, what it means, and the message that the condition shows."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,13 +7,12 @@ import pytest
 
 from dora_operator.domain.fields import RemediationLink
 from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer
-from dora_operator.domain.read_back import Read, Verification, check_link, evaluate
+from dora_operator.domain.read_back import Read, Verification, evaluate
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import ConditionStatus, DoraDeploymentStatus, MarkState, ReadBack
-from dora_operator.domain.stored import ReadProblem, StoredDeployment, find, parse_answer, parse_deployments
+from dora_operator.domain.stored import ReadProblem, StoredDeployment, parse_answer, parse_deployments
 from tests.support.builders import (
     NOW,
-    PINNED,
     TARGET,
     UNAVAILABLE,
     after,
@@ -31,7 +29,7 @@ def verified(
     *deployments: StoredDeployment, before: DoraDeploymentStatus | None = None, number: int = 1
 ) -> Verification:
     """Return the condition after a read."""
-    return evaluate(deployments, TARGET, before or read_status(), Read(number=number, now=after(60))).verification
+    return evaluate(deployments, TARGET, before or read_status(), Read(number, after(60), created=NOW)).verification
 
 
 UNKNOWN, FALSE, TRUE = ConditionStatus.UNKNOWN, ConditionStatus.FALSE, ConditionStatus.TRUE
@@ -114,7 +112,7 @@ ROLLED_BACK = {"remediation_type": "rollback", "remediation_id": "deployment-two
         ),
         pytest.param(
             verified(
-                stored(**ROLLED_BACK),
+                stored(recovery_time_seconds=60.0, **ROLLED_BACK),
                 stored("deployment-two", version="9"),
                 before=read_status(
                     accepted=MarkState(change_failure=True, remediation=link(id="deployment-two", version="1"))
@@ -133,14 +131,28 @@ ROLLED_BACK = {"remediation_type": "rollback", "remediation_id": "deployment-two
             id="a negative recovery time",
         ),
         pytest.param(
-            verified(stored(), before=read_status(Reason.RECOVERY_NEGATIVE)),
-            Verification(FALSE, Reason.RECOVERY_NEGATIVE, "as it was found before"),
-            id="a link that was left out for good",
+            verified(stored(**ROLLED_BACK), before=read_status(accepted=LINKED)),
+            Verification(
+                FALSE,
+                Reason.RECOVERY_MISSING,
+                "Datadog shows no recovery time for the link: does the linked deployment exist?",
+            ),
+            id="no recovery time",
         ),
         pytest.param(
-            verified(stored(**ROLLED_BACK), before=read_status(Reason.RECOVERY_NEGATIVE, accepted=LINKED)),
-            Verification(TRUE, Reason.READ_BACK, "Datadog stored exactly this state"),
-            id="another link",
+            verified(stored(recovery_time_seconds=60.0, **ROLLED_BACK)),
+            Verification(
+                FALSE,
+                Reason.REMEDIATION_BY_DATADOG,
+                "Datadog has linked the rollback deployment-two by its own rules, which no one asked for: the recovery"
+                " time is Datadog's own",
+            ),
+            id="a link that nobody asked for",
+        ),
+        pytest.param(
+            verified(stored(recovery_time_seconds=60.0, **ROLLED_BACK), before=read_status(accepted=LINKED)),
+            Verification(UNKNOWN, Reason.AMBIGUOUS, "the linked deployment is not among those that were read"),
+            id="a link by version whose deployment was not read",
         ),
     ],
 )
@@ -152,7 +164,9 @@ def test_what_verified_says(found: Verification, expected: Verification) -> None
 def test_everything_that_datadog_returned_is_shown() -> None:
     """With the time of the read in whole seconds."""
     deployment = stored(source="ci", recovery_time_seconds=89.6, **ROLLED_BACK)
-    finding = evaluate((deployment,), TARGET, read_status(accepted=LINKED), Read(1, NOW + timedelta(microseconds=5)))
+    finding = evaluate(
+        (deployment,), TARGET, read_status(accepted=LINKED), Read(1, NOW + timedelta(microseconds=5), NOW)
+    )
     assert finding.read_back == ReadBack(
         time=NOW,
         id="deployment-one",
@@ -174,17 +188,7 @@ def test_everything_that_datadog_returned_is_shown() -> None:
 )
 def test_what_was_read_before_stays_visible(answer: Any) -> None:
     """The last good state is not removed by a read that shows nothing."""
-    assert evaluate(answer, TARGET, read_status(read_back=OLD), Read(1, NOW)).read_back == OLD
-
-
-def test_the_deployment_before_the_verdict_is_meant() -> None:
-    """One that began later is another deployment of the same version."""
-    early, late = stored("deployment-one", 0), stored("deployment-two", 900, started_at=after(600))
-    finding = evaluate((late, early), TARGET, read_status(), Read(1, after(1000), not_after=after(60)))
-    assert finding.target == PINNED
-    assert evaluate((late, early), TARGET, read_status(), Read(1, after(1000))).target == TARGET
-    assert check_link((late, early), TARGET, link(version="2"), after(60)).target == PINNED
-    assert check_link((late, early), TARGET, link(version="2"), None).target == TARGET
+    assert evaluate(answer, TARGET, read_status(read_back=OLD), Read(1, NOW, NOW)).read_back == OLD
 
 
 @pytest.mark.parametrize(
@@ -202,18 +206,8 @@ def test_the_deployment_before_the_verdict_is_meant() -> None:
 def test_at_which_reads_a_mark_is_sent_again(number: int, before: Reason | None, *, resend: bool) -> None:
     """A mark that was not applied."""
     status = read_status(before)
-    found = evaluate((stored(change_failure=False),), TARGET, status, Read(number, NOW))
+    found = evaluate((stored(change_failure=False),), TARGET, status, Read(number, NOW, NOW))
     assert found.resend is resend
-
-
-def test_the_first_deployment_after_the_failure_is_linked() -> None:
-    """Of several of the version, also where one has not finished."""
-    failed = stored("deployment-one", 100)
-    candidates = [stored(f"fixed-at-{at}-s", at, version="3") for at in (50, 200, 100)]
-    running = stored("still-running", None, version="3")
-    found = check_link((failed, running, *candidates), TARGET, link(version="3"), None)
-    assert (found.deployment_id, found.is_negative) == ("fixed-at-100-s", False)
-    assert check_link((failed, running, candidates[0]), TARGET, link(version="3"), None).is_negative
 
 
 @pytest.mark.parametrize(
@@ -254,14 +248,3 @@ def test_all_fields_of_a_stored_deployment() -> None:
     }
     (found,) = parse_deployments([{"id": "deployment-one", "attributes": attributes}, {"id": "x"}])
     assert found == stored(started_at=after(-3600), source="ci source", recovery_time_seconds=90.0, **ROLLED_BACK)
-
-
-def test_one_of_two_is_found_by_the_verdict() -> None:
-    """The one under way at the verdict, else the last that had finished by then; one alone needs no times."""
-    first = stored("deployment-one", 0, started_at=after(-60))
-    second = stored("deployment-two", 300, started_at=after(240))
-    assert find((first, second), TARGET, after(260)) == second
-    assert find((first, second), TARGET, after(400)) == second
-    assert find((replace(first, started_at=None), second), TARGET, after(100)) == replace(first, started_at=None)
-    assert find((stored(finished=None),), TARGET, NOW) == stored(finished=None)
-    assert find((first, second), TARGET, None) is Reason.AMBIGUOUS

@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from dora_operator.domain.rollout.posted_events import DeploymentEvent
 
+from dora_operator.domain.posted_events import DeploymentEvent
 from dora_operator.domain.request import (
     PatchById,
     PatchByVersion,
@@ -59,7 +59,8 @@ def test_what_a_deployment_event_sends() -> None:
     """Times in nanoseconds; absent fields are absent."""
     event = DeploymentEvent("an-id-of-its-own", "checkout", "prod", "1.5.0", NOW, NOW + timedelta(microseconds=1))
     assert encode_event(event) == (
-        b'{"data":{"attributes":{"env":"prod","finished_at":1795435200000001000,"id":"an-id-of-its-own",'
+        b'{"data":{"attributes":{"custom_tags":["dora_operator:created"],"env":"prod",'
+        b'"finished_at":1795435200000001000,"id":"an-id-of-its-own",'
         b'"service":"checkout","started_at":1795435200000000000,"version":"1.5.0"}}}'
     )
     bare = DeploymentEvent("an-id-of-its-own", "checkout", None, None, NOW, NOW)

@@ -4,11 +4,11 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
-from dora_operator.domain.rollout.posted_events import DeploymentEvent
 
 from dora_operator.domain import status as statuses
 from dora_operator.domain.outcome import Accepted
 from dora_operator.domain.plan import Hold, Refuse, Send, Wait
+from dora_operator.domain.posted_events import DeploymentEvent
 from dora_operator.domain.read_back import Finding, Verification
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import (
@@ -183,27 +183,23 @@ def test_when_a_state_was_accepted(previous: DoraDeploymentStatus, plan: Send, e
     assert status.accepted_time == expected
 
 
-def created(event_id: str) -> Send:
+def created() -> Send:
     """Return the plan that posts a deployment and marks it."""
-    event = DeploymentEvent(event_id, "checkout", "prod", "2", NOW, NOW)
+    event = DeploymentEvent("an-own-id-of-ours", "checkout", "prod", "2", NOW, NOW)
     return replace(SEND, target=replace(PINNED, id="an-own-id-of-ours"), event=event)
 
 
 @pytest.mark.parametrize(
-    ("known_id", "event_id", "begins"),
-    [
-        pytest.param(None, "an-own-id-of-ours", True, id="the marked deployment was posted"),
-        pytest.param("an-own-id-of-ours", "an-own-id-of-ours", False, id="posted before"),
-    ],
+    ("created_time", "begins"),
+    [pytest.param(None, True, id="the marked deployment was posted"), pytest.param(NOW, False, id="posted before")],
 )
-def test_a_created_deployment_begins_the_schedule_of_reads(
-    known_id: str | None, event_id: str, *, begins: bool
-) -> None:
+def test_a_created_deployment_begins_the_schedule_of_reads(created_time: datetime | None, *, begins: bool) -> None:
     """And nothing that a read has shown before is about it."""
-    previous = replace(FORGOTTEN, target=replace(PINNED, id=known_id), desired=FAILURE)
+    previous = replace(FORGOTTEN, target=created().target, created_time=created_time, desired=FAILURE)
     context = replace(status_context(now=after(60)), finding=MISSING)
-    status = statuses.with_outcome(previous, created(event_id), Accepted(202), context)
+    status = statuses.with_outcome(previous, created(), Accepted(202), context)
     assert status.accepted_time == (after(60) if begins else NOW)
+    assert status.created_time == (after(60) if begins else NOW)
     assert rows(status)[2][2] == ("Pending" if begins else "DeploymentMissing")
 
 

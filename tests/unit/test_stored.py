@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from dora_operator.domain.outcome import Answer, FailureKind, NoAnswer
 from dora_operator.domain.reasons import Reason
-from dora_operator.domain.stored import ReadProblem, Stored, find, parse_answer, parse_deployments, searched_from
-from tests.support.builders import NOW, TAGS, TARGET, after, stored
+from dora_operator.domain.stored import ReadProblem, parse_answer, parse_deployments, searched_from
+from tests.support.builders import NOW, TAGS, after
 
 
 @pytest.mark.parametrize(
@@ -95,46 +95,6 @@ def test_no_answer_is_an_outage() -> None:
     found = parse_answer(NoAnswer(FailureKind.TIMEOUT, "no answer in 10 s"))
     assert isinstance(found, ReadProblem)
     assert found.reason is Reason.READ_UNAVAILABLE
-
-
-@pytest.mark.parametrize(
-    ("found", "not_after", "expected"),
-    [
-        pytest.param((), None, Reason.DEPLOYMENT_MISSING, id="none"),
-        pytest.param((stored("a"),), None, "a", id="one"),
-        pytest.param((stored("a", 50),), 10, "a", id="one that finished after the verdict"),
-        pytest.param((stored("a"), stored("b", version="3")), None, "a", id="one of the version"),
-        pytest.param((stored("a", version="20"),), None, Reason.DEPLOYMENT_MISSING, id="a version that begins alike"),
-        pytest.param((stored("a", env="staging"),), None, Reason.DEPLOYMENT_MISSING, id="another env"),
-        pytest.param((stored("a", service="cart"),), None, Reason.DEPLOYMENT_MISSING, id="another service"),
-        pytest.param((stored("a", env=None),), None, Reason.DEPLOYMENT_MISSING, id="no env"),
-        pytest.param((stored("a"), stored("b", 5)), None, Reason.AMBIGUOUS, id="two, without a verdict"),
-        pytest.param((stored("a"), stored("b", 5), stored("c", 20)), 10, "b", id="the last before the verdict"),
-        pytest.param((stored("a"), stored("b", 5)), 5, "b", id="one that finished at the verdict"),
-        pytest.param((stored("a"), stored("b", 5)), -1, Reason.AMBIGUOUS, id="both finished after the verdict"),
-        pytest.param((stored("a", 5), stored("b", 5)), 10, Reason.AMBIGUOUS, id="both finished in the same second"),
-        pytest.param((stored("a", None), stored("b", 5)), 10, "b", id="only one has finished"),
-        pytest.param((stored("a", None), stored("b", None)), 10, Reason.AMBIGUOUS, id="none has finished"),
-        pytest.param(
-            (stored("a", 50, started_at=after(11)),), 10, Reason.DEPLOYMENT_MISSING, id="one that began later"
-        ),
-        pytest.param((stored("a", 50, started_at=after(11)),), None, "a", id="one, whenever it began"),
-        pytest.param((stored("a", 50, started_at=after(10)),), 10, "a", id="one that began at the verdict"),
-        pytest.param((stored("a"), stored("b", 50, started_at=after(11))), 10, "a", id="one of two began later"),
-        pytest.param(
-            (stored("a"), stored("b", 50, started_at=after(9))), 10, "b", id="the one under way at the verdict"
-        ),
-        pytest.param(
-            (stored("a"), stored("b", None, started_at=after(9))), 10, "b", id="under way, and its end is not known"
-        ),
-    ],
-)
-def test_the_deployment_of_a_version(found: Stored, not_after: float | None, expected: str | Reason) -> None:
-    """Exact matches only; of several the last not later than the verdict, in whatever order they are listed."""
-    until = after(not_after) if not_after is not None else None
-    for each in (found, found[::-1]):
-        one = find(each, TARGET, until)
-        assert (one if isinstance(one, Reason) else one.id) == expected
 
 
 def test_what_is_searched() -> None:
