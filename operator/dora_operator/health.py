@@ -128,8 +128,7 @@ async def serving(
 ) -> AsyncIterator[None]:
     """Serve while the context is open. Equal ports share one server; None or 0 is no port.
 
-    Raises:
-        CannotListenError: a port cannot be opened.
+    CannotListenError: a port cannot be opened.
     """
     text = Shared(metrics)
 

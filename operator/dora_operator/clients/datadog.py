@@ -79,30 +79,18 @@ class DatadogClient:
         self._before_write = before_write
 
     async def patch(self, request: PatchRequest, site: Site, keys: Keys) -> Answer | NoAnswer:
-        """Mark a deployment.
-
-        Raises:
-            NotLeaderError: this process may not write.
-        """
+        """Mark a deployment. NotLeaderError: this process may not write."""
         self._before_write()
         call = Call.BY_ID if isinstance(request, PatchById) else Call.BY_VERSION
         return await self.send(call, "PATCH", request.path, encode(request), site, keys)
 
     async def post_deployment(self, event: DeploymentEvent, site: Site, keys: Keys) -> Answer | NoAnswer:
-        """Send a deployment event.
-
-        Raises:
-            NotLeaderError: this process may not write.
-        """
+        """Send a deployment event. NotLeaderError: this process may not write."""
         self._before_write()
         return await self.send(Call.EVENT, "POST", DEPLOYMENT_PATH, encode_event(event), site, keys)
 
     async def delete_deployment(self, deployment_id: str, site: Site, keys: Keys) -> Answer | NoAnswer:
-        """Delete a deployment event that the operator posted.
-
-        Raises:
-            NotLeaderError: this process may not write.
-        """
+        """Delete a deployment event that the operator posted. NotLeaderError: this process may not write."""
         self._before_write()
         path = f"{DEPLOYMENT_PATH}/{quote(deployment_id, safe='')}"
         return await self.send(Call.DELETE, "DELETE", path, b"", site, keys)
@@ -186,9 +174,7 @@ def open_http(*, connections: int, trust_env: bool = False) -> httpx.AsyncClient
     waits for httpx's pool would take a connection with it.
 
     `trust_env` takes HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE from the environment, else nothing comes from there.
-
-    Raises:
-        ProxyUnusableError: the environment names a proxy that cannot be used.
+    ProxyUnusableError: the environment names a proxy that cannot be used.
     """
     limits = httpx.Limits(max_keepalive_connections=connections, keepalive_expiry=IDLE_SECONDS)
     timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)  # DatadogClient bounds a whole request

@@ -107,18 +107,39 @@ class KubernetesClient:
         self._before_write = before_write
 
     async def request(
-        self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, str], content_type: str
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+        content_type: str = JSON,
     ) -> Body:
-        """Send any request, for `kubectl dora`. KubernetesError: the answer is an error, or no JSON object."""
-        return await self._request(method, path, body, query, content_type)
+        """Send any request. KubernetesError: the answer is an error, or no JSON object."""
+        data = await self._send(method, path, body, query, content_type)
+        try:
+            answer = from_json(data)
+        except ValueError as error:
+            raise KubernetesError(f"{method} {path}: the answer is not JSON") from error
+        if not isinstance(answer, dict):
+            raise KubernetesError(f"{method} {path}: the answer is not an object")
+        return answer
 
-    def pages(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[Page]:
-        """List any collection page by page, for `kubectl dora`."""
-        return self._pages(path, query)
+    async def pages(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[Page]:
+        """List any collection page by page. The next one is requested while the caller handles the one before it."""
+        page = await self._page(path, query)
+        while page.token:
+            following = asyncio.create_task(self._page(path, query, page.token))
+            try:
+                yield page
+                page = await following
+            finally:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+        yield page
 
     def list_pages(self, kind: Kind, namespace: str | None, selector: str) -> AsyncGenerator[Page]:
         """List all objects of a kind, page by page. ExpiredError: it took too long, list again from the start."""
-        return self._pages(kind.path(namespace), {"labelSelector": selector})
+        return self.pages(kind.path(namespace), {"labelSelector": selector})
 
     async def check(self, kind: Kind, namespace: str | None) -> None:
         """List one object, to see whether objects can be listed. NotFoundError: the kind is not installed."""
@@ -127,10 +148,7 @@ class KubernetesClient:
     async def write_status(self, key: ObjectKey, uid: str, status: Mapping[str, Any]) -> Body:
         """Write the whole status and return the object as stored.
 
-        The uid in the patch makes the API server refuse another object of the same name.
-
-        Raises:
-            NotFoundError, ConflictError: there is no object with this uid.
+        With the uid in the patch the API server refuses another object of the same name: NotFoundError, ConflictError.
         """
         path = f"{DEPLOYMENTS.path(key.namespace)}/{key.name}/status"
         stored = await self._write("PATCH", path, {"metadata": {"uid": uid}, "status": status}, MERGE_PATCH, COMPONENT)
@@ -139,11 +157,7 @@ class KubernetesClient:
         return stored
 
     async def apply_record(self, manifest: Mapping[str, Any]) -> Body:
-        """Apply a DoraDeployment of the operator's own, without force, and return it as stored.
-
-        Raises:
-            ConflictError: a user has taken over a field, and keeps it.
-        """
+        """Apply a record, without force. ConflictError: a user has taken over a field, and keeps it."""
         metadata = manifest["metadata"]
         path = f"{DEPLOYMENTS.path(metadata['namespace'])}/{metadata['name']}"
         return await self._write("PATCH", path, manifest, APPLY_PATCH, RECORD_MANAGER)
@@ -165,18 +179,18 @@ class KubernetesClient:
     async def read_secret(self, key: ObjectKey) -> Secret:
         """NotFoundError, ForbiddenError: a user has to create the Secret, or grant access to it."""
         path = f"/api/v1/namespaces/{key.namespace}/secrets/{key.name}"
-        secret = await self._request("GET", path)
+        secret = await self.request("GET", path)
         return Secret(_metadata(secret, path).get("resourceVersion") or "", secret.get("data") or {})
 
     async def read_annotations(self, namespace: str) -> Mapping[str, str]:
         path = f"/api/v1/namespaces/{namespace}"
-        annotations: Mapping[str, str] = _metadata(await self._request("GET", path), path).get("annotations") or {}
+        annotations: Mapping[str, str] = _metadata(await self.request("GET", path), path).get("annotations") or {}
         return annotations
 
     async def list_replica_sets(self, namespace: str, labels: Mapping[str, str]) -> list[Body]:
         """List the ReplicaSets of Rollouts that have these labels; only those have a pod template hash of that name."""
         selector = ",".join(["rollouts-pod-template-hash", *(f"{name}={value}" for name, value in labels.items())])
-        pages = self._pages(f"/apis/apps/v1/namespaces/{namespace}/replicasets", {"labelSelector": selector})
+        pages = self.pages(f"/apis/apps/v1/namespaces/{namespace}/replicasets", {"labelSelector": selector})
         return [item async for page in pages for item in page.items]
 
     async def post_event(self, subject: Subject, note: EventNote) -> None:
@@ -190,30 +204,17 @@ class KubernetesClient:
     async def read_lease(self, key: ObjectKey) -> Body:
         """NotFoundError: there is none."""
         path = f"{LEASES}/namespaces/{key.namespace}/leases/{key.name}"
-        lease = await self._request("GET", path)
+        lease = await self.request("GET", path)
         _metadata(lease, path)
         return lease
 
     async def create_lease(self, key: ObjectKey, body: Mapping[str, Any]) -> Body:
         """ConflictError: another process was faster."""
-        return await self._request("POST", f"{LEASES}/namespaces/{key.namespace}/leases", body)
+        return await self.request("POST", f"{LEASES}/namespaces/{key.namespace}/leases", body)
 
     async def replace_lease(self, key: ObjectKey, body: Mapping[str, Any]) -> Body:
         """ConflictError: another process was faster."""
-        return await self._request("PUT", f"{LEASES}/namespaces/{key.namespace}/leases/{key.name}", body)
-
-    async def _pages(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[Page]:
-        """Return all pages. The next one is requested while the caller handles the one before it."""
-        page = await self._page(path, query)
-        while page.token:
-            following = asyncio.create_task(self._page(path, query, page.token))
-            try:
-                yield page
-                page = await following
-            finally:
-                following.cancel()
-                await asyncio.gather(following, return_exceptions=True)
-        yield page
+        return await self.request("PUT", f"{LEASES}/namespaces/{key.namespace}/leases/{key.name}", body)
 
     async def _page(self, path: str, query: Mapping[str, str], token: str = "") -> Page:
         data = await self._send("GET", path, None, {"limit": str(PAGE), "continue": token, **query})
@@ -234,24 +235,7 @@ class KubernetesClient:
     ) -> Body:
         self._before_write()
         query = {"fieldManager": manager, "force": "true" if force else ""}
-        return await self._request(method, path, body, query, content_type)
-
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        query: Mapping[str, str] | None = None,
-        content_type: str = JSON,
-    ) -> Body:
-        data = await self._send(method, path, body, query, content_type)
-        try:
-            answer = from_json(data)
-        except ValueError as error:
-            raise KubernetesError(f"{method} {path}: the answer is not JSON") from error
-        if not isinstance(answer, dict):
-            raise KubernetesError(f"{method} {path}: the answer is not an object")
-        return answer
+        return await self.request(method, path, body, query, content_type)
 
     async def _send(
         self,
@@ -284,11 +268,7 @@ class KubernetesClient:
 async def open_kubernetes(
     metrics: Metrics, clock: Callable[[], datetime], before_write: Callable[[], None] = lambda: None
 ) -> AsyncIterator[KubernetesClient]:
-    """Open connections to the cluster that this process belongs to.
-
-    Raises:
-        LoginError: there is no usable login.
-    """
+    """Open connections to the cluster that this process belongs to. LoginError: there is no usable login."""
     configuration = await log_in()
     # The number of requests is bounded elsewhere; a limit here could make the renewal of the Lease wait.
     configuration.connection_pool_maxsize = 0

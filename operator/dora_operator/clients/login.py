@@ -27,11 +27,7 @@ class LoginError(Exception):
 
 
 async def log_in() -> Configuration:
-    """Read the login: the service account inside a cluster, else the kubeconfigs.
-
-    Raises:
-        LoginError: there is none, or it cannot be used.
-    """
+    """Read the login: the service account inside a cluster, else the kubeconfigs. LoginError: none can be used."""
     configuration = Configuration()
     in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ
     await (_from_service_account(configuration) if in_cluster else _from_kubeconfigs(configuration))

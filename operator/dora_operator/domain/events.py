@@ -8,20 +8,15 @@ itself, because of a Rollout, is an Event.
 from dataclasses import dataclass
 from typing import Literal
 
-from dora_operator.domain.reasons import Reason
+from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
 from dora_operator.domain.resource import ConditionStatus, ConditionType, DoraDeploymentStatus
 
-WARNINGS = frozenset(
+WARNINGS = CREDENTIAL_REASONS | frozenset(
     {
         Reason.INVALID_SPEC,
         Reason.CONFLICT,
         Reason.NOT_ALLOWED,
         Reason.REMEDIATION_MISMATCH,
-        Reason.CREDENTIALS_NOT_FOUND,
-        Reason.CREDENTIALS_INVALID,
-        Reason.CREDENTIALS_NOT_READABLE,
-        Reason.UNAUTHORIZED,
-        Reason.FORBIDDEN,
         Reason.UNEXPECTED_ANSWER,
         Reason.REQUEST_REJECTED,
         Reason.DEPLOYMENT_MISSING,
@@ -55,9 +50,8 @@ def event_for(before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> Even
 
 def _verified_warning(before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> EventNote | None:
     verified, earlier = after.condition(ConditionType.VERIFIED), before.condition(ConditionType.VERIFIED)
-    if verified is None or verified.reason not in VERIFIED_WARNINGS:
-        return None
-    if earlier is not None and earlier.reason == verified.reason:
+    is_known = verified is not None and earlier is not None and earlier.reason == verified.reason
+    if verified is None or verified.reason not in VERIFIED_WARNINGS or is_known:
         return None
     return EventNote("Warning", verified.reason, verified.message)
 
@@ -86,8 +80,7 @@ def _warning(before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> Event
     ready = after.condition(ConditionType.READY)
     if ready is None or ready.status is ConditionStatus.TRUE:
         return None
-    stalled = after.condition(ConditionType.STALLED)
-    if ready.reason not in WARNINGS and (stalled is None or stalled.status is not ConditionStatus.TRUE):
+    if ready.reason not in WARNINGS and not _is_stalled(after):
         return None
     earlier = before.condition(ConditionType.READY)
     if earlier is not None and (earlier.reason, _is_stalled(before)) == (ready.reason, _is_stalled(after)):

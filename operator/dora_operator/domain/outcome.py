@@ -5,7 +5,7 @@ bodies. How long to wait before the next try is decided in `retry`.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -99,9 +99,15 @@ def classify(reply: Answer | NoAnswer, now: datetime) -> Outcome:
     """Return what the reply means. Total: every status and every body has an outcome."""
     if isinstance(reply, NoAnswer):
         return _no_answer(reply)
+    if reply.status == HTTPStatus.ACCEPTED:
+        return _accepted(reply)
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return _rate_limited(reply, now)
-    return _MEANINGS.get(reply.status, _by_class)(reply)
+        seconds = rate_limit_of(reply.headers, now).reset_seconds
+        return TryAgain(Reason.RATE_LIMITED, _RATE_LIMITED, Pace.AT_RESET, reply.status, seconds)
+    if reply.status in _MEANINGS:
+        reason, message, pace = _MEANINGS[reply.status]
+        return TryAgain(reason, _with_words(message, reply), pace, reply.status)
+    return _by_class(reply)
 
 
 def classify_event(reply: Answer | NoAnswer, now: datetime) -> Outcome:
@@ -113,57 +119,51 @@ def classify_event(reply: Answer | NoAnswer, now: datetime) -> Outcome:
 
 def _by_class(answer: Answer) -> Outcome:
     """Statuses without an entry in the table. A 4xx is final only in Datadog's own words: a proxy gives them too."""
-    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _unavailable(answer)
-    if answer.status < HTTPStatus.BAD_REQUEST:
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in _UNAVAILABLE:
+        message = _with_words(f"Datadog is not available ({answer.status})", answer)
+        return TryAgain(Reason.DATADOG_UNAVAILABLE, message, Pace.BACKOFF, answer.status)
+    if answer.status < HTTPStatus.BAD_REQUEST or answer.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return _unexpected(answer)
-    document = _json(answer.body)
+    document = parse_json(answer.body)
     if not (isinstance(document, dict) and document.get("errors")):
         return _unexpected(answer, Pace.SLOWLY)
     message = _with_words(f"Datadog refused the request ({answer.status})", answer)
     return Rejected(Reason.REQUEST_REJECTED, message, answer.status)
 
 
-def _unavailable(answer: Answer) -> Outcome:
-    message = _with_words(f"Datadog is not available ({answer.status})", answer)
-    return TryAgain(Reason.DATADOG_UNAVAILABLE, message, Pace.BACKOFF, answer.status)
-
-
-def _unauthorized(answer: Answer) -> Outcome:
-    return TryAgain(Reason.UNAUTHORIZED, _with_words(_UNAUTHORIZED, answer), Pace.SLOWLY, answer.status)
-
-
-def _forbidden(answer: Answer) -> Outcome:
-    return TryAgain(Reason.FORBIDDEN, _with_words(_FORBIDDEN, answer), Pace.SLOWLY, answer.status)
-
-
-def _not_found(answer: Answer) -> Outcome:
-    return TryAgain(Reason.DEPLOYMENT_NOT_FOUND, _with_words(_NOT_FOUND, answer), Pace.INGESTION, answer.status)
-
-
-def _rate_limited(answer: Answer, now: datetime) -> Outcome:
-    seconds = rate_limit_of(answer.headers, now).reset_seconds
-    message = "Datadog's rate limit for this account is used up (429)"
-    return TryAgain(Reason.RATE_LIMITED, message, Pace.AT_RESET, answer.status, seconds)
-
-
-_UNAUTHORIZED = "Datadog does not know the keys on this site (401): check the API key, the application key and the site"
-_FORBIDDEN = (
-    "Datadog does not let these keys mark deployments (403): give the owner of the application key, and its scopes,"
-    " the permission dora_metrics_write"
-)
-_NOT_FOUND = "Datadog does not have this deployment (404): it may not have been ingested yet"
+_MEANINGS: Mapping[int, tuple[Reason, str, Pace]] = {
+    HTTPStatus.UNAUTHORIZED: (
+        Reason.UNAUTHORIZED,
+        "Datadog does not know the keys on this site (401): check the API key, the application key and the site",
+        Pace.SLOWLY,
+    ),
+    HTTPStatus.FORBIDDEN: (
+        Reason.FORBIDDEN,
+        (
+            "Datadog does not let these keys mark deployments (403): give the owner of the application key,"
+            " and its scopes, the permission dora_metrics_write"
+        ),
+        Pace.SLOWLY,
+    ),
+    HTTPStatus.NOT_FOUND: (
+        Reason.DEPLOYMENT_NOT_FOUND,
+        "Datadog does not have this deployment (404): it may not have been ingested yet",
+        Pace.INGESTION,
+    ),
+}
+_RATE_LIMITED = "Datadog's rate limit for this account is used up (429)"
+_UNAVAILABLE = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
 
 
 def _accepted(answer: Answer) -> Outcome:
     """202 counts with an empty body or a JSON object without errors; a login page with 202 does not."""
-    document = _json(answer.body)
+    document = parse_json(answer.body)
     if not answer.body.strip() or (isinstance(document, dict) and not document.get("errors")):
         return Accepted(answer.status)
     return _unexpected(answer)
 
 
-def _json(body: bytes) -> object:
+def parse_json(body: bytes) -> object:
     """Return the document in a body, or None where there is none."""
     try:
         return json.loads(body)
@@ -188,17 +188,6 @@ def _no_answer(failure: NoAnswer) -> TryAgain:
 def _with_words(message: str, answer: Answer) -> str:
     words = first_words(answer.body)
     return f"{message}; it says: {words}" if words else message
-
-
-_MEANINGS: Mapping[int, Callable[[Answer], Outcome]] = {
-    HTTPStatus.ACCEPTED: _accepted,
-    HTTPStatus.UNAUTHORIZED: _unauthorized,
-    HTTPStatus.FORBIDDEN: _forbidden,
-    HTTPStatus.NOT_FOUND: _not_found,
-    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: _unexpected,
-    HTTPStatus.REQUEST_TIMEOUT: _unavailable,
-    HTTPStatus.TOO_EARLY: _unavailable,
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,15 +129,12 @@ class _Input:
 def make_plan(spec: DoraDeploymentSpec, context: PlanInput) -> Plan:
     state = desired_state(spec, context.referenced, context.rollout_state)
     state = _with_known_link(state, context.known_link)
-    target = target_of(spec, context.default_site, context.rollout_state)
-    if context.known is not None:
-        target = target.with_known(context.known)
+    target = target_of(spec, context.default_site, context.rollout_state).with_known(context.known)
     given = _Input(spec, context, state, target)
     for check in CHECKS:
-        found = check(given)
-        if found is not None:
+        if (found := check(given)) is not None:
             return found
-    return Send(_request(given), given.target)
+    return Send(request_for(target, state), target)
 
 
 def target_of(spec: DoraDeploymentSpec, default_site: Site, rollout_state: RolloutState | None = None) -> Target:
@@ -200,12 +197,12 @@ def state_of(verdict: Verdict, others: Iterable[Verdict] = ()) -> RolloutState:
 
 def follows(spec: DoraDeploymentSpec, verdict: Verdict) -> bool:
     """Return whether a DoraDeployment has a sourceRef to the version that this verdict is about."""
-    source, chosen, identity = spec.source_ref, spec.deployment, verdict
+    source, chosen = spec.source_ref, spec.deployment
     if source is None or (source.kind, source.name) != (verdict.kind, verdict.name):
         return False
-    if identity.deployment_id is not None and chosen.id is not None:
-        return identity.deployment_id == chosen.id
-    return identity.version is not None and identity.version == (source.version or chosen.version)
+    if verdict.deployment_id is not None and chosen.id is not None:
+        return verdict.deployment_id == chosen.id
+    return verdict.version is not None and verdict.version == (source.version or chosen.version)
 
 
 def _names_no_deployment(given: _Input) -> Plan | None:
@@ -303,13 +300,14 @@ def _is_not_allowed(given: _Input) -> Plan | None:
 
 
 def _is_held_back(given: _Input) -> Plan | None:
+    request = request_for(given.target, given.state)
     if given.spec.suspend:
         message = "spec.suspend is true: nothing is sent until it is false or removed"
-        return Hold(_request(given), given.target, Reason.SUSPENDED, message)
+        return Hold(request, given.target, Reason.SUSPENDED, message)
     if given.spec.dry_run or given.context.dry_run:
         cause = "spec.dryRun is true" if given.spec.dry_run else "the operator runs with DORA_OPERATOR_DRY_RUN"
         message = f"{cause}: nothing is sent; status.dryRun shows the request"
-        return Hold(_request(given), given.target, Reason.DRY_RUN, message)
+        return Hold(request, given.target, Reason.DRY_RUN, message)
     return None
 
 
@@ -324,10 +322,6 @@ CHECKS: tuple[Callable[[_Input], Plan | None], ...] = (
     _is_held_back,  # last: a dry run shows only what would really be sent
 )
 """The order matters and is tested."""
-
-
-def _request(given: _Input) -> PatchRequest:
-    return request_for(given.target, given.state)
 
 
 def request_for(target: Target, state: MarkState) -> PatchRequest:
@@ -387,10 +381,7 @@ def dependencies_of(default_site: Site, deployment: DoraDeployment) -> frozenset
 
 def keys_of(namespace: str, target: Target, known: Target | None) -> set[DeploymentKey]:
     """Return the claims of a target, and of the deployment that it is known to be."""
-    claims = {_key(namespace, target)}
-    if known is not None:
-        claims.add(_key(namespace, target.with_known(known)))
-    return claims
+    return {_key(namespace, target), _key(namespace, target.with_known(known))}
 
 
 def _key(namespace: str, target: Target) -> DeploymentKey:
@@ -402,6 +393,4 @@ def _key(namespace: str, target: Target) -> DeploymentKey:
 
 def lock_of(target: Target) -> DeploymentKey:
     """Return under what requests go one by one. Wider than a claim: one wait too many does no harm."""
-    if target.by is TargetKind.ID:
-        return DeploymentKey(target.site, target.id)
-    return DeploymentKey(target.site, None, None, target.service, target.env, target.version)
+    return replace(_key("", target), account=None)

@@ -151,20 +151,17 @@ def evaluate(stored: Stored | ReadProblem, target: Target, status: DoraDeploymen
     accepted = status.accepted or MarkState()
     found = find_row(stored, target, read.verdict, read.created)
     own = find_own(stored, read.verdict)
-    if found is Reason.DEPLOYMENT_MISSING and own is not None:
-        verification = _compared(own, accepted, status, stored)
-        is_lost = _is_sent_again(verification.reason, status.reason(ConditionType.VERIFIED), read.number)
-        return Finding(verification, target, _read_back(own, read.now, status.read_back), is_lost, own_id=own.id)
+    row = own if found is Reason.DEPLOYMENT_MISSING and own is not None else found
     if found is Reason.AMBIGUOUS:
         message = "several deployments have this service, env and version; none can be singled out"
         return Finding(_unknown(Reason.AMBIGUOUS, message), target, status.read_back)
-    if isinstance(found, Reason):
+    if isinstance(row, Reason):
         return _missing(target, status, read)
-    verification = _compared(found, accepted, status, stored)
+    verification = _compared(row, accepted, status, stored)
     return Finding(
         verification,
-        _learnt(target, found),
-        _read_back(found, read.now, status.read_back),
+        target if isinstance(found, Reason) else _learnt(target, found),
+        _read_back(row, read.now, status.read_back),
         resend=_is_sent_again(verification.reason, status.reason(ConditionType.VERIFIED), read.number),
         own_id=own.id if own is not None else None,
     )

@@ -3,7 +3,6 @@
 Source: Datadog API reference, "Get a list of deployment events" and "Get a deployment event".
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +11,7 @@ from typing import Any
 
 from dora_operator.domain import raw
 from dora_operator.domain.fields import is_deployment_id, is_tag
-from dora_operator.domain.outcome import Answer, NoAnswer, first_words, shorten
+from dora_operator.domain.outcome import Answer, NoAnswer, first_words, parse_json, shorten
 from dora_operator.domain.reasons import Reason
 
 BEFORE_START = timedelta(minutes=10)
@@ -83,10 +82,7 @@ def parse_deployments(items: Iterable[Mapping[str, Any]]) -> Stored:
 
 
 def _data(answer: Answer) -> list[Mapping[str, Any]] | None:
-    try:
-        document = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return None
+    document = parse_json(answer.body)
     data = document.get("data") if isinstance(document, dict) else None
     if isinstance(data, dict):
         return [data]

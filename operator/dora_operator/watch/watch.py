@@ -112,11 +112,7 @@ class Watch:
                 await self._list_until_stored()
 
     async def _watch_once(self) -> None:
-        """Run kopf until it has to be replaced, with one whole list.
-
-        Raises:
-            KubernetesError: the objects cannot be listed.
-        """
+        """Run kopf until it has to be replaced, with one whole list. KubernetesError: the objects cannot be listed."""
         await self._client.check(self.scope.kind, self.scope.namespace)
         self._missed, self._refused_at = False, None
         self.health.installed(installed=True)
@@ -146,11 +142,7 @@ class Watch:
         return run
 
     async def _list_until_stored(self, run: KopfRun | None = None) -> None:
-        """List until that succeeds, or this run of kopf is over.
-
-        Raises:
-            NotFoundError, ForbiddenError, UnauthorizedError: the next try would not be better.
-        """
+        """List until that succeeds, this run of kopf is over, or the next try would not be better, which raises."""
         pause = PAUSE_SECONDS
         while run is None or not run.ended.is_set():
             try:

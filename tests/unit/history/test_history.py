@@ -11,13 +11,11 @@ from dora_operator.domain.history.history import (
     History,
     PinnedDeployment,
     State,
-    has_run,
     history_name,
     manifest,
     parse,
     pinned,
 )
-from dora_operator.domain.history.identity import Identity
 from tests.unit.history.objects import WORKLOAD
 from tests.unit.history.stories import Stage, played
 
@@ -67,14 +65,6 @@ def test_what_kubernetes_keeps_is_read_as_it_was_written() -> None:
     assert body["metadata"]["name"] == "rollout-checkout"
     assert body["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
     assert parse({"workload": {"kind": "Rollout"}}) is None
-
-
-def test_whether_a_version_has_run_is_known_when_its_revisions_are_dropped() -> None:
-    """A mark by version needs a version that no other workload of the service and env has run."""
-    history = _history(played(*_releases(30, "promote")))
-    assert history.revisions[0].version != "1.0.0"
-    assert has_run(history, Identity("checkout", "prod", "1.0.0"))
-    assert not has_run(history, Identity("checkout", "prod", "2.0.0"))
 
 
 def test_the_model_gives_a_structural_schema() -> None:

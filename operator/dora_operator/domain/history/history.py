@@ -218,11 +218,6 @@ def replaced_by(revisions: tuple[Revision, ...], number: int) -> Revision | None
     return None
 
 
-def has_run(history: History, identity: Identity) -> bool:
-    """Return whether the workload ran this version, as far as is known."""
-    return digest(*identity.key) in history.versions or any(r.key == identity.key for r in history.revisions)
-
-
 def with_order(history: History, revision: Revision, *, has_run: bool = True) -> History:
     """Return the history with the revision as its newest, with its version's order: the known one, or the next.
 
