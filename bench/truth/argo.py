@@ -10,9 +10,9 @@ from bench.truth.world import ENV, moment
 NAMESPACE = "shop"
 REVISION = "rollout.argoproj.io/revision"
 HISTORY = "rollout.argoproj.io/revision-history"
-REPLICAS, LEFT = 4, 3
-"""All replicas, and what an update leaves to the stable version."""
-HISTORY_LIMIT = 10
+REPLICAS = 4
+HISTORY_LIMITS = 2, 10
+"""Values of revisionHistoryLimit, by the service."""
 
 Body = dict[str, Any]
 
@@ -22,7 +22,6 @@ class _Template:
     version: str
     created: int
     numbers: list[int] = field(default_factory=list)
-    ready: int = REPLICAS
 
 
 @dataclass(slots=True)
@@ -30,18 +29,24 @@ class Rollout:
     """One Rollout and its controller. The name is the service."""
 
     name: str
+    cluster: int = 0
     generation: int = 0
     revision: int = 0
     status: Body = field(default_factory=dict)
     templates: dict[str, _Template] = field(default_factory=dict)
     _written: int = 0
 
+    @property
+    def uid(self) -> str:
+        """Of the object in its cluster."""
+        return f"uid-{self.cluster}-{self.name}"
+
     def act(self, action: Action) -> Iterator[Body]:
         """Take one action; yields the Rollout after each write."""
         at = action.at
         match action.word:
             case Word.DEPLOY:
-                yield from self._deploy(action.version, at)
+                yield from self._deploy(action.version, action.config, at)
             case Word.PROMOTE:
                 self._state(at, stable=self.status["currentPodHash"], phase="Healthy")
                 self._collect()
@@ -54,10 +59,6 @@ class Rollout:
             case Word.RETRY:
                 self._state(at, abort=False)
                 yield self.body()
-            case Word.SHRINK | Word.READY:
-                ready = LEFT if action.word is Word.SHRINK else REPLICAS
-                self.templates[self.status["stableRS"]].ready = ready
-                yield self.body()
 
     def body(self) -> Body:
         """Return the Rollout as it is now."""
@@ -66,7 +67,7 @@ class Rollout:
             "metadata": {
                 "name": self.name,
                 "namespace": NAMESPACE,
-                "uid": f"uid-{self.name}",
+                "uid": self.uid,
                 "generation": self.generation,
                 "resourceVersion": str(self._written),
                 "annotations": {REVISION: str(self.revision)},
@@ -79,8 +80,8 @@ class Rollout:
         """Return its ReplicaSets."""
         return [self._replica_set(pod_hash, template) for pod_hash, template in self.templates.items()]
 
-    def _deploy(self, version: str, at: int) -> Iterator[Body]:
-        pod_hash = f"h{version.replace('.', '')}"
+    def _deploy(self, version: str, config: int, at: int) -> Iterator[Body]:
+        pod_hash = f"h{version.replace('.', '')}{'abcdefghij'[config % 10]}"
         self.revision, self.generation = self.revision + 1, self.generation + 1
         template = self.templates.setdefault(pod_hash, _Template(version, at))
         template.numbers.append(self.revision)
@@ -101,8 +102,8 @@ class Rollout:
     def _collect(self) -> None:
         """Delete the oldest ReplicaSets, as by revisionHistoryLimit."""
         kept = {self.status["stableRS"], self.status["currentPodHash"]}
-        old = sorted(self.templates.keys() - kept, key=lambda each: self.templates[each].numbers[-1])
-        for pod_hash in old[:-HISTORY_LIMIT]:
+        old = sorted(self.templates.keys() - kept, key=lambda pod_hash: self.templates[pod_hash].numbers[-1])
+        for pod_hash in old[: -HISTORY_LIMITS[len(self.name) % 2]]:
             del self.templates[pod_hash]
 
     def _replica_set(self, pod_hash: str, template: _Template) -> Body:
@@ -110,17 +111,17 @@ class Rollout:
         tags = {"service": self.name, "env": ENV, "version": template.version}
         return {
             "metadata": {
-                "uid": f"uid-{self.name}-{pod_hash}",
+                "uid": f"{self.uid}-{pod_hash}",
                 "labels": {"app": self.name, "rollouts-pod-template-hash": pod_hash},
                 "annotations": {REVISION: str(current), HISTORY: ",".join(map(str, former))},
                 "creationTimestamp": _text(template.created),
-                "ownerReferences": [{"kind": "Rollout", "uid": f"uid-{self.name}"}],
+                "ownerReferences": [{"kind": "Rollout", "uid": self.uid}],
             },
             "spec": {
                 "replicas": REPLICAS,
                 "template": {"metadata": {"labels": {f"tags.datadoghq.com/{name}": tags[name] for name in tags}}},
             },
-            "status": {"readyReplicas": template.ready},
+            "status": {"readyReplicas": REPLICAS},
         }
 
 

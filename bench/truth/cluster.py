@@ -1,7 +1,7 @@
-"""The API server in memory, as far as the operator uses it: DoraDeployments, ReplicaSets."""
+"""The API server in memory, as far as the operator uses it: DoraDeployments, DoraHistories, ReplicaSets."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,15 @@ from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey
 from sandbox.virtual import seconds
 
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """One page of a list."""
+
+    items: list[Body]
+
+
 Report = Callable[[Body], None]
 
 
@@ -22,9 +31,10 @@ class Cluster:
 
     rollouts: Mapping[str, Rollout] = field(default_factory=dict)
     objects: dict[ObjectKey, Body] = field(default_factory=dict)
-    records: list[tuple[float, Body]] = field(default_factory=list)
-    """Records with a new verdict in their status, and since when."""
+    histories: dict[str, Body] = field(default_factory=dict)
+    """By name; they survive a restart of the operator."""
     report: Report = lambda _: None
+    deleted: Callable[[ObjectKey, str], None] = lambda *_: None
     _versions: int = 0
 
     async def list_replica_sets(self, _: str, labels: Mapping[str, str]) -> Sequence[Body]:
@@ -38,18 +48,33 @@ class Cluster:
     async def post_event(self, subject: Subject, note: EventNote) -> None:
         """See KubernetesClient."""
 
+    async def list_pages(self, *_: object) -> AsyncIterator[HistoryPage]:
+        """See KubernetesClient: the histories are all that the operator lists itself."""
+        yield HistoryPage(list(self.histories.values()))
+
+    async def apply_history(self, manifest: Body) -> Body:
+        """See KubernetesClient."""
+        self.histories[manifest["metadata"]["name"]] = manifest
+        return manifest
+
+    async def delete_record(self, key: ObjectKey, uid: str) -> None:
+        """See KubernetesClient."""
+        if key in self.objects:
+            del self.objects[key]
+            self.deleted(key, uid)
+
     async def apply_record(self, manifest: Body) -> Body:
-        """See KubernetesClient. A manifest may bring its verdict with it, as the operator writes it to the status."""
+        """See KubernetesClient."""
         metadata = manifest["metadata"]
         key = ObjectKey(metadata["namespace"], metadata["name"])
         before = self.objects.get(key)
         if before is None:
-            born = {"uid": f"uid-{key.name}", "generation": 1, "creationTimestamp": moment(seconds()).isoformat()}
-            return self._stored(manifest | {"metadata": metadata | born, "status": manifest.get("status", {})})
+            self._versions += 1
+            born = {"uid": f"uid-{self._versions}", "generation": 1, "creationTimestamp": moment(seconds()).isoformat()}
+            return self._stored(manifest | {"metadata": metadata | born, "status": {}})
         generation = before["metadata"]["generation"] + int(before["spec"] != manifest["spec"])
         changed = before["metadata"] | metadata | {"generation": generation}
-        status = before["status"] | manifest.get("status", {})
-        return self._stored(before | {"metadata": changed, "spec": manifest["spec"], "status": status})
+        return self._stored(before | {"metadata": changed, "spec": manifest["spec"]})
 
     async def write_status(self, key: ObjectKey, _: str, status: Mapping[str, Any]) -> Body:
         """See KubernetesClient."""
@@ -57,9 +82,6 @@ class Cluster:
         if before is None:
             raise NotFoundError("not found", 404)
         stored = self._stored(before | {"status": merged(before["status"], status)}, echo=False)
-        source = stored["status"].get("source")
-        if source != before["status"].get("source"):
-            self.records.append((seconds(), stored | {"status": {"source": source}}))
         asyncio.get_running_loop().call_soon(self.report, stored)
         return stored
 

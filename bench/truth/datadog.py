@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from dora_operator.domain.posted_events import DeploymentEvent
-
+from bench.truth.stories import Exposure
 from bench.truth.world import World, timestamp
 from dora_operator.clients.datadog import Keys
 from dora_operator.domain.outcome import Answer, NoAnswer
+from dora_operator.domain.posted_events import DeploymentEvent
 from dora_operator.domain.request import (
     COLLECTION,
     DEPLOYMENT_PATH,
@@ -38,6 +38,8 @@ class Row:
     """When it is sent."""
     event: Event
     is_apm: bool
+    exposure: Exposure
+    """What it is about."""
 
 
 @dataclass(slots=True)
@@ -77,6 +79,10 @@ class Datadog:
     async def post_deployment(self, event: DeploymentEvent, _: Site, __: Keys) -> Answer | NoAnswer:
         """See DatadogClient."""
         return self._answer("event", "POST", DEPLOYMENT_PATH, encode_event(event))
+
+    async def delete_deployment(self, deployment_id: str, _: Site, __: Keys) -> Answer | NoAnswer:
+        """See DatadogClient."""
+        return self._answer("delete", "DELETE", f"{DEPLOYMENT_PATH}/{deployment_id}", b"")
 
     async def get_deployment(self, deployment_id: str, _: Site, __: Keys) -> Answer | NoAnswer:
         """See DatadogClient."""

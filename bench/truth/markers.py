@@ -1,11 +1,11 @@
-"""The sources of marks in Datadog: its own rule alone, Argo's webhook, a person, the operator with two settings."""
+"""The sources of marks in Datadog: its own rule alone, Argo's webhooks, a person, the operator with two settings."""
 
 from enum import StrEnum
 from random import Random
 
 from bench.truth.cells import Cell
 from bench.truth.datadog import Datadog
-from bench.truth.operator import LAST_READS, Records, report, settings
+from bench.truth.operator import LAST_READS, report
 from bench.truth.score import Score, Truth, score
 from bench.truth.sources import rows_of
 from bench.truth.stories import HOUR, Failure, Word
@@ -26,6 +26,7 @@ class Marker(StrEnum):
 
     RULE_ALONE = "Datadog's rule alone"
     WEBHOOK = "Argo's webhook on abort"
+    WEBHOOK_CLEARS = "Argo's webhook, clears on completion"
     PERSON = "a person, half of them"
     DEFAULT = "operator, defaults"
     CREATE = "operator, Create"
@@ -38,35 +39,39 @@ SETTINGS = {
 """onMissing of the operator."""
 
 
-def year_of(marker: Marker, world: World, cell: Cell, truth: Truth, records: Records) -> Score:
+def year_of(marker: Marker, world: World, cell: Cell, truth: Truth) -> Score:
     """Let one source of marks report a year, and return what Datadog shows then."""
-    datadog = Datadog(world, cell.behaviour, rows_of(world, cell.source, cell.variant.apm))
-    if marker is Marker.WEBHOOK:
-        _webhook(world, datadog)
+    datadog = Datadog(world, cell.behaviour, rows_of(world, cell.source, cell.variant.habits))
+    if marker in {Marker.WEBHOOK, Marker.WEBHOOK_CLEARS}:
+        _webhook(world, datadog, clears=marker is Marker.WEBHOOK_CLEARS)
     elif marker is Marker.PERSON:
         _person(world, datadog)
     elif marker in SETTINGS:
-        report(world, records, settings(SETTINGS[marker]), datadog)
+        report(world, SETTINGS[marker], datadog)
     end = world.until + LAST_READS
     datadog.take_in(end)
     return score(datadog.model, truth, timestamp(end), datadog.calls)
 
 
-def _webhook(world: World, datadog: Datadog) -> None:
-    """Mark each abort by version, at once; clear nothing, and see no undo and no rollback."""
-    versions: dict[str, str] = {}
+def _webhook(world: World, datadog: Datadog, *, clears: bool) -> None:
+    """Mark each abort by version, at once; clear at a promotion, or never. See no undo and no rollback."""
+    versions: dict[tuple[int, str], str] = {}
+    marks = {Word.ABORT: Mark(change_failure=True)}
+    if clears:
+        marks[Word.PROMOTE] = Mark(change_failure=False)
     for action in world.actions:
+        rollout = (action.cluster, action.service)
         if action.word is Word.DEPLOY:
-            versions[action.service] = action.version
-        if action.word is not Word.ABORT:
+            versions[rollout] = action.version
+        if action.word not in marks:
             continue
         for seconds in TRIES:
             now = action.at + seconds
             datadog.take_in(now)
             datadog.calls["mark by version"] += 1
             if not world.is_datadog_down(now):
-                key = (action.service, ENV, versions[action.service])
-                datadog.model.patch_version(key, Mark(change_failure=True), timestamp(now))
+                key = (action.service, ENV, versions[rollout])
+                datadog.model.patch_version(key, marks[action.word], timestamp(now))
                 break
 
 
@@ -75,7 +80,7 @@ def _person(world: World, datadog: Datadog) -> None:
     random = Random(f"{world.seed} person")
     chosen = [failure for failure in world.failures if random.random() < SHARE]
     times = [(failure.restored + random.randrange(HOUR, 8 * HOUR), failure) for failure in chosen]
-    for at, failure in sorted(times, key=lambda each: each[0]):
+    for at, failure in sorted(times, key=lambda chosen_at: chosen_at[0]):
         datadog.take_in(at)
         now = timestamp(at)
         datadog.model.settle(now)
@@ -96,11 +101,11 @@ def _remedy(datadog: Datadog, failure: Failure, failed: Deployment, now: float) 
     finished = failed.event.finished_at
     return next(
         (
-            each
-            for each in later
-            if each.event.version == failure.restored_by
-            and each.event.finished_at > finished
-            and each.event.started_at <= timestamp(failure.restored)
+            row
+            for row in later
+            if row.event.version == failure.restored_by
+            and row.event.finished_at > finished
+            and row.event.started_at <= timestamp(failure.restored)
         ),
         None,
     )

@@ -1,8 +1,4 @@
-"""The operator's own reconcilers in virtual time, in the two halves that Kubernetes joins.
-
-`record` runs the reconcilers of Rollouts over a year: which records are written, and when, does not depend on Datadog.
-`report` runs the reconcilers of these records, and the reads, against one Datadog.
-"""
+"""The operator in virtual time: all its reconcilers, one process for each cluster, against one Datadog."""
 
 import asyncio
 import logging
@@ -18,52 +14,41 @@ from bench.truth.world import Span, World, moment
 from dora_operator.app import App, Deps, build
 from dora_operator.clients.datadog import DatadogClient
 from dora_operator.clients.kubernetes import KubernetesClient
-from dora_operator.domain.fields import OnMissing
+from dora_operator.domain.fields import ObjectKey, OnMissing
 from dora_operator.metrics import Metrics
 from dora_operator.settings import Settings
 from sandbox.virtual import run, seconds, sleep_until
 
 SEEN_AFTER = 0.05
 """Seconds in which a change is reconciled; the next write of the same action comes after that."""
-LAST_READS = 2 * 86_400
+LAST_READS = 3 * 86_400
 """How long after the end of the year the operator goes on."""
 
-Records = Sequence[tuple[float, Body]]
 
-
-def settings(on_missing: OnMissing) -> Settings:
-    """Return the default settings with keys, and with this one."""
-    return Settings.model_validate({"DD_API_KEY": "key", "DD_APP_KEY": "key", "on_missing": on_missing})
-
-
-def record(world: World, made: Settings) -> Records:
-    """Return what the operator records in a year, as manifests with their times."""
+def report(world: World, on_missing: OnMissing, datadog: Datadog) -> None:
+    """Let the operator of each cluster report a year to Datadog."""
     logging.getLogger("dora_operator").setLevel(logging.CRITICAL)
-    return run(_record(world, made))
+    made = Settings.model_validate({"DD_API_KEY": "key", "DD_APP_KEY": "key", "on_missing": on_missing})
+    run(_report(world, made, datadog))
 
 
-def report(world: World, records: Records, made: Settings, datadog: Datadog) -> None:
-    """Let the operator bring a year's records to Datadog."""
-    logging.getLogger("dora_operator").setLevel(logging.CRITICAL)
-    run(_report(world, records, made, datadog))
+async def _report(world: World, made: Settings, datadog: Datadog) -> None:
+    datadog.clock = seconds
+    await asyncio.gather(*(_live(world, cluster, made, datadog) for cluster in range(world.clusters)))
 
 
-async def _record(world: World, made: Settings) -> Records:
-    rollouts = {name: Rollout(name) for name in world.services}
+async def _live(world: World, number: int, made: Settings, datadog: Datadog) -> None:
+    """One cluster: what happens while no operator runs is seen when the next one has listed."""
+    rollouts = {name: Rollout(name, number) for name in world.services}
     cluster = Cluster(rollouts)
-    nothing = cast("DatadogClient", None)  # a dry run writes verdicts to statuses, and sends nothing
-    actions = iter(world.actions)
+    actions = iter([action for action in world.actions if action.cluster == number])
     action = next(actions, None)
-    for begin, end in _running(world.operator_down, world.until):
-        while action is not None and action.at < begin:  # nobody sees it
+    for begin, end in _running(world.operator_down, world.until + LAST_READS):
+        while action is not None and action.at < begin:
             list(rollouts[action.service].act(action))
             action = next(actions, None)
         await sleep_until(begin)
-        async with _operator(cluster, nothing, made.model_copy(update={"dry_run": True})) as app:
-            for rollout in rollouts.values():
-                if rollout.status:
-                    app.workloads.observed(rollout.body(), listed=True)
-            app.workloads.listed(None, served=True)
+        async with _operator(cluster, datadog, made) as app:
             while action is not None and action.at < end:
                 await sleep_until(action.at)
                 for body in rollouts[action.service].act(action):
@@ -71,47 +56,39 @@ async def _record(world: World, made: Settings) -> Records:
                     await asyncio.sleep(SEEN_AFTER)
                 action = next(actions, None)
             await sleep_until(end)
-    return cluster.records
-
-
-async def _report(world: World, records: Records, made: Settings, datadog: Datadog) -> None:
-    cluster = Cluster()
-    datadog.clock = seconds
-    waiting = iter(records)
-    entry = next(waiting, None)
-    for begin, end in _running(world.operator_down, world.until + LAST_READS):
-        await sleep_until(begin)
-        async with _operator(cluster, cast("DatadogClient", datadog), made) as app:
-            app.workloads.listed(None, served=True)  # none is known: the deployments alone show what came again
-            while entry is not None and entry[0] < end:
-                await sleep_until(entry[0])
-                await cluster.apply_record(entry[1])
-                entry = next(waiting, None)
-            await sleep_until(end)
 
 
 @asynccontextmanager
-async def _operator(cluster: Cluster, datadog: DatadogClient, made: Settings) -> AsyncIterator[App]:
-    """Run one process of the operator: its first list, then its workers."""
-    client = cast("KubernetesClient", cluster)
-    app = build(Deps(made, client, datadog, Metrics(), clock=_clock, monotonic=seconds, jitter=lambda: 0.5))
+async def _operator(cluster: Cluster, datadog: Datadog, made: Settings) -> AsyncIterator[App]:
+    """Run one process of the operator: its first lists, the histories, then its workers."""
+    kubernetes, client = cast("KubernetesClient", cluster), cast("DatadogClient", datadog)
+    app = build(Deps(made, kubernetes, client, Metrics(), clock=_clock, monotonic=seconds, jitter=lambda: 0.5))
     for body in cluster.objects.values():
         app.deployments.observed(body, listed=True)
     app.deployments.listed(None, served=True)
-    cluster.report = lambda body: _observe(app, body)
+    for rollout in cluster.rollouts.values():
+        if rollout.status:
+            app.workloads.observed(rollout.body(), listed=True)
+    app.workloads.listed(None, served=True)
+
+    def observe(body: Body) -> None:
+        app.deployments.observed(body, listed=False)
+
+    def deleted(key: ObjectKey, uid: str) -> None:
+        app.deployments.deleted(key, uid)
+
+    cluster.report, cluster.deleted = observe, deleted
+    await app.workload_reconciler.read_histories((None,))
     app.deployment_reconciler.begin(None)
     work = [asyncio.create_task(workers.run()) for workers in (app.deployment_workers, app.workload_workers)]
     try:
         yield app
+        await app.records.sweep()
     finally:
-        cluster.report = lambda _: None
+        cluster.report, cluster.deleted = lambda _: None, lambda *_: None
         for task in work:
             task.cancel()
         await asyncio.gather(*work, return_exceptions=True)
-
-
-def _observe(app: App, body: Body) -> None:
-    app.deployments.observed(body, listed=False)
 
 
 def _clock() -> datetime:

@@ -7,15 +7,10 @@ from dataclasses import dataclass, field
 
 from bench.truth.cells import Cell, cells
 from bench.truth.markers import Marker, year_of
-from bench.truth.operator import Records, record, settings
 from bench.truth.score import Score, truth_of
 from bench.truth.sources import Source, rows_of
 from bench.truth.stories import YEAR
-from bench.truth.world import World, make_world
-from dora_operator.domain.fields import OnMissing
-
-Case = tuple[Source, int]
-"""A source, and minutes of ingestion delay."""
+from bench.truth.world import make_world
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +20,6 @@ class Size:
     seeds: int = 5
     services: int = 40
     until: int = YEAR
-
-    def world(self, seed: int) -> World:
-        """Return the year of a seed."""
-        return make_world(seed, self.services, self.until)
 
 
 @dataclass(slots=True)
@@ -47,53 +38,47 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What was found."""
+    """The outcome of each case; the size of the world that is usual."""
 
     size: Size
-    by_case: Mapping[Case, Sequence[Outcome]]
-    """For each case, one outcome for each value of the parameters."""
+    outcomes: Mapping[Cell, Outcome]
     deployments: int
     failures: int
     hidden: int
+
+    def of(self, source: Source) -> dict[Cell, Outcome]:
+        """Return the cases of one source, the usual one first."""
+        return {cell: outcome for cell, outcome in self.outcomes.items() if cell.source is source}
 
 
 def run(
     size: Size, processes: int = 2, chosen: Sequence[Cell] | None = None, say: Callable[[str], None] = print
 ) -> Results:
     """Run everything."""
-    every_cell = list(cells() if chosen is None else chosen)
+    outcomes: dict[Cell, Outcome] = {cell: Outcome() for cell in (cells() if chosen is None else chosen)}
     numbers = range(1, size.seeds + 1)
     with ProcessPoolExecutor(max_workers=processes, initializer=_rarely_collect) as pool:
-        recording = {seed: pool.submit(_record, size, seed) for seed in numbers}
-        records = {seed: future.result() for seed, future in recording.items()}
-        say("The operator has recorded every year; now each source marks them.")
-        running = [
-            (cell, pool.submit(_run, size, seed, cell, records[seed])) for cell in every_cell for seed in numbers
-        ]
-        outcomes: dict[Cell, Outcome] = {cell: Outcome() for cell in every_cell}
-        for cell, future in running:
+        running = [(cell, pool.submit(_run, size, seed, cell)) for cell in outcomes for seed in numbers]
+        for done, (cell, future) in enumerate(running, 1):
             outcomes[cell].add(future.result())
-    by_case: dict[Case, list[Outcome]] = {}
-    for cell, outcome in outcomes.items():
-        by_case.setdefault((cell.source, cell.delay), []).append(outcome)
-    failures = [failure for seed in numbers for failure in size.world(seed).failures]
+            if done % 20 == 0:
+                say(f"{done} of {len(running)} years")
+    worlds = [make_world(seed, size.services, size.until) for seed in numbers]
+    failures = [failure for world in worlds for failure in world.failures]
     return Results(
         size=size,
-        by_case=by_case,
-        deployments=sum(size.world(seed).deployments for seed in numbers),
+        outcomes=outcomes,
+        deployments=sum(world.deployments for world in worlds),
         failures=len(failures),
         hidden=sum(failure.is_hidden for failure in failures),
     )
 
 
-def _record(size: Size, seed: int) -> Records:
-    return record(size.world(seed), settings(OnMissing.WAIT))
-
-
-def _run(size: Size, seed: int, cell: Cell, records: Records) -> Outcome:
-    world = size.world(seed)
-    truth = truth_of(world, rows_of(world, cell.source, cell.variant.apm))
-    return Outcome(truth.score(), {marker: year_of(marker, world, cell, truth, records) for marker in Marker})
+def _run(size: Size, seed: int, cell: Cell) -> Outcome:
+    world = cell.world(seed, size.services, size.until)
+    rows = rows_of(world, cell.source, cell.variant.habits)
+    truth = truth_of(world, rows, counts_hidden=cell.behaviour.fix_rules)
+    return Outcome(truth.score(), {marker: year_of(marker, world, cell, truth) for marker in Marker})
 
 
 def _rarely_collect() -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from bench.truth.stories import HOUR, MINUTE, YEAR, Action, Exposure, Failure, Kind, live
+from bench.truth.stories import DAY, HOUR, MINUTE, YEAR, Action, Exposure, Failure, Kind, in_second_cluster, live
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 ENV = "prod"
@@ -27,6 +27,7 @@ class World:
     datadog_down: tuple[Span, ...]
     operator_down: tuple[Span, ...]
     until: int
+    clusters: int = 1
 
     @property
     def deployments(self) -> int:
@@ -42,21 +43,30 @@ class World:
         return next((end for begin, end in self.datadog_down if begin <= at < end), at)
 
 
-def make_world(seed: int, services: int, until: int = YEAR) -> World:
-    """Return the year of a seed."""
+def make_world(
+    seed: int, services: int, until: int = YEAR, *, clusters: int = 1, long_outages: bool = False
+) -> World:
+    """Return the year of a seed; with two clusters, each service runs in both under the same tags."""
     names = tuple(f"service-{number}" for number in range(services))
     lives = [live(name, Random(f"{seed} {name}"), until) for name in names]
+    if clusters > 1:
+        lives += [in_second_cluster(life, Random(f"{seed} {life.service} second")) for life in list(lives)]
     random = Random(f"{seed} outages")
     share = until / YEAR
+    datadog_down = _spans(random, max(1, round(DATADOG_OUTAGES * share)), 20 * MINUTE, 3 * HOUR, until)
+    operator_down = _spans(random, max(1, round(OPERATOR_OUTAGES * share)), 2 * MINUTE, 30 * MINUTE, until)
+    if long_outages:
+        operator_down = tuple((begin, begin + 2 * DAY) for begin in (until // 3, 2 * until // 3))
     return World(
         seed=seed,
         services=names,
-        actions=tuple(sorted((each for life in lives for each in life.actions), key=lambda each: each.at)),
-        exposures=tuple(sorted((each for life in lives for each in life.exposures), key=lambda each: each.ended)),
-        failures=tuple(sorted((each for life in lives for each in life.failures), key=lambda each: each.restored)),
-        datadog_down=_spans(random, max(1, round(DATADOG_OUTAGES * share)), 20 * MINUTE, 3 * HOUR, until),
-        operator_down=_spans(random, max(1, round(OPERATOR_OUTAGES * share)), 2 * MINUTE, 30 * MINUTE, until),
+        actions=tuple(sorted((action for life in lives for action in life.actions), key=lambda action: action.at)),
+        exposures=tuple(sorted((one for life in lives for one in life.exposures), key=lambda one: one.ended)),
+        failures=tuple(sorted((one for life in lives for one in life.failures), key=lambda one: one.restored)),
+        datadog_down=datadog_down,
+        operator_down=operator_down,
         until=until,
+        clusters=clusters,
     )
 
 

@@ -32,6 +32,7 @@ from dora_operator.reconcile.events import EventPoster
 from dora_operator.reconcile.lookup import Lookup
 from dora_operator.reconcile.rate_limits import RateLimits
 from dora_operator.reconcile.records import Records
+from dora_operator.reconcile.sending import Sender
 from dora_operator.reconcile.status_writer import StatusWriter
 from dora_operator.reconcile.workload import WorkloadReconciler
 from dora_operator.settings import Settings
@@ -106,7 +107,7 @@ def build(deps: Deps) -> App:
         workloads=workloads.store,
         queue=deployments.queue,
         client=deps.kubernetes,
-        datadog=deps.datadog,
+        sender=Sender(deps.datadog, limits, deployments.queue, clock),
         planner=Planner(store, workloads.store, annotations, settings),
         credentials=credentials,
         limits=limits,
@@ -117,9 +118,9 @@ def build(deps: Deps) -> App:
         random=deps.jitter,
     )
     retention, policy = timedelta(days=settings.retention_days), settings.rollout_policy
-    records = Records(store, deployments, deps.kubernetes, events, deps.metrics, policy, retention, clock)
+    records = Records(store, deployments, deps.kubernetes, events, policy, retention, clock)
     workload_reconciler = WorkloadReconciler(
-        workloads.store, deps.kubernetes, annotations, records, events, policy, clock
+        workloads.store, deps.kubernetes, annotations, records, events, deps.metrics, policy, clock
     )
     queues = deployments.queue, workloads.queue
     return App(

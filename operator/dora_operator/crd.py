@@ -1,6 +1,6 @@
-"""The CustomResourceDefinition, made from the pydantic models. `python -m dora_operator.crd [--check] FOLDER`.
+"""The CustomResourceDefinitions, made from the pydantic models. `python -m dora_operator.crd [--check] FOLDER`.
 
-Writes `crds/`, or checks that it is up to date. Fields, limits and rules come from `domain.resource`.
+Writes `crds/`, or checks that it is up to date. Fields, limits and rules come from `domain`.
 """
 
 import json
@@ -11,13 +11,16 @@ from typing import Any
 import yaml
 
 from dora_operator.domain.fields import API_VERSION, FIX, GROUP, KIND, PLURAL, VERSION, Rule, adapter
+from dora_operator.domain.history import history
 from dora_operator.domain.resource import DoraDeploymentStatus
 from dora_operator.domain.spec import ROOT_RULES, DoraDeploymentSpec
 
-FILE_NAME = f"{GROUP}_{PLURAL}.yaml"
 HEADER = "# Made from the models in operator/dora_operator/domain by `make crd`. Do not edit.\n"
 READY = '.status.conditions[?(@.type=="Ready")]'
-COLUMNS: tuple[tuple[str, str, str, int], ...] = (
+LAST = ".revisions[-1]"
+Columns = tuple[tuple[str, str, str, int], ...]
+"""Printer columns: name, type, JSON path, priority (1 shows with `-o wide` only)."""
+COLUMNS: Columns = (
     ("Ready", "string", f"{READY}.status", 0),
     ("Reason", "string", f"{READY}.reason", 0),
     ("Service", "string", ".status.target.service", 0),
@@ -31,44 +34,70 @@ COLUMNS: tuple[tuple[str, str, str, int], ...] = (
     ("Accepted", "date", ".status.acceptedTime", 1),
     ("Age", "date", ".metadata.creationTimestamp", 0),
 )
-"""Printer columns: name, type, JSON path, priority (1 shows with `-o wide` only)."""
+HISTORY_COLUMNS: Columns = (
+    ("Kind", "string", ".workload.kind", 0),
+    ("Workload", "string", ".workload.name", 0),
+    ("Version", "string", f"{LAST}.version", 0),
+    ("Revisions", "integer", f"{LAST}.number", 0),
+    ("Failed", "string", f"{LAST}.failure.verdict", 0),
+    ("Last", "string", f"{LAST}.state", 0),
+    ("Service", "string", f"{LAST}.service", 1),
+    ("Env", "string", f"{LAST}.env", 1),
+    ("Id", "string", f"{LAST}.datadog.id", 1),
+    ("Age", "date", ".metadata.creationTimestamp", 0),
+)
+"""Of the newest revision. A JSON path cannot count, so Revisions is that revision's number."""
 
 
 def custom_resource_definition() -> dict[str, Any]:
-    """Return the manifest of the CRD."""
+    """Return the manifest of the CRD of DoraDeployments."""
+    version = {
+        "schema": {"openAPIV3Schema": _root_schema()},
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": [_column(*column) for column in COLUMNS],
+    }
+    return _definition(KIND, PLURAL, "dora", version)
+
+
+def history_definition() -> dict[str, Any]:
+    """Return the manifest of the CRD of DoraHistories."""
+    version = {
+        "schema": {"openAPIV3Schema": _history_schema()},
+        "additionalPrinterColumns": [_column(*column) for column in HISTORY_COLUMNS],
+    }
+    return _definition(history.KIND, history.PLURAL, "dorahist", version)
+
+
+def files() -> dict[str, str]:
+    """Return the text of each file of `crds/` by its name."""
+    manifests = {PLURAL: custom_resource_definition(), history.PLURAL: history_definition()}
+    return {f"{GROUP}_{plural}.yaml": HEADER + _yaml(manifest) for plural, manifest in manifests.items()}
+
+
+def _yaml(manifest: dict[str, Any]) -> str:
+    plain = json.loads(json.dumps(manifest))  # no shared lists, so no YAML anchors
+    return yaml.safe_dump(plain, sort_keys=False, width=120, allow_unicode=True)
+
+
+def _definition(kind: str, plural: str, short_name: str, version: dict[str, Any]) -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "metadata": {"name": f"{plural}.{GROUP}"},
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": KIND,
-                "listKind": f"{KIND}List",
-                "plural": PLURAL,
-                "singular": KIND.lower(),
-                "shortNames": ["dora"],
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": [short_name],
                 "categories": ["datadog"],
             },
-            "versions": [
-                {
-                    "name": VERSION,
-                    "served": True,
-                    "storage": True,
-                    "schema": {"openAPIV3Schema": _root_schema()},
-                    "subresources": {"status": {}},
-                    "additionalPrinterColumns": [_column(*column) for column in COLUMNS],
-                }
-            ],
+            "versions": [{"name": VERSION, "served": True, "storage": True, **version}],
         },
     }
-
-
-def render() -> str:
-    """Return the text of the CRD's file."""
-    manifest = json.loads(json.dumps(custom_resource_definition()))  # no shared lists, so no YAML anchors
-    return HEADER + yaml.safe_dump(manifest, sort_keys=False, width=120, allow_unicode=True)
 
 
 def _root_schema() -> dict[str, Any]:
@@ -81,13 +110,28 @@ def _root_schema() -> dict[str, Any]:
         "state in spec, what Datadog accepted in status.",
         "required": ["spec"],
         "properties": {
-            "apiVersion": {"type": "string", "description": API_VERSION},
-            "kind": {"type": "string", "description": KIND},
-            "metadata": {"type": "object"},
+            **_type_and_metadata(KIND),
             "spec": structural_schema(DoraDeploymentSpec),
             "status": status,
         },
         "x-kubernetes-validations": [rule.to_schema() for rule in ROOT_RULES],
+    }
+
+
+def _history_schema() -> dict[str, Any]:
+    schema = structural_schema(history.History)
+    return schema | {
+        "description": "Revisions of one workload, how each ended, and which deployment in Datadog each one is. "
+        "Written by the operator alone.",
+        "properties": _type_and_metadata(history.KIND) | schema["properties"],
+    }
+
+
+def _type_and_metadata(kind: str) -> dict[str, Any]:
+    return {
+        "apiVersion": {"type": "string", "description": API_VERSION},
+        "kind": {"type": "string", "description": kind},
+        "metadata": {"type": "object"},
     }
 
 
@@ -100,8 +144,8 @@ def structural_schema(model: type[Any]) -> dict[str, Any]:
 def _structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     schema = _without_null(_resolved(schema, definitions), definitions)
     result = {key: value for key, value in schema.items() if key not in {"title", "$defs"}}
-    if result.get("default", result) is None:
-        del result["default"]
+    if not result.get("default", result):
+        del result["default"]  # an absent field means the same
     if "properties" in result:
         fields = result["properties"].items()
         result["properties"] = {name: _structural(field, definitions) for name, field in fields}
@@ -138,16 +182,20 @@ def _column(name: str, kind: str, path: str, priority: int) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the CRD into a folder, or with --check say whether it is there and up to date."""
-    check = "--check" in arguments
-    path = Path(next(argument for argument in arguments if not argument.startswith("--"))) / FILE_NAME
-    if not check:
-        path.write_text(render(), encoding="utf-8")
+    """Write the CRDs into a folder, or with --check say which one is not there or out of date."""
+    folder = Path(next(argument for argument in arguments if not argument.startswith("--")))
+    stale = {
+        folder / name: text
+        for name, text in files().items()
+        if not (folder / name).exists() or (folder / name).read_text(encoding="utf-8") != text
+    }
+    if "--check" not in arguments:
+        for path, text in stale.items():
+            path.write_text(text, encoding="utf-8")
         return 0
-    if path.exists() and path.read_text(encoding="utf-8") == render():
-        return 0
-    sys.stderr.write(f"{path} differs from the models: run `make crd` and commit it\n")
-    return 1
+    for path in stale:
+        sys.stderr.write(f"{path} differs from the models: run `make crd` and commit it\n")
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

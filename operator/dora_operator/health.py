@@ -56,7 +56,6 @@ class Exporter:
     clock: Callable[[], datetime]
 
     async def scrape(self, watches: Sequence[WatchHealth], is_leader: Callable[[], bool]) -> bytes:
-        """Return all metrics as text."""
         self.metrics.leader.set(is_leader())
         for probe, checks in (("livez", live(watches)), ("readyz", ready(watches))):
             for name, problem in evaluate(checks).items():
@@ -111,7 +110,6 @@ class Shared:
     _made_at: float = -inf
 
     async def __call__(self) -> bytes:
-        """Return the text."""
         now = asyncio.get_running_loop().time()
         if self._task is None or (self._task.done() and now - self._made_at >= MAX_AGE_SECONDS):
             self._task = asyncio.create_task(self._make())

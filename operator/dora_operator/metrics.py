@@ -127,7 +127,6 @@ class Metrics:
         self.build_info = self._gauge("build_info", "Always 1; the labels show what runs.", "version", "python")
 
     def text(self) -> bytes:
-        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:

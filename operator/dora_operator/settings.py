@@ -85,8 +85,7 @@ class Settings(BaseSettings):
         default=None, description="Base URL instead of https://api.<site>, for a proxy or tests."
     )
     trust_env: bool = Field(
-        default=False,
-        description="true honours HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE for requests to Datadog.",
+        default=False, description="true honours HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE for requests to Datadog."
     )
     namespaces: Annotated[tuple[Namespace, ...], NoDecode] = Field(
         default=(), description="Namespaces to watch, separated by commas. Empty: all."
@@ -199,12 +198,10 @@ class Settings(BaseSettings):
 
     @property
     def allowed(self) -> Allowed:
-        """What may be marked, unless the Namespace names its own."""
         return Allowed(self.allowed_services, self.allowed_envs)
 
     @property
     def rollout_policy(self) -> Policy:
-        """What Rollouts mean."""
         return Policy(
             retry_success=self.retry_success,
             abort_recovery=self.abort_recovery,
@@ -214,12 +211,10 @@ class Settings(BaseSettings):
 
     @property
     def rollouts(self) -> bool:
-        """Whether Argo Rollouts are watched."""
         return SourceKind.ROLLOUT in self.sources
 
 
 def variable_of(field: str) -> str:
-    """Return the variable from which a setting is read."""
     alias = Settings.model_fields[field].validation_alias
     return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"{PREFIX}{field.upper()}"
 

@@ -15,6 +15,7 @@ from dora_operator.domain.history.history import History
 from dora_operator.domain.history.observation import Template
 from dora_operator.domain.history.verdicts import Verdict
 from dora_operator.domain.plan import Dependency
+from dora_operator.domain.records import is_ignored
 from dora_operator.domain.resource import DoraDeployment, DoraDeploymentStatus, has_unsent_failure, parse
 from dora_operator.domain.sources.rollout import Rollout, parse_rollout
 from dora_operator.workqueue import Priority
@@ -77,11 +78,9 @@ class DeploymentStore:
         return (entry.deployment for entry in list(self._entries.values()))
 
     def entries(self) -> Iterable[tuple[ObjectKey, Entry]]:
-        """Return all keys with their entries."""
         return self._entries.items()
 
     def entry(self, key: ObjectKey) -> Entry | None:
-        """Return all that is known of an object."""
         return self._entries.get(key)
 
     def get(self, key: ObjectKey) -> DoraDeployment | None:
@@ -90,22 +89,18 @@ class DeploymentStore:
         return entry.deployment if entry is not None else None
 
     def priority(self, key: ObjectKey) -> Priority:
-        """Return the class in which an object is reconciled."""
         entry = self._entries.get(key)
         return entry.priority if entry is not None else Priority.LOW
 
     def verdict(self, deployment: DoraDeployment) -> Verdict | None:
-        """Return the newest verdict about an object, written to its status or not."""
         entry = self._entries.get(deployment.key)
         return (entry and entry.pending_verdict) or deployment.status.source
 
     def stored_status(self, deployment: DoraDeployment) -> DoraDeploymentStatus:
-        """Return the status as Kubernetes has it."""
         entry = self._entries.get(deployment.key)
         return entry.stored_status if entry is not None else deployment.status
 
     def has(self, deployment: DoraDeployment) -> bool:
-        """Return whether this object, in whatever version, still exists as far as is known."""
         entry = self._entries.get(deployment.key)
         return entry is not None and entry.deployment.uid == deployment.uid
 
@@ -115,7 +110,6 @@ class DeploymentStore:
         return now is not None and now.uid == deployment.uid and _decisive(now) == _decisive(deployment)
 
     def depending_on(self, dependency: Dependency) -> list[DoraDeployment]:
-        """Return the objects that depend on something, in a stable order."""
         return [self._entries[key].deployment for key in sorted(self._depending.get(dependency, ()))]
 
     def dependants(self, key: ObjectKey, dependencies: Iterable[Dependency] | None = None) -> list[ObjectKey]:
@@ -124,12 +118,10 @@ class DeploymentStore:
         return sorted({other for name in shared for other in self._depending.get(name, ()) if other != key})
 
     def dependencies(self, key: ObjectKey) -> tuple[Dependency, ...]:
-        """Return what an object depends on."""
         entry = self._entries.get(key)
         return entry.dependencies if entry is not None else ()
 
     def versions(self, namespace: str | None) -> dict[ObjectKey, tuple[str, str]]:
-        """Return uid and resourceVersion of every object of a namespace, or of all."""
         return {
             key: (entry.deployment.uid, entry.deployment.resource_version)
             for key, entry in self._entries.items()
@@ -214,7 +206,6 @@ class DeploymentStore:
 
 
 def _decisive(deployment: DoraDeployment) -> tuple[object, ...]:
-    """Return what a decision could depend on."""
     return deployment.generation, deployment.status, deployment.is_record, deployment.force_sync
 
 
@@ -249,19 +240,21 @@ class TrackedWorkload:
     """Verdicts that could not be recorded because a user owns the record."""
     unidentified: bool = False
     """A revision failed that cannot be identified."""
+    is_kept: bool = True
+    """Kubernetes has taken its newest history."""
     is_deleted: bool = False
     """It is deleted, and its last states are not decided yet."""
     _decided: Rollout | None = None
 
     def update(self, workload: Rollout, at: datetime | None, *, keep_undecided: bool) -> None:
         """Store a newer version. With `keep_undecided`, a state that no decision has seen is kept for the next one."""
-        if keep_undecided and self.workload is not self._decided and _state(self.workload) != _state(workload):
+        is_undecided = self.workload is not self._decided and not is_ignored(self.workload.annotations)
+        if keep_undecided and is_undecided and _state(self.workload) != _state(workload):
             self.undecided = (*self.undecided, self.workload)[-MAX_UNDECIDED:]
         self.workload, self.seen_at = workload, at
 
     @property
     def is_decided(self) -> bool:
-        """Whether every state that was reported is in the history."""
         return self.workload is self._decided
 
     def listed(self, templates: Sequence[Template]) -> None:
@@ -298,26 +291,21 @@ class WorkloadStore:
         return iter(list(self._tracked.values()))
 
     def get(self, key: ObjectKey) -> TrackedWorkload | None:
-        """Return a workload."""
         return self._tracked.get(key)
 
     def history(self, uid: str) -> History | None:
-        """Return the history of a workload."""
         return self._histories.get(uid)
 
     def keep(self, history: History) -> None:
-        """Keep a history that is written."""
         uid = history.workload.uid
         for revision in history.revisions:
             self._ran[revision.key].add(uid)
         self._histories[uid] = history
 
     def has_run_elsewhere(self, verdict: Verdict) -> bool:
-        """Return whether another workload has run the version of a verdict."""
         return not self._ran.get(verdict.identity.key, set()) <= {verdict.uid}
 
     def versions(self, namespace: str | None) -> dict[ObjectKey, tuple[str, str]]:
-        """Return uid and resourceVersion of every workload of a namespace, or of all."""
         return {
             key: (tracked.workload.uid, tracked.workload.resource_version)
             for key, tracked in self._tracked.items()
@@ -352,7 +340,6 @@ class WorkloadStore:
         return True
 
     def forget(self, key: ObjectKey) -> None:
-        """Drop a workload and its history."""
         uid = self._tracked.pop(key).workload.uid
         history = self._histories.pop(uid, None)
         for revision in history.revisions if history is not None else ():

@@ -95,7 +95,6 @@ class WorkQueue(Generic[Key]):
 
     @property
     def busy(self) -> int:
-        """Count the keys that workers hold."""
         return sum(entry.working for entry in self._entries.values())
 
     def ages(self) -> list[float]:
@@ -130,7 +129,6 @@ class WorkQueue(Generic[Key]):
         return backoff
 
     def succeeded(self, key: Key) -> None:
-        """Reset the backoff of a key."""
         self._entries[key].failures = 0
 
     def retry_failed(self) -> None:
@@ -147,7 +145,6 @@ class WorkQueue(Generic[Key]):
             heapq.heappush(self._waiting[resource], (priority, entry.order, entry.token, key))
 
     def waiting_for(self) -> list[Hashable]:
-        """Return what keys wait for."""
         return list(self._waiting)
 
     def release(self, resource: Hashable, free: float = 1) -> None:

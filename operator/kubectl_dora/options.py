@@ -67,7 +67,7 @@ class Duration(click.ParamType[Any]):
     def __init__(self, *, seconds: bool = False) -> None:
         self._seconds = seconds
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:  # noqa: ANN401, D102
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:  # noqa: ANN401
         if isinstance(value, timedelta):
             return value
         text = f"{value}s" if self._seconds and str(value).isdecimal() else str(value)
@@ -84,7 +84,7 @@ class Name(click.ParamType[Any]):
 
     name = "name"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401, D102
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
         if OBJECT_NAME.fullmatch(value):
             return str(value)
         return self.fail(f"{value!r} is no name: use lower-case letters, digits, - and .", param, ctx)

@@ -81,6 +81,9 @@ class Behaviour(BaseModel):
     early_mark: EarlyMark = EarlyMark.LOST
     detection: bool = Field(default=True, description="automatic rollback detection by Datadog's documented rule")
     detection_delay: float = Field(default=0, ge=0, description="seconds from ingestion to detection")
+    fix_rules: bool = Field(
+        default=False, description="Datadog's default rules: a revert or a hot fix marks the deployment before it"
+    )
     precedence: Precedence = Precedence.DETECTION
     apm_rows: ApmRows = ApmRows.ONE_PER_VERSION
     remediation_version: RemediationVersion = RemediationVersion.AT_MARK

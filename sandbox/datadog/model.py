@@ -267,17 +267,20 @@ class Model:
         known = self._by_id.get(deployment_id)
         if known is None:
             return
-        failed = self._streams[known.event.stream].failed_before(known)
+        stream, kind = self._streams[known.event.stream], "rollback"
+        failed = stream.failed_before(known)
+        known.is_rollback |= failed is not None
+        if failed is None and known.event.is_fix and self.behaviour.fix_rules:
+            failed, kind = stream.before(known), "rollforward"
         if failed is None:
             return
-        known.is_rollback = True
         by_hand = [
             marker not in (None, Marker.DETECTION) for marker in (failed.failure_set_by, failed.remediation_set_by)
         ]
         if self.behaviour.precedence is Precedence.PATCH and any(by_hand):
             return
         keeps = by_hand if self.behaviour.precedence is Precedence.PATCH_FIELDS else [False, False]
-        remediation = Remediation(id=known.id, type="rollback")
+        remediation = Remediation(id=known.id, type=kind)
         self._apply(failed, Mark(None if keeps[0] else True, None if keeps[1] else remediation), Marker.DETECTION)
 
     def _apply(self, deployment: Deployment, mark: Mark, marker: Marker) -> None:

@@ -64,6 +64,11 @@ class Stream:
         target = self._target(rollback)
         return None if target is None else self._by_finish[_position(self._by_finish, target) + 1]
 
+    def before(self, deployment: Deployment) -> Deployment | None:
+        """Return the deployment that finished before this one."""
+        position = _position(self._by_finish, deployment)
+        return self._by_finish[position - 1] if position else None
+
     def _target(self, rollback: Deployment) -> Deployment | None:
         """Return the latest earlier deployment of the same version."""
         event = rollback.event

@@ -48,6 +48,8 @@ class Event:
     team: str | None = None
     custom_tags: tuple[str, ...] = ()
     git: Git | None = None
+    is_fix: bool = False
+    """Its pull request is a revert or a hot fix, as Datadog's default rules see it."""
 
     @property
     def key(self) -> Key:

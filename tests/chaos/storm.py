@@ -24,7 +24,6 @@ from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_oper
 
 MOST_AT_ONCE = 8
 WORKERS = 16
-MOST_IN_ALL = 4
 Account = tuple[str, str]
 
 
@@ -141,7 +140,6 @@ async def process(cluster: StormyCluster, datadog: StormyDatadog) -> AsyncIterat
         return NOW + timedelta(seconds=asyncio.get_running_loop().time())
 
     async with running_operator(cluster, datadog, time=time, workers=WORKERS) as operator:
-        operator.app.deployment_reconciler.limits.most_in_all = MOST_IN_ALL
         running = [_polling(operator), forever("the workers", operator.app.deployment_workers.run)]
         tasks = [asyncio.create_task(each) for each in running]
         try:

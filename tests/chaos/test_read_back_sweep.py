@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
-from dora_operator.reconcile.links import CHECKS
 
+from dora_operator.domain.read_schedule import LINK_READS
 from tests.chaos.harness import TALLY, KilledCluster, KilledError, Killer
 from tests.support.builders import NOW
 from tests.support.fakes import Operator, running_operator
@@ -215,7 +215,7 @@ async def test_the_end_is_the_same_wherever_it_was_killed(name: str, pause: int)
 
     A link is checked from the beginning again by the next process, and the backoff of a late mark begins later.
     """
-    more = 1 + CHECKS if "rollback" in name else 3 if "retry" in name else 1
+    more = 1 + LINK_READS if "rollback" in name else 3 if "retry" in name else 1
     calm = Environment(*SCENARIOS[name])
     await calm.live()
     assert calm.datadog.marks

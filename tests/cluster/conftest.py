@@ -24,7 +24,7 @@ def shared_cluster() -> Iterator[LocalCluster]:
     """Return a real API server that knows DoraDeployment, started once."""
     with LocalCluster.start() as running:
         running.kubectl("apply", "-f", str(CRDS))
-        running.kubectl("wait", "--for=condition=Established", "crd/doradeployments.dora-operator.io", "--timeout=30s")
+        running.kubectl("wait", "--for=condition=Established", "-f", str(CRDS), "--timeout=30s")
         yield running
 
 
@@ -40,7 +40,7 @@ def shared_rollouts_cluster() -> Iterator[LocalCluster]:
     """Return a cluster where the real Argo Rollouts controller runs, and pods become ready, started once."""
     with LocalCluster.start(with_rollouts=True) as running:
         running.kubectl("apply", "-f", str(CRDS))
-        running.kubectl("wait", "--for=condition=Established", "crd/doradeployments.dora-operator.io", "--timeout=30s")
+        running.kubectl("wait", "--for=condition=Established", "-f", str(CRDS), "--timeout=30s")
         yield running
 
 

@@ -24,12 +24,13 @@ from tools.chart.__main__ import CHART
 pytestmark = pytest.mark.cluster
 
 CRD = "doradeployments.dora-operator.io"
+CRDS = (CRD, "dorahistories.dora-operator.io")
 
 
 @pytest.fixture
 def namespace(chart_cluster: LocalCluster, helm: Helm, request: pytest.FixtureRequest) -> Iterator[str]:
-    """Return a namespace with Pod Security's level restricted, on a cluster without the CRD."""
-    chart_cluster.kubectl("delete", "crd", CRD, "--ignore-not-found")
+    """Return a namespace with Pod Security's level restricted, on a cluster without the CRDs."""
+    chart_cluster.kubectl("delete", "crd", *CRDS, "--ignore-not-found")
     name = request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
     chart_cluster.kubectl("create", "namespace", name)
     chart_cluster.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
@@ -41,7 +42,7 @@ def namespace(chart_cluster: LocalCluster, helm: Helm, request: pytest.FixtureRe
 @pytest.fixture
 def former(chart_copy: Path, helm: Helm, tmp_path: Path) -> Path:
     """Return a package of an older version of the chart, whose CRD shows no age."""
-    file = chart_copy / "files" / "crd.yaml"
+    file = chart_copy / "files" / "dora-operator.io_doradeployments.yaml"
     crd = yaml.safe_load(file.read_text())
     crd["spec"]["versions"][0]["additionalPrinterColumns"].pop()
     file.write_text(yaml.safe_dump(crd))
@@ -114,12 +115,13 @@ def test_what_the_notes_say_can_be_pasted(chart_cluster: LocalCluster, helm: Hel
     )
 
 
-def test_without_keep_the_crd_goes_too(chart_cluster: LocalCluster, helm: Helm, namespace: str) -> None:
+def test_without_keep_the_crds_go_too(chart_cluster: LocalCluster, helm: Helm, namespace: str) -> None:
     """crds.keep=false is for those who want nothing left."""
     helm("install", RELEASE, str(CHART), "-n", namespace, values={"crds": {"keep": False}})
     assert columns(chart_cluster)
     helm("uninstall", RELEASE, "-n", namespace, "--wait")
-    eventually(lambda: chart_cluster.run_kubectl("get", "crd", CRD).returncode != 0, lambda: "the CRD is still there")
+    for crd in CRDS:
+        eventually(lambda crd=crd: chart_cluster.run_kubectl("get", "crd", crd).returncode != 0, lambda: "still there")
 
 
 def test_one_replica_two_and_one_again(chart_cluster: LocalCluster, helm: Helm, namespace: str) -> None:

@@ -255,14 +255,15 @@ def test_probes_can_be_tuned(helm: Helm) -> None:
     assert probe["httpGet"] == {"path": "/livez", "port": "probes"}
 
 
-def test_the_crd_is_the_committed_one(helm: Helm) -> None:
-    """Its spec is that of crds/, and it is kept at the end unless the values say otherwise."""
-    (committed,) = [yaml.safe_load(file.read_text()) for file in (CHART.parents[1] / "crds").glob("*.yaml")]
-    (found,) = of_kind(helm.template({}), "CustomResourceDefinition")
-    assert found["spec"] == committed["spec"]
-    assert found["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
-    (loose,) = of_kind(helm.template({"crds": {"keep": False}}), "CustomResourceDefinition")
-    assert "annotations" not in loose["metadata"]
+def test_the_crds_are_the_committed_ones(helm: Helm) -> None:
+    """Their specs are those of crds/, and they are kept at the end unless the values say otherwise."""
+    committed = [yaml.safe_load(file.read_text()) for file in sorted((CHART.parents[1] / "crds").glob("*.yaml"))]
+    kept = of_kind(helm.template({}), "CustomResourceDefinition")
+    assert [crd["spec"] for crd in kept] == [crd["spec"] for crd in committed]
+    assert all(crd["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"} for crd in kept)
+    loose = of_kind(helm.template({"crds": {"keep": False}}), "CustomResourceDefinition")
+    assert len(loose) == len(kept)
+    assert all("annotations" not in crd["metadata"] for crd in loose)
 
 
 def test_dashboards_come_from_their_files(helm: Helm) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dora_operator.crd import render
+from dora_operator import crd
+from dora_operator.domain.history import history as model
 from dora_operator.domain.sites import Site
 from sandbox.cluster import LocalCluster
 
@@ -174,7 +175,7 @@ def test_a_new_object_is_not_current_before_the_operator_saw_it(cluster: LocalCl
 
 def test_a_status_of_an_older_crd_is_written_on(cluster: LocalCluster) -> None:
     """The parts of a status used to have an owner for each field; the next write leaves one for each part."""
-    older = yaml.safe_load(render())
+    older = json.loads(json.dumps(crd.custom_resource_definition()))
     status = older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
     for part in (status["conditions"]["items"], status["desired"]):
         del part["x-kubernetes-map-type"]
@@ -182,7 +183,7 @@ def test_a_status_of_an_older_crd_is_written_on(cluster: LocalCluster) -> None:
     assert apply(cluster, WHOLE).returncode == 0
     before = write_status_until(cluster, lambda owned: "f:reason" in str(owned["f:conditions"]))
     assert before["f:desired"] != {}
-    cluster.kubectl("apply", "-f", "-", input=render())
+    cluster.kubectl("apply", "-f", "-", input=json.dumps(crd.custom_resource_definition()))
     after = write_status_until(cluster, lambda owned: "f:reason" not in str(owned["f:conditions"]))
     assert after["f:desired"] == {}
     assert [name for name in after["f:conditions"] if name.startswith("k:")] == ['k:{"type":"Ready"}']
@@ -224,3 +225,25 @@ def test_explain_reads_well(cluster: LocalCluster) -> None:
         assert field in text
     assert "true marks the deployment as a change failure" in " ".join(text.split())
     assert "enum: rollback, rollforward" in cluster.kubectl("explain", "dora.spec.remediation")
+
+
+def test_a_history_shows_its_newest_revision(cluster: LocalCluster) -> None:
+    """As the operator writes it; `kubectl get dorahist` shows who, what and how it went."""
+    identity = {"service": "checkout", "env": "prod"}
+    revisions = [
+        {"number": 1, "podTemplateHash": "a", "state": "Promoted", **identity, "version": "1.0.0"},
+        {"number": 2, "podTemplateHash": "b", "state": "Aborted", **identity, "version": "1.1.0"}
+        | {"failure": {"verdict": "Aborted", "cause": "Abort", "time": "2026-01-01T00:00:00Z"}},
+    ]
+    body = {"workload": {"kind": "Rollout", "name": "checkout", "uid": "u"}, "revisions": revisions}
+    history = model.parse(body)
+    assert history is not None
+    written = json.dumps(model.manifest("default", history, "argoproj.io/v1alpha1"))
+    cluster.kubectl("apply", "--server-side", "--validate=strict", "-f", "-", input=written)
+    try:
+        head, row = (line.split() for line in cluster.kubectl("get", "dorahist").splitlines())
+        assert head == ["NAME", "KIND", "WORKLOAD", "VERSION", "REVISIONS", "FAILED", "LAST", "AGE"]
+        assert row[:-1] == ["rollout-checkout", "Rollout", "checkout", "1.1.0", "2", "Aborted", "Aborted"]
+        assert model.parse(json.loads(cluster.kubectl("get", "dorahist", "rollout-checkout", "-o", "json"))) == history
+    finally:
+        cluster.kubectl("delete", "dorahist", "rollout-checkout")

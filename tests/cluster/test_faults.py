@@ -37,6 +37,7 @@ STOP_SECONDS = 10.0
 LONG = "CHAOS_SEEDS" in os.environ
 """`make chaos` takes more rows than `make test`."""
 QUICKLY = {"DORA_OPERATOR_REQUEST_TIMEOUT_SECONDS": "1.5"}
+CRDS = Path(__file__).parents[2] / "crds"
 DEBUG = {"DORA_OPERATOR_LOG_LEVEL": "DEBUG"}
 
 
@@ -44,8 +45,8 @@ DEBUG = {"DORA_OPERATOR_LOG_LEVEL": "DEBUG"}
 def own_cluster() -> Iterator[LocalCluster]:
     """Return a cluster of this module's own: its API server is going to be hurt."""
     with LocalCluster.start() as running:
-        running.kubectl("apply", "-f", str(Path(__file__).parents[2] / "crds"))
-        running.kubectl("wait", "--for=condition=Established", "crd/doradeployments.dora-operator.io", "--timeout=30s")
+        running.kubectl("apply", "-f", str(CRDS))
+        running.kubectl("wait", "--for=condition=Established", "-f", str(CRDS), "--timeout=30s")
         yield running
 
 

@@ -40,7 +40,7 @@ def cluster() -> Iterator[LocalCluster]:
     """Return a cluster of its own: the repository names its namespace, and Argo CD watches everything."""
     with LocalCluster.start(with_rollouts=True) as running, Scheduler(running):
         running.kubectl("apply", "-f", str(CRDS))
-        running.kubectl("wait", "--for=condition=Established", "crd/doradeployments.dora-operator.io", "--timeout=30s")
+        running.kubectl("wait", "--for=condition=Established", "-f", str(CRDS), "--timeout=30s")
         running.kubectl("create", "namespace", NAMESPACE)
         yield running
 

@@ -94,6 +94,16 @@ async def a_watch_ends_often(stage: Stage) -> None:
         stage.operator.metrics.watch_restarts.labels("Rollouts").inc()
 
 
+async def a_namespace_is_skipped(stage: Stage) -> None:
+    """It cannot be listed."""
+    stage.operator.metrics.watch_skipped_namespaces.labels("Rollouts").set(1)
+
+
+async def the_namespace_is_listed(stage: Stage) -> None:
+    """Its permission is back."""
+    stage.operator.metrics.watch_skipped_namespaces.labels("Rollouts").set(0)
+
+
 async def no_worker_serves(stage: Stage) -> None:
     """A key is due and no worker takes it."""
     stage.operator.cluster.apply("checkout", changeFailure=False)
@@ -150,6 +160,9 @@ async def that_rollout_is_deleted(stage: Stage) -> None:
         pytest.param("DoraOperatorNotReady", nothing_is_listed, both_watches_answer, id="nothing is listed"),
         pytest.param("DoraOperatorWatchBroken", a_watch_is_silent, both_watches_answer, id="a silent watch"),
         pytest.param("DoraOperatorWatchBroken", a_watch_ends_often, both_watches_answer, id="a watch that ends often"),
+        pytest.param(
+            "DoraOperatorWatchBroken", a_namespace_is_skipped, the_namespace_is_listed, id="a namespace that is skipped"
+        ),
         pytest.param("DoraOperatorQueueNotDraining", no_worker_serves, workers_serve, id="no worker serves"),
         pytest.param("DoraOperatorReconcileBroken", a_defect, workers_serve, id="a defect"),
         pytest.param("DatadogRefusesCredentials", keys_are_refused, datadog_answers, id="keys are refused"),

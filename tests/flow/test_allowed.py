@@ -4,9 +4,14 @@ import asyncio
 import json
 from datetime import timedelta
 
-from dora_operator.domain.fields import ObjectKey
-from tests.support.builders import BY_VERSION
+import pytest
+
+from dora_operator.domain.fields import ObjectKey, to_api
+from tests.support.builders import BY_VERSION, NOW, verdict
 from tests.support.fakes import FakeCluster, FakeDatadog, running_operator
+from tests.support.levels import Rollout, play
+from tests.support.reading_back import wait
+from tests.support.storing import StoringDatadog
 
 
 async def test_refused_until_the_namespace_allows_it() -> None:
@@ -105,3 +110,50 @@ async def test_what_was_marked_over_is_marked_again_when_it_is_allowed_again() -
 def reason(cluster: FakeCluster, name: str, namespace: str = "shop") -> str:
     """Return the reason of Ready."""
     return next(one["reason"] for one in cluster.status(name, namespace)["conditions"] if one["type"] == "Ready")
+
+
+@pytest.mark.parametrize("where", ["settings", "annotation"])
+async def test_no_event_is_posted_for_another_service(where: str) -> None:
+    """The pod template of a tenant's Rollout names another team's service, its DoraDeployment an allowed one."""
+    lists = {"dora-operator.io/allowed-services": "checkout"}
+    cluster, datadog = FakeCluster(annotations=lists if where == "annotation" else {}), StoringDatadog()
+    settings = {"allowed_services": ("checkout",)} if where == "settings" else {}
+    mine = {"service": "checkout", "env": "prod", "version": "2"}
+    cluster.apply("mine", deployment=mine, sourceRef={"name": "payments"}, onMissing="Create")
+    async with running_operator(cluster, datadog, read_back=True, **settings) as operator:
+        datadog.operator = operator
+        await play(operator, Rollout(name="payments"), "deploy h1 1", "promote", "deploy h2 2", "abort")
+        await wait(operator, 2 * 86_400, 300)
+    assert "event" not in datadog.calls()
+    assert b"payments" not in b"".join(request.content for request in datadog.requests if request.method == "PATCH")
+    assert reason(cluster, "mine") == "NotAllowed"
+
+
+async def test_no_event_is_posted_for_another_service_without_a_policy() -> None:
+    """An event is about the deployment that spec names, or there is none."""
+    cluster, datadog = FakeCluster(), StoringDatadog()
+    mine = {"service": "checkout", "env": "prod", "version": "2"}
+    cluster.apply("mine", deployment=mine, sourceRef={"name": "payments"}, onMissing="Create")
+    async with running_operator(cluster, datadog, read_back=True) as operator:
+        datadog.operator = operator
+        await play(operator, Rollout(name="payments"), "deploy h1 1", "promote", "deploy h2 2", "abort")
+        await wait(operator, 2 * 86_400, 300)
+    assert "event" not in datadog.calls()
+
+
+@pytest.mark.parametrize("is_labelled", [False, True], ids=["a user's resource", "one with the label of records"])
+async def test_a_forged_verdict_has_no_effect(*, is_labelled: bool) -> None:
+    """A verdict is read from the status alone, which only the operator may write."""
+    cluster, datadog = FakeCluster(), StoringDatadog()
+    forged = verdict(version="2", time=NOW, started_time=NOW - timedelta(minutes=9))
+    mine = {"service": "checkout", "env": "prod", "version": "2"}
+    cluster.apply("mine", deployment=mine, sourceRef={"name": "checkout"}, onMissing="Create")
+    cluster.annotate("mine", verdict=json.dumps(to_api(forged)))
+    key = ObjectKey("shop", "mine")
+    labels = {"dora-operator.io/rollout": "checkout"} if is_labelled else {}
+    cluster.objects[key]["metadata"]["labels"] = labels
+    async with running_operator(cluster, datadog, read_back=True) as operator:
+        datadog.operator = operator
+        await wait(operator, 2 * 86_400, 600)
+    assert datadog.requests == []
+    assert "source" not in cluster.status("mine")

@@ -12,6 +12,7 @@ from dora_operator.clients.errors import ExpiredError, ForbiddenError, Kubernete
 from dora_operator.clients.kubernetes import KubernetesClient, Subject
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey
+from dora_operator.reconcile import context as contexts
 from dora_operator.reconcile import events as events_module
 from dora_operator.reconcile.context import CACHE_SECONDS, NamespaceAnnotations
 from dora_operator.reconcile.events import EventPoster
@@ -189,3 +190,15 @@ async def test_a_namespace_that_could_not_be_read_is_asked_for_again() -> None:
         await namespaces.read("shop")
     cluster.down = False
     assert await namespaces.read("shop") == {}
+
+
+async def test_the_number_of_kept_namespaces_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Namespaces are created and deleted for ever; the one that was read first is dropped first."""
+    monkeypatch.setattr(contexts, "MAX_CACHED", 3)
+    cluster = FakeCluster()
+    namespaces = annotations_of(cluster, Clock())
+    for number in range(500):
+        await namespaces.read(f"preview-{number}")
+    assert len(namespaces._cache) == 3
+    await namespaces.read("preview-499")
+    assert cluster.reads["namespaces"] == 500

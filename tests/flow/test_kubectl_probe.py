@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubectl_dora.datadog_facts import read_account
+from kubectl_dora.findings import Reply
 from pydantic import HttpUrl
 
 from dora_operator.clients.datadog import DatadogClient, Keys, open_http
@@ -15,8 +17,6 @@ from dora_operator.domain.sites import Site
 from dora_operator.metrics import Metrics
 from dora_operator.settings import Settings as OperatorSettings
 from kubectl_dora.datadog import Account
-from kubectl_dora.datadog_facts import read_account
-from kubectl_dora.findings import Reply
 from kubectl_dora.main import run as run_command
 from kubectl_dora.probe.model import Result, Scope
 from kubectl_dora.probe.run import ProbeRunner

@@ -25,7 +25,7 @@ RECORD = ObjectKey("shop", "checkout-h2")
 
 @dataclass
 class Limited(StoringDatadog):
-    """Lets 30 requests through in each minute, whatever they are about. Marks by id are accepted without a look."""
+    """Lets 30 requests through in each minute, whatever they are about. Marks by id are accepted at once."""
 
     marked: list[str] = field(default_factory=list)
     """Ids, or versions, of accepted marks in their order."""
@@ -134,7 +134,7 @@ async def test_an_abort_during_an_outage_of_the_api_server_is_first_after_it() -
         await play(operator, rollout, "abort", seconds=1)
         await wait(operator, 100, 10)
         cluster.down = False
-        operator.app.rollouts.recovered()
+        operator.app.workloads.recovered()
         operator.app.deployments.recovered()
         assert await until_marked(operator, datadog, "2") <= 1
 
@@ -167,18 +167,19 @@ async def test_namespaces_take_turns() -> None:
 
 
 async def test_a_late_mark_waits_for_no_other_mark() -> None:
-    """Datadog was away for five minutes: the abort has to be read first, and is among the first to be sent."""
+    """Datadog was away for five minutes. The version ran before: the deployment has to be found first."""
     cluster, datadog = FakeCluster(), limited()
     datadog.before = lambda _: DOWN
     async with running_operator(cluster, datadog, read_back=True) as operator:
         datadog.operator = operator
         backlog(cluster)
-        await play(operator, Rollout(), *ABORTED)
+        again = ("promote", "deploy h3 3", "promote", "deploy h4 2", "abort")
+        await play(operator, Rollout(), *ABORTED[:3], *again, seconds=60)
         failed = datadog.deployed("2", finished=operator.now)
         await wait(operator, 300, 10)
         datadog.before = _nothing
         assert await until_marked(operator, datadog, failed) <= LIMIT
-    assert cluster.status(RECORD.name)["target"]["id"] == failed
+    assert cluster.status("checkout-h4-4")["target"]["id"] == failed
 
 
 async def test_a_bucket_of_reads_that_is_used_up_delays_no_mark() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from dora_operator.clients.kubernetes import Secret
 from dora_operator.domain.fields import ObjectKey
 from dora_operator.reconcile.deployment import DeploymentReconciler
 from tests.support.builders import OTHER_ID
@@ -347,6 +348,23 @@ async def test_an_answer_is_not_forgotten_when_the_object_only_seems_gone(
         await operator.pass_time(60)
     assert len(datadog.requests) == 1
     assert ready(cluster, "a") == ("True", "Accepted")
+
+
+async def test_a_label_that_changes_before_the_request_does_not_put_it_off(datadog: FakeDatadog) -> None:
+    """A GitOps tool writes its tracking label while the keys are read: the same reconcile sends."""
+
+    class Labelling(FakeCluster):
+        async def read_secret(self, key: ObjectKey) -> Secret:
+            self.annotate("a", tracking=str(self._versions))
+            return await super().read_secret(key)
+
+    cluster = Labelling()
+    cluster.put_secret("mine", "api")
+    async with running_operator(cluster, datadog) as operator:
+        cluster.apply("a", changeFailure=True, credentialsSecretRef={"name": "mine"})
+        await operator.reconcile(ObjectKey("shop", "a"))
+        assert len(datadog.requests) == 1
+    assert cluster.status("a")["accepted"] == {"changeFailure": True}
 
 
 async def test_deleted_while_pending(cluster: FakeCluster, datadog: FakeDatadog) -> None:

@@ -45,9 +45,9 @@ async def test_a_rollout_that_is_created_again_in_one_burst(cluster: FakeCluster
         for event in events:
             operator.rollout_event(*event)
         await operator.settle()
-        tracked = operator.app.rollouts.store.get(ObjectKey("shop", "checkout"))
+        tracked = operator.app.workloads.store.get(ObjectKey("shop", "checkout"))
         assert tracked is not None
-        assert tracked.rollout.uid == "uid-2"
+        assert tracked.workload.uid == "uid-2"
         new._versions = next(versions)
         await play(operator, new, "promote", "deploy h2 2", "abort")
     assert len(datadog.requests) == 1
@@ -62,6 +62,7 @@ async def test_a_standby_keeps_nothing_of_what_is_gone(cluster: FakeCluster, dat
             rollout = Rollout(uid=f"uid-{number}", name=f"r-{number}")
             operator.rollout_event("ADDED", rollout.body())
             operator.rollout_event("DELETED", rollout.body())
-        for changes in (operator.app.deployments, operator.app.rollouts):
-            assert (len(changes.store), len(changes.queue), len(changes.queue._delayed)) < (1, 1, 100)
+        for changes in (operator.app.deployments, operator.app.workloads):
+            assert (len(changes.store), len(changes.queue)) == (0, 0)
+            assert len(changes.queue._delayed) < 100
         assert operator.app.deployments.store._depending == {}

@@ -7,8 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from dora_operator.clients.errors import ForbiddenError, KubernetesError, NotFoundError
 from dora_operator.domain.fields import ObjectKey
 from tests.support.fakes import FakeCluster, FakeDatadog, Operator, running_operator
+from tests.support.levels import Rollout, play
 from tests.unit.history.test_traces import EXPECTED, Lines, trace
 
 EVERY_TRACE = pytest.mark.parametrize("name", sorted(EXPECTED))
@@ -266,6 +268,29 @@ async def test_settled_records_go_after_their_time(cluster: FakeCluster, datadog
     assert len(datadog.requests) == 1
 
 
+async def test_a_record_that_cannot_be_deleted_stops_no_other(
+    cluster: FakeCluster, datadog: FakeDatadog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator may not delete in one namespace; the records of the others go after their time."""
+    delete = cluster.delete_record
+
+    async def refuse(key: ObjectKey, uid: str) -> None:
+        if key.name == "checkout-h2":
+            raise ForbiddenError("forbidden", 403)
+        await delete(key, uid)
+
+    monkeypatch.setattr(cluster, "delete_record", refuse)
+    async with running_operator(cluster, datadog) as operator:
+        for name in ("checkout", "pay", "cart"):
+            rollout = Rollout(name=name, uid=f"uid-{name}")
+            await play(operator, rollout, "deploy h1 1", "promote", "deploy h2 2", "abort")
+            operator.rollout_event("DELETED", rollout.body())
+        assert len(cluster.objects) == 3
+        await operator.pass_time(90 * 86_400 + 60)
+        assert await operator.app.records.sweep() == 2
+    assert [key.name for key in cluster.objects] == ["checkout-h2"]
+
+
 async def test_a_late_deletion_does_not_drop_the_successor(cluster: FakeCluster, datadog: FakeDatadog) -> None:
     """A Rollout of the same name and another uid is another Rollout."""
     old = last_rollout(trace("canary-manual-abort"))
@@ -298,3 +323,25 @@ async def test_an_abort_is_linked_to_nothing_by_default(cluster: FakeCluster, da
         await live(operator, trace("abort-then-roll-forward"))
         await operator.pass_time(60)
     assert asked(datadog) == [("1.1.0", True, "")]
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [NotFoundError("no such kind", 404), ForbiddenError("no permission", 403), KubernetesError("older schema", 422)],
+    ids=["the CRD is missing", "the permission is missing", "the CRD is older"],
+)
+async def test_an_abort_is_marked_without_a_history(
+    cluster: FakeCluster, datadog: FakeDatadog, refused: KubernetesError, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A history that Kubernetes refuses stops no report. One message says so; the history is written when it can be."""
+    cluster.history_error = refused
+    rollout = Rollout()
+    async with running_operator(cluster, datadog) as operator:
+        await play(operator, rollout, "deploy h1 1", "promote", "deploy h2 2", "abort")
+        assert asked(datadog) == [("2", True, "")]
+        assert caplog.text.count("DoraHistories are not kept") == 1
+        assert cluster.histories == {}
+        cluster.history_error = None
+        await play(operator, rollout, "retry")
+    (history,) = cluster.histories.values()
+    assert [revision["version"] for revision in history["revisions"]] == ["1", "2"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dora_operator.clients.lists import Page
-from dora_operator.reconcile.changes import DeploymentChanges, RolloutChanges
-from dora_operator.store import DeploymentStore, RolloutStore
+from dora_operator.reconcile.changes import DeploymentEvents, WorkloadEvents
+from dora_operator.store import DeploymentStore, WorkloadStore
 from dora_operator.watch import kopf_run
 from dora_operator.watch import watch as watch_module
 from dora_operator.watch.health import WatchHealth
@@ -327,11 +327,11 @@ def test_work_begins_without_a_namespace_that_cannot_be_listed() -> None:
     assert other.all_listed.is_set()
 
 
-def build_changes(*namespaces: str) -> DeploymentChanges:
+def build_changes(*namespaces: str) -> DeploymentEvents:
     """Return what receives the DoraDeployments of some namespaces."""
-    rollouts = RolloutChanges(RolloutStore(set(namespaces)), WorkQueue(lambda: 0.0), lambda: NOW)
+    workloads = WorkloadEvents(WorkloadStore(), WorkQueue(lambda: 0.0), lambda: NOW)
     store = DeploymentStore(lambda _: [])
-    return DeploymentChanges(store, WorkQueue(lambda: 0.0), rollouts, lambda: NOW, set(namespaces))
+    return DeploymentEvents(store, WorkQueue(lambda: 0.0), workloads, lambda: NOW, set(namespaces))
 
 
 async def test_the_whole_cluster_is_never_skipped(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

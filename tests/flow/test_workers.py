@@ -143,3 +143,17 @@ async def test_a_stop_lets_requests_under_way_finish() -> None:
         await ended(workers)
     assert len(datadog.requests) == 1
     assert cluster.status("a")["accepted"] == {"changeFailure": True}
+
+
+async def test_nothing_is_taken_after_the_end() -> None:
+    """A key that comes while the process ends is left to the next one."""
+    cluster, datadog = FakeCluster(), FakeDatadog()
+    async with running_operator(cluster, datadog, workers=1) as operator:
+        workers = [asyncio.create_task(operator.app.deployment_workers.run())]
+        await asyncio.sleep(0)  # the worker waits for a key
+        await operator.app.deployment_workers.finish(5)
+        cluster.apply("a", changeFailure=True)
+        cluster.apply("b", deployment={"id": "X9RMqDwK-4c"}, changeFailure=True)
+        async with asyncio.timeout(5):
+            await asyncio.gather(*workers)  # it ends by itself
+    assert datadog.requests == []

@@ -10,6 +10,7 @@ import pytest
 from sandbox.cluster import LocalCluster
 from tests.support.image import Buildah
 
+CRDS = Path(__file__).parents[2] / "crds"
 MIRROR = "http://deb.debian.org/debian"
 
 
@@ -17,8 +18,8 @@ MIRROR = "http://deb.debian.org/debian"
 def cluster() -> Iterator[LocalCluster]:
     """Return a real API server that knows DoraDeployment."""
     with LocalCluster.start() as running:
-        running.kubectl("apply", "-f", str(Path(__file__).parents[2] / "crds"))
-        running.kubectl("wait", "--for=condition=Established", "crd/doradeployments.dora-operator.io", "--timeout=30s")
+        running.kubectl("apply", "-f", str(CRDS))
+        running.kubectl("wait", "--for=condition=Established", "-f", str(CRDS), "--timeout=30s")
         yield running
 
 

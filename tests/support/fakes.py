@@ -65,6 +65,7 @@ class FakeCluster:
     rollout_events: list[Mapping[str, Any]] = field(default_factory=list)
     histories: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     history_writes: int = 0
+    history_error: KubernetesError | None = None
     annotations: dict[str, str] = field(default_factory=dict)
     """Of every Namespace."""
     reads: Counter[str] = field(default_factory=Counter)
@@ -204,6 +205,8 @@ class FakeCluster:
         """See KubernetesClient."""
         await asyncio.sleep(0)
         self._check()
+        if self.history_error is not None:
+            raise self.history_error
         self.history_writes += 1
         body = json.loads(json.dumps(manifest))
         self.histories[body["metadata"]["namespace"], body["metadata"]["name"]] = body

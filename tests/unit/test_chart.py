@@ -72,13 +72,13 @@ def test_everything_generated_is_up_to_date(capsys: pytest.CaptureFixture[str]) 
 
 def test_the_crd_is_the_one_that_is_committed() -> None:
     """The chart, `crds/` and the models agree to the byte."""
-    assert (CHART / "files" / "crd.yaml").read_text(encoding="utf-8") == crd.render()
+    assert {file.name: file.read_text(encoding="utf-8") for file in (CHART / "files").iterdir()} == crd.files()
 
 
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        pytest.param("files/crd.yaml", "kind: DoraDeployment", "kind: Other", id="another CRD"),
+        pytest.param("files/dora-operator.io_dorahistories.yaml", "kind: DoraHistory", "kind: Other", id="another CRD"),
         pytest.param("values.yaml", '  logLevel: "INFO"', '  logLevel: "DEBUG"', id="another default of a setting"),
         pytest.param("values.yaml", "  dryRun: false\n", "", id="a setting that is missing"),
         pytest.param("values.schema.json", '"maximum": 256', '"maximum": 257', id="another limit"),
@@ -174,9 +174,11 @@ def test_the_chart_says_where_it_comes_from() -> None:
     for link in yaml.safe_load(notes["artifacthub.io/links"]):
         path = re.sub("^(tree|blob)/main/", "", link["url"].removeprefix(f"{home}/"))
         assert (CHART.parents[1] / path).exists(), path
-    (kind,) = yaml.safe_load(notes["artifacthub.io/crds"])
-    definition = crd.custom_resource_definition()
-    assert kind["name"] == definition["metadata"]["name"]
-    assert kind["version"] in {version["name"] for version in definition["spec"]["versions"]}
+    definitions = [yaml.safe_load(text) for text in crd.files().values()]
+    assert {(kind["name"], kind["version"]) for kind in yaml.safe_load(notes["artifacthub.io/crds"])} == {
+        (definition["metadata"]["name"], version["name"])
+        for definition in definitions
+        for version in definition["spec"]["versions"]
+    }
     for example in yaml.safe_load(notes["artifacthub.io/crdsExamples"]):
         assert example["spec"]["dryRun"] is True

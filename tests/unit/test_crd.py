@@ -8,6 +8,8 @@ import yaml
 from dora_operator import crd
 
 ROOT = Path(__file__).parents[2]
+METADATA = {"apiVersion", "kind", "metadata"}
+TYPES = [{"type": "string", "description": text} for text in ("dora-operator.io/v1alpha1", "DoraHistory")]
 
 
 def schemas(node: Any) -> list[dict[str, Any]]:
@@ -24,22 +26,34 @@ def version() -> dict[str, Any]:
     return dict(only)
 
 
-def test_the_committed_file_is_up_to_date() -> None:
+def checked() -> list[dict[str, Any]]:
+    """Return every schema of a spec, a status and a history."""
+    root = version()["schema"]["openAPIV3Schema"]["properties"]
+    return [*schemas(root["spec"]), *schemas(root["status"]), *schemas(history()["schema"]["openAPIV3Schema"])]
+
+
+def history() -> dict[str, Any]:
+    """Return the only version of the CRD of histories."""
+    (only,) = crd.history_definition()["spec"]["versions"]
+    return dict(only)
+
+
+def test_the_committed_files_are_up_to_date() -> None:
     """`make crd` would change nothing."""
-    assert (ROOT / "crds" / crd.FILE_NAME).read_text(encoding="utf-8") == crd.render()
+    assert {file.name: file.read_text(encoding="utf-8") for file in (ROOT / "crds").iterdir()} == crd.files()
 
 
 def test_the_kustomize_base_has_the_same() -> None:
     """Written with Helm's help, by `make config`; what it writes is compared whole where Helm is."""
-    base = yaml.safe_load((ROOT / "config" / "crd.yaml").read_text(encoding="utf-8"))
-    assert base["spec"] == yaml.safe_load(crd.render())["spec"], "run `make config` and commit config/"
+    base = list(yaml.safe_load_all((ROOT / "config" / "crd.yaml").read_text(encoding="utf-8")))
+    made = [yaml.safe_load(text) for text in crd.files().values()]
+    assert [one["spec"] for one in base] == [one["spec"] for one in made], "run `make config` and commit config/"
 
 
 def test_every_text_and_list_is_bounded() -> None:
     """No string without a limit, an enum or a format; no list without a limit."""
-    root = version()["schema"]["openAPIV3Schema"]["properties"]
-    for schema in schemas(root["spec"]) + schemas(root["status"]):
-        if schema.get("type") == "string":
+    for schema in checked():
+        if schema.get("type") == "string" and schema not in TYPES:
             assert {"maxLength", "enum", "format"} & set(schema), schema
         if schema.get("type") == "array":
             assert "maxItems" in schema
@@ -47,10 +61,9 @@ def test_every_text_and_list_is_bounded() -> None:
 
 def test_every_field_is_described() -> None:
     """`kubectl explain` has a sentence for each field, and each rule a message."""
-    root = version()["schema"]["openAPIV3Schema"]["properties"]
-    for schema in schemas(root["spec"]) + schemas(root["status"]):
+    for schema in checked():
         for name, field in schema.get("properties", {}).items():
-            assert field.get("description", "").endswith((".", "?")), name
+            assert name in METADATA or field.get("description", "").endswith((".", "?")), name
         for rule in schema.get("x-kubernetes-validations", []):
             assert rule["message"]
 
@@ -91,6 +104,20 @@ def test_columns() -> None:
     wide = [column["name"] for column in columns if column.get("priority")]
     assert shown == ["Ready", "Reason", "Service", "Env", "Version", "Failure", "Verified", "Age"]
     assert wide == ["Id", "Remediation", "Source", "Accepted"]
+    columns = history()["additionalPrinterColumns"]
+    shown = [column["name"] for column in columns if not column.get("priority")]
+    assert shown == ["Kind", "Workload", "Version", "Revisions", "Failed", "Last", "Age"]
+
+
+def test_a_history_is_one_value() -> None:
+    """It has no status of its own, and its lists have one owner each."""
+    assert "subresources" not in history()
+    fields = history()["schema"]["openAPIV3Schema"]["properties"]
+    assert list(fields) == ["apiVersion", "kind", "metadata", "workload", "revisions", "versions", "versionsDropped"]
+    assert [name for name, field in fields.items() if field.get("x-kubernetes-list-type") == "atomic"] == [
+        "revisions",
+        "versions",
+    ]
 
 
 def test_the_parts_of_a_status_have_one_owner_each() -> None:
@@ -102,9 +129,13 @@ def test_the_parts_of_a_status_have_one_owner_each() -> None:
 
 
 def test_a_stale_file_is_noticed(tmp_path: Path, capsys: Any) -> None:
-    """--check fails for a file that differs, and says how to fix it."""
+    """--check fails for a file that differs or is not there, and says how to fix it."""
     assert crd.main([str(tmp_path)]) == 0
     assert crd.main(["--check", str(tmp_path)]) == 0
-    (tmp_path / crd.FILE_NAME).write_text("old")
+    deployments, histories = (tmp_path / name for name in crd.files())
+    deployments.write_text("old")
+    histories.unlink()
     assert crd.main(["--check", str(tmp_path)]) == 1
-    assert "make crd" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert message.count("make crd") == 2
+    assert histories.name in message

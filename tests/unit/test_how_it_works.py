@@ -83,7 +83,7 @@ async def applied(operator: Operator, calls: list[str]) -> None:
 
 async def aborted(operator: Operator, calls: list[str]) -> None:
     """Abort the second revision of a Rollout."""
-    receive = handler(ROLLOUTS, operator.app.rollouts)
+    receive = handler(ROLLOUTS, operator.app.workloads)
     rollout = Rollout()
     for pod_hash, version in (("h1", "1"), ("h2", "2")):
         rollout.deploy(pod_hash, version)

@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from dora_operator.domain.rollout.verdict import Decision, Verdict
 
 from dora_operator.domain.fields import ObjectKey, to_api
+from dora_operator.domain.history.verdicts import Verdict
 from dora_operator.domain.plan import Dependency
 from dora_operator.domain.resource import DoraDeployment
-from dora_operator.store import MAX_UNDECIDED, DeploymentStore, Entry, RolloutStore
+from dora_operator.store import MAX_UNDECIDED, DeploymentStore, Entry, WorkloadStore
 from dora_operator.workqueue import Priority
 from tests.support.builders import BY_ID, NOW, verdict
 
@@ -198,12 +198,12 @@ def test_a_change_of_metadata_alone_changes_no_decision(store: DeploymentStore) 
 def rollout(version: int, uid: str = "u1", **status: Any) -> dict[str, Any]:
     """Build a Rollout as the API server shows it."""
     metadata = {"namespace": "shop", "name": "mine", "uid": uid, "resourceVersion": str(version), "generation": 1}
-    return {"metadata": metadata, "spec": {}, "status": {"observedGeneration": "1", "currentPodHash": "h1"} | status}
+    return {"metadata": metadata, "spec": {}, "status": {"currentPodHash": "h2", "stableRS": "h1"} | status}
 
 
 def test_the_newest_rollout_wins() -> None:
     """Older versions and late deletions change nothing; another uid is another Rollout."""
-    store = RolloutStore()
+    store = WorkloadStore()
     assert store.upsert(rollout(5), NOW)
     assert not store.upsert(rollout(5), NOW)
     assert not store.upsert(rollout(4), NOW)
@@ -211,32 +211,32 @@ def test_the_newest_rollout_wins() -> None:
     tracked.unidentified = True
     assert not store.upsert(rollout(3, uid="u0"), NOW)
     assert store.upsert(rollout(6, uid="u2"), None)
-    assert not store.forget(KEY, "u1")
+    assert not store.delete(KEY, "u1")
     (tracked,) = store
-    assert (tracked.rollout.uid, tracked.seen_at, tracked.unidentified) == ("u2", None, False)
-    assert store.forget(KEY, "u2")
+    assert (tracked.workload.uid, tracked.seen_at, tracked.unidentified) == ("u2", None, False)
+    assert not store.delete(KEY, "u2")
     assert len(store) == 0
 
 
 @pytest.mark.parametrize(("decides", "kept"), [(True, MAX_UNDECIDED), (False, 0)], ids=["the leader", "a follower"])
 def test_undecided_states_are_kept_by_the_leader(*, decides: bool, kept: int) -> None:
     """A queue of keys would lose an abort that is over before a worker is free. Their number is bounded."""
-    store = RolloutStore(are_decided=decides)
+    store = WorkloadStore(are_decided=decides)
     for version in range(1, 60):
         store.upsert(rollout(version, abort=version % 2 == 0), NOW)
     (tracked,) = store
     assert len(tracked.undecided) == kept
-    tracked.decided(Decision(), [*tracked.undecided, tracked.rollout], settled=True)
+    tracked.decided(tracked.workload, settled=True)
     assert tracked.undecided == ()
 
 
 def test_a_state_that_was_decided_is_not_kept() -> None:
     """It has had its decision; nor is a version that differs in nothing that a decision reads one by one."""
-    store = RolloutStore(are_decided=True)
+    store = WorkloadStore(are_decided=True)
     store.upsert(rollout(1), NOW)
     (tracked,) = store
     store.upsert(rollout(2, replicas=3), NOW)
     assert tracked.undecided == ()
-    tracked.decided(Decision(), [tracked.rollout], settled=True)
+    tracked.decided(tracked.workload, settled=True)
     store.upsert(rollout(3, abort=True), NOW)
     assert tracked.undecided == ()

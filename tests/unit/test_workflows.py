@@ -247,11 +247,12 @@ def test_the_release_has_the_notes_and_all_files(checkout: Path) -> None:
     """The changelog's section, and every file with its checksum; the checksums are signed."""
     (checkout / "dist" / "sbom.json").write_text("{}")
     run_step(step("Push the chart"), checkout)
-    result, _, _ = run_step(step("Add the CRD, the notes and the checksums, and sign the checksums"), checkout)
+    result, _, _ = run_step(step("Add the CRDs, the notes and the checksums, and sign the checksums"), checkout)
     assert result.returncode == 0, result.stderr
     assert (checkout / "notes.md").read_text().startswith("- More.")
     sums = (checkout / "dist" / "checksums.txt").read_text()
-    assert {"sbom.json", "dora-operator.io_doradeployments.yaml"} <= set(sums.split())
+    crds = {"dora-operator.io_doradeployments.yaml", "dora-operator.io_dorahistories.yaml"}
+    assert crds | {"sbom.json"} <= set(sums.split())
     assert "checksums" not in sums
     _, calls, _ = run_step(step("Create the release"), checkout)
     assert f"gh release create {TAG} --verify-tag --title {TAG} --notes-file notes.md dist/" in calls

@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from dora_operator.crd import render
+from dora_operator import crd
 from dora_operator.domain.sites import Site
 from tools.chart.settings import Setting, settings
 from tools.chart.table import UndescribedError, table
@@ -27,7 +27,7 @@ def files(chart: Path) -> dict[Path, str]:
     schema = json.loads((chart / "values.schema.json").read_text(encoding="utf-8"))
     readme = (chart / "README.md").read_text(encoding="utf-8")
     return {
-        chart / "files" / "crd.yaml": render(),
+        **{chart / "files" / name: text for name, text in crd.files().items()},
         chart / "values.yaml": values,
         chart / "values.schema.json": json.dumps(with_settings(schema, found), indent=2) + "\n",
         chart / "README.md": TABLE.sub(lambda match: f"{match[1]}{table(values)}\n{match[2]}", readme),

@@ -30,7 +30,7 @@ FLOW = (
 )  # fmt: skip
 PATHS = (
     *(f"tests/unit/test_{name}.py" for name in UNIT),
-    "tests/unit/rollout",
+    "tests/unit/history",
     "tests/unit/kubectl/test_explain_agrees.py",
     "tests/unit/kubectl/test_marks.py",
     "tests/unit/kubectl/test_backfill.py",

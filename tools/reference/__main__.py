@@ -4,12 +4,13 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from dora_operator.crd import COLUMNS, custom_resource_definition
+from dora_operator.crd import COLUMNS, HISTORY_COLUMNS, Columns, custom_resource_definition, history_definition
 from tools.chart.__main__ import CHART
 from tools.chart.table import table
 from tools.reference.rows import Row, Schema, rows, rules
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
+OF_KUBERNETES = ("apiVersion", "kind", "metadata")
 HEAD = """# DoraDeployment
 
 <!-- Written by `make reference` from the models: do not edit. -->
@@ -38,6 +39,14 @@ Written by the operator alone, and only when something changed. Conditions and t
 Until the operator has reconciled a resource, `status.observedGeneration` is -1.
 
 """
+HISTORY_HEAD = """# DoraHistory
+
+<!-- Written by `make reference` from the models: do not edit. -->
+
+`dora-operator.io/v1alpha1`, namespaced, one for each watched workload and owned by it. `kubectl get dorahist` is short
+for it. Written by the operator alone. A history that was deleted is made again from what the workload still shows.
+
+"""
 CHART_HEAD = """# Values of the chart
 
 <!-- Written by `make reference` from the chart's values.yaml: do not edit. -->
@@ -55,7 +64,7 @@ COLUMNS_HEAD = """
 def pages() -> dict[str, str]:
     """Return the text of each page, by the name of its file."""
     values = (CHART / "values.yaml").read_text(encoding="utf-8")
-    return {"resource.md": resource(), "chart.md": f"{CHART_HEAD}{table(values)}\n"}
+    return {"resource.md": resource(), "history.md": history(), "chart.md": f"{CHART_HEAD}{table(values)}\n"}
 
 
 def resource() -> str:
@@ -73,13 +82,21 @@ def resource() -> str:
             _table(("where", "message"), ((f"`{where}`", words) for where, words in messages)),
             STATUS,
             _fields(rows(status)),
-            COLUMNS_HEAD,
-            _table(
-                ("column", "from", "shown"),
-                ((name, f"`{path}`", "with `-o wide`" if wide else "always") for name, _, path, wide in COLUMNS),
-            ),
+            _columns(COLUMNS),
         )
     )
+
+
+def history() -> str:
+    """Return the text of the page on histories."""
+    (version,) = history_definition()["spec"]["versions"]
+    fields = [row for row in rows(version["schema"]["openAPIV3Schema"]) if row.path not in OF_KUBERNETES]
+    return "".join((HISTORY_HEAD, _fields(fields), _columns(HISTORY_COLUMNS)))
+
+
+def _columns(columns: Columns) -> str:
+    lines = ((name, f"`{path}`", "with `-o wide`" if wide else "always") for name, _, path, wide in columns)
+    return COLUMNS_HEAD + _table(("column", "from", "shown"), lines)
 
 
 def _root(schema: Schema) -> list[dict[str, str]]:

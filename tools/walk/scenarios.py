@@ -22,7 +22,7 @@ from sandbox.running import environment_for
 from tools.walk.report import Call, Walk
 
 ROOT = Path(__file__).parents[2]
-TRACE = ROOT / "tests/unit/rollout/traces/canary-manual-abort.jsonl.gz"
+TRACE = ROOT / "tests/unit/history/traces/canary-manual-abort.jsonl.gz"
 READY_SECONDS = 60.0
 PATIENCE_SECONDS = 30.0
 QUIET_SECONDS = 1.5

@@ -108,7 +108,6 @@ class DatadogClient:
         return await self.send(Call.DELETE, "DELETE", path, b"", site, keys)
 
     async def get_deployment(self, deployment_id: str, site: Site, keys: Keys) -> Answer | NoAnswer:
-        """Read one deployment."""
         path = f"{COLLECTION}/{quote(deployment_id, safe='')}"
         return await self.send(Call.READ, "GET", path, b"", site, keys, LIST_LIMIT)
 

@@ -54,7 +54,6 @@ class Kind:
 
     @property
     def root(self) -> str:
-        """Path of the group and version."""
         return f"/apis/{self.group}/{self.version}"
 
     def path(self, namespace: str | None) -> str:
@@ -79,7 +78,6 @@ class Subject:
 
     @classmethod
     def of(cls, kind: Kind, key: ObjectKey, uid: str) -> "Subject":
-        """Return an object of a kind that is watched."""
         return cls(f"{kind.group}/{kind.version}", kind.kind, key, uid)
 
 
@@ -171,7 +169,6 @@ class KubernetesClient:
         return Secret(_metadata(secret, path).get("resourceVersion") or "", secret.get("data") or {})
 
     async def read_annotations(self, namespace: str) -> Mapping[str, str]:
-        """Read the annotations of a Namespace."""
         path = f"/api/v1/namespaces/{namespace}"
         annotations: Mapping[str, str] = _metadata(await self._request("GET", path), path).get("annotations") or {}
         return annotations

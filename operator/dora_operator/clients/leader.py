@@ -78,7 +78,6 @@ class Leader:
         """When the Lease of another process expires, on the local clock; infinite: not known."""
 
     def is_leader(self) -> bool:
-        """Return whether a write may begin now."""
         return self._monotonic() < self._writes_until
 
     def check(self) -> None:

@@ -58,7 +58,6 @@ class Page:
 
     @property
     def items(self) -> list[dict[str, Any]]:
-        """Parse the bodies."""
         items: list[dict[str, Any]] = from_json(self.data, cache_strings="keys")["items"]
         return items
 

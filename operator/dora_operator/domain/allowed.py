@@ -22,7 +22,6 @@ class Allowed:
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """Return the names in a comma-separated list."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 

@@ -50,7 +50,6 @@ class EventNote:
 
 
 def event_for(before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> EventNote | None:
-    """Return the Event for the step from one status to the next, if any."""
     return _success(before, after) or _warning(before, after) or _verified_warning(before, after)
 
 

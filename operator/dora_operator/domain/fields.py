@@ -40,7 +40,6 @@ class Rule(NamedTuple):
     """Where the API server shows the message; empty: at the object that has the rule."""
 
     def to_schema(self) -> dict[str, str]:
-        """Return the entry of x-kubernetes-validations."""
         entry = {"rule": self.rule, "message": self.message}
         return entry | ({"fieldPath": self.field_path} if self.field_path else {})
 
@@ -84,9 +83,7 @@ Tag = Annotated[
 ObjectName = Annotated[
     str,
     StringConstraints(
-        min_length=1,
-        max_length=253,
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
     ),
     fix("the name of an object has lower-case letters, digits, - and ., and begins and ends with a letter or digit"),
 ]
@@ -136,12 +133,10 @@ class RemediationLink:
 
 
 def is_tag(value: object) -> TypeGuard[str]:
-    """Return whether a value can be a service, env or version."""
     return _TAG.validator.isinstance_python(value, strict=True)
 
 
 def is_deployment_id(value: object) -> TypeGuard[str]:
-    """Return whether a value can be the id of a deployment in Datadog."""
     return _DEPLOYMENT_ID.validator.isinstance_python(value, strict=True)
 
 

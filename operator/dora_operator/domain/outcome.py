@@ -216,7 +216,6 @@ class RateLimitState:
 
 
 def rate_limit_of(headers: Mapping[str, str], now: datetime) -> RateLimitState:
-    """Read the headers, with lower-case names, of an answer."""
     return RateLimitState(
         name=shorten(headers.get("x-ratelimit-name", ""), NAME_LIMIT) or None,
         limit=remaining_requests(headers.get("x-ratelimit-limit")),

@@ -127,7 +127,6 @@ class _Input:
 
 
 def make_plan(spec: DoraDeploymentSpec, context: PlanInput) -> Plan:
-    """Decide what this resource wants. The first check that finds something decides."""
     state = desired_state(spec, context.referenced, context.rollout_state)
     state = _with_known_link(state, context.known_link)
     target = target_of(spec, context.default_site, context.rollout_state)
@@ -142,7 +141,6 @@ def make_plan(spec: DoraDeploymentSpec, context: PlanInput) -> Plan:
 
 
 def target_of(spec: DoraDeploymentSpec, default_site: Site, rollout_state: RolloutState | None = None) -> Target:
-    """Return the Datadog deployment and account that the spec names."""
     chosen = spec.deployment
     return Target(
         by=TargetKind.VERSION if chosen.id is None else TargetKind.ID,
@@ -168,7 +166,6 @@ def desired_state(
 
 
 def overrides(spec: DoraDeploymentSpec, rollout_state: RolloutState) -> bool:
-    """Return whether the spec says something else than the Rollout."""
     decided = rollout_state.state
     if spec.change_failure not in (None, decided.change_failure):
         return True
@@ -377,7 +374,6 @@ Dependency = DeploymentKey | WorkloadRef | ObjectKey
 
 
 def dependencies_of(default_site: Site, deployment: DoraDeployment) -> frozenset[Dependency]:
-    """Return everything that a decision about this resource reads besides the resource."""
     namespace, spec = deployment.key.namespace, deployment.spec
     if spec is None:
         return frozenset()

@@ -44,6 +44,5 @@ def failed_event(verdict: Verdict | None) -> DeploymentEvent | None:
 
 
 def own_id(verdict: Verdict) -> str:
-    """Return the id that the operator gives the deployment of a revision."""
     parts = "\n".join((verdict.uid, verdict.pod_template_hash, str(verdict.revision)))
     return OWN_PREFIX + hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:ID_DIGEST]

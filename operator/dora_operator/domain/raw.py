@@ -15,7 +15,6 @@ NOTHING: Mapping[str, Any] = {}
 
 
 def mapping(source: object, *path: str) -> Mapping[str, Any]:
-    """Return the object at `path` below `source`, or an empty one."""
     for name in path:
         source = source.get(name) if isinstance(source, Mapping) else None
     return source if isinstance(source, Mapping) else NOTHING
@@ -28,13 +27,11 @@ def items(source: object, *path: str) -> Sequence[Mapping[str, Any]]:
 
 
 def texts(source: object, *path: str, prefix: str = "") -> dict[str, str]:
-    """Return the strings of the object at `path` whose names begin with `prefix`."""
     found = mapping(source, *path).items()
     return {name: value for name, value in found if isinstance(value, str) and str(name).startswith(prefix)}
 
 
 def text(source: object, *path: str) -> str:
-    """Return the string at `path` below `source`, or an empty one."""
     value = mapping(source, *path[:-1]).get(path[-1])
     return value if isinstance(value, str) else ""
 
@@ -46,7 +43,6 @@ def identifier(source: object, *path: str) -> str:
 
 
 def flag(source: object, *path: str) -> bool:
-    """Return whether the value at `path` is exactly true."""
     return mapping(source, *path[:-1]).get(path[-1]) is True
 
 

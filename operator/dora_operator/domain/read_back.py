@@ -139,7 +139,6 @@ def find_link(stored: Stored, verdict: Verdict, link: RemediationLink) -> Found:
 
 
 def evaluate(stored: Stored | ReadProblem, target: Target, status: DoraDeploymentStatus, read: Read) -> Finding:
-    """Return what a read means for a state that Datadog has accepted."""
     if isinstance(stored, ReadProblem):
         return Finding(_unread(stored, status), target, status.read_back)
     accepted = status.accepted or MarkState()

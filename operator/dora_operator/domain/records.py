@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from dora_operator.domain.fields import API_VERSION, GROUP, KIND, to_api
@@ -15,6 +16,10 @@ MAX_LABEL = 63
 DIGEST = 10
 """Characters of the digest that replaces what was cut off or is not allowed in a name."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+def is_ignored(annotations: Mapping[str, str]) -> bool:
+    return annotations.get(IGNORE_ANNOTATION) == "true"
 
 
 def record_manifest(namespace: str, verdict: Verdict, name: str | None = None) -> dict[str, Any]:

@@ -77,8 +77,7 @@ class Condition:
     observed_generation: int = Field(description="The generation of the spec that this condition is about.")
     last_transition_time: datetime = Field(description="When status last changed.")
     reason: Annotated[
-        str,
-        StringConstraints(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"),
+        str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
     ] = Field(description="Stable reason for programs; the reference lists all reasons.")
     message: LongText = Field(description="Explanation for people.")
 
@@ -132,7 +131,6 @@ class Target:
 
     @property
     def tags(self) -> tuple[str | None, str | None, str | None]:
-        """Service, env and version."""
         return self.service, self.env, self.version
 
     def with_known(self, known: "Target | None") -> "Target":
@@ -230,11 +228,9 @@ class DoraDeploymentStatus:
     )
 
     def condition(self, kind: ConditionType) -> Condition | None:
-        """Return the condition of this type, if it was ever written."""
         return next((condition for condition in self.conditions or () if condition.type == kind), None)
 
     def reason(self, kind: ConditionType) -> str | None:
-        """Return the reason of the condition of this type, if it was ever written."""
         condition = self.condition(kind)
         return condition.reason if condition is not None else None
 

@@ -22,5 +22,4 @@ class Site(StrEnum):
 
 
 def api_url(site: Site) -> str:
-    """Return the base URL of the site's API, without a slash at the end."""
     return f"https://api.{site.value}"

@@ -75,8 +75,7 @@ class Remediation(WithRules):
         "deployment.",
     )
     dora_deployment_ref: ObjectReference | None = Field(
-        default=None,
-        description="Another DoraDeployment in this namespace: its id or version is used.",
+        default=None, description="Another DoraDeployment in this namespace: its id or version is used."
     )
 
 
@@ -132,8 +131,7 @@ class DoraDeploymentSpec(WithRules):
         "or left as it is.",
     )
     remediation: Remediation | None = Field(
-        default=None,
-        description="The deployment that corrected this one. Datadog computes the recovery time from it.",
+        default=None, description="The deployment that corrected this one. Datadog computes the recovery time from it."
     )
     source_ref: SourceReference | None = Field(
         default=None,

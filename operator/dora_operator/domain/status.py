@@ -85,7 +85,6 @@ def settled(previous: DoraDeploymentStatus, plan: Send, context: StatusContext) 
 def without_request(
     previous: DoraDeploymentStatus, plan: Hold | Wait | Refuse, context: StatusContext
 ) -> DoraDeploymentStatus:
-    """Return the status after a plan that sends nothing."""
     current = replace(_for_plan(previous, plan, context), next_attempt_time=None)
     if isinstance(plan, Hold) and current.accepted == current.desired:  # there is nothing that could be held back
         return _with_conditions(_cleared(current), previous, _accepted_summary(current), context)
@@ -98,7 +97,6 @@ def without_request(
 def with_outcome(
     previous: DoraDeploymentStatus, plan: Send, outcome: Outcome, context: StatusContext
 ) -> DoraDeploymentStatus:
-    """Return the status after Datadog answered, or did not."""
     current = _for_plan(previous, plan, context)
     if isinstance(outcome, Accepted):
         resent = current.accepted is None and current.accepted_time is not None and previous.desired == current.desired
@@ -147,7 +145,6 @@ def postponed(
 
 
 def invalid(previous: DoraDeploymentStatus, message: str, context: StatusContext) -> DoraDeploymentStatus:
-    """Return the status of a resource whose spec cannot be understood."""
     current = replace(previous, observed_generation=context.generation, next_attempt_time=None)
     return _with_conditions(current, previous, ConditionSummary(Phase.STALLED, Reason.INVALID_SPEC, message), context)
 
@@ -238,10 +235,7 @@ NOT_READY = frozenset({Reason.DEPLOYMENT_MISSING, Reason.NOT_APPLIED})
 
 
 def _verification(
-    current: DoraDeploymentStatus,
-    previous: DoraDeploymentStatus,
-    before: Condition | None,
-    context: StatusContext,
+    current: DoraDeploymentStatus, previous: DoraDeploymentStatus, before: Condition | None, context: StatusContext
 ) -> Verification:
     """Return what is known of the accepted state. It stays until a read shows something else."""
     if context.finding is not None and current.accepted_time is not None:
@@ -258,12 +252,7 @@ def _condition_rows(
     summary: ConditionSummary, accepted: ConditionSummary, verified: Verification, override: Override | None
 ) -> list[_Row]:
     rows: list[_Row] = [
-        (
-            ConditionType.READY,
-            _TRUTH[summary.phase is Phase.READY],
-            summary.reason,
-            shorten(summary.message, 1024),
-        ),
+        (ConditionType.READY, _TRUTH[summary.phase is Phase.READY], summary.reason, shorten(summary.message, 1024)),
         (
             ConditionType.ACCEPTED,
             _TRUTH[accepted.phase is Phase.READY],
@@ -355,7 +344,6 @@ class Summary:
 
 
 def summary_of(deployment: DoraDeployment) -> Summary:
-    """Return the summary of a DoraDeployment."""
     spec, status = deployment.spec, deployment.status
     ready, reason = _ready_of(status)
     is_current = status.observed_generation == deployment.generation and status.desired is not None

@@ -41,7 +41,6 @@ class StoredDeployment:
 
     @property
     def tags(self) -> tuple[str | None, str | None, str | None]:
-        """Service, env and version."""
         return self.service, self.env, self.version
 
 

@@ -45,7 +45,6 @@ class WorkloadEvents:
             self.queue.forget(key)
 
     def versions(self, namespace: str | None) -> Mapping[ObjectKey, tuple[str, str]]:
-        """Return uid and resourceVersion of every stored Rollout."""
         return self.store.versions(namespace)
 
     def listed(self, namespace: str | None, *, served: bool) -> None:  # noqa: ARG002 - all kinds have one interface
@@ -56,11 +55,9 @@ class WorkloadEvents:
         """Go on without a namespace that cannot be listed: its Rollouts stay unknown, as if it was not listed yet."""
 
     def recovered(self) -> None:
-        """Retry failed keys: the API server answers again."""
         self.queue.retry_failed()
 
     def requeue(self, key: ObjectKey) -> None:
-        """Reconcile a Rollout that a DoraDeployment follows."""
         if self.store.get(key) is not None:
             self.queue.add(key, Priority.NORMAL)
 
@@ -103,7 +100,6 @@ class DeploymentEvents:
             self._queue_dependants(key, dependencies)
 
     def versions(self, namespace: str | None) -> Mapping[ObjectKey, tuple[str, str]]:
-        """Return uid and resourceVersion of every stored object."""
         return self.store.versions(namespace)
 
     def listed(self, namespace: str | None, *, served: bool) -> None:
@@ -122,7 +118,6 @@ class DeploymentEvents:
         self.requeue([deployment.key for deployment in self.store])
 
     def recovered(self) -> None:
-        """Retry failed keys: the API server answers again."""
         self.queue.retry_failed()
 
     def requeue(self, keys: Iterable[ObjectKey], since: datetime | None = None) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from dora_operator.clients.errors import KubernetesError
 from dora_operator.clients.kubernetes import KubernetesClient
 from dora_operator.domain.allowed import Allowed, allowed_in
-from dora_operator.domain.fields import ObjectKey, OnMissing
+from dora_operator.domain.fields import ObjectKey, OnMissing, RemediationLink
 from dora_operator.domain.history.verdicts import Verdict
 from dora_operator.domain.plan import (
     DeploymentKey,
@@ -28,10 +28,13 @@ from dora_operator.domain.plan import (
 )
 from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
 from dora_operator.domain.records import ON_MISSING_ANNOTATION
+from dora_operator.domain.request import PatchById
 from dora_operator.domain.resource import ConditionType, DoraDeployment, DoraDeploymentStatus
 from dora_operator.domain.retry import adopt_acceptance, forget_acceptance, overwrites, without_overwritten
 from dora_operator.domain.spec import DeploymentSelector, DoraDeploymentSpec
 from dora_operator.domain.status import Override
+from dora_operator.domain.stored import searched_from
+from dora_operator.reconcile.lookup import Query
 from dora_operator.settings import Settings
 from dora_operator.store import DeploymentStore, WorkloadStore
 
@@ -93,6 +96,46 @@ class Context:
     reads_back: bool
     allowed: Allowed
     """What the namespace may mark with the operator's own keys; everything, where the resource names its own keys."""
+    is_new: bool
+    """The verdict is about a version that runs for the first time, in its workload and in all others."""
+
+    def must_read(self, plan: Send) -> bool:
+        """Return whether the deployment has to be found first.
+
+        By version, Datadog marks the one that finished last: the right one for a version that is new, once.
+        """
+        state, verdict = plan.request.state, self.source
+        if verdict is None or isinstance(plan.request, PatchById):
+            return False
+        if state.change_failure is not verdict.change_failure:  # a user has decided otherwise
+            return False
+        return not (verdict.change_failure and self.is_new and self.status.accepted_time is None)
+
+    def query(self, plan: Send) -> Query:
+        """Return what has to be read about a deployment: its service and env, or itself where those do not show it."""
+        target, read_back = plan.target.with_known(self.status.target), self.status.read_back
+        started = self.source.started_time if self.source is not None else None
+        since = searched_from(self.deployment.created_time, started)
+        finished = read_back.finished_time if read_back is not None else None
+        if target.id is not None and (None in target.tags or (finished is not None and finished < since)):
+            return Query(None, None, since, target.id)
+        return Query(target.service, target.env, since)
+
+    def unresolved_link(self, plan: Plan) -> RemediationLink | None:
+        """Return a remediation that a workload decides, by a version whose deployment is not known yet."""
+        spec = self.deployment.spec
+        if not isinstance(plan, Send) or not self.reads_back or None in plan.target.tags:
+            return None
+        is_decided = spec is not None and (spec.remediation is None or self.deployment.is_record)
+        link = plan.request.state.remediation
+        return link if is_decided and link is not None and link.id is None else None
+
+    def is_creating(self, plan: Send) -> bool:
+        """Return whether a missing deployment was to be created, and that has not succeeded yet."""
+        is_sent_again = self.status.accepted is None and self.status.accepted_time is not None
+        is_wanted = self.on_missing is OnMissing.CREATE and plan.target.id is None
+        is_missing = self.status.reason(ConditionType.VERIFIED) == Reason.DEPLOYMENT_MISSING
+        return is_sent_again and is_wanted and is_missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +195,13 @@ class Planner:
             on_missing=self._on_missing(spec, source, annotations),
             reads_back=self.settings.read_back and spec.read_back is not False,
             allowed=allowed,
+            is_new=source is not None and self._is_new(source),
         )
+
+    def _is_new(self, verdict: Verdict) -> bool:
+        is_only_one = verdict.is_first and verdict.next_started_time is None
+        is_known = self.workloads.history(verdict.uid) is not None  # else it may have run again since
+        return is_only_one and is_known and not self.workloads.has_run_elsewhere(verdict)
 
     def _on_missing(
         self, spec: DoraDeploymentSpec, source: Verdict | None, annotations: Mapping[str, str]

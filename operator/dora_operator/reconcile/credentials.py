@@ -55,7 +55,6 @@ def own_keys_of(settings: Settings) -> Callable[[], Keys | NoKeys]:
 
 
 def own_keys(api_key: str | None, app_key: str | None) -> Keys | NoKeys:
-    """Return the keys of the operator's own account."""
     if api_key is None or app_key is None:
         message = (
             "the operator has no DD_API_KEY and DD_APP_KEY: set both, or name a Secret in spec.credentialsSecretRef"
@@ -107,7 +106,6 @@ def keys_of(secret_name: str, data: Mapping[str, str]) -> Keys | NoKeys:
 
 
 def _is_usable(value: str) -> bool:
-    """Return whether a key can be an HTTP header."""
     return 0 < len(value) <= MAX_KEY and value.isascii() and value.isprintable() and " " not in value
 
 

@@ -7,15 +7,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from math import inf
+from http import HTTPStatus
 
-from dora_operator.clients.datadog import DatadogClient, Keys
+from dora_operator.clients.datadog import Keys
 from dora_operator.clients.kubernetes import KubernetesClient
 from dora_operator.domain import status as statuses
 from dora_operator.domain.fields import ObjectKey, OnMissing, RemediationLink
-from dora_operator.domain.history.verdicts import Verdict
-from dora_operator.domain.outcome import Accepted, Answer, NoAnswer, Outcome, Pace, TryAgain, classify, classify_event
-from dora_operator.domain.plan import DeploymentKey, Plan, Refuse, Send, lock_of, request_for, with_event
+from dora_operator.domain.outcome import Accepted, Outcome, Pace, TryAgain
+from dora_operator.domain.plan import Plan, Refuse, Send, request_for, with_event
 from dora_operator.domain.posted_events import failed_event
 from dora_operator.domain.read_back import NOT_LINKED, Finding, Read, evaluate, find_link, locate, may_create
 from dora_operator.domain.read_schedule import next_link_read, next_read, reads_due
@@ -26,17 +25,18 @@ from dora_operator.domain.resource import (
     ConditionType,
     DoraDeployment,
     DoraDeploymentStatus,
+    HistoryEntry,
     MarkState,
     TargetKind,
 )
 from dora_operator.domain.retry import RetryPolicy, UpToDate, WaitUntil, believed_next_attempt, forced, next_action
-from dora_operator.domain.sites import Site
 from dora_operator.domain.status import ConditionSummary, Phase, StatusContext
-from dora_operator.domain.stored import NOT_READ, ReadProblem, Stored, StoredDeployment, searched_from
+from dora_operator.domain.stored import NOT_READ, ReadProblem, Stored, StoredDeployment
 from dora_operator.reconcile.context import Context, Planner, is_superseded
 from dora_operator.reconcile.credentials import CredentialStore, NoKeys
-from dora_operator.reconcile.lookup import BETWEEN_LISTS, PROBE_FORBIDDEN, Lookup, Query
+from dora_operator.reconcile.lookup import BETWEEN_LISTS, PROBE_FORBIDDEN, Lookup
 from dora_operator.reconcile.rate_limits import RateLimitKey, RateLimits, account_of
+from dora_operator.reconcile.sending import EVENT, MARK, Sender
 from dora_operator.reconcile.status_writer import StatusWriter
 from dora_operator.settings import Settings
 from dora_operator.store import DeploymentStore, Entry, WorkloadStore
@@ -44,8 +44,6 @@ from dora_operator.workqueue import Result, WorkQueue
 
 logger = logging.getLogger(__name__)
 
-MARK, EVENT = "mark", "event"
-"""Kinds of requests for rate limits."""
 RECHECK_ALLOWED = timedelta(seconds=60)
 """Namespaces are not watched: how often it is checked whether one allows by now what it did not."""
 RECHECK_KEYS = timedelta(seconds=60)
@@ -62,7 +60,7 @@ class DeploymentReconciler:
     workloads: WorkloadStore
     queue: WorkQueue[ObjectKey]
     client: KubernetesClient
-    datadog: DatadogClient
+    sender: Sender
     planner: Planner
     credentials: CredentialStore
     limits: RateLimits
@@ -74,8 +72,6 @@ class DeploymentReconciler:
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     previous_leader_stopped_at: datetime | None = None
     """Reads that were due before are made, unless a status shows their result."""
-    _locked: set[DeploymentKey] = field(default_factory=set)
-    """Datadog deployments about which a request is in flight, or its outcome is being written."""
 
     def begin(self, previous_leader_stopped_at: datetime | None) -> None:
         """Before anything is sent, learn which accounts have to wait, and until when the leader before has read."""
@@ -103,16 +99,11 @@ class DeploymentReconciler:
 
     async def _reconcile(self, key: ObjectKey) -> Result:
         entry = self.store.entry(key)
-        if entry is None or entry.deployment.is_deleted:
-            return Result()
-        deployment = entry.deployment
-        if deployment.is_record and await self._is_superseded(deployment):
+        deployment = entry.deployment if entry is not None else None
+        if entry is None or deployment is None or deployment.is_deleted or await self._is_superseded(deployment):
             return Result()
         if deployment.spec is None:
-            message = "the spec cannot be understood: apply the CRD of this version of the operator"
-            status = statuses.invalid(deployment.status, message, self._status_context(deployment))
-            await self.writer.save(deployment, status)
-            return Result()
+            return await self._invalid(deployment)
         context = await self.planner.plan(deployment, deployment.spec)
         if context is None:
             return Result(self.clock())
@@ -127,8 +118,11 @@ class DeploymentReconciler:
 
     async def _is_superseded(self, record: DoraDeployment) -> bool:
         """Delete a record that a user's resource replaces, or whose failure recovered before anything was sent."""
-        verdict, accepted_time = self.store.verdict(record), record.status.accepted_time
-        is_unsent = verdict is not None and not verdict.change_failure and accepted_time is None
+        if not record.is_record:
+            return False
+        verdict, status = self.store.verdict(record), record.status
+        may_be_marked = status.accepted_time is not None or any(map(_may_have_arrived, status.history or ()))
+        is_unsent = verdict is not None and not verdict.change_failure and not may_be_marked
         if not is_unsent and not is_superseded(record, self.store):
             return False
         if self.settings.rollouts:  # else the operator has no permission to delete
@@ -137,6 +131,12 @@ class DeploymentReconciler:
             await self.client.delete_record(record.key, record.uid)
         return True
 
+    async def _invalid(self, deployment: DoraDeployment) -> Result:
+        message = "the spec cannot be understood: apply the CRD of this version of the operator"
+        status = statuses.invalid(deployment.status, message, self._status_context(deployment))
+        await self.writer.save(deployment, status)
+        return Result()
+
     async def _without_request(self, context: Context, plan: Plan) -> Result:
         assert not isinstance(plan, Send)
         status = statuses.without_request(context.status, plan, self._status_context(context.deployment, context))
@@ -144,8 +144,7 @@ class DeploymentReconciler:
         return Result(self.clock() + RECHECK_ALLOWED) if plan.reason is Reason.NOT_ALLOWED else Result()
 
     async def _send(self, context: Context, plan: Send, entry: Entry) -> Result:
-        """Send what is due, or read back what was accepted."""
-        link = _unresolved_link(context, plan)
+        link = context.unresolved_link(plan)
         if link is not None:  # the mark never waits for its link
             plan = _with_state(plan, replace(plan.request.state, remediation=None))
         keys_changed, entry.keys_changed = entry.keys_changed, False
@@ -162,7 +161,7 @@ class DeploymentReconciler:
                 self.credentials.await_change(context.deployment.key, account.secret, None)
             await self.writer.save(context.deployment, context.status)
             return Result(action.until)
-        if _is_creating(context, plan):
+        if context.is_creating(plan):
             return await self._attempt_creation(context, plan)
         return await self._attempt(context, plan)
 
@@ -174,17 +173,17 @@ class DeploymentReconciler:
         if link is not None and entry.link_since is None:
             entry.link_since = now
         due = self._next_read(context, context.status, entry, link)
-        if due is None or due > now:
-            return await self._settle(context, plan, entry, link, None)
+        # Written before anything is waited for: what ends during the write would not be noticed.
+        settled = await self._settle(context, plan, entry, link, None)
+        if due is None or due > now or not self.store.is_current(context.deployment):
+            return settled
         account = account_of(context.deployment.key.namespace, plan.target)
         keys = await self.credentials.read(account.secret)
         if isinstance(keys, NoKeys):
-            await self._settle(context, plan, entry, link, None)
             return Result(now + RECHECK_KEYS)
         limit = self.limits.key_of(account, keys)
-        stored = await self.lookup.read(limit, keys, self._query(context, plan), not_before=due)
+        stored = await self.lookup.read(limit, keys, context.query(plan), not_before=due)
         if isinstance(stored, Result):
-            await self._settle(context, plan, entry, link, None)
             return stored
         if isinstance(stored, ReadProblem) and stored.reason is Reason.READ_FORBIDDEN:
             self.credentials.await_change(context.deployment.key, account.secret, keys)
@@ -225,7 +224,6 @@ class DeploymentReconciler:
     async def _settle(
         self, context: Context, plan: Send, entry: Entry, link: RemediationLink | None, finding: Finding | None
     ) -> Result:
-        """Datadog has accepted exactly this: write what is new, and plan the next read."""
         if finding is not None:
             plan = replace(plan, target=finding.target)
         status = statuses.settled(context.status, plan, self._status_context(context.deployment, context, finding))
@@ -251,16 +249,6 @@ class DeploymentReconciler:
                 )
             )
         return min((time for time in times if time is not None), default=None)
-
-    def _query(self, context: Context, plan: Send) -> Query:
-        """Return what has to be read about a deployment: its service and env, or itself where those do not show it."""
-        target, read_back = plan.target.with_known(context.status.target), context.status.read_back
-        started = context.source.started_time if context.source is not None else None
-        since = searched_from(context.deployment.created_time, started)
-        finished = read_back.finished_time if read_back is not None else None
-        if target.id is not None and (None in target.tags or (finished is not None and finished < since)):
-            return Query(None, None, since, target.id)
-        return Query(target.service, target.env, since)
 
     def _finding(self, context: Context, plan: Send, stored: Stored | ReadProblem) -> Finding:
         now = self.clock()
@@ -305,7 +293,6 @@ class DeploymentReconciler:
         if isinstance(located, Refuse):
             return await self._without_request(context, located)
         if isinstance(located, Result):
-            await self.writer.save(context.deployment, context.status)
             return located
         return await self._exchange(context, located, finding, limit, keys)
 
@@ -314,11 +301,12 @@ class DeploymentReconciler:
     ) -> Send | Refuse | TryAgain | Result:
         """Return the plan for the deployment that is meant, why there is none yet, or when to reconcile again."""
         verdict = context.source
-        if verdict is None or not self._must_read(context, plan, verdict):
+        if verdict is None or not context.must_read(plan):
             return plan
         stored: Stored | ReadProblem | Result = NOT_READ
         if context.reads_back:
-            query, not_before = self._query(context, plan), self.clock() - BETWEEN_LISTS
+            await self.writer.save(context.deployment, context.status)  # before it waits, as in _verify
+            query, not_before = context.query(plan), self.clock() - BETWEEN_LISTS
             stored = await self.lookup.read(limit, keys, query, not_before=not_before, mark_waits=True)
         if isinstance(stored, Result):
             return stored
@@ -334,20 +322,6 @@ class DeploymentReconciler:
             return created if isinstance(created, Send | Refuse) else row
         return row
 
-    def _must_read(self, context: Context, plan: Send, verdict: Verdict) -> bool:
-        """Return whether the deployment has to be found first.
-
-        By version, Datadog marks the one that finished last. That is the right one for a version that runs for the
-        first time, in this workload and in all others.
-        """
-        state, status = plan.request.state, context.status
-        if isinstance(plan.request, PatchById) or state.change_failure is not verdict.change_failure:
-            return False
-        is_only_one = verdict.is_first and verdict.next_started_time is None
-        is_known = self.workloads.history(verdict.uid) is not None  # else it may have run again since
-        is_new = is_known and is_only_one and not self.workloads.has_run_elsewhere(verdict)
-        return not (verdict.change_failure and is_new and status.accepted_time is None)
-
     def _may_create(self, context: Context) -> bool:
         return may_create(context.source, context.on_missing, self.clock(), self.settings.create_after_seconds)
 
@@ -355,41 +329,16 @@ class DeploymentReconciler:
         self, context: Context, plan: Send, finding: Finding | None, limit: RateLimitKey, keys: Keys
     ) -> Result:
         """Send the request and write its outcome, if no other request is about the same deployment."""
-        key, lock = context.deployment.key, lock_of(plan.target)
-        if lock in self._locked:
-            return Result(waits_for=lock)
-        self._locked.add(lock)
-        try:
+        with self.sender.lock(plan.target) as busy:
+            if busy is not None:
+                return busy
             if not self.store.is_current(context.deployment):
                 return Result(self.clock())
-            outcome = await self._request(plan, limit, keys)
+            outcome = await self.sender.send(plan, limit, keys)
             if isinstance(outcome, TryAgain) and outcome.reason in CREDENTIAL_REASONS:
-                account = account_of(key.namespace, plan.target)
-                self.credentials.await_change(key, account.secret, keys)
+                key = context.deployment.key
+                self.credentials.await_change(key, account_of(key.namespace, plan.target).secret, keys)
             return await self._write_outcome(context, plan, outcome, limit, finding)
-        finally:
-            self._locked.discard(lock)
-            self.queue.release(lock, inf)
-
-    async def _request(self, plan: Send, limit: RateLimitKey, keys: Keys) -> Outcome:
-        """Send the event, if there is one, and the request."""
-        site, call = Site(limit.site), EVENT if plan.event is not None else MARK
-        self.limits.begin(limit, call)
-        answer: Answer | NoAnswer | None = None
-        try:
-            if plan.event is not None:
-                answer = await self.datadog.post_deployment(plan.event, site, keys)
-                posted = classify_event(answer, self.clock())
-                if not isinstance(posted, Accepted):
-                    return posted
-            state = replace(plan.request.state, change_failure=None) if plan.is_link_alone else plan.request.state
-            answer = await self.datadog.patch(replace(plan.request, state=state), site, keys)
-            if plan.delete_id is not None and isinstance(classify(answer, self.clock()), Accepted):
-                await self.datadog.delete_deployment(plan.delete_id, site, keys)
-        finally:
-            self.limits.end(limit, call, answer.headers if isinstance(answer, Answer) else {}, self.clock())
-            self.limits.admit(self.queue, self.clock())
-        return classify(answer, self.clock())
 
     async def _write_outcome(
         self, context: Context, plan: Send, outcome: Outcome, limit: RateLimitKey, finding: Finding | None
@@ -404,7 +353,7 @@ class DeploymentReconciler:
         entry = self.store.entry(context.deployment.key)
         if entry is None:
             return Result()
-        is_link_due = plan.request.state.remediation is None and _unresolved_link(context, context.plan) is not None
+        is_link_due = plan.request.state.remediation is None and context.unresolved_link(context.plan) is not None
         return Result(self.clock() if is_link_due else self._next_read(context, status, entry, None))
 
     async def _postpone(self, context: Context, plan: Send, summary: ConditionSummary, until: datetime | None) -> None:
@@ -413,7 +362,6 @@ class DeploymentReconciler:
         await self.writer.save(context.deployment, status)
 
     async def _wait_for_limit(self, context: Context, plan: Send, postponed: Result) -> Result:
-        """Wait until the rate limit has capacity. The status mentions a long wait, once."""
         is_long = postponed.at is not None and postponed.at - self.clock() > UNREPORTED_WAIT
         is_reported = _is_rate_limited(context.status) and context.status.desired == plan.request.state
         if is_long and not is_reported:
@@ -437,30 +385,14 @@ class DeploymentReconciler:
         )
 
 
+def _may_have_arrived(attempt: HistoryEntry) -> bool:
+    """Return whether Datadog may have applied a request although it has not said so."""
+    is_unknown = attempt.reason in {Reason.DATADOG_TIMEOUT, Reason.DATADOG_UNAVAILABLE}
+    return is_unknown and attempt.http_status != HTTPStatus.SERVICE_UNAVAILABLE
+
+
 def _with_state(plan: Send, state: MarkState) -> Send:
     return replace(plan, request=request_for(plan.target, state))
-
-
-def _unresolved_link(context: Context, plan: Plan) -> RemediationLink | None:
-    """Return a remediation that a Rollout decides, by a version whose deployment in Datadog is not known yet."""
-    spec = context.deployment.spec
-    if not isinstance(plan, Send) or not context.reads_back or None in plan.target.tags:
-        return None
-    is_decided = spec is not None and (spec.remediation is None or context.deployment.is_record)
-    link = plan.request.state.remediation
-    return link if is_decided and link is not None and link.id is None else None
-
-
-def _is_creating(context: Context, plan: Send) -> bool:
-    """Return whether a missing deployment was to be created, and that has not succeeded yet."""
-    status = context.status
-    is_resent = status.accepted is None and status.accepted_time is not None
-    return (
-        is_resent
-        and plan.target.id is None
-        and context.on_missing is OnMissing.CREATE
-        and status.reason(ConditionType.VERIFIED) == Reason.DEPLOYMENT_MISSING
-    )
 
 
 def _is_rate_limited(status: DoraDeploymentStatus) -> bool:

@@ -94,10 +94,8 @@ class Lookup:
             return problem
         if last is not None and not mark_waits and now < last.at + BETWEEN_LISTS:
             return Result(last.at + BETWEEN_LISTS)
-        if group in self._reading:
-            return Result(waits_for=group)
-        if len(self._reading) >= MAX_READS:
-            return Result(waits_for=Lookup)
+        if group in self._reading or len(self._reading) >= MAX_READS:
+            return Result(waits_for=group if group in self._reading else Lookup)
         postponed = self.limits.postponed(limit, LIST, now, 0 if mark_waits else RESERVED_FOR_MARKS)
         if postponed is not None:
             return postponed

@@ -83,7 +83,6 @@ class RateLimits:
     """Accounts whose keys were not read yet: until when they are blocked, as a status says."""
 
     def key_of(self, account: Account, keys: Keys) -> RateLimitKey:
-        """Return the limit that counts for an account with these keys."""
         key = RateLimitKey(account.site, hash(keys.api_key))
         blocked_until = self._blocked.pop(account, None)
         if blocked_until is not None:
@@ -123,11 +122,9 @@ class RateLimits:
                 queue.release(wait, free if free or self._limit(wait.limit).in_flight.total() else inf)
 
     def begin(self, key: RateLimitKey, call: str) -> None:
-        """Count a request that begins. `end` follows, whatever happens."""
         self._limit(key).in_flight[call] += 1
 
     def end(self, key: RateLimitKey, call: str, headers: Mapping[str, str], now: datetime) -> None:
-        """Count a request that has ended, with the headers of its answer."""
         limit, state = self._limit(key), rate_limit_of(headers, now)
         limit.in_flight[call] -= 1
         if state.name is not None:

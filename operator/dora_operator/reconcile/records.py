@@ -18,7 +18,6 @@ from dora_operator.domain.plan import WorkloadRef, follows
 from dora_operator.domain.records import record_manifest
 from dora_operator.domain.resource import ConditionStatus, ConditionType, DoraDeployment
 from dora_operator.domain.spec import DoraDeploymentSpec
-from dora_operator.metrics import Metrics
 from dora_operator.reconcile.changes import DeploymentEvents
 from dora_operator.reconcile.events import EventPoster
 from dora_operator.store import DeploymentStore, Refusal, TrackedWorkload
@@ -37,7 +36,6 @@ class Records:
     changes: DeploymentEvents
     client: KubernetesClient
     events: EventPoster
-    metrics: Metrics
     policy: Policy
     retention: timedelta
     clock: Callable[[], datetime]
@@ -53,7 +51,6 @@ class Records:
         return sorted(missing, key=lambda verdict: (not verdict.change_failure, verdict.remediation is not None))
 
     def row_of(self, tracked: TrackedWorkload, revision: int) -> str | None:
-        """Return the id of the deployment that a revision is, if its record shows one."""
         record = self._record_of(tracked, revision)
         target = record.status.target if record is not None else None
         return target.id if target is not None else None
@@ -70,7 +67,6 @@ class Records:
                 self._hand_over(tracked, follower.key, verdict)
             if not followers:
                 await self._record(tracked, verdict)
-            self.metrics.rollout_verdicts.labels(verdict.verdict.value).inc()
 
     async def sweep(self) -> int:
         """Delete settled records that were kept long enough. Return how many.
@@ -144,7 +140,6 @@ class Records:
         return None
 
     async def _record(self, tracked: TrackedWorkload, verdict: Verdict) -> None:
-        """Apply the record, or note that a user owns its place."""
         workload = tracked.workload.key
         record = self._record_of(tracked, verdict.revision)
         manifest = record_manifest(workload.namespace, verdict, record.key.name if record is not None else None)
@@ -180,12 +175,10 @@ class Records:
 
 
 def subject_of(tracked: TrackedWorkload) -> Subject:
-    """Return the workload as the subject of Events."""
     return Subject.of(ROLLOUTS, tracked.workload.key, tracked.workload.uid)
 
 
 def _says(spec: DoraDeploymentSpec, verdict: Verdict) -> bool:
-    """Return whether the spec of a record says what its verdict does."""
     link, wanted = spec.remediation, verdict.remediation
     linked = (link.type, link.id, link.version) if link is not None else None
     return (spec.change_failure, linked) == (

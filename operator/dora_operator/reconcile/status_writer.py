@@ -87,7 +87,6 @@ class StatusWriter:
         )
 
     def _report(self, deployment: DoraDeployment, before: DoraDeploymentStatus, after: DoraDeploymentStatus) -> None:
-        """Count, log and post what has changed."""
         accepted = after.accepted
         is_new = accepted is not None and (before.accepted, before.accepted_time) != (accepted, after.accepted_time)
         if accepted is not None and is_new and accepted == after.desired:  # else adopted, and counted when it was sent

@@ -9,17 +9,19 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from http import HTTPStatus
 
-from dora_operator.clients.errors import KubernetesError, NotFoundError
+from dora_operator.clients.errors import ForbiddenError, KubernetesError, NotFoundError
 from dora_operator.clients.kubernetes import HISTORIES, KubernetesClient
 from dora_operator.domain.events import EventNote
 from dora_operator.domain.fields import ObjectKey, OnMissing
 from dora_operator.domain.history.advance import advance
 from dora_operator.domain.history.history import History, PinnedDeployment, manifest, parse, pinned
 from dora_operator.domain.history.policy import Policy
-from dora_operator.domain.history.verdicts import Skipped, SkipReason, notes, verdicts
-from dora_operator.domain.records import IGNORE_ANNOTATION, ON_MISSING_ANNOTATION
+from dora_operator.domain.history.verdicts import Skipped, SkipReason, Verdict, notes, verdicts
+from dora_operator.domain.records import ON_MISSING_ANNOTATION, is_ignored
 from dora_operator.domain.sources.rollout import API_VERSION, observe, parse_replica_sets
+from dora_operator.metrics import Metrics
 from dora_operator.reconcile.context import NamespaceAnnotations
 from dora_operator.reconcile.events import EventPoster
 from dora_operator.reconcile.records import REFUSED_RECHECK, Records, subject_of
@@ -27,6 +29,14 @@ from dora_operator.store import TrackedWorkload, WorkloadStore
 from dora_operator.workqueue import FIRST_BACKOFF, MAX_BACKOFF, Result
 
 logger = logging.getLogger(__name__)
+
+_REFUSED = {
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+}
+"""The CRD is missing or of another version, or the permission is missing."""
 
 
 @dataclass(slots=True)
@@ -38,38 +48,41 @@ class WorkloadReconciler:
     namespaces: NamespaceAnnotations
     records: Records
     events: EventPoster
+    metrics: Metrics
     policy: Policy
     clock: Callable[[], datetime]
     _has_reported: bool = False
 
     async def read_histories(self, namespaces: Iterable[str | None]) -> None:
-        """Read every history, once: nobody else writes them. Tried until it succeeds."""
+        """Read every history, once: nobody else writes them. Tried until it succeeds, or is refused for good."""
         for namespace in namespaces:
             backoff = FIRST_BACKOFF
-            while not await self._read_histories(namespace):
+            while not await self._read_histories(namespace, is_last_try=backoff >= MAX_BACKOFF):
                 await asyncio.sleep(backoff)
                 backoff = min(2 * backoff, MAX_BACKOFF)
 
-    async def _read_histories(self, namespace: str | None) -> bool:
+    async def _read_histories(self, namespace: str | None, *, is_last_try: bool) -> bool:
         try:
             async for page in self.client.list_pages(HISTORIES, namespace, ""):
                 for body in page.items:
                     history = parse(body)
                     if history is not None:
                         self.store.keep(history)
-        except NotFoundError:
-            self._crd_is_missing()
         except KubernetesError as error:
-            logger.warning("the DoraHistories cannot be read, tried again: %s", error)
-            return False
+            is_refused = isinstance(error, NotFoundError) or (is_last_try and isinstance(error, ForbiddenError))
+            if not is_refused:
+                logger.warning("the DoraHistories cannot be read, tried again: %s", error)
+                return False
+            self._note_not_kept(error)
         return True
 
-    def _crd_is_missing(self) -> None:
+    def _note_not_kept(self, error: KubernetesError) -> None:
         if not self._has_reported:
             self._has_reported = True
             logger.error(
-                "the CustomResourceDefinition dorahistories.dora-operator.io is not installed: apply the CRDs of this"
-                " version of the operator. Until then what workloads did is forgotten at a restart"
+                "DoraHistories are not kept: %s. Apply the CRDs and the permissions of this version of the operator."
+                " Until then what workloads did is forgotten at a restart",
+                error,
             )
 
     async def reconcile(self, key: ObjectKey) -> Result:
@@ -95,8 +108,9 @@ class WorkloadReconciler:
         wanted = self.records.missing(tracked, found)
         if (history != before or wanted) and is_ignored(await self.namespaces.read(key.namespace)):
             return Result()
-        if history != before:
+        if history != before or not tracked.is_kept:
             await self._write(tracked, history)
+            self._count(before, found)
         for note in skipped:
             self._report(tracked, note)
         await self.records.write(tracked, wanted)
@@ -137,12 +151,23 @@ class WorkloadReconciler:
         return history, skipped, settled
 
     async def _write(self, tracked: TrackedWorkload, history: History) -> None:
+        """Write the history. One that is refused is kept in memory: a failure is reported without it."""
+        tracked.is_kept = True
         if history.revisions and not tracked.is_deleted:
             try:
                 await self.client.apply_history(manifest(tracked.workload.key.namespace, history, API_VERSION))
-            except NotFoundError:
-                self._crd_is_missing()
+            except KubernetesError as error:
+                if error.code not in _REFUSED:
+                    raise
+                tracked.is_kept = False
+                self._note_not_kept(error)
         self.store.keep(history)
+
+    def _count(self, before: History | None, found: Iterable[Verdict]) -> None:
+        known = {(each.revision, each.verdict) for each in (verdicts(before, self.policy) if before else ())}
+        for verdict in found:
+            if (verdict.revision, verdict.verdict) not in known:
+                self.metrics.rollout_verdicts.labels(verdict.verdict.value).inc()
 
     def _report(self, tracked: TrackedWorkload, note: Skipped) -> None:
         self.events.post(subject_of(tracked), EventNote("Warning", note.reason.value, note.message))
@@ -152,8 +177,3 @@ class WorkloadReconciler:
 def _on_missing(annotations: Mapping[str, str]) -> OnMissing | None:
     value = annotations.get(ON_MISSING_ANNOTATION)
     return OnMissing(value) if value in set(OnMissing) else None
-
-
-def is_ignored(annotations: Mapping[str, str]) -> bool:
-    """Return whether the annotations of a workload or a Namespace opt out."""
-    return annotations.get(IGNORE_ANNOTATION) == "true"

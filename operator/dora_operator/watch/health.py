@@ -37,7 +37,6 @@ class WatchHealth:
     _logged: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        """Count silence from the start."""
         self.answered()
 
     @property
@@ -47,16 +46,13 @@ class WatchHealth:
 
     @property
     def problem(self) -> str:
-        """Why the state may be out of date, or nothing."""
         return "; ".join(self._problems.values())
 
     @property
     def silent_seconds(self) -> float:
-        """Seconds since the API server last answered, or a request to it failed."""
         return self.clock() - self.answered_at
 
     def answered(self) -> None:
-        """Note an answer, or a failure."""
         self.answered_at = self.clock()
 
     def failed(self, part: str, problem: str) -> None:

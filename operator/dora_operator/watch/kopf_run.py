@@ -110,11 +110,9 @@ class KopfRun:
     thread: threading.Thread = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the thread; `thread.start` runs kopf."""
         self.thread = threading.Thread(target=self._run, name=f"kopf {self.scope.kind.name}", daemon=True)
 
     def end(self, failure: str) -> None:
-        """Note that another run is needed."""
         if not self.ended.is_set():
             self.failure = failure
             self.ended.set()

@@ -263,7 +263,6 @@ async def _sleep(seconds: float) -> None:
 
 
 async def _happens(event: asyncio.Event, seconds: float) -> None:
-    """Wait for an event, up to this time."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

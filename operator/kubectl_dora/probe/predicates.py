@@ -3,8 +3,6 @@
 Each returns whether the answer confirms (true) or contradicts (false) it, and what was observed.
 """
 
-# ruff: noqa: D103 - the names say it
-
 from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus

@@ -1,7 +1,5 @@
 """The requests that probes send: built as the operator builds its own."""
 
-# ruff: noqa: D103 - the names say what is sent
-
 from collections.abc import Callable
 from datetime import datetime
 from urllib.parse import quote

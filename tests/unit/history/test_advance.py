@@ -187,14 +187,6 @@ def test_an_abort_is_taken_at_once_and_its_time_and_message_follow() -> None:
     assert (verdict.verdict, verdict.message, verdict.time) == (VerdictKind.ABORTED, "metric failed", NOW)
 
 
-def test_an_abort_of_a_template_that_is_used_again_stays_with_its_revision() -> None:
-    """V2(2,4), the annotation says 4, and the status is still about the abort of revision 2."""
-    again = template("V2", 2, 4)
-    failed = observation("V2", "V1", V1, V2, failing=aborted())
-    history = after(FIRST, failed, observation("V2", "V1", V1, V3, again, failing=aborted()))
-    assert marked(history) == {2: VerdictKind.ABORTED}
-
-
 def test_a_number_that_is_used_twice_is_two_revisions() -> None:
     """The newest ReplicaSet was deleted by hand and the template changed: the next one gets its number."""
     other = template("V3", 2)

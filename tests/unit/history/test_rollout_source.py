@@ -41,6 +41,14 @@ def test_a_settled_rollout_is_read_whole() -> None:
         pytest.param(rollout(), (BOTH[0], replica_set("V2", "4", "2")), id="the ReplicaSet has a newer revision"),
         pytest.param(
             rollout(
+                annotations={"rollout.argoproj.io/revision": "4"},
+                status={"abort": True, "message": "RolloutAborted: Rollout aborted update to revision 2: by hand"},
+            ),
+            (BOTH[0], replica_set("V2", "4", "2")),
+            id="the abort is that of an earlier revision of the same template",
+        ),
+        pytest.param(
+            rollout(
                 spec={"workloadRef": {"name": "checkout"}},
                 annotations={"rollout.argoproj.io/workload-generation": "7"},
                 status={"workloadObservedGeneration": "6"},

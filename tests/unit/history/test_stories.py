@@ -181,6 +181,11 @@ STORIES = [
         id="a rollback changed to a still older version marks by its last target alone",
     ),
     pytest.param(
+        "deploy 1.1.0, abort, skip 1.2.0, deploy 1.1.0",
+        [mark("1.1.0")],
+        id="an abort that is still shown of a template that is used again is no second failure",
+    ),
+    pytest.param(
         "deploy 1.1.0, withdraw 1.2.0, promote",
         [mark("1.1.0"), clear("1.1.0")],
         id="an abort that never took effect is taken back when the version is superseded",

@@ -16,7 +16,7 @@ from tests.unit.history.simulator import NOW, Simulator
 from tests.unit.history.stories import Watcher
 
 Asked = tuple[str, bool, str]
-TRACES = Path(__file__).parent.parent / "rollout" / "traces"
+TRACES = Path(__file__).parent / "traces"
 MARKED = ("1.1.0", True, "")
 
 EXPECTED: dict[str, list[Asked]] = {

@@ -214,6 +214,8 @@ def _rolling_back(history: History, entry: Revision, replaced: Revision, step: _
 
 def _deployment_of(revisions: tuple[Revision, ...], stable: Revision) -> Revision | None:
     """A return to the stable template, as by an undo in flight, deploys nothing. None: not known what did."""
+    if any(r.number > stable.number and r.pod_template_hash == stable.pod_template_hash for r in revisions):
+        return None  # missed: it may have been a return, or a deployment
     while stable.redeployed:
         before = replaced_by(tuple(r for r in revisions if r.number < stable.number), stable.number)
         if before is None or before.pod_template_hash != stable.pod_template_hash:
@@ -266,7 +268,6 @@ def _recovered(failed: Revision, by: Revision, time: datetime, message: str) -> 
 
 
 def _leveled(history: History, step: _Step) -> History:
-    """Apply what the levels show of the current revision."""
     current, observation = history.revisions[-1], step.observation
     if step.stable == current.number:
         return _promoted(history, current.number, step)
@@ -275,20 +276,13 @@ def _leveled(history: History, step: _Step) -> History:
     if observation.served and current.state is State.IN_FLIGHT and not current.served:
         current = replace(current, served=True)
     failing, is_settled = observation.failing, observation.revision is not None
-    if failing is not None and (is_settled or failing.time is not None) and not _is_earlier(history, failing):
+    if failing is not None and (is_settled or failing.time is not None):
         current = _failed(history, current, failing, step.now)
     elif failing is None and is_settled and current.state is State.ABORTED:
         retried = current.retried_time or (step.now if current.ended_time is not None else None)
         current = _without_unconfirmed(current)
         current = replace(current, state=State.IN_FLIGHT, ended_time=None, retried_time=retried)
     return _changed(history, current)
-
-
-def _is_earlier(history: History, failing: Failing) -> bool:
-    """Return whether an earlier revision of this template was aborted then: its status is shown for a moment more."""
-    current, earlier = history.revisions[-1], history.revisions[:-1]
-    aborted = [r for r in earlier if r.state is State.ABORTED and r.pod_template_hash == current.pod_template_hash]
-    return failing.time is not None and any(r.ended_time == failing.time for r in aborted)
 
 
 def _failed(history: History, current: Revision, failing: Failing, now: datetime) -> Revision:
@@ -311,7 +305,6 @@ def _failed(history: History, current: Revision, failing: Failing, now: datetime
 
 
 def _changed(history: History, revision: Revision) -> History:
-    """Return the history with another value for one of its revisions."""
     name = (revision.number, revision.pod_template_hash)
     others = (revision if (r.number, r.pod_template_hash) == name else r for r in history.revisions)
     return replace(history, revisions=tuple(others))

@@ -10,14 +10,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from dora_operator.domain.fields import API_VERSION, CONFIG, SourceKind, Text, adapter, to_api
+from dora_operator.domain.fields import API_VERSION, ATOMIC, CONFIG, SourceKind, Text, adapter, to_api
 from dora_operator.domain.history.identity import Identity
 
 KIND = "DoraHistory"
 PLURAL = "dorahistories"
+ATOMIC_LIST: dict[str, JsonValue] = {"x-kubernetes-list-type": "atomic"}
 MAX_REVISIONS = 20
 MAX_PROTECTED = 100
 """Most revisions at all, with those that are never dropped for their open failure."""
@@ -111,7 +112,6 @@ class Revision:
 
     @property
     def identity(self) -> Identity:
-        """What names its deployment."""
         return Identity(self.service, self.env, self.version, self.deployment_id)
 
     @property
@@ -121,11 +121,10 @@ class Revision:
 
     @property
     def is_failing(self) -> bool:
-        """Whether it has an open failure."""
         return self.failure is not None and self.failure.is_open
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+@dataclass(frozen=True, slots=True, kw_only=True, config=ATOMIC)
 class Workload:
     """Whose history it is."""
 
@@ -140,16 +139,19 @@ class History:
 
     workload: Workload = Field(description="Whose history it is.")
     revisions: Annotated[tuple[Revision, ...], Field(max_length=MAX_PROTECTED)] = Field(
-        default=(), description="The last 20 revisions, oldest first; more where open failures are older."
+        default=(),
+        description="The last 20 revisions, oldest first; more where open failures are older.",
+        json_schema_extra=ATOMIC_LIST,
     )
     versions: Annotated[tuple[Text, ...], Field(max_length=MAX_VERSIONS)] = Field(
-        default=(), description="Digests of the versions by age: one keeps its order when its revisions are gone."
+        default=(),
+        description="Digests of the versions by age: one keeps its order when its revisions are gone.",
+        json_schema_extra=ATOMIC_LIST,
     )
     versions_dropped: int | None = Field(default=None, description="How many older digests were dropped.")
 
     @property
     def current(self) -> Revision | None:
-        """The newest revision."""
         return self.revisions[-1] if self.revisions else None
 
 
@@ -186,7 +188,6 @@ def digest(*parts: str | None) -> str:
 
 
 def pinned(history: History, number: int, pod_template_hash: str, row: PinnedDeployment) -> History:
-    """Return the history with the deployment in Datadog that a revision is."""
     is_meant = (number, pod_template_hash)
     revisions = (
         replace(r, datadog=row) if (r.number, r.pod_template_hash) == is_meant else r for r in history.revisions
@@ -202,7 +203,6 @@ def is_older(one: Revision, other: Revision) -> bool | None:
 
 
 def last_promoted(revisions: Iterable[Revision]) -> Revision | None:
-    """Return the last one that is known to be promoted."""
     return next((r for r in reversed(tuple(revisions)) if r.state is State.PROMOTED), None)
 
 

@@ -12,15 +12,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dora_operator.domain.fields import ATOMIC, OnMissing, RemediationLink, RemediationType, SourceKind, Text
-from dora_operator.domain.history.history import (
-    Cause,
-    History,
-    Revision,
-    State,
-    VerdictKind,
-    is_older,
-    last_promoted,
-)
+from dora_operator.domain.history.history import Cause, History, Revision, State, VerdictKind, is_older, last_promoted
 from dora_operator.domain.history.identity import Identity, fix_of, linkable
 from dora_operator.domain.history.policy import AbortRecovery, Policy, RetrySuccess
 from dora_operator.domain.lookup import Span
@@ -61,12 +53,10 @@ class Verdict:
 
     @property
     def identity(self) -> Identity:
-        """The version that it is about."""
         return Identity(self.service, self.env, self.version, self.deployment_id)
 
     @property
     def span(self) -> Span:
-        """When its deployment can have been."""
         return Span(self.started_time, self.ended_time, self.earlier_ended_time, self.next_started_time)
 
     @property
@@ -78,7 +68,6 @@ class Verdict:
 
     @property
     def change_failure(self) -> bool:
-        """What Datadog should know."""
         return self.verdict is not VerdictKind.RECOVERED
 
 
@@ -159,14 +148,12 @@ def _failed_time(revision: Revision) -> datetime | None:
 
 
 def _neighbours(history: History, revision: Revision) -> tuple[Revision | None, Revision | None]:
-    """Return the revisions of the same version before and after this one."""
     same = [r for r in history.revisions if r.key == revision.key]
     index = same.index(revision)
     return same[index - 1] if index else None, same[index + 1] if index + 1 < len(same) else None
 
 
 def _fixed_by(history: History, failed: Revision, policy: Policy) -> Revision | None:
-    """Return the revision that is linked as the remediation, if one is."""
     failure = failed.failure
     if failure is None or failure.ended_by is None or failure.verdict is VerdictKind.RECOVERED:
         return None

@@ -4,6 +4,7 @@ Argo writes a new revision in steps: ReplicaSet, the Rollout's annotation, obser
 them the status is about the revision before, and `Observation.revision` is None.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,6 +23,7 @@ REVISION_HISTORY = "rollout.argoproj.io/revision-history"
 WORKLOAD_GENERATION = "rollout.argoproj.io/workload-generation"
 POD_TEMPLATE_HASH = "rollouts-pod-template-hash"
 ABORTED_PREFIX = "RolloutAborted: "
+_ABORTED_REVISION = re.compile(r"RolloutAborted: Rollout aborted update to revision (\d{1,10})\b")
 
 Raw = Mapping[str, Any]
 
@@ -50,12 +52,10 @@ class Rollout:
 
     @property
     def workload(self) -> Workload:
-        """Whose history it is."""
         return Workload(kind=SourceKind.ROLLOUT, name=self.key.name, uid=self.uid)
 
 
 def parse_rollout(body: Raw) -> Rollout:
-    """Read a raw Rollout."""
     metadata, status = raw.mapping(body, "metadata"), raw.mapping(body, "status")
     completed, began = _completed(status)
     template = raw.mapping(body, "spec", "template")
@@ -113,12 +113,16 @@ def observation_of(body: Raw, replica_sets: Iterable[Raw]) -> Observation:
 
 
 def _is_observed(body: Raw) -> bool:
+    """Return whether the status is about the newest spec and pod template, and the abort in it about this revision."""
     generation = raw.integer(body, "metadata", "generation")
-    is_observed = generation is not None and generation == raw.integer(body, "status", "observedGeneration")
+    observed = [generation is not None and generation == raw.integer(body, "status", "observedGeneration")]
     workload = raw.integer(body, "metadata", "annotations", WORKLOAD_GENERATION)
-    if not raw.mapping(body, "spec", "workloadRef") or workload is None:
-        return is_observed
-    return is_observed and raw.integer(body, "status", "workloadObservedGeneration") == workload
+    if raw.mapping(body, "spec", "workloadRef") and workload is not None:  # the template has its own generation
+        observed.append(raw.integer(body, "status", "workloadObservedGeneration") == workload)
+    aborted = _ABORTED_REVISION.match(raw.text(body, "status", "message"))
+    if raw.flag(body, "status", "abort") and aborted is not None:  # a template that is used again: an earlier abort
+        observed.append(int(aborted[1]) == raw.integer(body, "metadata", "annotations", REVISION))
+    return all(observed)
 
 
 def _template(body: Raw) -> Template | None:
