@@ -34,7 +34,7 @@ class Score:
     falsely_detected: int = 0
     """The same, marked by Datadog's own detection."""
     second_marks: int = 0
-    """Marked rows of a failure that has a marked row already."""
+    """Marked rows of a failure that has a marked row already, where detection has marked neither."""
     duplicates: int = 0
     """Own events beside the real row of the same deployment, or of a deployment that did not fail."""
     hidden_marked: int = 0
@@ -132,7 +132,7 @@ def truth_of(world: World, rows: Iterable[Row], *, counts_hidden: bool) -> Truth
 def score(model: Model, truth: Truth, now: float, calls: Counter[str]) -> Score:
     """Return what Datadog shows."""
     shown = Score(calls=calls)
-    marked: set[int] = set()
+    marked: dict[int, Marker | None] = {}
     real = set(truth.failure_of_row.values())
     for deployment in model.visible(now):
         shown.rows += 1
@@ -149,7 +149,12 @@ def score(model: Model, truth: Truth, now: float, calls: Counter[str]) -> Score:
 
 
 def _count(
-    shown: Score, deployment: Deployment, model: Model, truth: Truth, number: int | None, marked: set[int]
+    shown: Score,
+    deployment: Deployment,
+    model: Model,
+    truth: Truth,
+    number: int | None,
+    marked: dict[int, Marker | None],
 ) -> None:
     shown.marked += 1
     seconds = model.recovery_seconds(deployment)
@@ -164,11 +169,12 @@ def _count(
         shown.false_marks += not is_detected
         return
     failure = truth.failures[number]
-    shown.second_marks += number in marked
+    markers = {deployment.failure_set_by, marked.get(number)}
+    shown.second_marks += number in marked and Marker.DETECTION not in markers
     shown.hidden_marked += failure.is_hidden and number not in marked
     if number not in marked and (truth.counts_hidden or not failure.is_hidden):
         shown.recovered += seconds is not None
-    marked.add(number)
+    marked.setdefault(number, deployment.failure_set_by)
     if seconds is not None:
         finished = deployment.event.finished_at
         shown.wrongly_linked += abs(seconds - (_restored_after(failure, finished) - finished)) > TOLERANCE

@@ -132,7 +132,7 @@ class Life:
         """Note what has served until now, and whether it was promoted; `more`: see Exposure."""
         self.exposures.append(Exposure(self.service, version, kind, began, self.now, **more))
 
-    def fail(  # noqa: PLR0913, PLR0917 - all that is known of a failure
+    def fail(
         self, version: str, story: str, attempts: tuple[int, ...], ended: int, by: str, earlier: int | None = None
     ) -> None:
         """Note a failure from which service is restored now, `by` a version, and `earlier` once before."""
