@@ -257,7 +257,8 @@ async def _begin(app: App, watches: Sequence[Watch], leader: Leader) -> None:
     await leader.leading.wait()
     if time.monotonic() - listed_at > STANDBY_SECONDS:  # a standby's watch may have been silent for a while
         await asyncio.gather(*(watch.refresh() for watch in watches))
-    await app.workload_reconciler.read_histories(app.settings.namespaces or (None,))
+    if app.settings.rollouts:
+        await app.workload_reconciler.read_histories(app.settings.namespaces or (None,))
     app.deployment_reconciler.begin(leader.previous_leader_stopped_at)
 
 

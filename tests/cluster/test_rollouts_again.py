@@ -62,7 +62,7 @@ def test_tried_again_after_a_rollback(app_namespace: AppNamespace) -> None:
     expect((app, so_far))
     app.argo("abort")
     app.until("Degraded")
-    eventually(lambda: app.ready_reasons() == ["Accepted", "Ambiguous"], app.levels)
+    eventually(lambda: app.ready_reasons() == ["Accepted", "Ambiguous"], lambda: f"{app.records()}\n{app.levels()}")
     expect((app, so_far))
 
 

@@ -1,7 +1,8 @@
 """From real traces of Rollouts to requests at Datadog, through the whole operator but kopf and the watch."""
 
+import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import httpx
@@ -345,3 +346,24 @@ async def test_an_abort_is_marked_without_a_history(
         await play(operator, rollout, "retry")
     (history,) = cluster.histories.values()
     assert [revision["version"] for revision in history["revisions"]] == ["1", "2"]
+
+
+async def test_a_record_that_is_reported_before_it_is_answered_waits_for_its_verdict(
+    cluster: FakeCluster, datadog: FakeDatadog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By version, Datadog would mark one deployment of several: which one has to be read, as the verdict says."""
+    apply_record, rollout = cluster.apply_record, Rollout()
+    async with running_operator(cluster, datadog) as operator:
+
+        async def reported_first(manifest: Mapping[str, Any]) -> dict[str, Any]:
+            body = await apply_record(manifest)
+            await asyncio.sleep(0)  # the watch brings it
+            await operator.reconcile(ObjectKey(manifest["metadata"]["namespace"], manifest["metadata"]["name"]))
+            return body
+
+        await play(operator, rollout, "deploy h1 1", "promote", "deploy h2 2", "promote", "deploy h1", "promote")
+        sent = list(datadog.requests)
+        monkeypatch.setattr(cluster, "apply_record", reported_first)
+        await play(operator, rollout, "deploy h2", "abort")
+    assert len(cluster.objects) == 2
+    assert datadog.requests == sent

@@ -69,7 +69,7 @@ class Installation:
     def environment_of(self, pod: dict[str, Any]) -> dict[str, str]:
         """Return the variables of a pod, with its mounted Secret as files, and its account's way in."""
         (only,) = pod["containers"]
-        found = {one["name"]: one["value"] for one in only["env"]}
+        found = {one["name"]: one.get("value", "") for one in only["env"]}  # the API server drops an empty value
         if "DORA_OPERATOR_KEYS_DIR" in found:  # else it has no keys, as in a dry run
             mounts = {mount["mountPath"]: mount["name"] for mount in only["volumeMounts"]}
             (volume,) = [one for one in pod["volumes"] if one["name"] == mounts[found["DORA_OPERATOR_KEYS_DIR"]]]

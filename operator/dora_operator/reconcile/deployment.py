@@ -50,6 +50,8 @@ RECHECK_KEYS = timedelta(seconds=60)
 """How often a read is tried without keys."""
 WITHDRAWN_FOR = timedelta(days=1)
 """How long the deployment of a failure that recovered is searched for."""
+VERDICT_WAIT = timedelta(seconds=60)
+"""How long a new record waits for its verdict, which arrives after the record: the watch may be faster."""
 UNREPORTED_WAIT = timedelta(seconds=5)
 """How long a request may wait for its rate limit before the status says so."""
 
@@ -114,9 +116,14 @@ class DeploymentReconciler:
             await self.writer.save(deployment, replace(context.status, source=context.source))
             entry.written_source = context.source
             return Result(self.clock())
-        if isinstance(context.plan, Send):
-            return await self._send(context, context.plan, entry)
-        return await self._without_request(context, context.plan)
+        verdict_until = deployment.created_time + VERDICT_WAIT
+        if deployment.is_record and context.source is None and self.clock() < verdict_until:
+            result = Result(verdict_until)  # without it, it is not known what has to be read
+        elif isinstance(context.plan, Send):
+            result = await self._send(context, context.plan, entry)
+        else:
+            result = await self._without_request(context, context.plan)
+        return result
 
     async def _is_superseded(self, record: DoraDeployment) -> bool:
         """Delete a record that a user's resource replaces, or whose failure recovered with nothing to withdraw."""
