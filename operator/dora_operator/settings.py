@@ -36,7 +36,6 @@ def _text(pattern: str, longest: int) -> WithJsonSchema:
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 NAMESPACE = rf"^{_LABEL}$"
-"""The name of a namespace."""
 _NAMESPACE_OR_EMPTY = rf"^({_LABEL})?$"
 _NAMESPACE_WORDS = "the name of a namespace: lower-case letters, digits and -, at most 63"
 _OBJECT = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"

@@ -209,11 +209,10 @@ class KubernetesClient:
         return lease
 
     async def create_lease(self, key: ObjectKey, body: Mapping[str, Any]) -> Body:
-        """ConflictError: another process was faster."""
+        """ConflictError, as of `replace_lease`: another process was faster."""
         return await self.request("POST", f"{LEASES}/namespaces/{key.namespace}/leases", body)
 
     async def replace_lease(self, key: ObjectKey, body: Mapping[str, Any]) -> Body:
-        """ConflictError: another process was faster."""
         return await self.request("PUT", f"{LEASES}/namespaces/{key.namespace}/leases/{key.name}", body)
 
     async def _page(self, path: str, query: Mapping[str, str], token: str = "") -> Page:

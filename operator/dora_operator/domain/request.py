@@ -48,11 +48,9 @@ class PatchByVersion:
 
     @property
     def path(self) -> str:
-        """The collection itself: the deployment is named in the body."""
         return COLLECTION
 
     def document(self) -> dict[str, Any]:
-        """Return the JSON document; absent fields are absent, never null."""
         named = {"service": self.service, "env": self.env, "version": self.version}
         return {"data": {"type": REQUEST_TYPE, "attributes": named | _attributes(self.state)}}
 

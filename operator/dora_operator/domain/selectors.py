@@ -11,4 +11,3 @@ _REQUIREMENT = (
     rf"\s*(!\s*{_KEY}|{_KEY}(\s*(==?|!=)\s*{_VALUE}|\s+(in|notin)\s*\(\s*{_VALUE}\s*(,\s*{_VALUE}\s*)*\))?)\s*"
 )
 SELECTOR = rf"^(\s*|{_REQUIREMENT}(,{_REQUIREMENT})*)$"
-"""A selector that the API server accepts."""

@@ -150,6 +150,7 @@ def invalid(previous: DoraDeploymentStatus, message: str, context: StatusContext
 
 
 _PHASES = {Hold: Phase.HELD, Wait: Phase.WORKING, Refuse: Phase.STALLED}
+_NO_ATTEMPTS: dict[str, Any] = dict.fromkeys(("attempts", "last_error", "next_attempt_time", "pending_since_time"))
 
 
 def _for_plan(previous: DoraDeploymentStatus, plan: Plan, context: StatusContext) -> DoraDeploymentStatus:
@@ -158,10 +159,9 @@ def _for_plan(previous: DoraDeploymentStatus, plan: Plan, context: StatusContext
     changes: dict[str, Any] = {}
     same_target = plan.target.is_same_as(previous.target)
     if previous.target is not None and not same_target:
-        forgotten = ("accepted", "accepted_time", "http_status", "read_back", "created_time")
-        changes |= dict.fromkeys(forgotten)
+        changes |= dict.fromkeys(("accepted", "accepted_time", "http_status", "read_back", "created_time"))
     if not same_target or previous.desired != desired:
-        changes |= {"attempts": None, "last_error": None, "next_attempt_time": None, "pending_since_time": None}
+        changes |= _NO_ATTEMPTS
     accepted = changes.get("accepted", previous.accepted)
     if changes.get("pending_since_time", previous.pending_since_time) is None and accepted != desired:
         changes["pending_since_time"] = _whole_seconds(context.now)
@@ -177,9 +177,7 @@ def _for_plan(previous: DoraDeploymentStatus, plan: Plan, context: StatusContext
 
 
 def _cleared(current: DoraDeploymentStatus) -> DoraDeploymentStatus:
-    return replace(
-        current, attempts=None, last_error=None, next_attempt_time=None, pending_since_time=None, dry_run=None
-    )
+    return replace(current, **_NO_ATTEMPTS, dry_run=None)
 
 
 def _accepted_summary(current: DoraDeploymentStatus) -> ConditionSummary:
