@@ -163,8 +163,8 @@ RESULTS = [
             FAILURE,
             ID_TARGET,
             Reason.CONFLICT,
-            "DoraDeployment shop/older is older and wants the opposite for the same deployment; nothing is sent for"
-            " this one. Delete or change one of the two",
+            "DoraDeployment shop/older is older, or a user wrote it, and wants the opposite for the same deployment;"
+            " nothing is sent for this one. Delete or change one of the two",
         ),
         id="an older resource wants the opposite",
     ),
