@@ -199,7 +199,7 @@ def test_options_become_settings() -> None:
     )
     assert settings_from([]) == Settings()
     options = {name for action in parser()._actions for name in [action.dest]}
-    unnamed = {"rate_limit", "endpoint_latency", "key_permissions", "kept_requests", "kept_deployments", "fix_rules"}
+    unnamed = {"fix_rules", "rate_limit", "endpoint_latency", "key_permissions", "kept_requests", "kept_deployments"}
     assert Settings.model_fields.keys() - options - unnamed == set()
 
 

@@ -40,6 +40,8 @@ STATUSES = {
     Reason.NOT_APPLIED: ConditionStatus.FALSE,
     Reason.CHANGED_IN_DATADOG: ConditionStatus.FALSE,
     Reason.RECOVERY_NEGATIVE: ConditionStatus.FALSE,
+    Reason.RECOVERY_MISSING: ConditionStatus.FALSE,
+    Reason.REMEDIATION_BY_DATADOG: ConditionStatus.FALSE,
 }
 """DESIGN, section 7: with every other reason Verified is Unknown."""
 FAILURE = MarkState(change_failure=True)

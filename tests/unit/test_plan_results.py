@@ -164,8 +164,7 @@ RESULTS = [
             ID_TARGET,
             Reason.CONFLICT,
             "DoraDeployment shop/older is older, or a user wrote it, and wants the opposite for the same deployment;"
-            " nothing is sent for"
-            " this one. Delete or change one of the two",
+            " nothing is sent for this one. Delete or change one of the two",
         ),
         id="an older resource wants the opposite",
     ),

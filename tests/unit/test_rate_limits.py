@@ -260,9 +260,11 @@ def test_the_account_of_a_target() -> None:
 
 
 def test_what_remains_is_shown_until_the_window_ends() -> None:
-    """For a metric: the least of the accounts of a site."""
+    """For metrics: of each site, the least that an account has left."""
     limits = RateLimits()
-    answered(limits, headers(5, 20), key=limits.key_of(Account(SITE, None), Keys("own-api", "own-app")))
+    own = Keys("own-api", "own-app")
+    key = limits.key_of(Account(SITE, None), own)
+    answered(limits, headers(5, 20), key=key)
     answered(limits, headers(3, 20), key=OTHER)
     answered(limits, {}, key=THIRD)
     assert limits.remaining(after(5)) == {SITE: 3}

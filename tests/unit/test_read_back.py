@@ -8,21 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dora_operator.domain.fields import OnMissing
-from dora_operator.domain.read_back import Finding, Read, evaluate
+from dora_operator.domain.posted_events import own_id
+from dora_operator.domain.read_back import Finding, Read, evaluate, may_create
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import ConditionStatus, DoraDeploymentStatus, MarkState, ReadBack, Target, TargetKind
 from dora_operator.domain.stored import ReadProblem, Stored
 from tests.support.builders import (
     FORBIDDEN,
+    NOW,
     PINNED,
     SITE,
     STATUSES,
+    TAGS,
     TARGET,
     UNAVAILABLE,
     after,
     link,
     read_status,
     stored,
+    verdict,
 )
 
 TO_VERSION_1 = link(version="1")
@@ -34,7 +38,7 @@ def evaluated(
     found: Stored | ReadProblem, status: DoraDeploymentStatus, target: Target = TARGET, **read: Any
 ) -> Finding:
     """Evaluate the first read, unless it is said otherwise."""
-    return evaluate(found, target, status, Read(**({"number": 1, "now": after(31)} | read)))
+    return evaluate(found, target, status, Read(**({"number": 1, "now": after(31), "created": NOW} | read)))
 
 
 LINKED = MarkState(change_failure=True, remediation=TO_VERSION_1)
@@ -70,7 +74,15 @@ BACK: dict[str, Any] = {"remediation_type": "rollback", "remediation_id": "deplo
         ),
         pytest.param((stored(change_failure=None),), read_status(), Reason.NOT_EVALUATED, id="null"),
         pytest.param((stored(), stored("two")), read_status(), Reason.AMBIGUOUS, id="two of the version"),
-        pytest.param((OLD, stored(**BACK)), read_status(accepted=LINKED), Reason.READ_BACK, id="linked to the version"),
+        pytest.param(
+            (OLD, stored(recovery_time_seconds=60, **BACK)),
+            read_status(accepted=LINKED),
+            Reason.READ_BACK,
+            id="linked to the version",
+        ),
+        pytest.param(
+            (OLD, stored(**BACK)), read_status(accepted=LINKED), Reason.RECOVERY_MISSING, id="no recovery time"
+        ),
         pytest.param((OLD, stored()), read_status(accepted=LINKED), Reason.NOT_APPLIED, id="no link"),
         pytest.param(
             (OLD, stored(**BACK | {"remediation_type": "rollforward"})),
@@ -85,7 +97,10 @@ BACK: dict[str, Any] = {"remediation_type": "rollback", "remediation_id": "deplo
             id="a link to another version",
         ),
         pytest.param(
-            (stored(**BACK),), read_status(accepted=LINKED), Reason.READ_BACK, id="a link whose version is not shown"
+            (stored(recovery_time_seconds=60, **BACK),),
+            read_status(accepted=LINKED),
+            Reason.AMBIGUOUS,
+            id="a link whose version is not shown",
         ),
         pytest.param(
             (stored(**BACK | {"remediation_id": "deployment-new"}),),
@@ -96,10 +111,15 @@ BACK: dict[str, Any] = {"remediation_type": "rollback", "remediation_id": "deplo
         pytest.param(
             (stored(**BACK),),
             read_status(),
-            Reason.READ_BACK,
+            Reason.REMEDIATION_BY_DATADOG,
             id="a link that nobody asked for is Datadog's",
         ),
-        pytest.param((stored(recovery_time_seconds=-1),), read_status(), Reason.RECOVERY_NEGATIVE, id="negative"),
+        pytest.param(
+            (OLD, stored(recovery_time_seconds=-1, **BACK)),
+            read_status(accepted=LINKED),
+            Reason.RECOVERY_NEGATIVE,
+            id="negative",
+        ),
         pytest.param((stored(recovery_time_seconds=0),), read_status(), Reason.READ_BACK, id="recovered at once"),
         pytest.param(
             (stored(change_failure=True),),
@@ -148,12 +168,12 @@ def test_a_read_that_fails_does_not_undo_what_was_found(reason: Reason, problem:
 def test_an_absent_field_is_never_false(
     accepted: MarkState, before: Reason | None, number: int, fields: dict[str, Any]
 ) -> None:
-    """Nothing is sent and no failure is reported from an answer without change_failure, or with null."""
+    """No failure is reported from an answer without change_failure, or with null, and nothing is sent without it."""
     for has_mark in (False, True):
         found = stored(has_mark=has_mark, change_failure=None, **fields)
         finding = evaluated((found,), read_status(before, accepted), number=number)
         assert finding.verification.status is ConditionStatus.UNKNOWN
-        assert not finding.resend
+        assert not (finding.resend and not has_mark)
         assert not finding.create
 
 
@@ -174,32 +194,56 @@ def test_at_which_reads_a_mark_is_sent_again(before: Reason | None, expected: se
     assert not any(evaluated((stored(),), read_status(before), number=number).resend for number in range(1, 7))
 
 
+def test_an_early_mark_is_sent_again_until_datadog_evaluates_the_deployment() -> None:
+    """At each read but the first: what came before the evaluation may be lost."""
+    found = (stored(change_failure=None),)
+    assert {number for number in range(1, 7) if evaluated(found, read_status(), number=number).resend} == {
+        2,
+        3,
+        4,
+        5,
+        6,
+    }
+
+
 @pytest.mark.parametrize(
-    ("seconds", "changes", "creates"),
+    ("seconds", "changes", "on_missing", "creates"),
     [
-        pytest.param(900, {}, True, id="missing for 15 minutes"),
-        pytest.param(899, {}, False, id="missing for less"),
-        pytest.param(900, {"on_missing": OnMissing.WAIT}, False, id="Wait"),
-        pytest.param(900, {"can_create": False}, False, id="times that are not known"),
+        pytest.param(3600, {}, OnMissing.CREATE, True, id="an hour after the revision ended"),
+        pytest.param(3599, {}, OnMissing.CREATE, False, id="sooner"),
+        pytest.param(3600, {}, OnMissing.WAIT, False, id="Wait"),
+        pytest.param(3600, {"started_time": None}, OnMissing.CREATE, False, id="a start that is not known"),
+        pytest.param(3600, {"ended_time": None}, OnMissing.CREATE, False, id="an end that is not known"),
     ],
 )
-def test_when_a_missing_deployment_is_created(seconds: float, changes: dict[str, Any], creates: bool) -> None:  # noqa: FBT001
-    """Only where it is wanted, after 15 minutes, with real times."""
-    read = {"now": after(seconds), "on_missing": OnMissing.CREATE, "can_create": True} | changes
-    assert evaluated((), read_status(), **read).create is creates
+def test_when_a_missing_deployment_may_be_created(
+    seconds: float, changes: dict[str, Any], on_missing: OnMissing, *, creates: bool
+) -> None:
+    """Only where it is wanted, late enough for the real one to come first, with the times of the history."""
+    failed = verdict(**{"started_time": after(-60), "ended_time": NOW} | changes)
+    assert may_create(failed, on_missing, after(seconds), 3600) is creates
+
+
+def test_a_mark_without_a_workload_creates_nothing() -> None:
+    """There are no times to post."""
+    assert not may_create(None, OnMissing.CREATE, after(90_000), 3600)
+
+
+def test_a_missing_deployment_is_created_where_it_may_be() -> None:
+    """And not where it may not."""
+    assert evaluated((), read_status(), creates=True).create
+    assert not evaluated((), read_status()).create
 
 
 @pytest.mark.parametrize("problem", [UNAVAILABLE, FORBIDDEN], ids=["an outage", "no permission"])
 def test_nothing_is_created_where_reading_does_not_work(problem: ReadProblem) -> None:
     """What cannot be read is not known to be missing."""
-    read = {"now": after(90_000), "on_missing": OnMissing.CREATE, "can_create": True}
-    assert not evaluated(problem, read_status(Reason.DEPLOYMENT_MISSING), **read).create
+    assert not evaluated(problem, read_status(Reason.DEPLOYMENT_MISSING), creates=True).create
 
 
 def test_a_deployment_that_was_there_is_not_created() -> None:
     """A user deleted it in Datadog: that is reported, not undone."""
-    read = {"now": after(90_000), "on_missing": OnMissing.CREATE, "can_create": True}
-    finding = evaluated((), read_status(Reason.READ_BACK, read_back=READ_BACK), PINNED, **read)
+    finding = evaluated((), read_status(Reason.READ_BACK, read_back=READ_BACK), PINNED, creates=True)
     assert finding.verification.reason is Reason.DEPLOYMENT_MISSING
     assert not finding.create
 
@@ -216,13 +260,14 @@ def test_a_read_without_news_is_the_same_status() -> None:
     assert (news.time, news.change_failure) == (after(86_400), False)
 
 
-def test_a_second_deployment_of_the_version_is_named() -> None:
-    """For the Warning Event DuplicateDeployment; another version is no twin, nor is one whose tags are unknown."""
-    twins = (stored(), stored("deployment-two"), OLD)
-    assert evaluated(twins, read_status(), PINNED).duplicate_id == "deployment-two"
-    assert evaluated((stored(), OLD), read_status(), PINNED).duplicate_id is None
-    unknown = (stored(version=None), stored("deployment-two", version=None))
-    assert evaluated(unknown, read_status(), PINNED).duplicate_id is None
+def test_the_real_deployment_replaces_the_one_that_the_operator_posted() -> None:
+    """The finding has both ids: the real one is marked, the other is deleted."""
+    failed = verdict(**TAGS, started_time=after(-60), ended_time=NOW)
+    own, real = stored(own_id(failed), started_at=after(-60)), stored("real", started_at=after(-60))
+    alone = evaluated((own,), read_status(), verdict=failed)
+    assert (alone.own_id, alone.target.id, alone.verification.reason) == (own.id, None, Reason.READ_BACK)
+    both = evaluated((own, real), read_status(), verdict=failed)
+    assert (both.own_id, both.target.id) == (own.id, "real")
 
 
 IDS = ["deployment-one", "deployment-two", "deployment-three"]
@@ -232,13 +277,12 @@ LISTED = st.lists(
 ).map(tuple)
 
 
-@given(reads=st.lists(LISTED, max_size=6), not_after=st.none() | st.integers(-50, 50))
-def test_a_pin_is_never_replaced(reads: list[Stored], not_after: int | None) -> None:
+@given(reads=st.lists(LISTED, max_size=6), created=st.integers(-50, 50))
+def test_a_pin_is_never_replaced(reads: list[Stored], created: int) -> None:
     """However the lists change, the id of the first match stays; the tags of the resource stay, too."""
     target, ids = TARGET, []
     for found in reads:
-        until = after(not_after) if not_after is not None else None
-        target = evaluated(found, read_status(), target, not_after=until).target
+        target = evaluated(found, read_status(), target, created=after(created)).target
         assert target.tags == TARGET.tags
         ids.append(target.id)
     known = [each for each in ids if each is not None]
@@ -255,6 +299,7 @@ def test_a_resource_by_id_learns_its_tags() -> None:
 
 @given(seconds=st.floats(-1e6, 1e6, allow_nan=False))
 def test_a_read_says_negative_exactly_below_zero(seconds: float) -> None:
-    """What Datadog has computed decides."""
-    reason = evaluated((stored(recovery_time_seconds=seconds),), read_status()).verification.reason
+    """What Datadog has computed for the link decides."""
+    found = (OLD, stored(recovery_time_seconds=seconds, **BACK))
+    reason = evaluated(found, read_status(accepted=LINKED)).verification.reason
     assert (reason is Reason.RECOVERY_NEGATIVE) is (seconds < 0)
