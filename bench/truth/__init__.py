@@ -28,7 +28,7 @@ A simulated year of many services has a known truth. Six sources of marks report
 document** has a usual value, and is varied one at a time (`cells`). In half of the services traffic is routed: the
 stable version keeps its replicas, and a return takes seconds. In half, revisionHistoryLimit is 2. Not simulated: kopf,
 the watches, the Lease; clearing of what detection marks falsely, which the operator does not do; redeployments of the
-same version that fail, which nothing tells apart.
+same version that fail, which nothing says apart.
 
 Modules, each using only those before it: `stories`, `world`, `argo`, `cluster`, `datadog`, `operator`, `sources`,
 `cells`, `score`, `markers`, `run`, `report`, `picture`.

@@ -23,7 +23,7 @@ from sandbox.virtual import run, seconds, sleep_until
 SEEN_AFTER = 0.05
 """Seconds in which a change is reconciled; the next write of the same action comes after that."""
 RARELY = 6 * 3600.0
-"""What is missing in Datadog for longer than an hour is searched for every six hours here, not every hour: to save time."""
+"""What is missing in Datadog for long is searched for every six hours, not every hour: to save time."""
 LAST_READS = 3 * 86_400
 """How long after the end of the year the operator goes on."""
 

@@ -46,7 +46,7 @@ Times = tuple[int, int] | None
 
 
 def rows_of(world: World, source: Source, habits: Habits) -> list[Row]:
-    """Return what a source sends. The id of a row tells its place in this list."""
+    """Return what a source sends. The id of a row says its place in this list."""
     times = {Source.APM: _seen, Source.CI_SUCCESS: _succeeded, Source.CI_APPLY: _applied, Source.CI_END: _ended}[source]
     rows: list[Row] = []
     for exposure in world.exposures:

@@ -15,7 +15,7 @@ LAST_DAYS = 4 * DAY
 """Nothing begins in them: every story ends in its year."""
 ABORTED, HOT_FIX, FIXED_IN_FLIGHT = "aborted", "hot fix", "fixed in flight"
 HIDDEN = frozenset({HOT_FIX, FIXED_IN_FLIGHT})
-"""Stories of failures that look like two releases in the cluster."""
+"""Stories of failures that check like two releases in the cluster."""
 LATER = 20 * MINUTE
 """How much later a second cluster does the same."""
 SECOND_ABORTS = 0.05

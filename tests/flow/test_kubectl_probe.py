@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubectl_dora.datadog_facts import read_account
-from kubectl_dora.findings import Reply
 from pydantic import HttpUrl
 
 from dora_operator.clients.datadog import DatadogClient, Keys, open_http
+from dora_operator.domain.outcome import Answer
 from dora_operator.domain.sites import Site
 from dora_operator.metrics import Metrics
 from dora_operator.settings import Settings as OperatorSettings
 from kubectl_dora.datadog import Account
+from kubectl_dora.doctor_facts import read_account
 from kubectl_dora.main import run as run_command
 from kubectl_dora.probe.model import Result, Scope
 from kubectl_dora.probe.run import ProbeRunner
@@ -332,13 +332,14 @@ async def test_the_keys_of_a_mounted_secret_count(
     assert (code, stand_in.requests()) == (2, [])
     assert f"cannot read its own api-key in {tmp_path}" in text
     operator = OperatorSettings(datadog_url=HttpUrl(stand_in.url))
-    assert str(tmp_path) in (await read_account(operator, [], lambda: NOW)).no_keys
+    assert str(tmp_path) in (await read_account(operator, {})).no_keys
     (tmp_path / "api-key").write_text(API_KEY)
     (tmp_path / "app-key").write_text(APP_KEY)
     assert (await asyncio.to_thread(run, stand_in.url, *SENT, keys=False))[0] == 0
-    account = await read_account(operator, [], lambda: NOW)
+    account = await read_account(operator, {})
     assert account.no_keys == ""
-    assert account.listing == Reply(200)
+    assert isinstance(account.write, Answer)
+    assert account.write.status == 400
 
 
 def test_without_any_answer_the_command_fails(run: Command) -> None:
@@ -346,20 +347,3 @@ def test_without_any_answer_the_command_fails(run: Command) -> None:
     code, text = run("http://127.0.0.1:9", *SENT)
     assert code == 1
     assert "Datadog has not answered at all" in text
-
-
-async def test_doctor_asks_as_the_operator_and_leaves_requests_to_it(
-    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its lists are escaped and bounded as the operator's, and end while there are requests left for the operator."""
-    monkeypatch.setenv("DD_API_KEY", API_KEY)
-    monkeypatch.setenv("DD_APP_KEY", APP_KEY)
-    limits = {"X-RateLimit-Limit": "100", "X-RateLimit-Remaining": "19"}
-    stand_in.fault(Respond(status=200, body='{"data":[]}', headers=limits), match=Match(method="POST"))
-    services = [('a"b\\c', "prod"), ("cart", "prod"), ("search", "prod")]
-    account = await read_account(OperatorSettings(datadog_url=HttpUrl(stand_in.url)), services, lambda: NOW)
-    (listing,) = [each for each in stand_in.requests() if each.method == "POST"]
-    assert listing.document()["data"]["attributes"]["query"] == 'service:"a\\"b\\\\c" env:"prod"'
-    assert (account.remaining, account.unchecked) == (19, 2)
-    assert account.services is not None
-    assert set(account.services) == {services[0]}

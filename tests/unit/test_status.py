@@ -16,7 +16,7 @@ from dora_operator.domain.outcome import Accepted, Answer, FailureKind, NoAnswer
 from dora_operator.domain.plan import Hold, Send
 from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import DoraDeploymentStatus
-from dora_operator.domain.retry import RetryPolicy, SendNow, UpToDate, WaitUntil, next_action, next_backoff
+from dora_operator.domain.retry import NothingDue, RetryPolicy, SendNow, WaitUntil, next_action, next_backoff
 from tests.support.builders import NOW, OTHER_ID, conditions, planned, reason, send, status_context, verdict
 
 NEW = DoraDeploymentStatus(observed_generation=-1)
@@ -217,8 +217,8 @@ def test_holding_back_what_is_accepted_already_changes_nothing() -> None:
     ("status", "generation", "now", "expected"),
     [
         pytest.param(NEW, 1, NOW, SendNow(), id="a new resource is sent"),
-        pytest.param(ACCEPTED, 1, NOW, UpToDate(), id="an accepted one is not sent again"),
-        pytest.param(ACCEPTED, 2, NOW, UpToDate(), id="nor after an edit that changes nothing for Datadog"),
+        pytest.param(ACCEPTED, 1, NOW, NothingDue(), id="an accepted one is not sent again"),
+        pytest.param(ACCEPTED, 2, NOW, NothingDue(), id="nor after an edit that changes nothing for Datadog"),
         pytest.param(failed(answered(503)), 1, NOW, WaitUntil(NOW + timedelta(seconds=0.75)), id="a pause is kept"),
         pytest.param(failed(answered(503)), 1, LATER, SendNow(), id="and ends"),
         pytest.param(failed(answered(503)), 1, EARLIER, SendNow(), id="and is not kept that a wrong clock has noted"),
@@ -235,7 +235,7 @@ def test_holding_back_what_is_accepted_already_changes_nothing() -> None:
     ],
 )
 def test_when_a_request_is_due(
-    status: DoraDeploymentStatus, generation: int, now: Any, expected: SendNow | UpToDate | WaitUntil
+    status: DoraDeploymentStatus, generation: int, now: Any, expected: SendNow | NothingDue | WaitUntil
 ) -> None:
     """The status alone decides whether to send."""
     assert next_action(send(), status, generation, now, RetryPolicy()) == expected

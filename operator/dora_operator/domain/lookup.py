@@ -43,7 +43,7 @@ def find(rows: Iterable[StoredDeployment], service: str, env: str, version: str,
 def fitting(
     rows: Iterable[StoredDeployment], service: str, env: str, version: str, span: Span
 ) -> list[StoredDeployment]:
-    """Return the deployments that a revision can be: several where it cannot be told which."""
+    """Return the deployments that a revision can be: several where it cannot be said which."""
     return [row for row in candidates(rows, service, env, version) if _fits(row, span)]
 
 

@@ -91,7 +91,7 @@ class SendNow:
 
 
 @dataclass(frozen=True, slots=True)
-class UpToDate:
+class NothingDue:
     """Datadog has accepted exactly this."""
 
 
@@ -102,7 +102,7 @@ class WaitUntil:
     until: datetime | None
 
 
-NextAction = SendNow | UpToDate | WaitUntil
+NextAction = SendNow | NothingDue | WaitUntil
 
 
 def next_action(
@@ -111,7 +111,7 @@ def next_action(
     """Decide about the request of this plan. `forced` decides whether a force sync precedes that."""
     same_target = plan.target.is_same_as(status.target)
     if same_target and status.accepted == plan.request.state:
-        return UpToDate()
+        return NothingDue()
     if not same_target or status.desired != plan.request.state or status.observed_generation != generation:
         return SendNow()  # a change by the user is tried at once, whatever came before
     if status.reason(ConditionType.READY) == Reason.REQUEST_REJECTED:

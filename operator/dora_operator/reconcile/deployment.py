@@ -29,7 +29,7 @@ from dora_operator.domain.resource import (
     MarkState,
     TargetKind,
 )
-from dora_operator.domain.retry import RetryPolicy, UpToDate, WaitUntil, believed_next_attempt, forced, next_action
+from dora_operator.domain.retry import NothingDue, RetryPolicy, WaitUntil, believed_next_attempt, forced, next_action
 from dora_operator.domain.status import ConditionSummary, Phase, StatusContext
 from dora_operator.domain.stored import NOT_READ, ReadProblem, Stored, StoredDeployment
 from dora_operator.reconcile.context import Context, Planner, is_superseded
@@ -170,7 +170,7 @@ class DeploymentReconciler:
             entry.last_read = None  # what was read before says nothing about what is sent now
             return await self._attempt(replace(context, status=forced_status), plan)
         action = next_action(plan, context.status, context.deployment.generation, self.clock(), self.retry_policy)
-        if isinstance(action, UpToDate):
+        if isinstance(action, NothingDue):
             return await self._verify(context, plan, entry, link)
         if isinstance(action, WaitUntil) and not (keys_changed or _is_rate_limited(context.status)):
             if context.status.reason(ConditionType.READY) in CREDENTIAL_REASONS:
