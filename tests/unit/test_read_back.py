@@ -194,6 +194,13 @@ def test_at_which_reads_a_mark_is_sent_again(before: Reason | None, expected: se
     assert not any(evaluated((stored(),), read_status(before), number=number).resend for number in range(1, 7))
 
 
+@pytest.mark.parametrize("before", [Reason.READ_BACK, Reason.CHANGED_IN_DATADOG])
+def test_a_mark_that_was_stored_is_not_sent_again(before: Reason) -> None:
+    """Datadog evaluates the deployment once more: what a person has changed there is not overwritten."""
+    found = (stored(change_failure=None),)
+    assert not any(evaluated(found, read_status(before), number=number).resend for number in range(1, 7))
+
+
 def test_an_early_mark_is_sent_again_until_datadog_evaluates_the_deployment() -> None:
     """At each read but the first: what came before the evaluation may be lost."""
     found = (stored(change_failure=None),)

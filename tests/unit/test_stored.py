@@ -90,6 +90,14 @@ def test_any_answer_can_be_read(body: bytes) -> None:
         assert each.has_mark or each.change_failure is None
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1" * 400, "true", '"60"'])
+def test_a_recovery_time_that_is_no_number_is_none(number: str) -> None:
+    """Such an answer is read, without a recovery time."""
+    body = f'{{"id": "deployment-one", "attributes": {{"recovery_time_sec": {number}}}}}'
+    (found,) = parse_deployments([json.loads(body)])
+    assert found.recovery_time_seconds is None
+
+
 def test_no_answer_is_an_outage() -> None:
     """A broken connection says nothing about the deployment."""
     found = parse_answer(NoAnswer(FailureKind.TIMEOUT, "no answer in 10 s"))

@@ -168,8 +168,12 @@ def evaluate(stored: Stored | ReadProblem, target: Target, status: DoraDeploymen
 
 
 def _is_sent_again(reason: Reason, before: str | None, number: int) -> bool:
-    """A mark that came before the deployment, or before its evaluation, may be lost: it counts as not applied."""
-    if number == 1 or reason not in {Reason.NOT_APPLIED, Reason.NOT_EVALUATED}:
+    """A mark that came before the deployment, or before its evaluation, may be lost: it counts as not applied.
+
+    One that was stored is not: what is there since then is a decision of somebody else.
+    """
+    was_stored = before in {Reason.READ_BACK, Reason.CHANGED_IN_DATADOG}
+    if number == 1 or was_stored or reason not in {Reason.NOT_APPLIED, Reason.NOT_EVALUATED}:
         return False
     is_early = before in {Reason.DEPLOYMENT_MISSING, Reason.NOT_EVALUATED}
     return is_early or reason is Reason.NOT_EVALUATED or number in RESEND_READS

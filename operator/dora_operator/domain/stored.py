@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeGuard
 
 from dora_operator.domain import raw
 from dora_operator.domain.fields import is_deployment_id, is_tag
@@ -53,6 +53,7 @@ class ReadProblem:
 
 REFUSED = ReadProblem(Reason.READ_FORBIDDEN, "Datadog does not let these keys read deployments")
 NOT_READ = ReadProblem(Reason.DISABLED, "reading back is switched off")
+MAX_SECONDS = 10**12
 Stored = tuple[StoredDeployment, ...]
 """All deployments of a service and env in a window, or the one with an id. Empty: Datadog has none."""
 
@@ -105,8 +106,13 @@ def _deployment(item: Mapping[str, Any]) -> StoredDeployment | None:
         change_failure=failure if isinstance(failure, bool) else None,
         remediation_type=raw.text(attributes, "remediation", "type") or None,
         remediation_id=raw.text(attributes, "remediation", "id") or None,
-        recovery_time_seconds=float(recovery) if isinstance(recovery, int | float) else None,
+        recovery_time_seconds=float(recovery) if _is_seconds(recovery) else None,
     )
+
+
+def _is_seconds(value: object) -> TypeGuard[int | float]:
+    """Return whether a value is a usable number: JSON of others may hold NaN, Infinity, or 400 digits."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_SECONDS
 
 
 def searched_from(created: datetime, started: datetime | None) -> datetime:
