@@ -77,6 +77,8 @@ class Environment:
     rollout: Rollout = field(default_factory=Rollout)
     now: datetime = NOW
     operator: Operator | None = None
+    has_missed: bool = False
+    """The Rollout has taken several steps while no process watched it: nobody knows what was in between."""
 
     def __post_init__(self) -> None:
         """Make both."""
@@ -98,11 +100,25 @@ class Environment:
                 await self._life(led_until)
             except KilledError:
                 self.cluster.report = lambda *_: None
-                led_until = self.now
+                led_until, self.operator = self.now, None
                 self.now += self.pause
+                self._pass_unseen()
             else:
                 return
         raise AssertionError("more lives than kills")
+
+    def _pass_unseen(self) -> None:
+        """Take the steps that fall between two processes."""
+        revision, status = self.rollout.revision, dict(self.rollout.status)
+        is_unwritten = status.get("abort", False) and "Aborted" not in str(self.cluster.histories)
+        changes = 0
+        while self.left and NOW + timedelta(seconds=self.left[0][0]) <= self.now:
+            at, step = self.left.pop(0)
+            self.rollout.now = NOW + timedelta(seconds=at)
+            step(self)
+            changes += (revision, status) != (self.rollout.revision, self.rollout.status)
+            revision, status = self.rollout.revision, dict(self.rollout.status)
+        self.has_missed |= changes > 1 or (changes == 1 and is_unwritten)
 
     async def _life(self, led_until: datetime | None) -> None:
         async with running_operator(
@@ -218,18 +234,20 @@ async def test_the_end_is_the_same_wherever_it_was_killed(name: str, pause: int)
     more = 1 + LINK_READS if "rollback" in name else 3 if "retry" in name else 1
     calm = Environment(*SCENARIOS[name])
     await calm.live()
-    assert calm.datadog.marks
+    assert calm.datadog.marks or "its end" in name  # what recovered before it was marked is not marked
     for number in range(1, calm.killer.count + 1):
         for at in (-number, number):
             environment = Environment(*SCENARIOS[name], Killer(frozenset({at})), timedelta(seconds=pause))
             await environment.live()
             what = f"killed {'before' if at < 0 else 'after'} request {number}, {calm.killer.log[number - 1]}"
-            wrong = environment.end() != calm.end()
+            wrong = environment.end() != calm.end() and not environment.has_missed
             undisturbed = len(calm.datadog.requests)
             TALLY.add(f"read-back sweep: {name}", environment, undisturbed=undisturbed, wrong=wrong)
             assert environment.killer.kills == 1, what
+            assert environment.datadog.marks <= calm.datadog.marks, what
+            if environment.has_missed:
+                continue
             assert environment.end() == calm.end(), what
             assert environment.events().keys() == calm.events().keys(), what
             assert all(len(bodies) == 1 for bodies in environment.events().values()), what
-            assert environment.datadog.marks <= calm.datadog.marks, what
             assert environment.reads() <= calm.reads() + more, what

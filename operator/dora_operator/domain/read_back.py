@@ -163,6 +163,8 @@ def evaluate(stored: Stored | ReadProblem, target: Target, status: DoraDeploymen
         target if isinstance(found, Reason) else _learnt(target, found),
         _read_back(row, read.now, status.read_back),
         resend=_is_sent_again(verification.reason, status.reason(ConditionType.VERIFIED), read.number),
+        # An own event whose mark was never sent: the process ended between the two requests, and repeats both.
+        create=row is own and status.created_time is None and verification.reason is Reason.NOT_APPLIED,
         own_id=own.id if own is not None else None,
     )
 
@@ -170,7 +172,7 @@ def evaluate(stored: Stored | ReadProblem, target: Target, status: DoraDeploymen
 def _is_sent_again(reason: Reason, before: str | None, number: int) -> bool:
     """A mark that came before the deployment, or before its evaluation, may be lost: it counts as not applied.
 
-    One that was stored is not: what is there since then is a decision of somebody else.
+    One that was stored is not: what is there since then is a decision of a person or of Datadog.
     """
     was_stored = before in {Reason.READ_BACK, Reason.CHANGED_IN_DATADOG}
     if number == 1 or was_stored or reason not in {Reason.NOT_APPLIED, Reason.NOT_EVALUATED}:

@@ -78,8 +78,10 @@ def reads_due(status: DoraDeploymentStatus, schedule: Sequence[float], now: date
 def _times(status: DoraDeploymentStatus, schedule: Sequence[float], create_after: float | None) -> list[datetime]:
     assert status.accepted_time is not None
     offsets = list(schedule)
-    if status.reason(ConditionType.VERIFIED) == Reason.DEPLOYMENT_MISSING:
-        offsets = sorted({*offsets, *([create_after] if create_after is not None else []), offsets[-1] + DAY})
+    verified = status.reason(ConditionType.VERIFIED)
+    if verified in {Reason.DEPLOYMENT_MISSING, Reason.NOT_APPLIED}:  # what the last read sends again is read too
+        offsets.append(offsets[-1] + DAY)
+    if verified == Reason.DEPLOYMENT_MISSING and create_after is not None:
+        offsets = sorted({*offsets, create_after})
     times = [status.accepted_time + timedelta(seconds=seconds) for seconds in offsets[:MAX_READS]]
-    is_applied = status.reason(ConditionType.VERIFIED) in APPLIED
-    return times[-1:] if is_applied else times
+    return times[-1:] if verified in APPLIED else times

@@ -15,7 +15,7 @@ from dora_operator.domain.fields import ObjectKey
 from dora_operator.domain.history.policy import Policy
 from dora_operator.domain.history.verdicts import Verdict
 from dora_operator.domain.plan import WorkloadRef, follows
-from dora_operator.domain.records import record_manifest
+from dora_operator.domain.records import record_manifest, record_name
 from dora_operator.domain.resource import ConditionStatus, ConditionType, DoraDeployment
 from dora_operator.domain.spec import DoraDeploymentSpec
 from dora_operator.reconcile.changes import DeploymentEvents
@@ -102,7 +102,7 @@ class Records:
             yield self.store.verdict(follower) != verdict
         if followers:
             return
-        record = self._record_of(tracked, verdict.revision)
+        record = self._record_of(tracked, verdict.revision, record_name(verdict))
         if record is None:  # what recovered before it was recorded needs no withdrawal; an old record was deleted
             is_recent = verdict.time is None or verdict.time > self.clock() - self._age
             yield verdict.change_failure and is_recent
@@ -127,21 +127,24 @@ class Records:
             and not any(follows(deployment.spec, other) for other in newer)
         ]
 
-    def _record_of(self, tracked: TrackedWorkload, revision: int) -> DoraDeployment | None:
+    def _record_of(self, tracked: TrackedWorkload, revision: int, name: str = "") -> DoraDeployment | None:
+        """Return the record of a revision. By its name, if the process ended before its first status was written."""
         for deployment in self._depending(tracked):
             verdict, target = self.store.verdict(deployment), deployment.status.target
-            name: tuple[str | None, int | None] = ("", None)
+            about: tuple[str | None, int | None] = ("", None)
             if verdict is not None:
-                name = (verdict.uid, verdict.revision)
+                about = (verdict.uid, verdict.revision)
             elif target is not None:  # written by a version with other verdicts
-                name = (target.source_uid, target.revision)
-            if deployment.is_record and name == (tracked.workload.uid, revision):
+                about = (target.source_uid, target.revision)
+            elif deployment.key.name == name:
+                about = (tracked.workload.uid, revision)
+            if deployment.is_record and about == (tracked.workload.uid, revision):
                 return deployment
         return None
 
     async def _record(self, tracked: TrackedWorkload, verdict: Verdict) -> None:
         workload = tracked.workload.key
-        record = self._record_of(tracked, verdict.revision)
+        record = self._record_of(tracked, verdict.revision, record_name(verdict))
         manifest = record_manifest(workload.namespace, verdict, record.key.name if record is not None else None)
         key = ObjectKey(workload.namespace, manifest["metadata"]["name"])
         existing = self.store.get(key)

@@ -279,7 +279,7 @@ def _leveled(history: History, step: _Step) -> History:
     if failing is not None and (is_settled or failing.time is not None):
         current = _failed(history, current, failing, step.now)
     elif failing is None and is_settled and current.state is State.ABORTED:
-        retried = current.retried_time or (step.now if current.ended_time is not None else None)
+        retried = current.retried_time or current.ended_time  # seen late, perhaps: it is known to be not before
         current = _without_unconfirmed(current)
         current = replace(current, state=State.IN_FLIGHT, ended_time=None, retried_time=retried)
     return _changed(history, current)

@@ -106,7 +106,7 @@ class Revision:
     state: State = Field(description="Unknown, InFlight, Promoted, Aborted, Undone or Superseded.")
     started_time: datetime | None = Field(default=None, description="When this revision began.")
     ended_time: datetime | None = Field(default=None, description="When it was promoted, aborted or replaced.")
-    retried_time: datetime | None = Field(default=None, description="When it was tried again after its first abort.")
+    retried_time: datetime | None = Field(default=None, description="Its first abort, if it was tried again after it.")
     failure: Failure | None = Field(default=None, description="Its last failure.")
     datadog: PinnedDeployment | None = Field(default=None, description="Its deployment in Datadog, once known.")
 
