@@ -102,12 +102,12 @@ class Environment:
                 self.cluster.report = lambda *_: None
                 led_until, self.operator = self.now, None
                 self.now += self.pause
-                self._pass_unseen()
+                self._pass_missed()
             else:
                 return
         raise AssertionError("more lives than kills")
 
-    def _pass_unseen(self) -> None:
+    def _pass_missed(self) -> None:
         """Take the steps that fall between two processes."""
         revision, status = self.rollout.revision, dict(self.rollout.status)
         is_unwritten = status.get("abort", False) and "Aborted" not in str(self.cluster.histories)
