@@ -30,7 +30,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.truth", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1, help="simulated years")
-    parser.add_argument("--services", type=int, default=40, help="services in each")
+    parser.add_argument("--services", type=int, default=20, help="services in each")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 2)
     parser.add_argument("--markdown", type=Path, help="write the tables to this file, too")
     parser.add_argument("--svg", type=Path, help="write the picture for the README to this file")
