@@ -267,3 +267,14 @@ async def test_the_missing_deployment_of_a_failure_that_recovered_is_not_searche
         await wait(operator, DAY * 2, 600)
     assert not cluster.objects
     assert len(datadog.calls("list")) == lists
+
+
+async def test_a_missing_deployment_is_created_where_datadog_answers_404(cluster: FakeCluster) -> None:
+    """After the first answer the deployment is searched for, as any repeated mark's is."""
+    datadog = StoringDatadog(settings={"unknown_deployment": "not_found"})
+    async with running_operator(cluster, datadog, read_back=True, on_missing="Create") as operator:
+        datadog.operator = operator
+        await play(operator, Rollout(), *DEPLOYED, "abort")
+        await wait(operator, 9000, 50)
+        assert [row.shown_failure for row in datadog.api.model.visible(datadog.now)] == [True]
+    assert condition(cluster, "checkout-h2") == ("True", "ReadBack")

@@ -26,7 +26,7 @@ from dora_operator.domain.plan import (
     state_of,
     target_of,
 )
-from dora_operator.domain.reasons import CREDENTIAL_REASONS, Reason
+from dora_operator.domain.reasons import CREDENTIAL_REASONS, INGESTION_REASONS, Reason
 from dora_operator.domain.records import ON_MISSING_ANNOTATION
 from dora_operator.domain.request import PatchById
 from dora_operator.domain.resource import ConditionType, DoraDeployment, DoraDeploymentStatus
@@ -109,7 +109,9 @@ class Context:
             return False
         if state.change_failure is not verdict.change_failure:  # a user has decided otherwise
             return False
-        return not (verdict.change_failure and self.is_new and self.status.accepted_time is None)
+        is_missing = self.status.reason(ConditionType.READY) in INGESTION_REASONS
+        is_first = self.status.accepted_time is None and not is_missing
+        return not (verdict.change_failure and self.is_new and is_first)
 
     def query(self, plan: Send) -> Query:
         """Return what has to be read about a deployment: its service and env, or itself where those do not show it."""
