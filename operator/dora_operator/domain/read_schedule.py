@@ -10,7 +10,7 @@ from dora_operator.domain.reasons import Reason
 from dora_operator.domain.resource import ConditionType, DoraDeploymentStatus
 
 DAY = 86_400.0
-MAX_READS = 6
+MAX_READS = 7
 """At most so many reads of one accepted state."""
 LINK_READS = 4
 """How many scheduled reads a link waits for, beside the one at once."""
