@@ -73,7 +73,7 @@ async def _objects(cluster: "Cluster", context: click.Context) -> list[str]:
 async def _revisions(cluster: "Cluster", context: click.Context) -> list[str]:
     from kubectl_dora import gather, options  # noqa: PLC0415
 
-    name = options.rollout_of(context.params.get("words") or ())
+    name = options.rollout_of(context.params.get("words") or context.args)
     _, replica_sets = await gather.read_revisions(cluster, name or "")
     numbers = {number for replica_set in replica_sets for number in replica_set.numbers}
     return [str(number) for number in sorted(numbers, reverse=True)]

@@ -61,8 +61,8 @@ def test_without_an_operator_waiting_ends(cluster: LocalCluster, namespace: str)
     assert f"kubectl dora explain {NAME}" in found.err
 
 
-def test_the_api_servers_words_are_shown(cluster: LocalCluster, namespace: str) -> None:
-    """What a rule of the CRD refuses is an error with the rule's own fix."""
+def test_the_rules_of_the_crd_are_shown(cluster: LocalCluster, namespace: str) -> None:
+    """What a rule of the CRD refuses is an error with the rule's own fix, before anything is sent."""
     found = dora(cluster, "mark", *CHECKOUT, "--rolled-back-to", "1.5.0", "-n", namespace)
-    assert found.code == 4
+    assert found.code == 2
     assert "a deployment cannot be its own remediation" in found.err

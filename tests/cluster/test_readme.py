@@ -20,7 +20,7 @@ from tests.support.shop import Shop, eventually
 
 pytestmark = pytest.mark.cluster
 
-CRD = "doradeployments.dora-operator.io"
+CRDS = ("doradeployments.dora-operator.io", "dorahistories.dora-operator.io")
 NAMESPACE = "dora-operator"
 
 
@@ -34,7 +34,7 @@ def datadog() -> Iterator[StandIn]:
 @pytest.fixture
 def reader(chart_cluster: LocalCluster, helm: Helm, datadog: StandIn, tmp_path: Path) -> Iterator[Reader]:
     """Return a reader with a cluster where nothing of ours is installed."""
-    chart_cluster.kubectl("delete", "crd", CRD, "--ignore-not-found")
+    chart_cluster.kubectl("delete", "crd", *CRDS, "--ignore-not-found")
     eventually(
         lambda: chart_cluster.run_kubectl("get", "namespace", NAMESPACE).returncode != 0,
         lambda: "it is still there",

@@ -34,7 +34,7 @@ def manifest(number: int) -> dict[str, Any]:
 def waiting(operator: OperatorProcess) -> float:
     """Return how many DoraDeployments are to be reconciled."""
     found = series(operator.metrics())
-    states = ("due", "delayed", "parked", "working")
+    states = ("due", "delayed", "waiting", "working")
     return sum(found[f'dora_operator_queue_length{{queue="DoraDeployment",state="{state}"}}'] for state in states)
 
 

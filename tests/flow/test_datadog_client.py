@@ -5,7 +5,7 @@ import gzip
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -107,6 +107,33 @@ async def test_the_next_request_is_well_after_failures(datadog: StandIn, client:
     assert found.status == 202
 
 
+@asynccontextmanager
+async def serving(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    host: str = "127.0.0.1",
+    **options: Any,
+) -> AsyncIterator[asyncio.Server]:
+    """Run a server, and close its connections before the event loop ends."""
+    handled: set[asyncio.Future[None]] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, EOFError):
+            await serve(reader, writer)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handled.add(asyncio.ensure_future(handle(reader, writer)))
+
+    server = await asyncio.start_server(begin, host, **options)
+    async with server:
+        yield server
+    if handled:
+        _, left = await asyncio.wait(handled, timeout=5)
+        assert not left
+
+
 async def test_no_connection_is_lost_to_a_timeout() -> None:
     """Answers that come just when the timeout ends, in a busy loop: no connection stays open but the two for later.
 
@@ -116,20 +143,19 @@ async def test_no_connection_is_lost_to_a_timeout() -> None:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.add(writer)
-        with suppress(OSError, EOFError):
+        try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0]))
                 await asyncio.sleep(0.05)
                 writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
-        connections.discard(writer)
-        writer.close()
+        finally:
+            connections.discard(writer)
 
     async def one(http: httpx.AsyncClient, number: int, url: str) -> None:
         seconds = 0.05 + number % 60 / 2000
         await send(DatadogClient(http, base_url=url, timeout_seconds=seconds, metrics=Metrics()))
 
-    server = await asyncio.start_server(serve, "127.0.0.1")
-    async with server, open_http(connections=2) as http:
+    async with serving(serve) as server, open_http(connections=2) as http:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         for batch in range(40):
             await asyncio.gather(*(one(http, number, url) for number in range(batch, batch + 20)))
@@ -159,15 +185,11 @@ async def test_a_self_signed_certificate_is_refused(tmp_path: Path) -> None:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         received.extend(await reader.read())
-        writer.close()
 
-    server = await asyncio.start_server(serve, "localhost", ssl=self_signed(tmp_path), family=socket.AF_INET)
-    port = server.sockets[0].getsockname()[1]
-    async with (
-        server,
-        client_for(f"https://localhost:{port}", 5) as client,
-    ):
-        found = await send(client)
+    async with serving(serve, "localhost", ssl=self_signed(tmp_path), family=socket.AF_INET) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with client_for(f"https://localhost:{port}", 5) as client:
+            found = await send(client)
     assert isinstance(found, NoAnswer)
     assert found.kind is FailureKind.UNREACHABLE
     assert "certificate" in found.detail.lower()
@@ -219,10 +241,8 @@ async def refusing_proxy() -> AsyncIterator[tuple[str, list[str]]]:
         received.append((await reader.readuntil(b"\r\n\r\n")).decode().partition(" HTTP/")[0])
         writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
         await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1")
-    async with server:
+    async with serving(serve) as server:
         yield f"http://user:proxy-canary@127.0.0.1:{server.sockets[0].getsockname()[1]}", received
 
 

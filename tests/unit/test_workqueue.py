@@ -1,4 +1,4 @@
-"""The keyed work queue: one worker per key, priorities with ageing, delays, parked keys. Tests set the time."""
+"""The keyed work queue: one worker per key, priorities with ageing, delays, keys that wait. Tests set the time."""
 
 import asyncio
 from collections import Counter
