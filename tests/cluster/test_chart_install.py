@@ -17,20 +17,19 @@ from kubectl_dora.installation import settings_of
 from kubectl_dora.options import Options
 from kubectl_dora.policy import read_policy
 from sandbox.cluster import LocalCluster
-from tests.support.chart import QUICK_PODS, RELEASE, Helm, container, live
+from tests.support.chart import CRDS, QUICK_PODS, RELEASE, Helm, container, delete_crds, live
 from tests.support.shop import Shop, eventually
 from tools.chart.__main__ import CHART
 
 pytestmark = pytest.mark.cluster
 
-CRD = "doradeployments.dora-operator.io"
-CRDS = (CRD, "dorahistories.dora-operator.io")
+CRD = CRDS[0]
 
 
 @pytest.fixture
 def namespace(chart_cluster: LocalCluster, helm: Helm, request: pytest.FixtureRequest) -> Iterator[str]:
     """Return a namespace with Pod Security's level restricted, on a cluster without the CRDs."""
-    chart_cluster.kubectl("delete", "crd", *CRDS, "--ignore-not-found")
+    delete_crds(chart_cluster)
     name = request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
     chart_cluster.kubectl("create", "namespace", name)
     chart_cluster.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")

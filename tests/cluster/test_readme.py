@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.cluster import LocalCluster
 from sandbox.datadog import StandIn
-from tests.support.chart import Helm
+from tests.support.chart import Helm, delete_crds
 from tests.support.first_mark import FIVE_STEPS, KEYS, five_steps
 from tests.support.installation import Installation
 from tests.support.reader import Reader, blocks_of
@@ -20,7 +20,6 @@ from tests.support.shop import Shop, eventually
 
 pytestmark = pytest.mark.cluster
 
-CRDS = ("doradeployments.dora-operator.io", "dorahistories.dora-operator.io")
 NAMESPACE = "dora-operator"
 
 
@@ -34,7 +33,7 @@ def datadog() -> Iterator[StandIn]:
 @pytest.fixture
 def reader(chart_cluster: LocalCluster, helm: Helm, datadog: StandIn, tmp_path: Path) -> Iterator[Reader]:
     """Return a reader with a cluster where nothing of ours is installed."""
-    chart_cluster.kubectl("delete", "crd", *CRDS, "--ignore-not-found")
+    delete_crds(chart_cluster)
     eventually(
         lambda: chart_cluster.run_kubectl("get", "namespace", NAMESPACE).returncode != 0,
         lambda: "it is still there",

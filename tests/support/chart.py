@@ -18,6 +18,7 @@ from tools.chart.__main__ import CHART
 
 QUICK_PODS = {"podAnnotations": pace("50ms"), "terminationGracePeriodSeconds": 5}
 """Values with which kwok plays the pods of a release quickly."""
+CRDS = ("doradeployments.dora-operator.io", "dorahistories.dora-operator.io")
 RELEASE = "dora-operator"
 Permission = tuple[str, str, str]
 """API group, resource with its subresource, verb."""
@@ -118,3 +119,11 @@ def live(cluster: LocalCluster, kind: str, namespace: str, name: str) -> dict[st
     """Return an object of the cluster."""
     found: dict[str, Any] = json.loads(cluster.kubectl("-n", namespace, "get", kind, name, "-o", "json"))
     return found
+
+
+def delete_crds(cluster: LocalCluster) -> None:
+    """Delete both CRDs. One that is not established yet would be deleted after a long backoff of the API server."""
+    for crd in CRDS:
+        if cluster.run_kubectl("get", "crd", crd).returncode == 0:
+            cluster.kubectl("wait", "crd", crd, "--for=condition=Established", "--timeout=30s")
+    cluster.kubectl("delete", "crd", *CRDS, "--ignore-not-found")
