@@ -56,6 +56,8 @@ def test_a_backfill_marks_the_rows_of_failures_before_the_lookback(
     with StandIn() as datadog:
         aborted, _, _ = play(AppNamespace(rollouts_cluster, datadog, namespace))
         apply_operator(rollouts_cluster, namespace, LONG_AGO)
+        leave = ("delete", "deployment", "dora-operator", "-n", namespace)
+        request.addfinalizer(lambda: rollouts_cluster.kubectl(*leave))
         keys = {"DD_API_KEY": OWN_API_KEY, "DD_APP_KEY": OWN_APP_KEY, "DORA_OPERATOR_DATADOG_URL": datadog.url}
 
         def backfill(*words: str) -> Result:
