@@ -17,7 +17,11 @@ from sandbox.running import running_operator
 
 CRDS = Path(__file__).parents[2] / "crds"
 WIDTH = 130
-READS = {"DORA_OPERATOR_READ_BACK": "true", "DORA_OPERATOR_READ_BACK_SCHEDULE": "2,30,908,3600,86400"}
+READS = {
+    "DORA_OPERATOR_READ_BACK": "true",
+    "DORA_OPERATOR_READ_BACK_SCHEDULE": "2,15,30,50,3600,86400",
+    "DORA_OPERATOR_CREATE_AFTER_SECONDS": "60",
+}
 """Reads sooner than usual after a 202, and soon after a missing deployment was created."""
 
 

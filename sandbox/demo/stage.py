@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -22,7 +21,7 @@ from sandbox.cluster import LocalCluster
 from sandbox.datadog import Recorded, Seed, StandIn
 from sandbox.programs.cache import SandboxError
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 150.0
 COLOURS = {"True": "green", "False": "red", "Unknown": "yellow"}
 
 
@@ -60,7 +59,7 @@ class Stage:
                 service=service,
                 env="prod",
                 version=version,
-                started_at=finished - 5,
+                started_at=finished - 1,
                 finished_at=finished,
                 source="api_deployments",
             )
@@ -83,12 +82,6 @@ class Stage:
 
         self.wait_until(shown, f"DoraDeployment {name} did not become {reason}")
         return self.status(name)
-
-    def move_acceptance(self, name: str, ago: timedelta) -> None:
-        """Let a mark be as old as this, as if so much time had passed since Datadog accepted it."""
-        moved = datetime.fromtimestamp(time.time() - ago.total_seconds(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        patch = json.dumps({"status": {"acceptedTime": moved}})
-        self.cluster.kubectl("patch", "dora", name, "--subresource=status", "--type=merge", "--patch", patch)
 
     def status(self, name: str) -> dict[str, Any]:
         """Return the status of a DoraDeployment."""

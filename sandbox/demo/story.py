@@ -1,7 +1,5 @@
 """The story of the demo: one scene for each thing that a new user wants to see."""
 
-from datetime import timedelta
-
 from sandbox.datadog import Match, Respond
 from sandbox.demo import rollouts
 from sandbox.demo.stage import Stage
@@ -66,7 +64,6 @@ spec:
 """
 RESET_SECONDS = 2
 HOUR = 3600
-BEFORE_CREATION = timedelta(minutes=15)
 """How long a deployment has to be missing before the operator creates it."""
 
 
@@ -218,16 +215,15 @@ def missing(stage: Stage) -> None:
 def created(stage: Stage) -> None:
     """The missing deployment is created, and marked."""
     words = (
-        "Rollout web has the annotation dora-operator.io/on-missing: Create. When a deployment has been missing for 15"
-        "\nminutes, the operator posts its event, with the times of the Rollout, and marks it by its id. The demo moves"
-        "\nstatus.acceptedTime back by these 15 minutes."
+        "Rollout web has the annotation dora-operator.io/on-missing: Create. An hour after the revision ended (here a"
+        "\nminute), the operator posts the missing event, with the times of the Rollout, and marks it by its id. If the"
+        "\nreal one appears later, that one is marked, and the operator's own is deleted."
     )
     stage.scene("10. The missing deployment is created", words)
     made = stage.wait_made("web")
-    stage.move_acceptance(made, BEFORE_CREATION - timedelta(seconds=3))
     status = stage.wait(made, "ReadBack", "Verified")
     stage.show(made, status, reads_of="web")
-    deployment = stage.datadog.deployment(status["target"]["id"])
+    deployment = stage.datadog.deployment(status["readBack"]["id"])
     events = [request for request in stage.writes() if request.path.endswith("/deployment")]
     stage.expect(
         fact=len(events) == 1 and deployment["change_failure"] and deployment["version"] == "1.1.0",
@@ -239,6 +235,8 @@ def overview(stage: Stage) -> None:
     """What `kubectl get` shows in the end."""
     stage.scene("What a later reader sees", "[dim]$ kubectl get dora[/dim]")
     stage.console.print(stage.cluster.kubectl("get", "dora").rstrip(), highlight=False)
+    stage.console.print("\n[dim]$ kubectl get dorahist[/dim]")
+    stage.console.print(stage.cluster.kubectl("get", "dorahist").rstrip(), highlight=False)
     stage.console.print("\n[dim]$ kubectl get events --field-selector type=Warning[/dim]")
     selector = ("--field-selector", "type=Warning", "-o", "custom-columns=REASON:.reason,MESSAGE:.message")
     stage.console.print(stage.cluster.kubectl("get", "events", *selector).rstrip(), highlight=False)

@@ -25,7 +25,8 @@ async def test_a_rollback_is_linked_to_the_redeployment_not_to_the_older_deploym
     failed = datadog.deployed("2", finished=NOW)
     async with running_operator(cluster, datadog, read_back=True) as operator:
         datadog.operator = operator
-        await play(operator, Rollout(), "deploy h1 1", "promote", "deploy h2 2", "promote", "deploy h1", "promote")
+        story = ("deploy h1 1", "promote", "deploy h2 2", "promote", "deploy h1", "promote")
+        await play(operator, Rollout(), *story, seconds=30)
         await wait(operator, 10)
         assert datadog.stored(failed) == (True, None)
         again = datadog.deployed("1", finished=operator.now)

@@ -86,6 +86,12 @@ FIXED = {"remediation_started_time": after(600), "remediation_ended_time": after
             id="never an older one of the version: the recovery time would be negative",
         ),
         pytest.param(
+            (stored("near", -70, version="1", started_at=after(-80)),),
+            {"remediation_started_time": after(10), "remediation_ended_time": after(20)},
+            Reason.DEPLOYMENT_MISSING,
+            id="nor one that began shortly before the failed one: clocks differ by less",
+        ),
+        pytest.param(
             (NEW_TARGET,),
             {},
             Reason.DEPLOYMENT_MISSING,

@@ -64,7 +64,8 @@ class Verdict:
         """When the deployment of the remediation can have been; None: not known."""
         if self.remediation is None or self.remediation_started_time is None:
             return None
-        return Span(self.remediation_started_time, self.remediation_ended_time)
+        # What began before the failed deployment did not end its failure, however near it is.
+        return Span(self.remediation_started_time, self.remediation_ended_time, earlier_ended=self.started_time)
 
     @property
     def change_failure(self) -> bool:
